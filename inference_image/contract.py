@@ -113,7 +113,7 @@ class LoadFailure:
             return None
 
 
-class LoadFailed(Exception):
+class LoadFailed(Exception):  # noqa: N818 - the word of the log line and of doctor
     """A model that must not be served. The process prints failure.line() last and exits with EXIT_LOAD_FAILED."""
 
     def __init__(self, code: Code, object: str, detail: str) -> None:  # noqa: A002 - the field's name in the log line

@@ -1,0 +1,1 @@
+"""One Google API, one file. With the sandbox the only room that imports google.*."""

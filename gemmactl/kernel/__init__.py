@@ -1,0 +1,1 @@
+"""Plan and apply for any kind of thing. Knows no Google and no screen."""

@@ -1,0 +1,110 @@
+"""The contract of a resource: one kind of thing in the cloud and all that is known about it. Knows no concrete kind."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from gemmactl.errors import Trouble
+from gemmactl.kernel.events import Events, Log, Progress, silent
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time as a setting: tests pass their own."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step gets beside the cloud: a voice, a clock and a deadline it must keep in long loops."""
+
+    address: str = ""
+    events: Events = silent
+    clock: Clock = field(default_factory=Clock)
+    deadline: float = float("inf")
+
+    def progress(self, text: str, fraction: float | None = None) -> None:
+        self.events(Progress(self.address, text, fraction))
+
+    def log(self, text: str) -> None:
+        self.events(Log(self.address, text))
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not past the deadline.
+
+        Raises:
+            Trouble: the deadline has passed.
+        """
+        left = self.deadline - self.clock.now()
+        if left <= 0:
+            raise Trouble(
+                f"{self.address} took longer than its limit",
+                why="the cloud did not finish the operation in time; it may still be going on",
+                remedy="run the same command again: it re-attaches to what is under way",
+                code="step-timeout",
+            )
+        self.clock.sleep(min(seconds, left))
+
+
+@dataclass(frozen=True)
+class Resource(ABC):
+    """Fields are wishes; None means "no opinion". `read` returns a live twin of the same class, or None.
+
+    Fields with compare=False carry no wish (they are neither diffed nor shown).
+    """
+
+    kind: ClassVar[str]
+    fixed: ClassVar[frozenset[str]] = frozenset()
+    """Fields that can't change in place: a difference makes the step BLOCKED."""
+    limit: ClassVar[float] = 300.0
+    """Seconds that one step may take."""
+    lasting: ClassVar[str] = ""
+    """Why destroy keeps things of this kind; empty: destroy removes them."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Unique in a stack, readable, stable: `repository us-central1/gemmactl`."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Addresses that must be done before this one."""
+        return ()
+
+    @property
+    def lock(self) -> str | None:
+        """Steps with the same lock never run at the same time (writes of one IAM policy)."""
+        return None
+
+    @property
+    def explain_fixed(self) -> str:
+        """What to do when a fixed field differs."""
+        return "delete it first, or choose another name"
+
+    @abstractmethod
+    def read(self, cloud: Any) -> Self | None:
+        """The live twin; only read calls."""
+
+    @abstractmethod
+    def create(self, cloud: Any, work: Work) -> None: ...
+
+    def update(self, cloud: Any, live: Self, work: Work) -> None:
+        """Bring `live` to the wishes. Kinds without changeable fields never get here."""
+        raise TypeError(f"{type(self).__name__} has nothing to update")
+
+    @abstractmethod
+    def delete(self, cloud: Any, live: Self, work: Work) -> None: ...
+
+    def ours(self, cloud: Any, live: Self) -> bool:
+        """Whether destroy may remove the live thing: it carries our mark."""
+        return True
+
+    def diff_text(self, name: str, value: object) -> str:
+        """How a field's value is shown in a plan; secrets are never fields that compare."""
+        return str(value)

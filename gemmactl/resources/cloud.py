@@ -1,0 +1,249 @@
+"""The cloud as resources see it: one protocol for each API, plain values in and out. Knows no Google client.
+
+Every method may raise Trouble (already translated by whoever implements it; `facts` carry status, reason, permission,
+resource and principal when the API said them). "Not there" is None, never an exception. `gemmactl/gcp` implements this
+over the official clients; `tests/fakes/cloud.py` in memory; one contract test runs both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+Json = dict[str, Any]
+Labels = Mapping[str, str]
+
+TargetKind = Literal["project", "bucket", "repository", "secret", "service_account", "service", "job"]
+
+
+@dataclass(frozen=True)
+class PolicyTarget:
+    """A thing that carries an IAM policy.
+
+    `name` by kind: project `P`; bucket `B`; repository `projects/P/locations/L/repositories/R`; secret
+    `projects/P/secrets/S`; service_account `EMAIL`; service `projects/P/locations/L/services/S`; job likewise.
+    """
+
+    kind: TargetKind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name.rpartition('/')[2]}"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A service account. `description` holds our mark."""
+
+    email: str
+    display_name: str = ""
+    description: str = ""
+    disabled: bool = False
+
+
+@dataclass(frozen=True)
+class RepositoryInfo:
+    """An Artifact Registry repository; `name` is the full resource name."""
+
+    name: str
+    format: str = "DOCKER"
+    labels: Labels = field(default_factory=dict)
+    keep_newest: int | None = None
+    """Clean-up policy: how many newest versions of each image stay."""
+    delete_untagged_after_days: int | None = None
+
+
+@dataclass(frozen=True)
+class BucketInfo:
+    """A Cloud Storage bucket."""
+
+    name: str
+    location: str
+    uniform_access: bool = True
+    public_access_prevention: bool = True
+    labels: Labels = field(default_factory=dict)
+    delete_after_days: int | None = None
+    """Lifecycle: objects older than this are deleted; None: no such rule."""
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One object. `crc32c` is the base64 text of the API."""
+
+    name: str
+    size: int
+    generation: int
+    crc32c: str
+
+
+@dataclass(frozen=True)
+class BuildInfo:
+    """A Cloud Build build. `status` is the API's word: QUEUED, WORKING, SUCCESS, FAILURE, ..."""
+
+    id: str
+    status: str
+    detail: str = ""
+    failure_type: str = ""
+    digest: str | None = None
+    log_url: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One entry of Cloud Logging; `payload` is the text, or the JSON payload as a dict."""
+
+    timestamp: str
+    severity: str
+    payload: str | Json
+    insert_id: str = ""
+
+
+class Apis(Protocol):
+    def enabled(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of `names` (`run.googleapis.com`) that are enabled."""
+
+    def enable(self, names: Iterable[str]) -> None:
+        """Enable them and wait for it."""
+
+
+class Accounts(Protocol):
+    def get(self, email: str) -> Account | None: ...
+    def create(self, account_id: str, display_name: str, description: str) -> Account: ...
+    def delete(self, email: str) -> None: ...
+
+
+class Policies(Protocol):
+    def members(self, target: PolicyTarget, role: str) -> frozenset[str]:
+        """Members that hold `role` unconditionally on the target itself; empty when the target is not there."""
+
+    def add(self, target: PolicyTarget, role: str, member: str) -> None:
+        """Add one binding: read, edit, write with the etag, again on a conflict. Retries while a new account is unknown."""
+
+    def remove(self, target: PolicyTarget, role: str, member: str) -> None: ...
+
+    def test(self, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
+        """Those of `permissions` that the caller holds (testIamPermissions)."""
+
+
+class Repositories(Protocol):
+    def get(self, name: str) -> RepositoryInfo | None: ...
+    def create(self, info: RepositoryInfo) -> None: ...
+    def update(self, info: RepositoryInfo) -> None: ...
+    def delete(self, name: str) -> None: ...
+    def digest(self, image: str) -> str | None:
+        """`sha256:...` of `HOST/PROJECT/REPO/NAME:TAG`."""
+
+    def delete_image(self, image: str) -> None:
+        """Remove the version that the tag points to, with its tags."""
+
+
+class Storage(Protocol):
+    def bucket(self, name: str) -> BucketInfo | None: ...
+    def create_bucket(self, info: BucketInfo) -> None: ...
+    def update_bucket(self, info: BucketInfo) -> None: ...
+    def delete_bucket(self, name: str) -> None:
+        """The bucket with everything in it."""
+
+    def list(self, bucket: str, prefix: str = "") -> tuple[ObjectInfo, ...]:
+        """All objects under a prefix, by name."""
+
+    def stat(self, bucket: str, name: str) -> ObjectInfo | None: ...
+    def read(self, bucket: str, name: str, start: int = 0, end: int | None = None) -> bytes | None:
+        """Bytes [start, end) of an object; None when it is not there."""
+
+    def write(
+        self,
+        bucket: str,
+        name: str,
+        data: bytes | Path,
+        *,
+        if_generation: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> ObjectInfo:
+        """Upload whole, checksummed; resumable for a Path. `if_generation=0`: only if absent. `progress(bytes_done)`."""
+
+    def delete(self, bucket: str, name: str) -> None: ...
+
+
+class Secrets(Protocol):
+    def get(self, name: str) -> Labels | None:
+        """Labels of `projects/P/secrets/S`, or None."""
+
+    def create(self, name: str, location: str, labels: Labels) -> None:
+        """`location`: the region that holds the payload (user-managed replication)."""
+
+    def add_version(self, name: str, value: bytes) -> str:
+        """The new version's number."""
+
+    def newest_version(self, name: str) -> str | None:
+        """Number of the newest ENABLED version."""
+
+    def version_state(self, name: str, version: str) -> str | None:
+        """ENABLED, DISABLED, DESTROYED, or None when it is not there."""
+
+    def delete(self, name: str) -> None: ...
+
+
+class Builds(Protocol):
+    def start(self, region: str, body: Json) -> str:
+        """Id of the new build; body is cloudbuild v1 JSON."""
+
+    def get(self, region: str, build_id: str) -> BuildInfo: ...
+    def running(self, region: str, tag: str) -> str | None:
+        """Id of an unfinished build that carries the tag."""
+
+
+class Run(Protocol):
+    def get(self, name: str) -> Json | None:
+        """The service as v2 JSON (lowerCamelCase, enum names), or None."""
+
+    def list(self, region: str) -> tuple[Json, ...]:
+        """All services of the project in the region."""
+
+    def create(self, parent: str, service_id: str, body: Json, *, validate_only: bool = False) -> str:
+        """Name of the operation."""
+
+    def update(self, body: Json, mask: Iterable[str], *, validate_only: bool = False) -> str:
+        """PATCH; `body["etag"]` guards it. Name of the operation."""
+
+    def delete(self, name: str) -> str: ...
+    def finished(self, operation: str) -> bool:
+        """One poll. Raises Trouble with the operation's own error."""
+
+    def revision(self, name: str) -> Json | None:
+        """`projects/P/locations/L/services/S/revisions/R` as v2 JSON."""
+
+
+class Logs(Protocol):
+    def entries(self, query: str, *, newest: bool = False, limit: int = 100) -> tuple[LogEntry, ...]:
+        """Entries that match a Cloud Logging filter, oldest first (the newest `limit` ones when `newest`)."""
+
+
+class Cloud(Protocol):
+    """Everything a stack needs. One project; also the Lookup of late references."""
+
+    project: str
+    apis: Apis
+    accounts: Accounts
+    policies: Policies
+    repositories: Repositories
+    storage: Storage
+    secrets: Secrets
+    builds: Builds
+    run: Run
+    logs: Logs
+
+    def number(self) -> str:
+        """The project's number."""
+
+    def caller(self) -> str:
+        """IAM member of the caller (`user:a@b.c`, `serviceAccount:...`), or `` when it can't be known."""
+
+    def id_token(self, audience: str) -> str:
+        """An ID token of the caller for a private service."""
+
+    def digest_of(self, tag: str) -> str | None: ...
+    def newest_version(self, secret: str) -> str | None: ...

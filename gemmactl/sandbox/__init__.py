@@ -1,0 +1,1 @@
+"""An embedded, pretended Google Cloud on loopback."""

@@ -1,0 +1,142 @@
+"""Wishes: what the user asked for, as typed values that are legal by themselves. Knows no cloud and no option parser."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Literal
+
+from gemmactl.errors import usage
+
+ModelKind = Literal["gs", "dir", "hf"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Where a model is: `gs://bucket/prefix`, a directory, or `hf:owner/name[@revision]`."""
+
+    kind: ModelKind
+    text: str
+    bucket: str = ""
+    prefix: str = ""
+    """For gs: without a slash at either end; may be empty."""
+
+    @property
+    def leaf(self) -> str:
+        """The last part of its path: what the service is named after."""
+        if self.kind == "gs":
+            return PurePosixPath(self.prefix).name or self.bucket
+        return PurePosixPath(self.text.removeprefix("hf:").partition("@")[0].rstrip("/")).name
+
+    @property
+    def uri(self) -> str:
+        return f"gs://{self.bucket}/{self.prefix}".rstrip("/") if self.kind == "gs" else self.text
+
+
+def parse_model(text: str) -> Model:
+    """Read MODEL as typed.
+
+    Raises:
+        Trouble: (usage) it is none of the three forms.
+    """
+    if text.startswith("gs://"):
+        bucket, _, prefix = text.removeprefix("gs://").partition("/")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", bucket):
+            raise usage(
+                f"{text} is not a Cloud Storage folder",
+                why=f"{bucket!r} can't be the name of a bucket",
+                remedy="write gs://BUCKET/FOLDER",
+                code="model-uri",
+            )
+        return Model("gs", text, bucket, prefix.strip("/"))
+    if text.startswith("hf:"):
+        if not re.fullmatch(r"hf:[\w.-]+/[\w.-]+(@[\w./-]+)?", text):
+            raise usage(
+                f"{text} is not a Hugging Face model",
+                why="the form is hf:owner/name or hf:owner/name@revision",
+                remedy="for example hf:google/gemma-3-4b-it",
+                code="model-uri",
+            )
+        return Model("hf", text)
+    if "://" in text:
+        raise usage(
+            f"{text} is not a place gemmactl can read a model from",
+            why="a model is gs://BUCKET/FOLDER, a directory, or hf:owner/name",
+            remedy="copy the model to a bucket, or give its directory",
+            code="model-uri",
+        )
+    return Model("dir", text)
+
+
+def service_name(leaf: str) -> str:
+    """A legal Cloud Run name from a model folder: lower case, `_` to `-`, a letter first, at most 49 characters."""
+    name = re.sub(r"-+", "-", re.sub(r"[^a-z0-9-]", "-", leaf.lower())).strip("-")
+    if not name or not name[0].isalpha():
+        name = f"gemma-{name}".rstrip("-")
+    return name[:49].rstrip("-")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A startup probe in Cloud Run's fields. Exactly one of `path` (HTTP) and `tcp`."""
+
+    path: str | None = "/ready"
+    port: int = 8080
+    tcp: bool = False
+    initial_delay: int = 0
+    timeout: int = 2
+    period: int = 2
+    failures: int = 300
+
+    @property
+    def budget(self) -> int:
+        """Seconds until the probe gives up."""
+        return self.initial_delay + self.period * self.failures
+
+
+@dataclass(frozen=True)
+class SecretRef:
+    """An existing secret: `name`, `projects/P/secrets/S`, with a version number or `latest`."""
+
+    name: str
+    version: str = "latest"
+
+
+@dataclass(frozen=True, repr=False)
+class Token:
+    """A secret value. Its repr and str never show it."""
+
+    value: str = field(repr=False)
+
+    def __repr__(self) -> str:
+        return "Token(***)"
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Everything that one serving stack is made from."""
+
+    project: str
+    region: str
+    model: Model
+    name: str
+    image: str | None = None
+    """A given image; None: built from the staged context."""
+    gpu_type: str = "nvidia-l4"
+    cpu: int = 8
+    memory: str = "32Gi"
+    concurrency: int = 4
+    cpu_throttling: bool = False
+    allow_unauthenticated: bool = False
+    probe: Probe = field(default_factory=Probe)
+    timeout: int = 1800
+    max_instances: int = 1
+    min_instances: int = 0
+    service_account: str | None = None
+    """E-mail of an existing runtime account; None: a dedicated one is made."""
+    env: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, SecretRef], ...] = ()
+    """--set-secrets: variable -> reference."""
+    hf_token: SecretRef | Token | None = None
+    rotate_hf_token: bool = False

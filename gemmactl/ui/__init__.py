@@ -1,0 +1,1 @@
+"""The only room that imports rich: a Result, a plan and its progress become a screen."""
