@@ -1,4 +1,4 @@
-"""Owns the types of /generate: the form in which each one puts a prompt before the model, and where it stops. Knows no tokenizer, no HTTP."""
+"""Owns the types of /generate: the form each one gives a prompt, and where it stops. Knows no tokenizer and no HTTP."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Preset:
     max_tokens: int
 
 
-class UnknownType(ValueError):
+class UnknownTypeError(ValueError):
     """A request for a type that no preset has."""
 
     def __init__(self, known: Sequence[str]) -> None:
@@ -100,14 +100,14 @@ _QUESTION_CONTEXT: Final = re.compile(r"\s*Question:\s*(?P<question>.*?)\s+Conte
 def choose(type_name: str | None, prompt: str) -> Preset:
     """The preset of a request. Without a type, the codelab's `Question: ... Context: ...` is sql and all else is text.
 
-    Raises UnknownType.
+    Raises UnknownTypeError.
     """
     if type_name is None:
         return PRESETS["sql" if _QUESTION_CONTEXT.fullmatch(prompt) else "text"]
     try:
         return PRESETS[type_name]
     except KeyError:
-        raise UnknownType(tuple(PRESETS)) from None
+        raise UnknownTypeError(tuple(PRESETS)) from None
 
 
 def _user(text: str) -> Part:

@@ -73,7 +73,8 @@ class Text:
 
     def stop_ids(self, *configured: object) -> frozenset[int]:
         """Where an answer ends: the union of what the configs say and the tokenizer's own marks."""
-        ids = {self.control[token] for token in ("<eos>", END_OF_TURN, self._special.get("eos_token", "")) if token in self.control}
+        own = ("<eos>", END_OF_TURN, self._special.get("eos_token", ""))
+        ids = {self.control[token] for token in own if token in self.control}
         for value in configured:
             for one in value if isinstance(value, list | tuple) else [value]:
                 if isinstance(one, int) and not isinstance(one, bool):
@@ -96,7 +97,7 @@ class Text:
     def _ids(self, parts: Sequence[Part]) -> list[int]:
         """Cut at the control tokens of trusted parts, then encode what lies between as one text.
 
-        Encoding each part alone would move token borders: `Input:\\n` + `Hello` must merge as the training text did.
+        Encoding each part alone would move token borders: `Input:`, a line end and `Hello` must merge as in training.
         """
         ids: list[int] = []
         plain = ""
