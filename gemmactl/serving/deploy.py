@@ -1,4 +1,4 @@
-"""plan and deploy: look at the model, plan, ask, apply, wait, try one prompt. Knows no screen; the stack knows what a deploy is."""
+"""plan and deploy: look at the model, plan, ask, apply, wait, try one prompt. The stack knows what a deploy is."""
 
 from __future__ import annotations
 
@@ -72,9 +72,8 @@ def _look(wish: Serve, place: Place) -> tuple[tuple[Block, ...], Plan]:
     """The first half of both verbs: the model is looked into before anything is planned."""
     found = inspect(wish.model, place.cloud)
     planned = make_plan(stack.serving(wish), place.cloud)
-    facts = Line(
-        f"service {wish.name} · {found} · {wish.gpu_type}, {wish.cpu} CPU, {wish.memory} · at most {wish.max_instances} instance(s)"
-    )
+    size = f"{wish.gpu_type}, {wish.cpu} CPU, {wish.memory}, at most {wish.max_instances} instance(s)"
+    facts = Line(f"service {wish.name} · {found} · {size}")
     return (place.line(), facts, *show.blocks(planned)), planned
 
 

@@ -91,7 +91,7 @@ def _read(parse: Callable[[str], Any], value: Value) -> Any:
 
 
 def _switches(flags: Mapping[str, Any]) -> dict[str, bool | None]:
-    """gcloud's --[no-]x pairs arrive as two flags; None when neither is given: then environment and gemmactl.yaml have a say."""
+    """The --[no-]x pairs of gcloud arrive as two flags; None when neither is given: then other sources speak."""
     found: dict[str, bool | None] = {}
     for key in ("cpu_throttling", "allow_unauthenticated"):
         yes, no = bool(flags.get(key)), bool(flags.get(f"no_{key}"))
