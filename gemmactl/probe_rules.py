@@ -8,7 +8,11 @@ from gemmactl.spec import Serve
 
 
 def check(serve: Serve) -> None:
-    """Refuse a probe that Cloud Run rejects, or accepts and never fulfils: validate_only checks neither timeout nor budget."""
+    """The server checks neither timeout nor budget before it starts an instance.
+
+    Raises:
+        Trouble: (usage) a probe that Cloud Run would reject, or that could never succeed.
+    """
     probe, most = serve.probe, limits.PROBE_FIELD_MOST
     for field, value, low in (
         ("initialDelaySeconds", probe.initial_delay, 0),
@@ -28,7 +32,7 @@ def check(serve: Serve) -> None:
         )
     if probe.period * probe.failures > limits.PROBE_BUDGET_MOST:
         raise _bad_probe(
-            f"periodSeconds x failureThreshold = {probe.period * probe.failures} s; the most with a GPU is {limits.PROBE_BUDGET_MOST} s",
+            f"period x threshold is {probe.period * probe.failures} s, at most {limits.PROBE_BUDGET_MOST} with a GPU",
             f"set failureThreshold to at most {limits.PROBE_BUDGET_MOST // probe.period}",
         )
     if not 1 <= probe.port <= 65535:

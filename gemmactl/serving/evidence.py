@@ -53,7 +53,7 @@ def load_failure(entries: tuple[LogEntry, ...]) -> LoadFailure | None:
 
 def facts(failure: LoadFailure) -> dict[str, object]:
     """A load failure as the facts that doctor reads."""
-    return {"load_failed": {"code": str(failure.code), "object": failure.object, "detail": failure.detail}, "log": failure.line()}
+    return {"load_failed": {"code": str(failure.code), "object": failure.object, "detail": failure.detail}}
 
 
 @dataclass(frozen=True)

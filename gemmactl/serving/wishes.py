@@ -36,8 +36,8 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
         if (value := settings.value(key, given[key] if key in given else flags.get(key))) is not None:
             chosen[field] = _read(parse, value)
     row = spec_rules.gpu(chosen.get("gpu_type", _default("gpu_type")))
-    chosen = {"cpu": row.default_cpu, "memory": row.default_memory} | chosen
-    chosen.setdefault("name", service_name(model.leaf))
+    for field, value in (("cpu", row.default_cpu), ("memory", row.default_memory), ("name", service_name(model.leaf))):
+        chosen.setdefault(field, value)
     token = _token(settings, flags, model, voice)
     serve = Serve(
         project=project, region=region, model=model, hf_token=token, rotate_hf_token=bool(flags.get("rotate_hf_token")), **chosen
