@@ -96,7 +96,7 @@ StartupProbe = Annotated[
     typer.Option(
         metavar="K=V,...",
         help="httpGet.path, httpGet.port, tcpSocket.port, initialDelaySeconds, timeoutSeconds, periodSeconds, failureThreshold. "
-        "Default: /ready every 2 s for at most 10 minutes, so that a ready model is seen within 2 s.",
+        "Default: /ready every 2 s for 90 s to 30 minutes, by the size of the weights: a ready model is seen within 2 s.",
         rich_help_panel=_START,
     ),
 ]

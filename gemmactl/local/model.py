@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from gemmactl.checkpoint.folder import Directory
+from gemmactl.checkpoint.files import DirectoryFiles
 from gemmactl.checkpoint.inventory import take
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.spec import parse_model
@@ -43,7 +43,7 @@ def look(where: str) -> None:
         Trouble: (refused) the model is not whole.
     """
     if "://" not in where and not where.startswith("hf:"):
-        take(Directory(where))
+        take(DirectoryFiles(Path(where)))
 
 
 def require(packages: tuple[str, ...]) -> None:
