@@ -82,8 +82,8 @@ def _top(
     """The options before a verb."""
 
 
-def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
-    """Run one command line; returns the exit code."""
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None, folder: Path | None = None) -> int:
+    """Run one command line in a folder (default: this one); returns the exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
     environ = os.environ if environ is None else environ
     verb = next((v for v in VERBS if args and v.name == args[0]), None)
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     for stream in (sys.stdout, sys.stderr):  # an answer may hold any character whatever the locale says
         getattr(stream, "reconfigure", lambda **_: None)(encoding="utf-8", errors="backslashreplace")
     screen = Screen(asked_format(args), environ, data_verb=bool(verb and verb.data))
-    session = Session(screen, environ, Path.cwd(), Path(environ.get("HOME") or Path.home()), screen.format, args)
+    session = Session(screen, environ, folder or Path.cwd(), Path(environ.get("HOME") or Path.home()), screen.format, args)
     name = verb.name if verb else ""
     try:
         outcome = build(name or None)(args, prog_name="gemmactl", standalone_mode=False, obj={SESSION: session})
