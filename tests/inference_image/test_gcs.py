@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +17,7 @@ from inference_image.contract import Code, LoadFailed
 from tests.inference_image import fake_storage
 from tests.inference_image.fake_storage import Bucket, cut, stall, status, wrong_range
 
+ROOT = Path(__file__).parents[2]
 DATA = bytes(range(256)) * 40
 
 
@@ -207,6 +212,37 @@ def test_refused_tokens_are_access_denied(address: str, bucket: Bucket, patience
         source.list()
     assert failed.value.failure.code is Code.ACCESS_DENIED
     assert "secret-token" not in str(failed.value)
+
+
+class Metadata(fake_storage.Handler):
+    """The metadata server that Cloud Run gives a container."""
+
+    def do_GET(self) -> None:
+        self.bucket.asked.append((self.path, dict(self.headers)))
+        if "token" in self.path:
+            self.answer(200, b'{"access_token": "from-metadata", "expires_in": 3600}', Metadata_Flavor="Google", Content_Type="application/json")  # fmt: skip
+        elif "service-accounts" in self.path:
+            self.answer(200, b'{"email": "a@b", "scopes": []}', Metadata_Flavor="Google", Content_Type="application/json")
+        else:
+            self.answer(200, b"project", Metadata_Flavor="Google")
+
+
+def test_the_metadata_servers_token_is_used(address: str, bucket: Bucket) -> None:
+    """On Cloud Run, and in the sandbox, the service account's token comes from the metadata server."""
+    bucket.tokens = {"Bearer from-metadata"}
+    metadata = Bucket()
+    code = "import os; from inference_image.chunks import open_source; print(len(open_source('gs://bucket/models/m', os.environ).list()))"
+    with fake_storage.running(metadata, Metadata) as url:
+        host = url.removeprefix("http://")
+        environ = {"STORAGE_EMULATOR_HOST": address, "GCE_METADATA_HOST": host, "GCE_METADATA_IP": host, "PATH": os.environ["PATH"]}
+        done = subprocess.run([sys.executable, "-c", code], env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "2", done.stderr
+
+
+def test_an_emulator_gets_no_credentials_unasked(address: str, bucket: Bucket, patience: Patience) -> None:
+    """Without credentials named on purpose nothing is sent to STORAGE_EMULATOR_HOST."""
+    open_source("gs://bucket/models/m", {"STORAGE_EMULATOR_HOST": address}, patience=patience).list()
+    assert all("Authorization" not in headers for _, headers in bucket.asked)
 
 
 @pytest.mark.parametrize("uri", ["gs://", "s3://bucket/x", "hf:noslash"])
