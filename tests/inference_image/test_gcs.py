@@ -76,8 +76,13 @@ def test_connections_are_used_again(source: Source, bucket: Bucket) -> None:
     """Reads of one thread share a connection: each new one would cost round trips and a TLS handshake."""
     one = shard_of(source)
     ports = []
-    original = fake_storage.Handler.media
-    with fake_storage.running(bucket, type("Seen", (fake_storage.Handler,), {"media": lambda self, *a: (ports.append(self.client_address[1]), original(self, *a))})) as url:  # fmt: skip
+
+    class Seen(fake_storage.Handler):
+        def media(self, name: str, query: dict[str, str]) -> None:
+            ports.append(self.client_address[1])
+            super().media(name, query)
+
+    with fake_storage.running(bucket, Seen) as url:
         again = open_source("gs://bucket/models/m", {"STORAGE_EMULATOR_HOST": url})
         for begin in range(0, 1000, 100):
             read(again, one, begin, begin + 100)
@@ -217,25 +222,30 @@ def test_refused_tokens_are_access_denied(address: str, bucket: Bucket, patience
 class Metadata(fake_storage.Handler):
     """The metadata server that Cloud Run gives a container."""
 
-    def do_GET(self) -> None:
-        self.bucket.asked.append((self.path, dict(self.headers)))
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        body, kind = b"project", "text/plain"
         if "token" in self.path:
-            self.answer(200, b'{"access_token": "from-metadata", "expires_in": 3600}', Metadata_Flavor="Google", Content_Type="application/json")  # fmt: skip
+            body, kind = b'{"access_token": "from-metadata", "expires_in": 3600}', "application/json"
         elif "service-accounts" in self.path:
-            self.answer(200, b'{"email": "a@b", "scopes": []}', Metadata_Flavor="Google", Content_Type="application/json")
-        else:
-            self.answer(200, b"project", Metadata_Flavor="Google")
+            body, kind = b'{"email": "a@b", "scopes": []}', "application/json"
+        self.answer(200, body, Metadata_Flavor="Google", Content_Type=kind)
 
 
 def test_the_metadata_servers_token_is_used(address: str, bucket: Bucket) -> None:
     """On Cloud Run, and in the sandbox, the service account's token comes from the metadata server."""
     bucket.tokens = {"Bearer from-metadata"}
     metadata = Bucket()
-    code = "import os; from inference_image.chunks import open_source; print(len(open_source('gs://bucket/models/m', os.environ).list()))"
+    code = (
+        "import os; from inference_image.chunks import open_source;"
+        " print(len(open_source('gs://bucket/models/m', os.environ).list()))"
+    )
     with fake_storage.running(metadata, Metadata) as url:
         host = url.removeprefix("http://")
-        environ = {"STORAGE_EMULATOR_HOST": address, "GCE_METADATA_HOST": host, "GCE_METADATA_IP": host, "PATH": os.environ["PATH"]}
-        done = subprocess.run([sys.executable, "-c", code], env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
+        environ = {"STORAGE_EMULATOR_HOST": address, "GCE_METADATA_HOST": host, "GCE_METADATA_IP": host}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**environ, "PATH": os.environ["PATH"]}, cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
     assert done.stdout.strip() == "2", done.stderr
 
 

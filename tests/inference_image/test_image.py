@@ -1,4 +1,4 @@
-"""The Dockerfile and its pins: what the package imports is installed, what it needs is copied, and it runs from the copy alone."""
+"""The Dockerfile and its pins: what the package imports is installed, and it runs from what is copied alone."""
 
 from __future__ import annotations
 

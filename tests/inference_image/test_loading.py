@@ -172,7 +172,7 @@ def test_wider_sources_are_cast_on_arrival(reference: object, tmp_path: Path, dt
 
 
 def test_float32_computes_in_float32(tmp_path: Path) -> None:
-    """dtype float32 equals from_pretrained in float32."""
+    """A model in float32 equals from_pretrained in float32."""
     import torch
     from transformers import Gemma3ForCausalLM
 

@@ -35,7 +35,7 @@ def server(port: int, **environ: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "inference_image.server"],
         cwd=ROOT,
-        env={**os.environ, "PORT": str(port), "HOST": "127.0.0.1", "OMP_NUM_THREADS": "1", "GEMMACTL_TORCH_THREADS": "1", **environ},
+        env={**os.environ, "PORT": str(port), "HOST": "127.0.0.1", "OMP_NUM_THREADS": "1", **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

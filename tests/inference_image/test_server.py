@@ -1,4 +1,4 @@
-"""The routes in this process: exact exchanges, refusals, disconnects. A real uvicorn on a free port, the sample model behind it."""
+"""The routes in this process: exact exchanges, refusals, disconnects. A real uvicorn over the sample model."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def test_matches_tells_shapes_apart() -> None:
     """The comparison of exchanges is strict: values, keys, lengths and types all count."""
     shape = {"a": int, "b": ["x", str]}
     assert contract.matches(shape, {"a": 1, "b": ["x", "y"]})
-    for wrong in ({"a": True, "b": ["x", "y"]}, {"a": 1}, {"a": 1, "b": ["x"]}, {"a": 1, "b": ["z", "y"]}, "a", {"a": 1, "b": ["x", "y"], "c": 0}):
+    right = {"a": 1, "b": ["x", "y"]}
+    for wrong in ({**right, "a": True}, {"a": 1}, {"a": 1, "b": ["x"]}, {"a": 1, "b": ["z", "y"]}, "a", {**right, "c": 0}):
         assert not contract.matches(shape, wrong)
 
 
