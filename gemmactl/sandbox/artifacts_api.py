@@ -23,6 +23,8 @@ COLLECTION: Final = "repositories"
 SERVICE: Final = "artifactregistry_v1.ArtifactRegistry"
 
 _ID: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_STANDARD: Final = 1
+"""Repository.Mode.STANDARD_REPOSITORY"""
 _LOCATION: Final = re.compile(r"[a-z]+(?:-[a-z]+\d+)?")
 
 
@@ -67,7 +69,7 @@ def create(world: World, caller: str, request: Any) -> Message:
         made.CopyFrom(request.repository)
         made.name = name
         made.registry_uri = f"{location}-docker.pkg.dev/{world.project}/{request.repository_id}"
-        made.mode = made.mode or 10  # STANDARD_REPOSITORY
+        made.mode = made.mode or _STANDARD
         made.create_time.FromDatetime(world.clock.now())
         made.update_time.CopyFrom(made.create_time)
         world.store.put(COLLECTION, name, to_document(made))

@@ -31,7 +31,10 @@ def bind_text(message: Message, path: str, values: list[str]) -> None:
     *outer, last = path.split(".")
     here: Any = message
     for name in outer:
-        here = getattr(here, _field(here, name).name)
+        found = _field(here, name)
+        if found.message_type is None:
+            raise _unbound(path)
+        here = getattr(here, found.name)
     field = _field(here, last)
     try:
         _assign(here, field, values)
@@ -62,8 +65,12 @@ def _field(message: Message, name: str) -> Any:
     for field in message.DESCRIPTOR.fields:
         if name in (field.name, field.json_name):
             return field
+    raise _unbound(name)
+
+
+def _unbound(name: str) -> ApiError:
     text = f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter.'
-    raise failed("INVALID_ARGUMENT", f"{text} Field '{name}' could not be found in request message.", _violation("", text))
+    return failed("INVALID_ARGUMENT", f"{text} Field '{name}' could not be found in request message.", _violation("", text))
 
 
 def _refusal(wrong: str, field: str) -> ApiError:

@@ -34,5 +34,4 @@ def get_project(world: World, caller: str, request: Any) -> Any:
     project = plain(types.Project)(
         name=f"projects/{world.number}", project_id=world.project, display_name="gemmactl sandbox", state=1, etag='W/"sandbox"'
     )
-    project.create_time.FromDatetime(world.clock.now())  # type: ignore[attr-defined]
     return project

@@ -76,6 +76,11 @@ def find(request: Request) -> tuple[Route, dict[str, str]] | None:
     return None
 
 
+def load() -> int:
+    """Read all routes now; how many there are."""
+    return sum(len(routes) for routes in _by_verb().values())
+
+
 @cache
 def _by_verb() -> dict[str, list[Route]]:
     routes: dict[str, list[Route]] = {}

@@ -12,7 +12,8 @@ from google.auth.transport.requests import AuthorizedSession
 
 from gemmactl.sandbox.assembly import assemble
 from gemmactl.sandbox.server import Server
-from gemmactl.sandbox.world import YOU, World
+from gemmactl.sandbox.endpoint import YOU
+from gemmactl.sandbox.world import World
 
 PROJECT = "projects/gemmactl-sandbox"
 
