@@ -26,7 +26,7 @@ def main() -> int:
         return 3
     over = threading.Event()
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
         over.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

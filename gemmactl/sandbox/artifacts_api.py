@@ -56,8 +56,8 @@ def create(world: World, caller: str, request: Any) -> Message:
         raise failed(
             "INVALID_ARGUMENT",
             # source: the reference of repositories.create, its rule for repositoryId
-            f'repository_id must start with a letter, end with a letter or number, contain only lowercase letters, numbers and hyphens, '
-            f'and have at most 63 characters; got "{request.repository_id}"',
+            "repository_id must start with a letter, end with a letter or number, contain only lowercase letters, numbers and "
+            f'hyphens, and have at most 63 characters; got "{request.repository_id}"',
         )
     if not request.repository.format_:
         raise failed("INVALID_ARGUMENT", "repository format must be specified")  # guess

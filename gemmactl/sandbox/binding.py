@@ -80,7 +80,7 @@ def _refusal(wrong: str, field: str) -> ApiError:
     if unknown:
         where = _path(field, unknown[2] or "")
         at = f" at '{where}'" if where else ""
-        text = f"Invalid JSON payload received. Unknown name \"{unknown[1]}\"{at}: Cannot find field."
+        text = f'Invalid JSON payload received. Unknown name "{unknown[1]}"{at}: Cannot find field.'
         return failed("INVALID_ARGUMENT", text, _violation(where, text))
     bad = re.search(r"Failed to parse (\S+) field: (.*)", first)
     where = _path(field, bad[1]) if bad else field
@@ -97,4 +97,5 @@ def _path(field: str, inner: str) -> str:
 
 
 def _violation(field: str, description: str) -> dict[str, Any]:
-    return {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [{"field": field, "description": description}]}
+    violations = [{"field": field, "description": description}]
+    return {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}

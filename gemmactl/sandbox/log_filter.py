@@ -66,9 +66,20 @@ def _test(found: re.Match[str]) -> Callable[[Entry], bool]:
     return test
 
 
-_FIELDS: Final = {
-    "logName", "resource", "labels", "severity", "timestamp", "receiveTimestamp", "insertId", "textPayload", "jsonPayload", "trace",
-}  # fmt: skip
+_FIELDS: Final = frozenset(
+    (
+        "logName",
+        "resource",
+        "labels",
+        "severity",
+        "timestamp",
+        "receiveTimestamp",
+        "insertId",
+        "textPayload",
+        "jsonPayload",
+        "trace",
+    )
+)
 
 
 def _check(field: str, operator: str, value: str) -> None:
@@ -124,7 +135,7 @@ def _order(field: str, value: Any) -> Any:
         return SEVERITIES.index(name)
     if field in ("timestamp", "receiveTimestamp"):
         try:
-            return datetime.fromisoformat(str(value).replace("Z", "+00:00")).timestamp()
+            return datetime.fromisoformat(str(value)).timestamp()
         except ValueError:
             raise failed("INVALID_ARGUMENT", f"Unparseable filter: {value!r} is not a timestamp") from None
     try:

@@ -77,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(error_response(error))
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        except Exception:
+        except Exception:  # noqa: BLE001 - the wall between a bug and the other connections; it is logged
             _log.exception("%s %s", self.command, urlsplit(self.path).path)
             self.close_connection = True
             self._send(error_response(failed("INTERNAL", "Internal error encountered.")))
@@ -176,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"0\r\n\r\n")
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        except Exception as broken:
+        except Exception as broken:  # noqa: BLE001 - same
             # the head is out: an error can only be told by a connection that ends too early
             if not isinstance(broken, CutConnection):
                 _log.exception("the body of %s broke", self.path)

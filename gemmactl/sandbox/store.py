@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -82,5 +81,5 @@ def private_folder(folder: Path) -> Path:
     """Make a folder that only its owner can enter."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.stat().st_mode & 0o077:
-        os.chmod(folder, 0o700)
+        folder.chmod(0o700)
     return folder

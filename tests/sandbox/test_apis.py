@@ -17,7 +17,7 @@ OTHER = "sha256:" + "0b" * 32
 
 
 def test_project_is_found_by_id_and_number_and_no_other(cloud: Cloud) -> None:
-    """getProject gives number and id; another project is a 403, as at Google."""
+    """GetProject gives number and id; another project is a 403, as at Google."""
     client = cloud.client(resourcemanager_v3.ProjectsClient)
     for name in (PROJECT, "projects/100000000001"):
         project = client.get_project(name=name)
@@ -27,7 +27,7 @@ def test_project_is_found_by_id_and_number_and_no_other(cloud: Cloud) -> None:
 
 
 def test_apis_are_off_until_enabled(cloud: Cloud) -> None:
-    """batchGet tells the state, batchEnable changes it, twice is no error; the agents that come along are there."""
+    """BatchGet tells the state, batchEnable changes it, twice is no error; the agents that come along are there."""
     client = cloud.client(service_usage_v1.ServiceUsageClient)
     names = ["run.googleapis.com", "storage.googleapis.com"]
 
@@ -57,16 +57,15 @@ def test_apis_are_off_until_enabled(cloud: Cloud) -> None:
 def test_enabling_what_can_not_be(cloud: Cloud, names: list[str], wrong: type[Exception]) -> None:
     """A mistyped API is a 404; more than twenty in one request is a 400."""
     with pytest.raises(wrong):
-        cloud.client(service_usage_v1.ServiceUsageClient).batch_enable_services(
-            request={"parent": PROJECT, "service_ids": names}
-        )
+        cloud.client(service_usage_v1.ServiceUsageClient).batch_enable_services(request={"parent": PROJECT, "service_ids": names})
 
 
 def registry(cloud: Cloud):
     """A client with one repository."""
     cloud.enable("artifactregistry")
     client = cloud.client(artifactregistry_v1.ArtifactRegistryClient)
-    operation = client.create_repository(parent=PARENT, repository_id="gemma", repository={"format_": "DOCKER", "labels": {"a": "b"}})
+    wanted = {"format_": "DOCKER", "labels": {"a": "b"}}
+    operation = client.create_repository(parent=PARENT, repository_id="gemma", repository=wanted)
     assert operation.result(timeout=10).name == REPOSITORY
     return client
 
@@ -199,8 +198,8 @@ def test_secret_create_get_update_list_delete(cloud: Cloud) -> None:
     assert (found.name, dict(found.labels)) == ("projects/100000000001/secrets/hf", {"a": "b"})
     changed = client.update_secret(secret={"name": found.name, "labels": {"c": "d"}}, update_mask={"paths": ["labels"]})
     assert dict(changed.labels) == {"c": "d"}
+    stale = {"name": found.name, "labels": {}, "etag": found.etag}
     with pytest.raises(exceptions.BadRequest, match="etag"):
-        stale = {"name": found.name, "labels": {}, "etag": found.etag}
         client.update_secret(secret=stale, update_mask={"paths": ["labels"]})
     with pytest.raises(exceptions.Conflict, match="already exists"):
         client.create_secret(parent=PROJECT, secret_id="hf", secret={"replication": {"automatic": {}}})
@@ -252,8 +251,13 @@ def test_service_account_create_get_bind_delete(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{"accountId": "short"}, {"accountId": "x" * 31}, {"accountId": "Capital-Letter"}, {"acountId": "gemma-runtime"}]
-    + [{"accountId": "gemma-runtime", "serviceAccount": {"title": "x"}}],
+    [
+        {"accountId": "short"},
+        {"accountId": "x" * 31},
+        {"accountId": "Capital-Letter"},
+        {"acountId": "gemma-runtime"},
+        {"accountId": "gemma-runtime", "serviceAccount": {"title": "x"}},
+    ],
 )
 def test_accounts_that_can_not_be(cloud: Cloud, body: dict) -> None:
     """Ids have 6 to 30 characters of a small alphabet; unknown fields are named."""
@@ -265,7 +269,8 @@ def test_accounts_that_can_not_be(cloud: Cloud, body: dict) -> None:
 def test_the_accounts_api_has_to_be_enabled_and_allowed(cloud: Cloud) -> None:
     """SERVICE_DISABLED first, then the denial that names the permission."""
     url = f"{cloud.world.base_url}/v1/{PROJECT}/serviceAccounts"
-    assert cloud.session().post(url, json={"accountId": "gemma-runtime"}).json()["error"]["details"][1]["reason"] == "SERVICE_DISABLED"
+    off = cloud.session().post(url, json={"accountId": "gemma-runtime"}).json()["error"]
+    assert off["details"][1]["reason"] == "SERVICE_DISABLED"
     cloud.enable("iam")
     error = cloud.session("dev@sandbox.invalid").post(url, json={"accountId": "gemma-runtime"}).json()["error"]
     assert error["details"][0]["metadata"]["permission"] == "iam.serviceAccounts.create"

@@ -50,7 +50,11 @@ def test_every_route_of_the_official_clients_is_there() -> None:
         ("GET", f"/v1/{PROJECT}/secrets/s", "secretmanager_v1.SecretManagerService.GetSecret"),
         ("GET", f"/v1/{PROJECT}/locations/l/builds/b", "cloudbuild_v1.CloudBuild.GetBuild"),
         ("GET", f"/v1/{PROJECT}/services/run.googleapis.com", "service_usage_v1.ServiceUsage.GetService"),
-        ("GET", f"/v1/{PROJECT}/locations/l/repositories/r/dockerImages/n@sha256:0a", "artifactregistry_v1.ArtifactRegistry.GetDockerImage"),
+        (
+            "GET",
+            "/v1/projects/p/locations/l/repositories/r/dockerImages/n@sha256:0a",
+            "artifactregistry_v1.ArtifactRegistry.GetDockerImage",
+        ),
         ("POST", "/v3/projects/p:testIamPermissions", "resourcemanager_v3.Projects.TestIamPermissions"),
         ("PATCH", f"{SERVICES}/s", "run_v2.Services.UpdateService"),
     ],

@@ -20,6 +20,12 @@ from gemmactl.sandbox import daemon
 from gemmactl.sandbox.endpoint import Endpoint
 
 ROOT = Path(daemon.__file__).parents[2]
+ENSURE = """
+import sys
+from pathlib import Path
+from gemmactl.sandbox import daemon
+print(daemon.ensure(Path(sys.argv[1])).base_url)
+"""
 
 
 @pytest.fixture
@@ -64,11 +70,9 @@ def test_ensure_starts_once_and_finds_again(home: Path) -> None:
 
 def test_two_that_start_at_once_get_one_daemon(home: Path) -> None:
     """Processes that all find nothing agree on one daemon."""
-    code = "from gemmactl.sandbox import daemon; from pathlib import Path; import sys; print(daemon.ensure(Path(sys.argv[1])).base_url)"
+    argv = [sys.executable, "-P", "-c", ENSURE, str(home)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    started = [
-        subprocess.Popen([sys.executable, "-c", code, str(home)], stdout=subprocess.PIPE, text=True, env=environment) for _ in range(3)
-    ]
+    started = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(3)]
     said = {process.communicate(timeout=60)[0] for process in started}
     assert len(said) == 1
     assert said.pop().strip() == daemon.ensure(home).base_url
@@ -128,7 +132,9 @@ def _say_hello(stranger: socket.socket, heard: list[bytes]) -> None:
             connection.sendall(b"220 hello\r\n")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"base_url": "http://127.0.0.1:1"}', '{"base_url": "nonsense"}', '{"base_url": 5}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"base_url": "http://127.0.0.1:1"}', '{"base_url": "http://elsewhere:80"}', '{"base_url": 5}']
+)
 def test_an_unreadable_announcement_is_ignored(home: Path, text: str) -> None:
     """Whatever stands in daemon.json, there is no daemon."""
     home.mkdir()
@@ -153,9 +159,10 @@ def test_a_daemon_of_other_code_is_replaced(home: Path, tmp_path: Path) -> None:
 
     other = tmp_path / "other"
     shutil.copytree(ROOT / "gemmactl", other / "gemmactl")
-    (other / "gemmactl" / "sandbox" / "codes.py").write_text(Path(ROOT / "gemmactl" / "sandbox" / "codes.py").read_text() + "\n")
-    code = "from gemmactl.sandbox import daemon; from pathlib import Path; import sys; print(daemon.ensure(Path(sys.argv[1])).base_url)"
-    subprocess.run([sys.executable, "-P", "-c", code, str(home)], env={**os.environ, "PYTHONPATH": str(other)}, check=True, timeout=60)
+    with (other / "gemmactl" / "sandbox" / "codes.py").open("a") as changed:
+        changed.write("\n")
+    environment = {**os.environ, "PYTHONPATH": str(other)}
+    subprocess.run([sys.executable, "-P", "-c", ENSURE, str(home)], env=environment, check=True, timeout=60)
     old = daemon.status(home) or {}
     assert old["build"] != daemon.build()
     daemon.ensure(home)
@@ -209,8 +216,9 @@ def test_orders_need_the_admins_token(home: Path) -> None:
     import requests
 
     endpoint = daemon.ensure(home)
+    head = {"authorization": f"Bearer {endpoint.token()}"}
     for path in ("/-/faults", "/-/iam", "/-/settings", "/-/stop"):
-        answer = requests.post(endpoint.base_url + path, json={}, headers={"authorization": f"Bearer {endpoint.token()}"}, timeout=10)
+        answer = requests.post(endpoint.base_url + path, json={}, headers=head, timeout=10)
         assert answer.status_code == 403
     with pytest.raises(Trouble, match="refused an order"):
         endpoint.settings(no_such_setting=1)
@@ -220,6 +228,8 @@ def test_orders_need_the_admins_token(home: Path) -> None:
 
 def test_importing_the_daemons_side_of_a_command_imports_no_google_client() -> None:
     """`status` must not cost half a second."""
-    code = "import sys; from gemmactl.sandbox import daemon; print([m for m in sys.modules if m.startswith(('google', 'requests'))])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    heavy = "[m for m in sys.modules if m.startswith(('google', 'requests'))]"
+    code = f"import sys; from gemmactl.sandbox import daemon; print({heavy})"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == "[]"

@@ -87,7 +87,7 @@ def test_the_project_may_be_named_by_its_number(cloud: Cloud) -> None:
     ],
 )
 def test_members_mean_what_they_mean_at_google(cloud: Cloud, member: str, caller: str, holds: bool) -> None:
-    """allUsers is everybody, allAuthenticatedUsers anybody with a token, kinds are told apart."""
+    """AllUsers is everybody, allAuthenticatedUsers anybody with a token, kinds are told apart."""
     name = f"{PROJECT}/locations/l/services/s"
     cloud.world.iam.grant(member, "roles/run.invoker", name)
     assert cloud.world.iam.holds(caller, "run.routes.invoke", name) is holds
@@ -111,7 +111,8 @@ def test_the_owner_reaches_objects_through_the_buckets_own_bindings(cloud: Cloud
         (
             "artifactregistry.repositories.create",
             "R",
-            "Permission 'artifactregistry.repositories.create' denied on resource '//artifactregistry.googleapis.com/R' (or it may not exist).",
+            "Permission 'artifactregistry.repositories.create' denied on resource "
+            "'//artifactregistry.googleapis.com/R' (or it may not exist).",
         ),
         (
             "secretmanager.versions.access",

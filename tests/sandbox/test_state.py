@@ -44,7 +44,7 @@ def test_a_second_world_over_the_same_home_has_everything(cloud: Cloud) -> None:
 def test_an_operation_cut_off_by_a_stop_ends_as_an_error(tmp_path) -> None:
     """Nobody waits for work that no longer runs."""
     store, go = Store(tmp_path), threading.Event()
-    running = Operations(store).start(PARENT, None, lambda: go.wait(10) and empty_pb2.Empty() or empty_pb2.Empty())
+    running = Operations(store).start(PARENT, None, lambda: (go.wait(10) and empty_pb2.Empty()) or empty_pb2.Empty())
     assert not running.done
     found = Operations(Store(tmp_path)).get(running.name)
     go.set()
@@ -78,7 +78,10 @@ def test_operations_tell_their_progress_and_their_end(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(
     ("raised", "code", "message"),
-    [(failed("FAILED_PRECONDITION", "not ready"), 9, "not ready"), (RuntimeError("the innards"), 13, "Internal error encountered.")],
+    [
+        (failed("FAILED_PRECONDITION", "not ready"), 9, "not ready"),
+        (RuntimeError("the innards"), 13, "Internal error encountered."),
+    ],
 )
 def test_work_that_fails_is_the_operations_error(tmp_path, raised: Exception, code: int, message: str) -> None:
     """An ApiError with its code and text; a bug as INTERNAL without its text."""

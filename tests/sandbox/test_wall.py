@@ -176,7 +176,8 @@ def test_half_a_request_does_not_stop_the_others(cloud: Cloud) -> None:
     host, _, port = cloud.world.base_url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as hung:
         token = cloud.world.tokens.access("you@sandbox.invalid")
-        hung.sendall(f"POST /v2/entries:list HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: 99\r\n\r\n{{".encode())
+        head = f"host: x\r\nauthorization: Bearer {token}\r\ncontent-length: 99"
+        hung.sendall(f"POST /v2/entries:list HTTP/1.1\r\n{head}\r\n\r\n{{".encode())
         assert cloud.session().get(f"{cloud.world.base_url}/v3/{PROJECT}").status_code == 200
 
 
