@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
+import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from gemmactl.sandbox.dockerfile import Copy, DockerfileError, Stage
-from gemmactl.sandbox.images import Image
 
 Say = Callable[[str], None]
 
 PLAIN = "no image layers are built in the sandbox: files are copied, RUN lines are not executed, base images are not pulled"
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a build leaves: a folder and how to start in it."""
+
+    root: Path
+    config: Mapping[str, Any]
+
+    def digest(self) -> str:
+        """sha256 over every file's path, mode and bytes and over the configuration."""
+        total = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
+        for file in sorted(p for p in self.root.rglob("*") if p.is_file() or p.is_symlink()):
+            inner = hashlib.sha256(str(file.readlink()).encode() if file.is_symlink() else file.read_bytes()).hexdigest()
+            executable = not file.is_symlink() and bool(file.stat().st_mode & 0o100)
+            total.update(f"{file.relative_to(self.root)}\0{executable}\0{inner}\n".encode())
+        return f"sha256:{total.hexdigest()}"
 
 
 class BuildFailed(Exception):
