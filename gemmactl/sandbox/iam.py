@@ -70,7 +70,7 @@ class Iam:
                     "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.",
                 )
             bindings = [self._checked(binding) for binding in policy.get("bindings", [])]
-            return self._write(self.normal(resource), [b for b in bindings if b["members"]], policy.get("version", 1))
+            return self._write(self.normal(resource), [b for b in bindings if b.get("members")], policy.get("version", 1))
 
     def forget(self, resource: str) -> None:
         """A deleted resource's policies, and those below it, go with it."""
