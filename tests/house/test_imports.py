@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -83,7 +83,7 @@ def wired(found: Iterable[Import]) -> list[str]:
     ],
     ids=lambda value: value if isinstance(value, str) and "\n" not in value else None,
 )
-def test_each_rule_can_fail(rule, importer: str, source: str) -> None:  # noqa: ANN001 - one of the four functions above
+def test_each_rule_can_fail(rule: Callable[[Iterable[Import]], list[str]], importer: str, source: str) -> None:
     """A module that breaks the rule is reported with its line."""
     assert rule(tree.imports(source, importer))
 

@@ -11,7 +11,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("gemmactl", "inference_image", "finetune_image")
-NOT_OURS = {".git", ".venv", ".venv-lock", ".sandbox", "__pycache__", "build", "dist", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+NOT_OURS = {
+    ".git",
+    ".venv",
+    ".venv-lock",
+    ".sandbox",
+    "__pycache__",
+    "build",
+    "dist",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+}
 
 
 @cache
@@ -97,9 +108,7 @@ def _origin(node: ast.ImportFrom, importer: str, package: bool) -> str:
 def imports_of(*rooms: str) -> tuple[Import, ...]:
     """Every import in the rooms."""
     return tuple(
-        found
-        for path in python(*rooms)
-        for found in imports(path.read_text(), module(path), package=path.name == "__init__.py")
+        found for path in python(*rooms) for found in imports(path.read_text(), module(path), package=path.name == "__init__.py")
     )
 
 
