@@ -2,8 +2,9 @@
 
     python bench/start.py [--runs N] [--write docs/bench/start.md]
 
-CPU time (user + system of the process and its children, from wait4) is steadier than the clock on a shared machine; the smallest
-of N interleaved runs is the cost of the work itself. The ratio to the bare interpreter travels between machines, milliseconds don't.
+CPU time (user + system of the process and its children, from wait4) is steadier than the clock on a shared machine; the
+smallest of N interleaved runs is the cost of the work itself. The ratio to the bare interpreter travels between machines,
+milliseconds don't.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ERROR = (
-    "ERROR: (gcloud.run.deploy) Revision 'gemma-00001-abc' is not ready and cannot serve traffic. Container failed to become healthy. "
+    "ERROR: (gcloud.run.deploy) Revision 'gemma-00001-abc' is not ready and cannot serve traffic. "
+    "Container failed to become healthy. "
     "Startup probes timed out after 4m (1 attempts with a timeout of 4m each). There was an initial delay of 0s.\n"
 )
 
@@ -108,8 +110,8 @@ def page(rows: Sequence[tuple[str, ...]], runs: int) -> str:
         [
             "# What a start of the tool costs",
             "",
-            "CPU time of the whole process (user and system, children included) against `python -c pass` of the same",
-            "environment. The targets are ratios: milliseconds belong to the machine. Made by `python bench/start.py --write FILE`.",
+            "CPU time of the whole process, children included, against `python -c pass` of the same environment.",
+            "The targets are ratios: they travel. Made by `python bench/start.py --write FILE`.",
             "",
             *head,
             *body,
