@@ -1,4 +1,4 @@
-"""Where each value comes from: flag, environment, gemmactl.yaml, gcloud's configuration, default. Knows no option parser and no cloud."""
+"""Where each value comes from: flag, environment, gemmactl.yaml, gcloud, default. Knows no option parser and no cloud."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ class Settings:
         if found is None:
             raise usage(
                 "no Google Cloud project is chosen",
-                why="neither --project, GEMMACTL_PROJECT, gemmactl.yaml, GOOGLE_CLOUD_PROJECT nor a gcloud configuration names one",
+                why="--project, GEMMACTL_PROJECT, gemmactl.yaml, GOOGLE_CLOUD_PROJECT and gcloud's configuration name none",
                 remedy="add --project PROJECT_ID, or try everything on this machine first: --project @sandbox",
                 code="project-missing",
             )
         if found.text != SANDBOX and not _PROJECT.fullmatch(found.text):
             raise usage(
                 f"{found.text!r} is not a project id ({found.origin})",
-                why="an id has 6 to 30 lower-case letters, digits and hyphens and starts with a letter; a display name is not an id",
+                why="an id has 6 to 30 lower-case letters, digits and hyphens, a letter first; a display name is no id",
                 remedy="`gcloud projects list` shows the ids; @sandbox is the pretended project on this machine",
                 code="project-illegal",
             )

@@ -93,12 +93,12 @@ def _variable(flag: str, name: str) -> None:
 
 
 def reference(text: str, where: str) -> SecretRef:
-    """`name`, `name:version`, `projects/P/secrets/S`, `projects/P/secrets/S/versions/V`. The refused text is not shown: it may be the secret."""
+    """`name[:version]` or `projects/P/secrets/S[/versions/V]`. The refused text is not shown: it may be the secret."""
     found = _REFERENCE.fullmatch(text)
     if not found or TOKEN_LIKE.match(text):
         raise usage(
             f"{where} is not a reference to a secret",
-            why="a reference is NAME:VERSION or projects/PROJECT/secrets/NAME; version: a number or latest (the text is not shown, it may be secret)",
+            why="a reference is NAME:VERSION or projects/PROJECT/secrets/NAME (what was typed is not shown: it may be secret)",
             remedy="for example my-token:latest",
             code="secret-reference",
         )
@@ -114,7 +114,7 @@ def token(text: str, where: str) -> SecretRef | Token:
         return reference(text, where)
     raise usage(
         f"{where} holds neither a token nor a reference to a secret",
-        why="a Hugging Face token starts with hf_; a reference is NAME:VERSION or projects/PROJECT/secrets/NAME (the value is not shown)",
+        why="a token starts with hf_; a reference is NAME:VERSION or projects/PROJECT/secrets/NAME (the value is not shown)",
         remedy=f"correct {where}, or unset it: a model in a bucket or a folder needs none",
         code="hf-token-illegal",
     )
@@ -126,7 +126,7 @@ def token_reference(text: str) -> SecretRef:
         raise usage(
             "--hf-token takes no token",
             why="a command line is kept in the shell's history and visible to every process of this machine",
-            remedy="set the variable HF_TOKEN instead, or name a secret: --hf-token NAME:VERSION. If the token is real, revoke it",
+            remedy="revoke that token, put a new one in the variable HF_TOKEN, or name a secret: --hf-token NAME:VERSION",
             code="token-in-argv",
         )
     return reference(text, "--hf-token")
@@ -142,7 +142,7 @@ _PROBE_KEYS: Final = (*_PROBE_FIELDS, "httpGet.path", "httpGet.port", "tcpSocket
 
 
 def probe(text: str) -> Probe:
-    """--startup-probe in gcloud's keys; fields left out have Cloud Run's defaults (delay 0, timeout 1, period 10, threshold 3)."""
+    """--startup-probe in gcloud's keys; fields left out have Cloud Run's defaults: delay 0, timeout 1, period 10, threshold 3."""
     given: dict[str, str] = {}
     for key, value in pairs("--startup-probe", text):
         if key not in _PROBE_KEYS:
@@ -154,11 +154,15 @@ def probe(text: str) -> Probe:
     if tcp == http:
         raise _bad_probe("it needs exactly one of httpGet.path and tcpSocket.port")
     if tcp:
-        return Probe(path=None, tcp=True, port=_number("tcpSocket.port", given["tcpSocket.port"]), **numbers)
+        return _probe(None, _number("tcpSocket.port", given["tcpSocket.port"]), numbers)
     path = given.get("httpGet.path", "/")
     if not path.startswith("/"):
         raise _bad_probe(f"httpGet.path={path} must start with /")
-    return Probe(path=path, port=_number("httpGet.port", given.get("httpGet.port", "8080")), **numbers)
+    return _probe(path, _number("httpGet.port", given.get("httpGet.port", "8080")), numbers)
+
+
+def _probe(path: str | None, port: int, numbers: Mapping[str, int]) -> Probe:
+    return Probe(path, port, path is None, numbers["initial_delay"], numbers["timeout"], numbers["period"], numbers["failures"])
 
 
 def _number(key: str, text: str) -> int:

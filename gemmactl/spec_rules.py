@@ -1,4 +1,4 @@
-"""The rules that a wish must keep before any call is made; each refusal names the legal choices. Knows no cloud: limits.py has the numbers."""
+"""The rules that a wish must keep before any call; each refusal names the legal choices. limits.py has the numbers."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _size(serve: Serve) -> None:
     if serve.cpu not in row.sizes:
         raise usage(
             f"--cpu {serve.cpu} can't go with {row.name}",
-            why=f"it needs at least {min(row.sizes)} CPU and {min(low for low, _ in row.sizes.values())}Gi; legal: {sizes_text(row)}",
+            why=f"it needs at least {min(row.sizes)} CPU; legal: {sizes_text(row)}",
             remedy=f"choose --cpu {row.default_cpu} --memory {row.default_memory}",
             code="cpu-illegal",
         )

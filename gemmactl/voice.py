@@ -1,4 +1,4 @@
-"""How work talks while it runs: said, asked, shown as it happens. A contract: knows no screen; ui implements it, tests pass their own."""
+"""How work talks while it runs: a contract that knows no screen; ui implements it, tests pass their own."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from gemmactl.sandbox.denial import denied
 from gemmactl.sandbox.roles import holds as role_holds
@@ -17,13 +17,16 @@ from gemmactl.sandbox.roles import known
 from gemmactl.sandbox.store import Document, Store
 from gemmactl.sandbox.wire import failed
 
-COLLECTION = "policies"
+COLLECTION: Final = "policies"
+_KINDS: Final = frozenset(
+    ("user", "serviceAccount", "group", "domain", "principal", "principalSet", "deleted", "projectOwner", "projectEditor", "projectViewer")
+)
 
 
 class Iam:
     """The one judge."""
 
-    def __init__(self, store: Store, project: str, number: str, *, now: Callable[[], datetime], delay: float = 0.0) -> None:
+    def __init__(self, store: Store, project: str, number: str, *, now: Callable[[], datetime], delay: Callable[[], float] = float) -> None:
         self._store = store
         self._project = project
         self._number = number
@@ -48,7 +51,10 @@ class Iam:
     def policy(self, resource: str) -> Document:
         """The policy bound on this very resource: {version, bindings, etag}."""
         document = self._store.get(COLLECTION, self.normal(resource))
-        return document["policy"] if document else {"version": 1, "bindings": [], "etag": _etag(0)}
+        if document is None:
+            return {"version": 1, "bindings": self._born_with(resource), "etag": _etag(0)}
+        policy: Document = document["policy"]
+        return policy
 
     def set_policy(self, resource: str, policy: Document, etag: str = "") -> Document:
         """Replace it, if `etag` (base64; "" = whatever) is the current one. Returns the new policy.
@@ -77,7 +83,7 @@ class Iam:
         """May `caller` do it? A policy anywhere on the way up to the project decides."""
         for level in self._levels(self.normal(resource)):
             for binding in self._effective(level):
-                if any(_is(caller, member) for member in binding["members"]) and role_holds(binding["role"], permission):
+                if role_holds(binding["role"], permission) and any(self._is(caller, member) for member in binding["members"]):
                     return True
         return False
 
@@ -119,10 +125,34 @@ class Iam:
     def _effective(self, level: str) -> list[dict[str, Any]]:
         document = self._store.get(COLLECTION, level)
         if document is None:
-            return []
-        young = self._now().timestamp() - document["changed"] < self._delay
+            return self._born_with(level)
+        young = self._now().timestamp() - document["changed"] < self._delay()
         bindings: list[dict[str, Any]] = document["before"] if young else document["policy"]["bindings"]
         return bindings
+
+    def _born_with(self, resource: str) -> list[dict[str, Any]]:
+        """A new bucket's bindings: the project's basic roles reach objects through these, not by themselves.
+
+        Source: Cloud Storage's documentation of convenience values; in the role data, roles/owner holds no storage.objects.*.
+        """
+        if not resource.startswith("projects/_/buckets/") or resource.count("/") != 3:
+            return []
+        p = self._project
+        writers = [f"projectEditor:{p}", f"projectOwner:{p}"]
+        return [
+            {"role": "roles/storage.legacyBucketOwner", "members": writers},
+            {"role": "roles/storage.legacyObjectOwner", "members": writers},
+            {"role": "roles/storage.legacyBucketReader", "members": [f"projectViewer:{p}"]},
+            {"role": "roles/storage.legacyObjectReader", "members": [f"projectViewer:{p}"]},
+        ]
+
+    def _is(self, caller: str, member: str) -> bool:
+        kind, _, name = member.partition(":")
+        basic = {"projectOwner": "roles/owner", "projectEditor": "roles/editor", "projectViewer": "roles/viewer"}.get(kind)
+        if basic:
+            bound = self._effective(f"projects/{name}")
+            return any(b["role"] == basic and caller in b["members"] for b in bound)
+        return _is(caller, member)
 
     def _checked(self, binding: dict[str, Any]) -> dict[str, Any]:
         role = binding.get("role", "")
@@ -133,7 +163,7 @@ class Iam:
             kind, colon, name = member.partition(":")
             if member in ("allUsers", "allAuthenticatedUsers"):
                 continue
-            if not colon or not name or kind not in ("user", "serviceAccount", "group", "domain", "principal", "principalSet", "deleted"):
+            if not colon or not name or kind not in _KINDS:
                 raise failed("INVALID_ARGUMENT", f"The member {member} is of an unknown type. Please set a valid type prefix for the member.")
             if kind == "serviceAccount" and not self._exists(name):
                 raise failed("INVALID_ARGUMENT", f"Service account {name} does not exist.")

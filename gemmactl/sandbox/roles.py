@@ -25,8 +25,8 @@ def known(role: str) -> bool:
 
 
 def holds(role: str, permission: str) -> bool:
-    """Does the role hold the permission? The owner holds everything but what only service agents may."""
-    return role == "roles/owner" or permission in _permissions(role)
+    """Does the role hold the permission?"""
+    return permission in _permissions(role)
 
 
 def of(permission: str) -> tuple[str, ...]:

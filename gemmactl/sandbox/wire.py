@@ -25,7 +25,7 @@ class Request:
     method: str
     host: str
     path: str
-    """Percent-decoded, except that %2F stays: `%2F` inside an object's name is not a separator."""
+    """As sent, without the query and still percent-encoded: `%2F` inside an object's name is not a separator."""
     query: Mapping[str, list[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     """Keys in lower case."""

@@ -95,13 +95,15 @@ class World:
     """Called in reverse when the daemon stops: processes and ports that a room owns."""
     storage: Any = None
     containers: Any = None
+    last_used: float = field(default_factory=time.monotonic)
+    """When anybody last asked for something; `touch()` it when a request comes by another port."""
 
     def __post_init__(self) -> None:
         private_folder(self.home)
         self.secret = _secret(self.home / "secret")
         self.store = Store(self.home / "state")
         self.tokens = Tokens(self.secret, self.clock.now)
-        self.iam = Iam(self.store, self.project, self.number, now=self.clock.now, delay=self.settings.grant_delay)
+        self.iam = Iam(self.store, self.project, self.number, now=self.clock.now, delay=lambda: self.settings.grant_delay)
         self.operations = Operations(self.store)
         self.logs = Logs(self.home / "logs.jsonl", self.project, self.clock.now)
         self.faults = Faults()
@@ -123,6 +125,10 @@ class World:
     def account(self, email: str) -> dict[str, Any] | None:
         """A service account's document; None when there is none or it is disabled for good."""
         return self.store.get("service_accounts", email)
+
+    def touch(self) -> None:
+        """Somebody uses the sandbox: the idle daemon's clock starts anew."""
+        self.last_used = time.monotonic()
 
     def close(self) -> None:
         """Stop what the rooms started."""

@@ -29,9 +29,9 @@ def lay(blocks: tuple[Block, ...], width: int) -> Iterator[Styled]:
         yield from _block(block, width)
 
 
-def trouble(found: Trouble, width: int) -> Iterator[Styled]:
-    """What, why, remedy."""
-    yield from _wrap(f"error: {found.what}", width, "bad", indent=7, bold=True)
+def trouble(found: Trouble, width: int, sign: str = "error") -> Iterator[Styled]:
+    """What, why, remedy. `sign`: error, or cause for what doctor knows about the error before it."""
+    yield from _wrap(f"{sign}: {found.what}", width, "bad" if sign == "error" else "warn", indent=7, bold=True)
     if found.why:
         yield from _wrap(f"  why:    {found.why}", width, "plain", indent=10)
     if found.remedy:

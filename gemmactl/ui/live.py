@@ -45,16 +45,16 @@ class Live:
                 case Log(address, text):
                     self._running.setdefault(address, _Running("")).text = text
                 case Done(address) | Failed(address) | Skipped(address):
-                    self._running.pop(address, None)
-                    self._keep(event)
+                    ended = self._running.pop(address, None)
+                    self._keep(event, ended.verb if ended else "")
 
     def stop(self) -> None:
         self._live.stop()
 
-    def _keep(self, event: Event) -> None:
+    def _keep(self, event: Event, verb: str) -> None:
         from rich.text import Text
 
-        styled = line(event)
+        styled = line(event, verb)
         style = {"good": "green", "bad": "red", "warn": "yellow"}.get(styled.tone, "")
         self._console.print(Text(scrub(styled.text), style=style))
 

@@ -13,11 +13,11 @@ DOING: Final = {"create": "creating", "update": "updating", "delete": "removing"
 DID: Final = {"create": "created", "update": "updated", "delete": "removed"}
 
 
-def line(event: Event) -> Styled:
-    """One event in one line."""
+def line(event: Event, verb: str = "") -> Styled:
+    """One event in one line; `verb` is what the address was started with."""
     match event:
-        case Started(address, verb):
-            return Styled(f"  {address}: {DOING.get(verb, verb)}")
+        case Started(address, said):
+            return Styled(f"  {address}: {DOING.get(said, said)}")
         case Progress(address, text):
             return Styled(f"  {address}: {text}", "dim")
         case Log(address, text):
@@ -38,15 +38,18 @@ class Lines:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._last: dict[str, str] = {}
+        self._verbs: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         with self._lock:
+            if isinstance(event, Started):
+                self._verbs[event.address] = event.verb
             if isinstance(event, Progress):
                 if self._last.get(event.address) == event.text:
                     return
                 self._last[event.address] = event.text
-            self._stream.lines([line(event)])
+            self._stream.lines([line(event, self._verbs.get(event.address, ""))])
 
     def stop(self) -> None:
         """Nothing to put away."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import Final, Literal, TextIO
+from typing import Final, Literal, Protocol, TextIO
 
 from gemmactl.errors import usage
 from gemmactl.kernel.events import Event
-from gemmactl.result import Block, Item, Line, Result, Target, Verbatim
+from gemmactl.result import Block, Line, Result, Target, Verbatim
 from gemmactl.ui import layout
 from gemmactl.ui.progress import Lines
 from gemmactl.ui.scrub import scrub_document
@@ -39,7 +39,7 @@ class Screen:
         self._out = open_stream(stdout or sys.stdout, environ)
         self._err = open_stream(stderr or sys.stderr, environ)
         self._data_verb = data_verb
-        self._progress: Lines | _Live | None = None
+        self._progress: _Progress | None = None
         self._aimed: Target | None = None
 
     @property
@@ -121,27 +121,17 @@ class Screen:
             else:
                 self._out.lines(layout.lay((block,), self._out.width))
         for number, problem in enumerate(result.problems):
-            self._err.lines(layout.trouble(problem, self._err.width))
-            if number == 0 and problem.facts.get("diagnosis"):
-                self.say(*_diagnosis(problem.facts["diagnosis"]))
+            self._err.lines(layout.trouble(problem, self._err.width, "cause" if number else "error"))
         if result.next:
             self.say(Line("next:", "dim"), *(Line(f"  {command}") for command in result.next))
 
 
-def _diagnosis(findings: object) -> tuple[Block, ...]:
-    rows = findings if isinstance(findings, list) else []
-    blocks: list[Block] = []
-    for row in rows:
-        lines = tuple(str(line) for line in row.get("lines", ()))
-        blocks.append(Item("doctor:", str(row.get("head", "")), lines, "warn"))
-    return tuple(blocks)
+class _Progress(Protocol):
+    def __call__(self, event: Event) -> None: ...
+    def stop(self) -> None: ...
 
 
-class _Live(Lines):
-    """The name mypy knows for a moving region without importing rich."""
-
-
-def _live(stream: Stream) -> _Live:
+def _live(stream: Stream) -> _Progress:
     from gemmactl.ui.live import Live
 
-    return Live(stream)  # type: ignore[return-value]  # same three methods; importing Live for its type would import rich
+    return Live(stream)
