@@ -29,6 +29,7 @@ PRINCIPALS: Final = {
 def commands() -> Iterator[tuple[str, Any]]:
     """`gemmactl deploy`, `gemmactl sandbox demo`, ... with the click command behind each."""
     import typer
+
     from gemmactl.app import build
 
     def walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -47,16 +48,17 @@ def one_line(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().replace("|", "\\|").replace("[dim]", "").replace("[/dim]", "")
 
 
+def placeholder(option: Any) -> str:
+    """What an option takes: its choices, its metavar or its type."""
+    choices = getattr(option.type, "choices", None)
+    return "\\|".join(map(str, choices)) if choices else option.metavar or option.type.name.upper()
+
+
 def option_row(option: Any) -> str:
     """`--region REGION`, what it means."""
     names = ", ".join(f"`{name}`" for name in sorted(option.opts, key=len, reverse=True))
     negated = "".join(f", `{name}`" for name in option.secondary_opts)
-    choices = getattr(option.type, "choices", None)
-    takes = (
-        ""
-        if option.is_flag or option.count
-        else f" `{'|'.join(map(str, choices)) if choices else option.metavar or option.type.name.upper()}`"
-    )
+    takes = "" if option.is_flag or option.count else f" `{placeholder(option)}`"
     default = f" Default: `{option.default}`." if option.show_default and option.default not in (None, False) else ""
     return f"| {names}{negated}{takes} | {one_line(option.help or '')}{default} |"
 
@@ -69,7 +71,7 @@ def command_section(path: str, command: Any) -> list[str]:
         [path, *(f"[{p.metavar or p.name.upper()}]" if not p.required else (p.metavar or p.name.upper()) for p in arguments)]
     )
     prose, examples = split_examples(command.help or "")
-    lines = [f"## {path}", "", "```", f"{usage}{' [OPTIONS]' if options else ''}", "```", "", *prose, ""]
+    lines = [f"## {path}", "", "```text", f"{usage}{' [OPTIONS]' if options else ''}", "```", "", *prose, ""]
     for argument in arguments:
         lines += [f"- `{argument.metavar or argument.name.upper()}`: {one_line(argument.help or '')}"]
     lines += [""] if arguments else []
@@ -151,4 +153,5 @@ def main(wanted: Iterable[str] = PAGES) -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parent))  # this checkout's code, installed or not
     main(sys.argv[1:] or PAGES)
