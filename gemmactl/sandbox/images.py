@@ -91,3 +91,23 @@ def tags_of(world: World, stem: str, digest: str = "") -> list[str]:
     """The tags of one image name, or only those that point to a digest."""
     found = world.store.items(TAGS)
     return [k.rpartition(":")[2] for k, d in found if k.rpartition(":")[0] == stem and digest in ("", d["digest"])]
+
+
+def forget_image(world: World, stem: str, digest: str) -> None:
+    """Delete a version with its tags. Its files belong to whoever pushed it."""
+    for tag in tags_of(world, stem, digest):
+        world.store.delete(TAGS, f"{stem}:{tag}")
+    world.store.delete(IMAGES, f"{stem}@{digest}")
+
+
+def forget_repository(world: World, parent: str) -> None:
+    """Delete all that a repository holds."""
+    for collection in (TAGS, IMAGES):
+        for key, document in world.store.items(collection):
+            if document["parent"] == parent:
+                world.store.delete(collection, key)
+
+
+def of_repository(world: World, parent: str) -> list[tuple[str, dict[str, Any]]]:
+    """(stem, record) of all images in a repository."""
+    return [(key.partition("@")[0], d) for key, d in world.store.items(IMAGES) if d["parent"] == parent]
