@@ -98,10 +98,15 @@ def cli_page() -> str:
     lines = [MADE, "", "# Command line reference", ""]
     lines += ["Every verb also takes `--help`. Exit codes and the order of settings are in the [README](../README.md).", ""]
     found = list(commands())
-    lines += [f"- [`{path}`](#{path.replace(' ', '-')})" for path, _ in found] + [""]
+    lines += [f"- [`{path}`](#{anchor(path)})" for path, _ in found] + [""]
     for path, command in found:
         lines += command_section(path, command)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def anchor(heading: str) -> str:
+    """GitHub's anchor of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def slots(text: str) -> str:
@@ -136,8 +141,10 @@ def troubleshooting_page() -> str:
         "",
     ]
     families = [(name, import_module(f"{rows.__name__}.{name}")) for name in rows.FAMILIES]
+    headings = {name: one_line((family.__doc__ or name).splitlines()[0]).rstrip(".") for name, family in families}
+    lines += [f"- [{heading}](#{anchor(heading)})" for heading in headings.values()] + [""]
     for name, family in families:
-        lines += [f"## {one_line((family.__doc__ or name).splitlines()[0])}", ""]
+        lines += [f"## {headings[name]}", ""]
         for row in family.ROWS:
             lines += row_section(row)
     return "\n".join(lines).rstrip() + "\n"
