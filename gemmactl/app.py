@@ -1,4 +1,4 @@
-"""The Typer app: verbs in groups, and the one door where a Result or a Trouble becomes a screen and an exit code. Does no work."""
+"""The Typer app: verbs in groups, and the one door where a Result or a Trouble becomes screen and exit code. Does no work."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nothing to say, nobody to say it to
         return int(Exit.OK)
     except Exception as error:  # noqa: BLE001 - the one door: what is nobody's Trouble is a bug, and is told as one
-        return _end(screen, failure(name, _unexpected(error, args, environ), target=screen.target))
+        return _end(screen, failure(name, _unexpected(error, environ), target=screen.target))
 
 
 def asked_format(args: Sequence[str]) -> Format:
@@ -139,9 +139,12 @@ def explained(result: Result) -> Result:
     first = result.problems[0]
     if first.exit is Exit.USAGE or first.code in ("interrupted", "internal") or len(result.problems) > 1:
         return result
-    from gemmactl.serving.explain import causes
+    try:
+        from gemmactl.serving.explain import causes
 
-    return replace(result, problems=(first, *causes(first)))
+        return replace(result, problems=(first, *causes(first)))
+    except Exception:  # noqa: BLE001 - an explanation that breaks must not hide the error it was to explain
+        return result
 
 
 def _interrupted() -> Trouble:
@@ -154,7 +157,7 @@ def _interrupted() -> Trouble:
     )
 
 
-def _unexpected(error: Exception, args: Sequence[str], environ: Mapping[str, str]) -> Trouble:
+def _unexpected(error: Exception, environ: Mapping[str, str]) -> Trouble:
     """A usage error of Typer, or a bug."""
     message = getattr(error, "format_message", None)
     if callable(message):

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from gemmactl import limits
-from gemmactl.errors import Trouble, usage
+from gemmactl import limits, probe_rules
+from gemmactl.errors import usage
 from gemmactl.limits import GPUS, Gpu
 from gemmactl.spec import Serve
 
@@ -109,39 +109,6 @@ def _throttling(serve: Serve) -> None:
         )
 
 
-def _probe(serve: Serve) -> None:
-    probe, most = serve.probe, limits.PROBE_FIELD_MOST
-    for field, value, low in (
-        ("initialDelaySeconds", probe.initial_delay, 0),
-        ("periodSeconds", probe.period, 1),
-        ("timeoutSeconds", probe.timeout, 1),
-    ):
-        if not low <= value <= most:
-            raise _bad_probe(
-                f"{field}={value} is outside {low} to {most}", f"set {field} to at most {most} and raise failureThreshold instead"
-            )
-    if probe.failures < 1:
-        raise _bad_probe(f"failureThreshold={probe.failures} must be at least 1", "set failureThreshold to 1 or more")
-    if probe.timeout > probe.period:
-        raise _bad_probe(
-            f"timeoutSeconds={probe.timeout} is longer than periodSeconds={probe.period}",
-            f"set timeoutSeconds to at most {probe.period}",
-        )
-    if probe.period * probe.failures > limits.PROBE_BUDGET_MOST:
-        raise _bad_probe(
-            f"periodSeconds x failureThreshold = {probe.period * probe.failures} s; Cloud Run allows {limits.PROBE_BUDGET_MOST} s with a GPU",
-            f"set failureThreshold to at most {limits.PROBE_BUDGET_MOST // probe.period}",
-        )
-    if not 1 <= probe.port <= 65535:
-        raise _bad_probe(f"port {probe.port} is not a port", "use 8080, where the server listens")
-    if probe.path is not None and probe.path.rstrip("/").endswith("z"):
-        raise _bad_probe(f"paths that end in z, such as {probe.path}, are reserved on run.app", "use httpGet.path=/ready")
-
-
-def _bad_probe(why: str, remedy: str) -> Trouble:
-    return usage("--startup-probe is not legal", why=why, remedy=remedy, code="probe-illegal")
-
-
 def _numbers(serve: Serve) -> None:
     for flag, value, low, high in (
         ("--concurrency", serve.concurrency, 1, limits.CONCURRENCY_MOST),
@@ -204,7 +171,7 @@ RULES: Final[tuple[Callable[[Serve], None], ...]] = (
     _region,
     _size,
     _throttling,
-    _probe,
+    probe_rules.check,
     _numbers,
     _environment,
     _service_account,

@@ -11,8 +11,9 @@ from gemmactl.result import Block, Target
 class Voice(Protocol):
     """Talk goes to stderr, data to stdout; nobody but the implementation knows whether there is a terminal."""
 
-    streams: bool
-    """Whether `data` may be used: text format. With JSON the one document at the end is all."""
+    @property
+    def streams(self) -> bool:
+        """Whether `data` may be used: text format. With JSON the one document at the end is all."""
 
     def aim(self, target: Target) -> None:
         """Say once, before anything else, what is worked on: the sandbox's banner."""

@@ -27,10 +27,12 @@ def doctor(
 
     Example: gcloud builds submit 2>&1 | gemmactl doctor --from-log -
     """
-    from gemmactl.serving import repair
-
     here = session(ctx)
     settings = here.settings()
     if from_log is not None:
-        return repair.from_log(from_log, settings, project, region)
-    return repair.live(here.place(settings, project, region), settings, name, here.voice, fix=fix, yes=yes)
+        from gemmactl.serving.findings import from_log as run_log
+
+        return run_log(from_log, settings, project, region)
+    from gemmactl.serving.repair import repair
+
+    return repair(here.place(settings, project, region), settings, name, here.voice, fix=fix, yes=yes)

@@ -95,8 +95,8 @@ StartupProbe = Annotated[
     str | None,
     typer.Option(
         metavar="K=V,...",
-        help="httpGet.path, httpGet.port or tcpSocket.port, initialDelaySeconds, timeoutSeconds, periodSeconds, failureThreshold. "
-        "Default: /ready every 2 s for at most 10 minutes, so that a ready model is seen within 2 s.",
+        help="httpGet.path, httpGet.port, tcpSocket.port, initialDelaySeconds, timeoutSeconds, periodSeconds, failureThreshold. "
+        "Default: /ready every 2 s for 90 s to 30 minutes, by the size of the weights: a ready model is seen within 2 s.",
         rich_help_panel=_START,
     ),
 ]
@@ -135,7 +135,7 @@ HfToken = Annotated[
     str | None,
     typer.Option(
         metavar="REF",
-        help="Secret with the Hugging Face token, NAME:VERSION; never the token itself: that comes from the variable HF_TOKEN or a hidden prompt.",
+        help="Secret with the Hugging Face token, NAME:VERSION. The token itself comes from the variable HF_TOKEN or a prompt.",
         rich_help_panel=_ACCESS,
     ),
 ]

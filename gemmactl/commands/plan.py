@@ -43,10 +43,11 @@ def plan(
 
     Example: gemmactl plan gs://BUCKET/gemma-3-4b-product_merged_model --project PROJECT_ID
     """
-    from gemmactl.serving.deploy import plan as run
     from gemmactl.serving.wishes import wishes
 
     here = session(ctx)
     settings = here.settings()
     wish = wishes(settings, ctx.params, here.voice)
+    from gemmactl.serving.deploy import plan as run
+
     return run(wish, here.place(settings, project, region), detailed=detailed_exitcode)

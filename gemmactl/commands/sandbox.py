@@ -18,7 +18,7 @@ app = typer.Typer(
 
 @app.command()
 def demo(ctx: typer.Context, format: o.Format = "text") -> Result:  # noqa: A002 - the flag's own name
-    """The whole story in about a minute: deploy, ask, break a role, let doctor fix it, destroy. Real server, real model, pretended cloud."""
+    """The whole story: deploy, ask, lose a role, let doctor fix it, destroy. Real server and model, pretended cloud."""
     from gemmactl.local.demo import demo as run
 
     here = session(ctx)

@@ -37,7 +37,7 @@ REGIONS: Final = (
     rf"region \[(?P<x>{REGION})\]",
     rf"--region[= ](?P<x>{REGION})\b",
     rf"/locations/(?P<x>{REGION})/",
-    rf"(?P<x>[a-z]+-[a-z]+\d{{1,2}})-docker\.pkg\.dev/",
+    r"\b(?P<x>[a-z]{2,20}-[a-z]{2,20}\d{1,2})-docker\.pkg\.dev/",
 )
 SERVICES: Final = (
     r"Cloud Run service \[(?P<x>[a-z][a-z0-9-]*)\]",
@@ -48,7 +48,7 @@ SERVICES: Final = (
 )
 
 
-def enrich(context: Context, flat: str, raw: str) -> Context:
+def enrich(context: Context, flat: str) -> Context:
     """The context with its gaps filled from the text. What the caller of diagnose knows wins."""
     number = context.number or agent_number(flat)
     project = context.project or _first(PROJECTS, flat, "project")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gemmactl.doctor.finding import Context, Finding
-from gemmactl.doctor.principal import is_open
+if TYPE_CHECKING:
+    from gemmactl.doctor.finding import Context, Finding
+    from gemmactl.doctor.row import Row
 
 MOST = 12
 """Findings that one text may yield: more would bury the first."""
@@ -20,11 +21,12 @@ def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context
     """
     from gemmactl.doctor import rows
     from gemmactl.doctor.clues import enrich
+    from gemmactl.doctor.finding import Context
     from gemmactl.doctor.paste import flatten
     from gemmactl.doctor.rows import harmless
 
     flat = harmless.mask(flatten(text))
-    known = enrich(context or Context(), flat, text)
+    known = enrich(context or Context(), flat)
     found = list(_structured(rows.all_rows(), flat, facts or {}, known))
     for row in rows.all_rows():
         found.extend(_matches(row, flat, known))
@@ -36,11 +38,11 @@ def diagnose_trouble(trouble: Any, context: Context | None = None) -> tuple[Find
     return diagnose(f"{trouble.what}\n{trouble.why}", trouble.facts, context)
 
 
-_Found = tuple[int, int, Any, Finding]
+_Found = tuple[int, int, "Row", "Finding"]
 """rank, position in the text, row, finding"""
 
 
-def _structured(rows: tuple[Any, ...], flat: str, facts: Mapping[str, Any], context: Context) -> Iterator[_Found]:
+def _structured(rows: tuple[Row, ...], flat: str, facts: Mapping[str, Any], context: Context) -> Iterator[_Found]:
     from gemmactl.doctor.principal import member
     from gemmactl.doctor.reason import from_facts, reasons
     from gemmactl.doctor.row import finding
@@ -57,11 +59,11 @@ def _structured(rows: tuple[Any, ...], flat: str, facts: Mapping[str, Any], cont
                 break
 
 
-def _needs_permission(row: Any) -> bool:
+def _needs_permission(row: Row) -> bool:
     return bool(row.code == "iam-denied")
 
 
-def _matches(row: Any, flat: str, context: Context) -> Iterator[_Found]:
+def _matches(row: Row, flat: str, context: Context) -> Iterator[_Found]:
     from gemmactl.doctor.row import finding, pattern
 
     if row.only_with and not pattern(row.only_with).search(flat):
@@ -97,6 +99,8 @@ def _settled(found: list[_Found]) -> tuple[Finding, ...]:
 
 def _same(finding: Finding, told: Finding) -> bool:
     """One denial is often printed twice: as a sentence and as structured detail, once without its principal or resource."""
+    from gemmactl.doctor.principal import is_open
+
     if not finding.permission:
         return finding.code == told.code
     return (

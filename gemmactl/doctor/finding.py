@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from gemmactl.kernel.resource import Resource
+if TYPE_CHECKING:
+    from gemmactl.kernel.resource import Resource
 
 SCHEMA: Final = "gemmactl/doctor.v1"
 

@@ -6,11 +6,12 @@ import re
 from functools import cache
 from typing import Final
 
-LIMIT: Final = 160_000
+LIMIT: Final = 100_000
 """Characters that are searched: of a longer text the telling lines and both ends. Bounds the time of one diagnosis."""
 
 _TELLING: Final = (
-    r"(?i)error|denied|permission|fail|exceed|quota|not found|unable|invalid|cannot|reason|missing|disabled|exception|forbidden|memory"
+    r"(?i)error|denied|permission|fail|exceed|quota|not found|unable|invalid|cannot|reason|missing|disabled|exception"
+    r"|forbidden|memory"
 )
 
 
@@ -24,18 +25,13 @@ def flatten(text: str) -> str:
     text = shorten(text)
     text = _re(r"\x1b(?:\[[0-?]{0,32}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)?|[@-Z\\-_])").sub("", text)
     text = _unescape(text)
-    joined = ""
     parts: list[str] = []
     for line in text.splitlines():
-        bare = _strip(line)
-        if not bare:
-            continue
-        # textwrap and terminals break after a hyphen inside an identifier; a list dash has a space before it
-        if parts and _re(r"[A-Za-z0-9]-$").search(parts[-1]) and _re(r"[A-Za-z0-9]").match(bare):
-            parts[-1] += bare
-        else:
-            parts.append(bare)
-    joined = " ".join(parts)
+        if bare := _strip(line):
+            # textwrap and terminals break after a hyphen inside an identifier; a list dash has a space before it
+            wrapped = bool(parts) and parts[-1][-1] == "-" and parts[-1][-2:-1].isalnum() and bare[0].isalnum()
+            parts += [bare] if wrapped or not parts else [" ", bare]
+    joined = "".join(parts)
     joined = _re(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060\ufeff\ufff9-\ufffb]").sub(" ", joined)
     return _re(r"\s+").sub(" ", joined).strip()
 

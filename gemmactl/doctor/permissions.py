@@ -45,10 +45,17 @@ TABLE: Final[dict[str, Least]] = {
     "cloudbuild.builds.get": Least("roles/cloudbuild.builds.viewer", "project", ("roles/cloudbuild.builds.editor",)),
     "cloudbuild.builds.list": Least("roles/cloudbuild.builds.viewer", "project", ("roles/cloudbuild.builds.editor",)),
     "serviceusage.services.use": Least(
-        "roles/serviceusage.serviceUsageConsumer", "project", (), "not Owner, Editor or Viewer, even where the message proposes them"
+        "roles/serviceusage.serviceUsageConsumer",
+        "project",
+        (),
+        "not Owner, Editor or Viewer, even where the message proposes them",
     ),
-    "serviceusage.services.get": Least("roles/serviceusage.serviceUsageConsumer", "project", ("roles/serviceusage.serviceUsageViewer",)),
-    "serviceusage.services.list": Least("roles/serviceusage.serviceUsageConsumer", "project", ("roles/serviceusage.serviceUsageViewer",)),
+    "serviceusage.services.get": Least(
+        "roles/serviceusage.serviceUsageConsumer", "project", ("roles/serviceusage.serviceUsageViewer",)
+    ),
+    "serviceusage.services.list": Least(
+        "roles/serviceusage.serviceUsageConsumer", "project", ("roles/serviceusage.serviceUsageViewer",)
+    ),
     "serviceusage.services.enable": Least(
         "roles/serviceusage.serviceUsageAdmin", "project", (), "serviceUsageConsumer does not include it"
     ),
@@ -66,7 +73,9 @@ TABLE: Final[dict[str, Least]] = {
     ),
     "iam.serviceAccounts.get": Least("roles/iam.serviceAccountViewer", "project", ("roles/iam.serviceAccountUser",)),
     "iam.serviceAccounts.setIamPolicy": Least("roles/iam.serviceAccountAdmin", "service account"),
-    "run.services.get": Least("roles/run.developer", "project", ("roles/run.viewer",), "viewer alone fails at the next call of a deploy"),
+    "run.services.get": Least(
+        "roles/run.developer", "project", ("roles/run.viewer",), "viewer alone fails at the next call of a deploy"
+    ),
     "run.services.list": Least("roles/run.viewer", "project", ("roles/run.developer",)),
     "run.services.create": _RUN_WRITE,
     "run.services.update": _RUN_WRITE,
@@ -93,12 +102,17 @@ TABLE: Final[dict[str, Least]] = {
         "roles/artifactregistry.reader", "repo", ("roles/artifactregistry.writer",), "not artifactregistry.admin"
     ),
     "artifactregistry.repositories.create": Least(
-        "roles/artifactregistry.editor", "project", ("roles/artifactregistry.admin",), "artifactregistry.writer does not include it"
+        "roles/artifactregistry.editor",
+        "project",
+        ("roles/artifactregistry.admin",),
+        "artifactregistry.writer does not include it",
     ),
     "secretmanager.versions.access": Least(
         "roles/secretmanager.secretAccessor", "secret", (), "not secretmanager.admin; viewer and roles/editor can't read a value"
     ),
-    "secretmanager.versions.add": Least("roles/secretmanager.secretVersionAdder", "secret", ("roles/secretmanager.secretVersionManager",)),
+    "secretmanager.versions.add": Least(
+        "roles/secretmanager.secretVersionAdder", "secret", ("roles/secretmanager.secretVersionManager",)
+    ),
     "secretmanager.versions.get": Least("roles/secretmanager.viewer", "secret"),
     "secretmanager.secrets.get": Least("roles/secretmanager.viewer", "secret"),
     "secretmanager.secrets.create": Least(
@@ -111,7 +125,10 @@ TABLE: Final[dict[str, Least]] = {
     "storage.objects.update": _WRITE_OBJECTS,
     "storage.objects.delete": _WRITE_OBJECTS,
     "storage.buckets.get": Least(
-        "roles/storage.bucketViewer", "bucket", ("roles/storage.legacyBucketReader",), "no object role includes it, objectAdmin neither"
+        "roles/storage.bucketViewer",
+        "bucket",
+        ("roles/storage.legacyBucketReader",),
+        "no object role includes it, objectAdmin neither",
     ),
     "storage.buckets.create": Least(
         "roles/storage.editor", "project", ("roles/storage.admin",), "storage.objectAdmin does not include it"

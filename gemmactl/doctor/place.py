@@ -79,7 +79,10 @@ class Place:
 
 _FORMS: Final[tuple[tuple[str, str], ...]] = (
     ("repo", rf"projects/(?P<project>{PROJECT})/locations/(?P<location>{REGION})/repositories/(?P<name>{_NAME})"),
-    ("key", rf"projects/(?P<project>{PROJECT})/locations/(?P<location>{REGION})/keyRings/(?P<keyring>{_NAME})/cryptoKeys/(?P<name>{_NAME})"),
+    (
+        "key",
+        rf"projects/(?P<project>{PROJECT})/locations/(?P<location>{REGION})/keyRings/(?P<keyring>{_NAME})/cryptoKeys/(?P<name>{_NAME})",
+    ),
     ("service", rf"projects/(?P<project>{PROJECT})/locations/(?P<location>{REGION})/services/(?P<name>[a-z][a-z0-9-]*)"),
     ("service", rf"namespaces/(?P<project>{PROJECT})/services/(?P<name>[a-z][a-z0-9-]*)"),
     ("job", rf"projects/(?P<project>{PROJECT})/locations/(?P<location>{REGION})/jobs/(?P<name>[a-z][a-z0-9-]*)"),

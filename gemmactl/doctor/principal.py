@@ -8,7 +8,10 @@ from typing import Final
 
 from gemmactl.doctor.finding import TOKENS, Context
 
-EMAIL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._+%-]{0,62}[A-Za-z0-9])?@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.){1,6}[A-Za-z]{2,24}"
+EMAIL: Final = (
+    r"(?<![A-Za-z0-9._+%-])[A-Za-z0-9](?:[A-Za-z0-9._+%-]{0,62}[A-Za-z0-9])?"
+    r"@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.){1,6}[A-Za-z]{2,24}"
+)
 """An e-mail as a group-free pattern; bounded, so that hostile text costs linear time."""
 
 _MEMBER: Final = r"(?:user|serviceAccount|group):" + EMAIL

@@ -1,4 +1,4 @@
-"""google.rpc.ErrorInfo out of a text: YAML under gcloud's error, JSON, Python's list of dicts, gRPC's own form. Knows no failure."""
+"""google.rpc.ErrorInfo out of a text, in its four shapes: YAML, JSON, Python's dicts, gRPC's own. Knows no failure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from functools import cache
 from typing import Any, Final
 
 _REASON: Final = r"""['"]?\breason['"]?\s?[:=]\s?['"]?(?P<reason>[A-Z][A-Z0-9_]{4,63})\b"""
-_PAIR: Final = r"""['"]?\b(?P<key>permission|resource|service|consumer|project|services|containerInfo|quota_limit|method)['"]?\s?:\s?['"]?(?P<value>[^\s'",}\]]{1,300})"""
+_PAIR: Final = (
+    r"""['"]?\b(?P<key>permission|resource|service|consumer|project|services|quota_limit|method)['"]?\s?:\s?"""
+    r"""['"]?(?P<value>[^\s'",}\]]{1,300})"""
+)
 _GRPC_PAIR: Final = r"""key:\s?"(?P<key>\w{1,40})"\s?value:\s?"(?P<value>[^"]{1,300})\""""
 _BORDER: Final = r"@type"
 _REACH: Final = 700

@@ -6,16 +6,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gemmactl.doctor import place as places
 from gemmactl.doctor import principal as who
 from gemmactl.doctor.finding import Context, Finding, FixKind
 from gemmactl.doctor.permissions import canonical, least
-from gemmactl.kernel.resource import Resource
+
+if TYPE_CHECKING:
+    from gemmactl.kernel.resource import Resource
+    from gemmactl.resources.cloud import TargetKind
 
 EVIDENCE: Final = 300
-TARGETS: Final = {
+TARGETS: Final[dict[str, TargetKind]] = {
     "project": "project",
     "bucket": "bucket",
     "repo": "repository",
@@ -99,7 +102,7 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
         scope=scope if binds else "",
         fix_kind=row.fix_kind,
         commands=tuple(c for c in commands if harmless(c)),
-        remedies=_remedies(row, at, role, principal) if binds else (),
+        remedies=_remedies(row, at, role, principal) if binds else _enabling(row, groups, context),
         not_fix=row.not_fix or ((choice.trap,) if choice and choice.trap else ()),
         confidence=row.confidence,
     )
@@ -146,7 +149,7 @@ def _sentence(template: str, groups: Mapping[str, str]) -> str:
 
 
 def _remedy(row: Row, principal: str) -> str:
-    if not who.is_open(principal) or not row.permission and not row.role and row.fix_kind != "iam_grant":
+    if not who.is_open(principal) or (not row.permission and not row.role and row.fix_kind != "iam_grant"):
         return row.remedy
     return f"{row.remedy} {who.PLACEHOLDERS[principal]} stands for {who.EXPLAIN[principal]}."
 
@@ -161,7 +164,18 @@ def _remedies(row: Row, at: places.Place | None, role: str, principal: str) -> t
     from gemmactl.resources.cloud import PolicyTarget
     from gemmactl.resources.iam_member import IamMember
 
-    return (IamMember(PolicyTarget(TARGETS[at.scope], name), role, principal),)  # type: ignore[arg-type]  # keys of TARGETS are its kinds
+    return (IamMember(PolicyTarget(TARGETS[at.scope], name), role, principal),)
+
+
+def _enabling(row: Row, groups: Mapping[str, str], context: Context) -> tuple[Resource, ...]:
+    """The one API, when it is missing in the very project that is worked on."""
+    api = places.valid("api", groups.get("api") or "")
+    project = groups.get("project") or context.project
+    if row.fix_kind != "enable_api" or not api or not context.project or project not in (context.project, context.number):
+        return ()
+    from gemmactl.resources.apis import Apis
+
+    return (Apis((api,)),)
 
 
 def _target_name(at: places.Place) -> str:

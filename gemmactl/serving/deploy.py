@@ -1,4 +1,4 @@
-"""plan and deploy: look at the model, plan, ask, apply, wait, try one prompt. Knows no screen; the stack knows what a deploy is."""
+"""plan and deploy: look at the model, plan, ask, apply, wait, try one prompt. The stack knows what a deploy is."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from gemmactl import stack
 from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.apply import Outcome, apply
 from gemmactl.kernel.plan import Plan, make_plan
-from gemmactl.result import Block, Facts, Line, Result
+from gemmactl.result import Block, Facts, Item, Line, Result
 from gemmactl.serving import ask, find, show
 from gemmactl.serving.explain import located
 from gemmactl.serving.place import Place
-from gemmactl.serving.preflight import inspect
+from gemmactl.serving.preflight import Seen, look
 from gemmactl.spec import Serve
 from gemmactl.voice import Voice
 
 
 def plan(wish: Serve, place: Place, *, detailed: bool = False) -> Result:
     """What deploy would do; read calls only."""
-    blocks, planned = _look(wish, place)
+    seen, planned = _look(wish, place)
     changes = bool(planned.work)
     code = Exit.REFUSED if planned.blocked else Exit.PENDING if detailed and changes else Exit.OK
     follow = (f"gemmactl deploy {wish.model.text} {place.flags}",) if changes and not planned.blocked else ()
-    return Result("plan", {**_data(wish, place), **show.document(planned)}, blocks, follow, place.target, code)
+    return Result(
+        "plan", {**_data(wish, place), **show.document(planned)}, _screen(seen, planned, place), follow, place.target, code
+    )
 
 
 def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
@@ -32,8 +34,8 @@ def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
     Raises:
         Trouble: refused before any change, or a gate that failed after it.
     """
-    blocks, planned = _look(wish, place)
-    voice.show(*blocks)
+    seen, planned = _look(wish, place)
+    voice.show(*_screen(seen, planned, place))
     if planned.work and not planned.blocked and not yes and not voice.confirm("Apply this plan?", flag="--yes"):
         raise Trouble(
             "nothing was changed",
@@ -68,14 +70,18 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
     return Result(verb, {**data, **rest}, lines, again, place.target, code, tuple(problems))
 
 
-def _look(wish: Serve, place: Place) -> tuple[tuple[Block, ...], Plan]:
+def _look(wish: Serve, place: Place) -> tuple[Seen, Plan]:
     """The first half of both verbs: the model is looked into before anything is planned."""
-    found = inspect(wish.model, place.cloud)
-    planned = make_plan(stack.serving(wish), place.cloud)
-    facts = Line(
-        f"service {wish.name} · {found} · {wish.gpu_type}, {wish.cpu} CPU, {wish.memory} · at most {wish.max_instances} instance(s)"
-    )
-    return (place.line(), facts, *show.blocks(planned)), planned
+    seen = look(wish, place.cloud)
+    return seen, make_plan(stack.serving(seen.wish), place.cloud)
+
+
+def _screen(seen: Seen, planned: Plan, place: Place) -> tuple[Block, ...]:
+    """Who, where, what; remarks on the model; the steps."""
+    wish = seen.wish
+    size = f"{wish.gpu_type}, {wish.cpu} CPU, {wish.memory}, at most {wish.max_instances} instance(s)"
+    remarks = tuple(Item("?", r.text, (r.remedy,) if r.remedy else (), "warn") for r in seen.remarks)
+    return (place.line(), Line(f"service {wish.name} · {seen.text} · {size}"), *remarks, *show.blocks(planned))
 
 
 def _prove(wish: Serve, place: Place, voice: Voice, data: dict[str, Any]) -> Result:

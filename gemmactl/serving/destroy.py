@@ -77,7 +77,7 @@ def _wish(place: Place, settings: Settings, name: str | None, model: str | None)
     if not said:
         raise usage(
             f"there is no service {short}",
-            why=f"project {place.project.text} has none of that name in region {place.region.text}; what an unfinished deploy left is found by its model",
+            why=f"none in project {place.project.text}, region {place.region.text}; an unfinished deploy is found by its model",
             remedy=f"gemmactl destroy {short} --model MODEL {place.flags}",
             code="service-missing",
         )

@@ -37,10 +37,12 @@ def text_of(entry: LogEntry) -> str:
     return str(message) if message else json.dumps(entry.payload, ensure_ascii=False)
 
 
-def errors(place: Place, name: str, since: str = "", limit: int = 40) -> tuple[LogEntry, ...]:
-    """The newest entries of severity ERROR and above, oldest first."""
-    more = ["severity>=ERROR"] + ([f'timestamp>="{since}"'] if since else [])
-    return place.cloud.logs.entries(query(place, name, *more), newest=True, limit=limit)
+def start(place: Place, name: str, since: str = "", limit: int = 100) -> tuple[LogEntry, ...]:
+    """What was written since the last time a container became ready, oldest first: an older failure is healed."""
+    more = [f'timestamp>="{since}"'] if since else []
+    entries = place.cloud.logs.entries(query(place, name, *more), newest=True, limit=limit)
+    readies = [at for at, entry in enumerate(entries) if isinstance(entry.payload, dict) and "timeline" in entry.payload]
+    return entries[readies[-1] + 1 :] if readies else entries
 
 
 def load_failure(entries: tuple[LogEntry, ...]) -> LoadFailure | None:
@@ -51,7 +53,7 @@ def load_failure(entries: tuple[LogEntry, ...]) -> LoadFailure | None:
 
 def facts(failure: LoadFailure) -> dict[str, object]:
     """A load failure as the facts that doctor reads."""
-    return {"load_failed": {"code": str(failure.code), "object": failure.object, "detail": failure.detail}, "log": failure.line()}
+    return {"load_failed": {"code": str(failure.code), "object": failure.object, "detail": failure.detail}}
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Watch:
     def death(self) -> Trouble | None:
         """Why it died, in its own words; None while nothing is known, also when the caller may not read logs."""
         try:
-            failure = load_failure(errors(self.place, self.name, self.since))
+            failure = load_failure(start(self.place, self.name, self.since))
         except Trouble:
             return None
         if failure is None:

@@ -16,8 +16,16 @@ def causes(trouble: Trouble) -> tuple[Trouble, ...]:
     """Known causes of an error, from its facts first, then its text; empty when doctor knows nothing."""
     from gemmactl.doctor.diagnose import diagnose
 
-    text = "\n".join(filter(None, (trouble.what, trouble.why, str(trouble.facts.get("log", "")))))
+    text = "\n".join(filter(None, (trouble.what, trouble.why, _last_line(trouble.facts))))
     return tuple(as_trouble(finding) for finding in diagnose(text, trouble.facts, context_of(trouble.facts)))
+
+
+def _last_line(facts: Mapping[str, Any]) -> str:
+    """The container's last log line, which doctor knows by its form."""
+    from inference_image.contract import LoadFailure
+
+    failure = LoadFailure.parse(dict(facts))
+    return failure.line() if failure else ""
 
 
 def as_trouble(finding: Finding) -> Trouble:

@@ -106,7 +106,7 @@ def _follow(place: Place, name: str, wanted: Wanted, first: tuple[LogEntry, ...]
 
 
 def fresh(place: Place, name: str, wanted: Wanted, seen: tuple[LogEntry, ...], clock: Clock) -> Iterator[LogEntry]:
-    """Every entry after those seen, for ever. Entries may arrive late: the last minute is read again and known ids are skipped."""
+    """Every entry after those seen, for ever. Entries may arrive late: the last minute is read again, known ids skipped."""
     known = {entry.insert_id for entry in seen}
     severity = Wanted(severity=wanted.severity).filters(datetime.now(UTC))
     newest = seen[-1].timestamp if seen else evidence.stamp(datetime.now(UTC))

@@ -11,7 +11,7 @@ from inference_image import contract
 
 def recalled(place: Place, name: str, live: Json) -> Serve:
     """Enough of a Serve to know every resource of its stack by address."""
-    return Serve(place.id, place.region.text, _model(live), name, hf_token=_token(name, live))
+    return Serve(place.id, place.region.text, _model(live), name, hf_token=_token(live))
 
 
 def _model(live: Json) -> Model:
@@ -19,7 +19,7 @@ def _model(live: Json) -> Model:
     return parse_model(text) if text else Model("hf", "hf:unknown/unknown")
 
 
-def _token(name: str, live: Json) -> SecretRef | Token | None:
+def _token(live: Json) -> SecretRef | Token | None:
     for entry in find.container(live).get("env", ()):
         reference = entry.get("valueSource", {}).get("secretKeyRef", {})
         if entry.get("name") == contract.ENV_HF_TOKEN and reference:

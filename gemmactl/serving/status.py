@@ -16,7 +16,7 @@ def status(place: Place, settings: Settings, name: str | None) -> Result:
     live = find.service(place, settings, name)
     short = find.short(live)
     good, words = find.ready(live)
-    blocks: list[Block] = [place.line(), Facts(rows(live, good, words))]
+    blocks: list[Block] = [place.line(), Facts(rows(live, good))]
     if traffic := live.get("trafficStatuses") or live.get("traffic"):
         blocks.append(Table(("REVISION", "TRAFFIC", "TAG"), tuple(_traffic(live, t) for t in traffic), "traffic"))
     if not good:
@@ -25,25 +25,21 @@ def status(place: Place, settings: Settings, name: str | None) -> Result:
     return Result("status", {**place.document(), **document(live, good, words)}, tuple(blocks), follow, place.target)
 
 
-def rows(live: Json, good: bool, words: str) -> tuple[tuple[str, str], ...]:
+def rows(live: Json, good: bool) -> tuple[tuple[str, str], ...]:
     """The facts for people."""
     template, box = live.get("template", {}), find.container(live)
     limits, scaling = box.get("resources", {}).get("limits", {}), template.get("scaling", {})
     public = "everybody" if live.get("invokerIamDisabled") else "members with roles/run.invoker"
+    gpu = template.get("nodeSelector", {}).get("accelerator", "no GPU")
+    count = f"{scaling.get('minInstanceCount', 0)} to {scaling.get('maxInstanceCount', '?')}"
     found = (
         ("service", find.short(live)),
         ("url", str(live.get("uri", "none yet"))),
         ("state", "ready" if good else "not ready"),
         ("model", find.model_of(live) or "another image's own"),
         ("image", str(box.get("image", ""))),
-        (
-            "size",
-            f"{template.get('nodeSelector', {}).get('accelerator', 'no GPU')}, {limits.get('cpu', '?')} CPU, {limits.get('memory', '?')}",
-        ),
-        (
-            "instances",
-            f"{scaling.get('minInstanceCount', 0)} to {scaling.get('maxInstanceCount', '?')}, {template.get('maxInstanceRequestConcurrency', '?')} requests each",
-        ),
+        ("size", f"{gpu}, {limits.get('cpu', '?')} CPU, {limits.get('memory', '?')}"),
+        ("instances", f"{count}, {template.get('maxInstanceRequestConcurrency', '?')} requests each"),
         ("callers", public),
         ("runs as", str(template.get("serviceAccount", "the default account"))),
         ("newest", _tail(live.get("latestCreatedRevision", ""))),

@@ -33,11 +33,13 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
     given = _switches(flags)
     chosen: dict[str, Any] = {}
     for key, (field, parse) in _PARSERS.items():
-        if (value := settings.value(key, given[key] if key in given else flags.get(key))) is not None:
-            chosen[field] = _read(parse, value)
+        said = settings.value(key, given[key] if key in given else flags.get(key))
+        if said is not None:
+            chosen[field] = _read(parse, said)
     row = spec_rules.gpu(chosen.get("gpu_type", _default("gpu_type")))
-    chosen = {"cpu": row.default_cpu, "memory": row.default_memory} | chosen
-    chosen.setdefault("name", service_name(model.leaf))
+    for field, size in (("cpu", row.default_cpu), ("memory", row.default_memory), ("name", service_name(model.leaf))):
+        chosen.setdefault(field, size)
+    chosen["probe_given"] = "probe" in chosen
     token = _token(settings, flags, model, voice)
     serve = Serve(
         project=project, region=region, model=model, hf_token=token, rotate_hf_token=bool(flags.get("rotate_hf_token")), **chosen
@@ -91,7 +93,7 @@ def _read(parse: Callable[[str], Any], value: Value) -> Any:
 
 
 def _switches(flags: Mapping[str, Any]) -> dict[str, bool | None]:
-    """gcloud's --[no-]x pairs arrive as two flags; None when neither is given: then environment and gemmactl.yaml have a say."""
+    """The --[no-]x pairs of gcloud arrive as two flags; None when neither is given: then other sources speak."""
     found: dict[str, bool | None] = {}
     for key in ("cpu_throttling", "allow_unauthenticated"):
         yes, no = bool(flags.get(key)), bool(flags.get(f"no_{key}"))

@@ -31,11 +31,11 @@ def lay(blocks: tuple[Block, ...], width: int) -> Iterator[Styled]:
 
 def trouble(found: Trouble, width: int, sign: str = "error") -> Iterator[Styled]:
     """What, why, remedy. `sign`: error, or cause for what doctor knows about the error before it."""
+    rows: tuple[tuple[str, str, Tone], ...] = (("why:    ", found.why, "plain"), ("remedy: ", found.remedy, "good"))
     yield from _wrap(f"{sign}: {found.what}", width, "bad" if sign == "error" else "warn", indent=7, bold=True)
-    if found.why:
-        yield from _wrap(f"  why:    {found.why}", width, "plain", indent=10)
-    if found.remedy:
-        yield from _wrap(f"  remedy: {found.remedy}", width, "good", indent=10)
+    for label, text, tone in rows:
+        for number, line in enumerate(text.splitlines()):
+            yield from _wrap(f"  {label if number == 0 else ' ' * len(label)}{line}", width, tone, indent=10)
 
 
 def cells(text: str) -> int:

@@ -9,8 +9,8 @@ from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, 
 from gemmactl.ui.layout import Styled
 from gemmactl.ui.stream import Stream
 
-DOING: Final = {"create": "creating", "update": "updating", "delete": "removing"}
-DID: Final = {"create": "created", "update": "updated", "delete": "removed"}
+DOING: Final = {"create": "creating", "update": "updating", "delete": "removing", "load": "loading"}
+DID: Final = {"create": "created", "update": "updated", "delete": "removed", "load": "loaded"}
 
 
 def line(event: Event, verb: str = "") -> Styled:

@@ -23,8 +23,8 @@ class Stream:
 
     @property
     def width(self) -> int:
-        """Columns: the terminal's, at most 100; 80 where there is none."""
-        return min(shutil.get_terminal_size((80, 24)).columns, 100) if self.file.isatty() else 80
+        """Columns: the terminal's, at most 100. A pipe or a log is not wrapped: it is read by programs and searched."""
+        return min(shutil.get_terminal_size((80, 24)).columns, 100) if self.file.isatty() else 1 << 16
 
     def lines(self, lines: Iterable[Styled]) -> None:
         """Write lines; a reader that has gone away is no error."""

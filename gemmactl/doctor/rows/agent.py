@@ -20,8 +20,10 @@ ROWS: Final = (
         cause="The runtime account lives in another project, so the agent of the deploying project needs to mint its tokens.",
         remedy="Grant serviceAccountTokenCreator on that account to the agent; not to yourself.",
         patterns=(
-            r"instance (?P<deploying>[a-z0-9-]+) \(or .{0,160}? access tokens for the service account"
-            rf" (?P<resource>[\w-]+@(?!(?P=deploying)\.)[\w-]+\.iam\.gserviceaccount\.com)\. {_GIVE}",
+            (
+                r"instance (?P<deploying>[a-z0-9-]+) \(or .{0,160}? access tokens for the service account"
+                rf" (?P<resource>[\w-]+@(?!(?P=deploying)\.)[\w-]+\.iam\.gserviceaccount\.com)\. {_GIVE}"
+            ),
         ),
         permission="iam.serviceAccounts.getAccessToken",
         fix_kind="iam_grant",
@@ -33,7 +35,8 @@ ROWS: Final = (
         category="iam",
         subcategory="run_agent",
         title="Cloud Run's service agent lost its role",
-        cause="The agent can't get tokens for the runtime account: a policy written as a whole removed run.serviceAgent, or the API was"
+        cause="The agent can't get tokens for the runtime account: a policy written as a whole removed"
+        " run.serviceAgent, or the API was"
         " enabled seconds ago.",
         remedy="Give the agent its role back on the project; wait a few minutes if the API is new.",
         patterns=(rf"{_TOKENS}(?:\. {_GIVE})?",),
@@ -65,7 +68,8 @@ ROWS: Final = (
         subcategory="deploy_caller",
         title="The account that deploys may not read the image",
         cause="Since January 2025 the deploying account itself must be able to read the image, besides the service agent.",
-        remedy="Grant artifactregistry.reader on the image's repository to the caller; across projects to the service agent as well.",
+        remedy="Grant artifactregistry.reader on the image's repository to the caller; across projects to the service"
+        " agent as well.",
         patterns=(rf"User {_IMAGE}",),
         permission="artifactregistry.repositories.downloadArtifacts",
         principal="$CALLER",

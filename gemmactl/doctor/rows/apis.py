@@ -16,10 +16,15 @@ ROWS: Final = (
         remedy="Enable it, wait a minute or two, and run the command again.",
         reasons=("SERVICE_DISABLED",),
         patterns=(
-            r"API has not been used in project (?P<project>[\w-]+) before or it is disabled\."
-            r"(?: Enable it by visiting \S+?/apis/api/(?P<api>[\w.-]+?\.googleapis\.com))?",
+            (
+                r"API has not been used in project (?P<project>[\w-]+) before or it is disabled\."
+                r"(?: Enable it by visiting \S+?/apis/api/(?P<api>[\w.-]+?\.googleapis\.com))?"
+            ),
             r"API \[(?P<api>[\w.-]+\.googleapis\.com)\] not enabled on project \[(?P<project>[\w-]+)\]",
-            r"Service '?(?P<api>[\w-]+\.googleapis\.com)'? is not enabled for (?:consumer|project) '?(?:projects?[:/])?(?P<project>[\w-]+)",
+            (
+                r"Service '?(?P<api>[\w-]+\.googleapis\.com)'? is not enabled for (?:consumer|project)"
+                r" '?(?:projects?[:/])?(?P<project>[\w-]+)"
+            ),
         ),
         fix_kind="enable_api",
         commands=("gcloud services enable {api} --project={project}",),

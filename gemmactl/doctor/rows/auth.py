@@ -95,7 +95,10 @@ ROWS: Final = (
         "docker sent no credentials",
         "The credential helper is not set up for this registry host, or docker runs as another user (sudo).",
         "Set up docker for the host, as the user that runs docker.",
-        r"Unauthenticated requests? do(?:es)? not have permission \"?[\w.]+\"? on resource \"?projects/(?P<project>[\w-]+)/locations/(?P<region>[\w-]+)/",
+        (
+            r"Unauthenticated requests? do(?:es)? not have permission \"?[\w.]+\"? on resource"
+            r" \"?projects/(?P<project>[\w-]+)/locations/(?P<region>[\w-]+)/"
+        ),
         r"Unauthenticated request\.",
         command="gcloud auth configure-docker {region}-docker.pkg.dev",
         explains=("docker-denied", "iam-denied"),
@@ -125,7 +128,8 @@ ROWS: Final = (
         "gcloud and the libraries are logged in as different accounts",
         "gcloud may do it, the library may not: Application Default Credentials belong to another identity.",
         "Log the libraries in with the account that gcloud uses.",
-        r"gcloud config get(?:-value)? (?:core/)?account \S+@\S+ .{0,400}?google\.api_core\.exceptions\.(?:PermissionDenied|Forbidden)"
+        r"gcloud config get(?:-value)? (?:core/)?account \S+@\S+"
+        r" .{0,400}?google\.api_core\.exceptions\.(?:PermissionDenied|Forbidden)"
         r".{0,800}?\$ gcloud .{0,300}?https://",
         explains=("iam-denied",),
     ),
@@ -154,7 +158,10 @@ ROWS: Final = (
         "quota-project-missing",
         "quota_project",
         "The libraries' login has no quota project",
-        "User credentials need a project that calls are counted against. Project 764086051850 is gcloud's own: enable nothing there.",
+        (
+            "User credentials need a project that calls are counted against. Project 764086051850 is gcloud's own:"
+            " enable nothing there."
+        ),
         "Set a quota project for the login.",
         r"(?:in project|consumer ['\"]?projects?[/_:]\w{0,8}:?)\W?(?:764086051850|32555940559)\b",
         r"requires a quota project, which is not set by default",

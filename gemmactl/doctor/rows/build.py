@@ -10,7 +10,8 @@ from gemmactl.doctor.row import CONSEQUENCE, HIDES, Row
 _OBJECT_GET: Final = rf"(?P<member>{EMAIL}) does not have (?P<permission>storage\.objects\.(?:get|list)) access"
 _STAGING: Final = (
     "Grant objectViewer to the build's service account on the staging bucket (PROJECT_cloudbuild for builds submit,"
-    " run-sources-PROJECT-REGION for a source deploy). roles/run.builder on the project would cover source, logs and push at once."
+    " run-sources-PROJECT-REGION for a source deploy). roles/run.builder on the project would cover source, logs"
+    " and push at once."
 )
 
 ROWS: Final = (
@@ -46,7 +47,10 @@ ROWS: Final = (
         cause="The build's first step fetches its source from the bucket and was refused.",
         remedy="Grant objectViewer on that bucket.",
         patterns=(
-            rf"Access to bucket (?P<bucket>[a-z0-9._-]+) denied\. You must grant Storage Object Viewer permission to (?P<member>{EMAIL})",
+            (
+                r"Access to bucket (?P<bucket>[a-z0-9._-]+) denied\. You must grant Storage Object Viewer permission"
+                rf" to (?P<member>{EMAIL})"
+            ),
         ),
         permission="storage.objects.get",
         fix_kind="iam_grant",
@@ -60,8 +64,11 @@ ROWS: Final = (
         cause="This hides the reason of a failed build; it is not the reason: a missing log role alone fails no build.",
         remedy="Grant logWriter, run the build again and read what it says then.",
         patterns=(
-            rf"service account running this build (?:projects/[\w.:-]+/serviceAccounts/)?(?P<member>{EMAIL}) does not have permission to"
-            r" write logs",
+            (
+                rf"service account running this build (?:projects/[\w.:-]+/serviceAccounts/)?(?P<member>{EMAIL}) does"
+                " not have permission to"
+                r" write logs"
+            ),
         ),
         permission="logging.logEntries.create",
         fix_kind="iam_grant",
@@ -99,7 +106,8 @@ ROWS: Final = (
         category="iam",
         subcategory="build_caller",
         title="The caller may not use the staging bucket",
-        cause="The bucket for uploads can't be read or made: serviceusage.services.use is missing, or an organization policy forbids it.",
+        cause="The bucket for uploads can't be read or made: serviceusage.services.use is missing, or an organization"
+        " policy forbids it.",
         remedy="Grant serviceUsageConsumer to the caller; if it stays, look at the bucket's own policy.",
         patterns=(r"(?:The user is )?forbidden from accessing the bucket \[(?P<bucket>[a-z0-9._-]+)\]",),
         permission="serviceusage.services.use",
@@ -113,17 +121,25 @@ ROWS: Final = (
         category="iam",
         subcategory="build_logs",
         title="Only the build's log can't be streamed; the build itself goes on",
-        cause="The default log bucket lies in a Google project and opens only to basic roles on your project; no storage role helps.",
-        remedy="Look at the build's status before anything else. Use CLOUD_LOGGING_ONLY and logging.viewer, as gemmactl's builds do.",
+        cause="The default log bucket lies in a Google project and opens only to basic roles on your project; no"
+        " storage role helps.",
+        remedy="Look at the build's status before anything else. Use CLOUD_LOGGING_ONLY and logging.viewer, as"
+        " gemmactl's builds do.",
         patterns=(
-            rf"(?P<member>{EMAIL}) does not have (?P<permission>storage\.objects\.get) access to \d+\.cloudbuild-logs\.googleusercontent\.com",
+            (
+                rf"(?P<member>{EMAIL}) does not have (?P<permission>storage\.objects\.get) access to"
+                r" \d+\.cloudbuild-logs\.googleusercontent\.com"
+            ),
             r"This tool can only stream logs if you are Viewer/Owner of the project",
         ),
         role="roles/viewer",
         scope="project",
         commands=("gcloud builds list --limit=1 --project={project}",),
         explains=("storage-denied", "iam-denied"),
-        not_fix=("roles/storage.admin or objectViewer: the bucket is not yours", "running the build again blindly: it may have worked"),
+        not_fix=(
+            "roles/storage.admin or objectViewer: the bucket is not yours",
+            "running the build again blindly: it may have worked",
+        ),
         confidence=0.85,
     ),
     Row(
@@ -131,7 +147,8 @@ ROWS: Final = (
         category="iam",
         subcategory="build_caller",
         title="The caller may not act as the build's service account",
-        cause="Submitting a build is acting as its account. A long number is that account's unique id: resolve it to its e-mail first.",
+        cause="Submitting a build is acting as its account. A long number is that account's unique id: resolve it to"
+        " its e-mail first.",
         remedy="Grant serviceAccountUser on that one account.",
         patterns=(r"caller does not have permission to act as service account (?P<resource>[\w/.@:-]+\w)",),
         permission="iam.serviceAccounts.actAs",
@@ -167,7 +184,10 @@ ROWS: Final = (
         cause="`gcloud run deploy --source` reads the repository cloud-run-source-deploy first.",
         remedy="Grant run.sourceDeveloper for source deploys, or artifactregistry.reader on the repository.",
         patterns=(
-            r"Permission 'artifactregistry\.repositories\.get' denied on resource '(?P<resource>[\w:/.-]+/cloud-run-source-deploy)'",
+            (
+                r"Permission 'artifactregistry\.repositories\.get' denied on resource"
+                r" '(?P<resource>[\w:/.-]+/cloud-run-source-deploy)'"
+            ),
             r"Permission denied while accessing Artifact Registry",
         ),
         permission="artifactregistry.repositories.get",

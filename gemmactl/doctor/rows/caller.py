@@ -43,7 +43,10 @@ def _caller(command: str, permission: str, family: str) -> Row:
         principal="$CALLER",
         fix_kind="iam_grant",
         confidence=0.85,
-        not_fix=("roles/owner or roles/editor on the project", "granting the role to the build service account: the caller is another"),
+        not_fix=(
+            "roles/owner or roles/editor on the project",
+            "granting the role to the build service account: the caller is another",
+        ),
     )
 
 
@@ -54,7 +57,8 @@ ROWS: Final = (
         category="iam",
         subcategory="build_sa",
         title="A build step deploys to Cloud Run and may not",
-        cause="Inside a build the caller is the build's service account, not whoever submitted the build; it has no Cloud Run role.",
+        cause="Inside a build the caller is the build's service account, not whoever submitted the build; it has no"
+        " Cloud Run role.",
         remedy="Grant run.developer to the build's service account; it also needs serviceAccountUser on the runtime account.",
         patterns=(rf"\(gcloud\.(?:alpha\.|beta\.)?run\.(?:deploy|services\.\w+)\) {_DENIED}",),
         only_with=r"build step \d+ |Finished Step #\d|Starting Step #\d",

@@ -16,9 +16,13 @@ ROWS: Final = (
         category="container",
         subcategory="oom",
         title="The instance ran out of RAM ({limit} MiB)",
-        cause="This is the instance's memory, not the GPU's. Files written in the container count as well: its file system is in memory.",
+        cause="This is the instance's memory, not the GPU's. Files written in the container count as well: its file"
+        " system is in memory.",
         remedy="Load straight to the GPU, write nothing to /tmp, or give more memory: 32Gi goes with 8 CPU.",
-        patterns=(r"Memory limit of (?P<limit>\d+) Mi?B exceeded with \d+ Mi?B used", r"Container terminated on signal 9|OOMKilled|Out-of-memory"),
+        patterns=(
+            r"Memory limit of (?P<limit>\d+) Mi?B exceeded with \d+ Mi?B used",
+            r"Container terminated on signal 9|OOMKilled|Out-of-memory",
+        ),
         commands=("gcloud run services update {service} --memory=32Gi --cpu=8 --region={region} --project={project}",),
         not_fix=("CUDA settings", "another GPU", "any IAM grant"),
         explains=_PROBES,
@@ -60,7 +64,10 @@ ROWS: Final = (
         title="A Python module is missing in the image",
         cause="The image was built without it, or the working directory is not the import root.",
         remedy="Add it to the image's requirements and build again.",
-        patterns=(r"ModuleNotFoundError: No module named '(?P<module>[\w.]+)'", r"ImportError: cannot import name '\w+' from '\w+"),
+        patterns=(
+            r"ModuleNotFoundError: No module named '(?P<module>[\w.]+)'",
+            r"ImportError: cannot import name '\w+' from '\w+",
+        ),
         not_fix=_NO_GRANT,
         explains=_PROBES,
         confidence=0.85,

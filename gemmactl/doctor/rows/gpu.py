@@ -7,7 +7,15 @@ from typing import Final
 from gemmactl.doctor.row import CONSEQUENCE, Row
 
 _NO_GRANT: Final = ("any IAM grant",)
-_AFTER: Final = ("engine-failed", "probe-failed", "probe-timeout", "probe-timeout-longest", "port-not-opened", "container-exit", "job-failed")
+_AFTER: Final = (
+    "engine-failed",
+    "probe-failed",
+    "probe-timeout",
+    "probe-timeout-longest",
+    "port-not-opened",
+    "container-exit",
+    "job-failed",
+)
 
 ROWS: Final = (
     Row(
@@ -15,8 +23,10 @@ ROWS: Final = (
         category="gpu",
         subcategory="cuda_oom",
         title="The GPU's memory is full",
-        cause="Model, cache or batch don't fit: an L4 has 22 GiB usable, and 12B in bfloat16 does not fit. This is not the instance's RAM.",
-        remedy="A smaller or quantized model, a shorter context, a smaller batch; when training: batch 1 and gradient checkpointing.",
+        cause="Model, cache or batch don't fit: an L4 has 22 GiB usable, and 12B in bfloat16 does not fit. This is not"
+        " the instance's RAM.",
+        remedy="A smaller or quantized model, a shorter context, a smaller batch; when training: batch 1 and gradient"
+        " checkpointing.",
         patterns=(
             r"(?:torch\.)?(?:cuda\.)?OutOfMemoryError: CUDA out of memory",
             r"CUDA out of memory",
@@ -93,7 +103,10 @@ ROWS: Final = (
         ),
         unless=r"Max instances must be set to",
         commands=(
-            "gcloud run services update {service} --cpu=8 --memory=32Gi --no-cpu-throttling --region={region} --project={project}",
+            (
+                "gcloud run services update {service} --cpu=8 --memory=32Gi --no-cpu-throttling --region={region}"
+                " --project={project}"
+            ),
         ),
         not_fix=_NO_GRANT,
     ),
@@ -105,7 +118,10 @@ ROWS: Final = (
         cause="Cloud Run has GPUs in some regions only, and two types: nvidia-l4 and nvidia-rtx-pro-6000.",
         remedy="Deploy in a region with L4, such as us-central1, europe-west4 or asia-southeast1.",
         patterns=(
-            r"(?:GPU|accelerator|nvidia-[\w-]+)[^.]{0,80} (?:is |are )?not (?:available|supported|offered) in (?:region|location|this region|the)",
+            (
+                r"(?:GPU|accelerator|nvidia-[\w-]+)[^.]{0,80} (?:is |are )?not (?:available|supported|offered) in"
+                " (?:region|location|this region|the)"
+            ),
             r"Invalid (?:GPU|accelerator) type",
         ),
         not_fix=_NO_GRANT,

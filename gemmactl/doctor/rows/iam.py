@@ -17,7 +17,9 @@ _KNOWN: Final = (
 )
 
 _BUILD_REMEDY: Final = "Grant the one role below to the account that pushes or pulls, on this repository only."
-_MAYBE: Final = "The message says '(or it may not exist)': check that the resource exists and is spelled right before granting anything."
+_MAYBE: Final = (
+    "The message says '(or it may not exist)': check that the resource exists and is spelled right before granting anything."
+)
 
 
 def _row(code: str, title: str, *patterns: str, principal: str = "$CALLER", **more: object) -> Row:
@@ -39,8 +41,12 @@ ROWS: Final = (
     _row(
         "storage-denied",
         "{member} may not {permission}",
-        rf"(?P<member>{EMAIL}) does not have (?P<permission>storage\.buckets\.get) access(?: to (?:the Google Cloud Storage bucket )?(?P<resource>[\w.:/-]+))?",
-        cause="The program asks for the bucket itself (get_bucket), which no object role allows; the objects may well be readable.",
+        (
+            rf"(?P<member>{EMAIL}) does not have (?P<permission>storage\.buckets\.get) access(?: to (?:the Google"
+            r" Cloud Storage bucket )?(?P<resource>[\w.:/-]+))?"
+        ),
+        cause="The program asks for the bucket itself (get_bucket), which no object role allows; the objects may well"
+        " be readable.",
         remedy="Change the code to client.bucket(NAME) and no role is needed; only if you can't, grant the role below.",
         subcategory="runtime_storage",
         confidence=0.85,
@@ -48,7 +54,10 @@ ROWS: Final = (
     _row(
         "storage-denied",
         "{member} may not {permission}",
-        rf"(?:/storage/v1/b/(?P<bucket>[a-z0-9][\w.-]+)/o.{{0,300}}?)?(?P<member>{EMAIL}) does not have (?P<permission>storage\.objects\.\w+) access",
+        (
+            rf"(?:/storage/v1/b/(?P<bucket>[a-z0-9][\w.-]+)/o.{{0,300}}?)?(?P<member>{EMAIL}) does not have"
+            r" (?P<permission>storage\.objects\.\w+) access"
+        ),
         subcategory="runtime_storage",
         cause="The account has no role on the bucket that allows this. Reading needs objectViewer, writing objectUser.",
         confidence=0.93,
@@ -65,7 +74,8 @@ ROWS: Final = (
         rf"{_DOCKER}{_PERMISSION}[\"'`]? denied on {_RESOURCE}",
         principal="$DOCKER_IDENTITY",
         subcategory="registry",
-        cause="The identity that docker used may not do this on the repository, or the repository does not exist, or docker sent no"
+        cause="The identity that docker used may not do this on the repository, or the repository does not exist, or"
+        " docker sent no"
         " credentials for this host.",
         remedy=f"{_BUILD_REMEDY} On your own machine run `gcloud auth configure-docker` for the host first. {_MAYBE}",
         confidence=0.8,
@@ -89,7 +99,8 @@ ROWS: Final = (
         principal="$RUNTIME_SA",
         unless=_TERRAFORM,
         subcategory="runtime_secret",
-        cause="The process (the service's own account, or your credentials when it runs here) may not read the value, or the secret has"
+        cause="The process (the service's own account, or your credentials when it runs here) may not read the value,"
+        " or the secret has"
         " another name: a missing secret gives the same text.",
         remedy="Check that the secret exists, then grant secretAccessor on it.",
         explains=("iam-denied",),
@@ -97,7 +108,8 @@ ROWS: Final = (
     _row(
         "key-denied",
         "The service agent may not use the key",
-        rf"Permission '?(?P<permission>cloudkms\.\w+\.\w+)'? denied on resource '?(?P<resource>[\w:/.-]+)'?(?: \(or it may not exist\))?"
+        r"Permission '?(?P<permission>cloudkms\.\w+\.\w+)'? denied on resource '?(?P<resource>[\w:/.-]+)'?(?:"
+        r" \(or it may not exist\))?"
         rf" for service account (?P<member>{EMAIL})",
         subcategory="network",
         explains=("iam-denied",),
@@ -114,10 +126,16 @@ ROWS: Final = (
         patterns=(
             rf"Permission[: ]+['\"`\[]?{_PERMISSION}['\"`\]]? (?:was )?denied(?: (?:on|for) {_RESOURCE})?",
             rf"lacks (?:the )?(?:IAM )?permission[: ]+['\"`]?{_PERMISSION}['\"`]?(?: (?:for|on) (?:the )?{_RESOURCE})?",
-            rf"(?:Required|requires|missing|needs?|lacks?|without|have|has)(?: (?:the|required|necessary|IAM|following))*[: ]+['\"`]?{_PERMISSION}['\"`]?"
-            rf" permissions?(?: (?:for|on) (?:the )?{_RESOURCE})?",
-            rf"(?:missing|required|lacks?|need|does not have)(?: \w+){{0,3}} permissions?(?:\(s\))?[: ]+['\"`\[]?(?={_KNOWN}\.){_PERMISSION}"
-            rf"(?:['\"`\]]? (?:for|on) (?:the )?{_RESOURCE})?",
+            (
+                "(?:Required|requires|missing|needs?|lacks?|without|have|has)(?:"
+                rf" (?:the|required|necessary|IAM|following))*[: ]+['\"`]?{_PERMISSION}['\"`]?"
+                rf" permissions?(?: (?:for|on) (?:the )?{_RESOURCE})?"
+            ),
+            (
+                rf"(?:missing|required|lacks?|need|does not have)(?: \w+){{0,3}} permissions?(?:\(s\))?[:"
+                rf" ]+['\"`\[]?(?={_KNOWN}\.){_PERMISSION}"
+                rf"(?:['\"`\]]? (?:for|on) (?:the )?{_RESOURCE})?"
+            ),
             rf"(?P<member>{EMAIL})[^.]{{0,80}} (?:lacks|is missing|does not have)[^.]{{0,60}}['\"` ](?={_KNOWN}\.){_PERMISSION}",
         ),
         principal="$CALLER",

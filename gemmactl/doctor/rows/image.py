@@ -41,7 +41,10 @@ ROWS: Final = (
         ),
         fix_kind="user_action",
         commands=(
-            "gcloud artifacts repositories create {repository} --repository-format=docker --location={region} --project={project}",
+            (
+                "gcloud artifacts repositories create {repository} --repository-format=docker --location={region}"
+                " --project={project}"
+            ),
         ),
         not_fix=("roles/artifactregistry.admin", "any IAM grant"),
     ),
@@ -50,7 +53,8 @@ ROWS: Final = (
         category="image_build",
         subcategory="image_404",
         title="The image does not exist",
-        cause="The tag was never pushed, or the path is wrong; old gcr.io paths are gone unless they were moved to Artifact Registry.",
+        cause="The tag was never pushed, or the path is wrong; old gcr.io paths are gone unless they were moved to"
+        " Artifact Registry.",
         remedy="Use the image's Artifact Registry path; list the tags to check.",
         patterns=(
             r"Image '[^']{3,300}' not found",
@@ -79,7 +83,11 @@ ROWS: Final = (
         title="There is no Dockerfile where the build looks for it",
         cause="The command was run in another directory, or .gcloudignore leaves it out.",
         remedy="Run it in the folder with the Dockerfile.",
-        patterns=(r"Dockerfile required when specifying --tag", r"unable to (?:evaluate symlinks in|prepare context:).{0,40}Dockerfile", r"failed to read dockerfile"),
+        patterns=(
+            r"Dockerfile required when specifying --tag",
+            r"unable to (?:evaluate symlinks in|prepare context:).{0,40}Dockerfile",
+            r"failed to read dockerfile",
+        ),
         not_fix=_NO_GRANT,
     ),
     Row(
@@ -102,7 +110,11 @@ ROWS: Final = (
         title="pip could not install the requirements",
         cause="A version that does not exist for this Python or platform, or requirements that exclude each other.",
         remedy="Correct the line it names in requirements.txt.",
-        patterns=(r"No matching distribution found for \S+", r"Could not find a version that satisfies the requirement \S+", r"ResolutionImpossible"),
+        patterns=(
+            r"No matching distribution found for \S+",
+            r"Could not find a version that satisfies the requirement \S+",
+            r"ResolutionImpossible",
+        ),
         not_fix=_NO_GRANT,
     ),
     Row(

@@ -32,7 +32,10 @@ WHY: Final[dict[Code, _Why]] = {
     Code.ACCESS_DENIED: _Why(
         "The service's own account may not read {object}",
         "The runtime account has no objectViewer on the bucket; for an hf: model the token has no access to it.",
-        "Run the deploy again: the grant is part of its plan. For Hugging Face accept the model's terms with the token's account.",
+        (
+            "Run the deploy again: the grant is part of its plan. For Hugging Face accept the model's terms with the"
+            " token's account."
+        ),
         "iam_grant",
     ),
     Code.CONFIG_MISSING: _Why(

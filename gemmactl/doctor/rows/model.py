@@ -7,7 +7,15 @@ from typing import Final
 from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.row import Row
 
-_PROBES: Final = ("probe-failed", "probe-timeout", "probe-timeout-longest", "port-not-opened", "container-exit", "job-failed", "engine-failed")
+_PROBES: Final = (
+    "probe-failed",
+    "probe-timeout",
+    "probe-timeout-longest",
+    "port-not-opened",
+    "container-exit",
+    "job-failed",
+    "engine-failed",
+)
 
 
 def _model(
@@ -83,14 +91,22 @@ ROWS: Final = (
         r"is restricted\. You must have access to it and be authenticated",
         r"Invalid user token|Invalid credentials in Authorization header",
         fix_kind="config_change",
-        commands=("gcloud run services update {service} --update-secrets=HF_TOKEN=HF_TOKEN:latest --region={region} --project={project}",),
+        commands=(
+            (
+                "gcloud run services update {service} --update-secrets=HF_TOKEN=HF_TOKEN:latest --region={region}"
+                " --project={project}"
+            ),
+        ),
         not_fix=("secretAccessor, unless a Secret Manager denial is there as well",),
     ),
     _model(
         "mount-path-model",
         "mount_path_model",
         "There is no config.json where the model was looked for",
-        "transformers says this also when config.json is simply absent: the bucket's root was mounted while the model lies in a folder.",
+        (
+            "transformers says this also when config.json is simply absent: the bucket's root was mounted while the"
+            " model lies in a folder."
+        ),
         "Give the folder that holds config.json; gemmactl checks this before it deploys.",
         r"Unrecognized model in (?P<path>/\S{1,200}?)\. Should have a `?model_type",
         category="container",

@@ -27,7 +27,11 @@ ROWS: Final = (
         title="gcsfuse can't mount inside the container",
         cause="The first generation environment, or missing rights of the container.",
         remedy="Use the native Cloud Storage volume; gemmactl reads the bucket without any mount.",
-        patterns=(r"running \S{0,60}fusermount3?: exit status", r"fusermount3?: .{0,80}(?:not found|not permitted)", r"fuse: device not found"),
+        patterns=(
+            r"running \S{0,60}fusermount3?: exit status",
+            r"fusermount3?: .{0,80}(?:not found|not permitted)",
+            r"fuse: device not found",
+        ),
         not_fix=("any IAM grant",),
         confidence=0.8,
     ),
@@ -36,7 +40,8 @@ ROWS: Final = (
         category="iam",
         subcategory="gcsfuse",
         title="The mounted bucket can't be read",
-        cause="gcsfuse answers every failure with an I/O error: no access for the runtime account, a wrong bucket, a mount that crashed."
+        cause="gcsfuse answers every failure with an I/O error: no access for the runtime account, a wrong bucket, a"
+        " mount that crashed."
         " The text alone does not tell which.",
         remedy="Look for gcsfuse's own line in the same log.",
         patterns=(r"\[Errno 5\] Input/output error: ?'?/\S+",),

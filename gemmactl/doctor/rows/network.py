@@ -27,7 +27,8 @@ ROWS: Final = (
         category="network",
         subcategory="subnet_missing",
         title="The network does not exist, or Cloud Run may not use it",
-        cause="Many organizations create no `default` network; in a shared VPC the service agent needs networkUser on the subnet.",
+        cause="Many organizations create no `default` network; in a shared VPC the service agent needs networkUser on"
+        " the subnet.",
         remedy="Name a network and a subnet that exist, or deploy without VPC egress.",
         patterns=(
             r"VPC network \S{1,200} does not exist or",

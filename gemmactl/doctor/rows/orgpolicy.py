@@ -30,7 +30,11 @@ ROWS: Final = (
         title="The organization allows resources in some locations only",
         cause="gcp.resourceLocations refuses the location asked for; a default bucket in multi-region US is the usual case.",
         remedy="Choose an allowed region for the service, the buckets and the secret's replication.",
-        patterns=(r"constraints/gcp\.resourceLocations", r"violates constraint.{0,40}resourceLocations", r"LOCATION_ORG_POLICY_VIOLATED"),
+        patterns=(
+            r"constraints/gcp\.resourceLocations",
+            r"violates constraint.{0,40}resourceLocations",
+            r"LOCATION_ORG_POLICY_VIOLATED",
+        ),
         reasons=("LOCATION_ORG_POLICY_VIOLATED", "LOCATION_POLICY_VIOLATED"),
         not_fix=(*_NO_GRANT, "roles/storage.admin"),
     ),
@@ -61,7 +65,12 @@ ROWS: Final = (
         cause="run.allowedIngress permits internal traffic only.",
         remedy="Deploy with internal ingress.",
         patterns=(r"constraints/run\.allowedIngress",),
-        commands=("gcloud run services update {service} --ingress=internal-and-cloud-load-balancing --region={region} --project={project}",),
+        commands=(
+            (
+                "gcloud run services update {service} --ingress=internal-and-cloud-load-balancing --region={region}"
+                " --project={project}"
+            ),
+        ),
         not_fix=_NO_GRANT,
     ),
     Row(
@@ -92,7 +101,10 @@ ROWS: Final = (
         cause="The constraint named in the message refuses this; roles don't lift it.",
         remedy="Change the deploy so that it fits, or ask whoever keeps the policy for an exception.",
         patterns=(
-            r"[Cc]onstraint '?\"?(?P<constraint>(?:constraints/|customConstraints/)(?!run\.allowed|gcp\.resourceLoc|iam\.allowedPolicyM)[\w./]+)",
+            (
+                r"[Cc]onstraint '?\"?(?P<constraint>(?:constraints/|customConstraints/)(?!run\.allowed"
+                r"|gcp\.resourceLoc|iam\.allowedPolicyM)[\w./]+)"
+            ),
             r"denied by organization policy",
         ),
         fix_kind="admin_action",

@@ -14,7 +14,8 @@ ROWS: Final = (
         subcategory="policy_admin",
         title="The caller may not change the project's IAM policy",
         cause="Granting roles on a project needs setIamPolicy there, which nobody can give himself.",
-        remedy="Ask an administrator: `gemmactl plan --for-admin` prints what to run. Bindings on single resources may not need it.",
+        remedy="Ask an administrator: `gemmactl plan --for-admin` prints what to run. Bindings on single resources may"
+        " not need it.",
         patterns=(
             r"Policy update access denied",
             r"Permission '?resourcemanager\.projects\.setIamPolicy'? denied",
@@ -30,7 +31,8 @@ ROWS: Final = (
         category="iam",
         subcategory="binding",
         title="There is no service account of that name: the default account starts with the project's number",
-        cause="The Compute Engine default account is NUMBER-compute@developer.gserviceaccount.com, not PROJECT-compute; it exists once"
+        cause="The Compute Engine default account is NUMBER-compute@developer.gserviceaccount.com, not"
+        " PROJECT-compute; it exists once"
         " the Compute Engine API was enabled.",
         remedy="Use the project's number, or an account of its own as gemmactl does.",
         patterns=(r"Service account (?P<account>[a-z][a-z0-9-]+-compute@developer\.gserviceaccount\.com) does not exist",),

@@ -7,10 +7,13 @@ from typing import Final
 from gemmactl.doctor.row import CONSEQUENCE, Row
 
 _LOOK: Final = (
-    "Read the revision's log first: a crash, a model in another folder or a wrong port ends in this same message, and no probe cures"
+    "Read the revision's log first: a crash, a model in another folder or a wrong port ends in this same"
+    " message, and no probe cures"
     " those (`gemmactl logs`, `gemmactl doctor NAME`)."
 )
-_TIMED_OUT: Final = r"Startup probes timed out after (?P<after>{after})(?: \((?P<attempts>\d+) attempts? with a timeout of (?P<each>\w+) each\))?"
+_TIMED_OUT: Final = (
+    r"Startup probes timed out after (?P<after>{after})(?: \((?P<attempts>\d+) attempts? with a timeout of (?P<each>\w+) each\))?"
+)
 _LOGS: Final = "gcloud run services logs read {service} --region={region} --project={project} --limit=200"
 _LONGEST: Final = (
     "gcloud run services update {service} --region={region} --project={project}"
@@ -23,8 +26,10 @@ ROWS: Final = (
         category="container",
         subcategory="startup",
         title="The container was not ready within its startup probe ({after})",
-        cause="Loading the model takes longer than the probe allows: without one of its own a service has 4 minutes to open its port.",
-        remedy=f"{_LOOK} If it was only slow: the fields below are the longest a TCP probe allows (each at most 240 s). gemmactl's image"
+        cause="Loading the model takes longer than the probe allows: without one of its own a service has 4 minutes to"
+        " open its port.",
+        remedy=f"{_LOOK} If it was only slow: the fields below are the longest a TCP probe allows (each at most 240 s)."
+        " gemmactl's image"
         " opens its port at once and is probed with HTTP on /ready every 2 s, with a budget from the model's size.",
         patterns=(_TIMED_OUT.format(after=r"(?:\d{1,3}s|\d{1,2}m(?:\d{1,2}s)?)(?<!2\dm)(?<!3\dm)"),),
         commands=(_LONGEST, _LOGS),
@@ -49,12 +54,15 @@ ROWS: Final = (
         category="container",
         subcategory="probe_log",
         title="The startup probe failed and the instance was not started",
-        cause="The probe found nothing that answered on that port; the reason is in earlier lines of the revision's log. An HTTP probe"
+        cause="The probe found nothing that answered on that port; the reason is in earlier lines of the revision's"
+        " log. An HTTP probe"
         " gives up at once when the port is not open yet: then it needs a small period and many failures.",
         remedy=_LOOK,
         patterns=(
-            r"STARTUP (?P<kind>TCP|HTTP|GRPC) probe failed \d+ times? consecutively for container \"?(?P<container>[\w-]+)\"?"
-            r"(?: on port (?P<port>\d+))?(?: path \"(?P<path>[^\"]{0,100})\")?",
+            (
+                r"STARTUP (?P<kind>TCP|HTTP|GRPC) probe failed \d+ times? consecutively for container \"?(?P<container>[\w-]+)\"?"
+                r"(?: on port (?P<port>\d+))?(?: path \"(?P<path>[^\"]{0,100})\")?"
+            ),
             r"container failed the configured startup probe checks",
             r"HealthCheckContainerError",
         ),
@@ -72,7 +80,10 @@ ROWS: Final = (
         cause="It crashed before, listens on another port or on localhost only, or needs longer than the probe allows.",
         remedy=f"Listen on 0.0.0.0 and on the port in the PORT variable, or set --port to the one it uses. {_LOOK}",
         patterns=(
-            r"container failed to start and (?:then )?listen on the port defined (?:provided )?by the PORT(?:=(?P<port>\d+))? environment variable",
+            (
+                "container failed to start and (?:then )?listen on the port defined (?:provided )?by the"
+                r" PORT(?:=(?P<port>\d+))? environment variable"
+            ),
             r"Failed to start and then listen on the port defined by the PORT environment variable",
         ),
         commands=("gcloud run services update {service} --port=PORT --region={region} --project={project}", _LOGS),

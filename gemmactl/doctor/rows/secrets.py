@@ -7,7 +7,9 @@ from typing import Final
 from gemmactl.doctor.principal import EMAIL
 from gemmactl.doctor.row import Row
 
-_STATE: Final = r"Secret Version \[(?:projects/(?P<project>[\w-]+)/)?secrets/(?P<secret>[\w-]+)/versions/(?P<version>\w+)\] is in {} state"
+_STATE: Final = (
+    r"Secret Version \[(?:projects/(?P<project>[\w-]+)/)?secrets/(?P<secret>[\w-]+)/versions/(?P<version>\w+)\] is in {} state"
+)
 
 ROWS: Final = (
     Row(
@@ -17,7 +19,9 @@ ROWS: Final = (
         title="The service's own account may not read the secret",
         cause="Cloud Run reads the secret as the revision's service account, which has no accessor role on it.",
         remedy="Grant secretAccessor on this one secret to that account.",
-        patterns=(rf"Permission denied on secret: (?P<resource>projects/[\w/.-]+?) for Revision service account (?P<member>{EMAIL})",),
+        patterns=(
+            rf"Permission denied on secret: (?P<resource>projects/[\w/.-]+?) for Revision service account (?P<member>{EMAIL})",
+        ),
         permission="secretmanager.versions.access",
         fix_kind="iam_grant",
         confidence=0.95,
@@ -68,7 +72,10 @@ ROWS: Final = (
         remedy="List the versions; add one if there is none.",
         patterns=(
             r"Secret \[(?:projects/(?P<project>[\w-]+)/)?secrets/(?P<secret>[\w-]+)\] not found",
-            r"Secret (?:Version )?\[?(?:projects/(?P<project>[\w-]+)/)?secrets/(?P<secret>[\w-]+)/versions/\w+\]? (?:was )?not found",
+            (
+                r"Secret (?:Version )?\[?(?:projects/(?P<project>[\w-]+)/)?secrets/(?P<secret>[\w-]+)/versions/\w+\]?"
+                " (?:was )?not found"
+            ),
             r"Secret projects/(?P<project>[\w-]+)/secrets/(?P<secret>[\w-]+)/versions/\w+ was not found",
         ),
         fix_kind="user_action",

@@ -112,7 +112,8 @@ ROWS: Final = (
         "Another name, region or project, or it was never deployed.",
         "List the services of the region.",
         r"Cannot find service \[(?P<service>[a-z0-9-]+)\]",
-        r"Resource '?(?:projects/[\w/-]+/)?services?/?(?P<service>[a-z0-9-]+)'? (?:of kind 'SERVICE' )?(?:in region '[\w-]+' )?(?:in project '[\w-]+' )?"
+        r"Resource '?(?:projects/[\w/-]+/)?services?/?(?P<service>[a-z0-9-]+)'? (?:of kind 'SERVICE' )?(?:in"
+        r" region '[\w-]+' )?(?:in project '[\w-]+' )?"
         r"(?:was not found|does not exist)",
         commands=("gcloud run services list --region={region} --project={project}",),
     ),
