@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 COLLECTION: Final = "service_accounts"
 PATH: Final = re.compile(r"/v1/projects/[^/]+/serviceAccounts")
 
-_PARTS: Final = re.compile(
-    r"/v1/(?P<project>projects/[^/]+)/serviceAccounts(?:/(?P<account>[^/:]+))?(?::(?P<verb>\w+))?"
-)
+_PARTS: Final = re.compile(r"/v1/(?P<project>projects/[^/]+)/serviceAccounts(?:/(?P<account>[^/:]+))?(?::(?P<verb>\w+))?")
 _ID: Final = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
 """6 to 30 characters. Source: the reference of serviceAccounts.create."""
 
@@ -86,7 +84,7 @@ def _create(world: World, request: Request) -> Response:
         raise failed(
             "INVALID_ARGUMENT",
             # source: Google's text in public reports
-            "The account ID \"" + identifier + '" does not have a length between 6 and 30.'
+            'The account ID "' + identifier + '" does not have a length between 6 and 30.'
             if not 6 <= len(identifier) <= 30
             else f'The account ID "{identifier}" is invalid.',  # guess
         )

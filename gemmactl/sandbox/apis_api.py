@@ -77,7 +77,8 @@ def switch_on(world: World, api: str) -> None:
     world.store.put(COLLECTION, api, {})
     if api in _AGENT:
         domain, role = _AGENT[api]
-        world.iam.grant(f"serviceAccount:service-{world.number}@{domain}.iam.gserviceaccount.com", role, f"projects/{world.project}")
+        agent = f"serviceAccount:service-{world.number}@{domain}.iam.gserviceaccount.com"
+        world.iam.grant(agent, role, f"projects/{world.project}")
     if api in _WITH_COMPUTE_ACCOUNT:
         # without a role: organisations made since 2024 don't give default accounts any (facts of shared/cloud-run.md 7)
         add_google_account(world, world.compute_account, "Default compute service account")

@@ -20,9 +20,11 @@ def assemble(world: World) -> World:
         secret_versions_api,
         secrets_api,
     )
+    from gemmactl.sandbox.data_plane import attach
 
     for room in (apis_api, artifacts_api, images_api, projects_api, secret_versions_api, secrets_api):
         world.behaviours.update(room.behaviours())
     world.raw += [(accounts_api.PATH, accounts_api.handle), (logging_api.PATH, logging_api.handle)]
     apis_api.begin(world)
+    attach(world)
     return world

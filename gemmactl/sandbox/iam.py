@@ -19,14 +19,17 @@ from gemmactl.sandbox.wire import failed
 
 COLLECTION: Final = "policies"
 _KINDS: Final = frozenset(
-    ("user", "serviceAccount", "group", "domain", "principal", "principalSet", "deleted", "projectOwner", "projectEditor", "projectViewer")
+    ("user", "serviceAccount", "group", "domain", "principal", "principalSet", "deleted")
+    + ("projectOwner", "projectEditor", "projectViewer")
 )
 
 
 class Iam:
     """The one judge."""
 
-    def __init__(self, store: Store, project: str, number: str, *, now: Callable[[], datetime], delay: Callable[[], float] = float) -> None:
+    def __init__(
+        self, store: Store, project: str, number: str, *, now: Callable[[], datetime], delay: Callable[[], float] = float
+    ) -> None:
         self._store = store
         self._project = project
         self._number = number
@@ -70,7 +73,7 @@ class Iam:
                     "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.",
                 )
             bindings = [self._checked(binding) for binding in policy.get("bindings", [])]
-            return self._write(self.normal(resource), [b for b in bindings if b["members"]], policy.get("version", 1))
+            return self._write(self.normal(resource), [b for b in bindings if b.get("members")], policy.get("version", 1))
 
     def forget(self, resource: str) -> None:
         """A deleted resource's policies, and those below it, go with it."""
@@ -163,8 +166,9 @@ class Iam:
             kind, colon, name = member.partition(":")
             if member in ("allUsers", "allAuthenticatedUsers"):
                 continue
+            wrong = f"The member {member} is of an unknown type. Please set a valid type prefix for the member."
             if not colon or not name or kind not in _KINDS:
-                raise failed("INVALID_ARGUMENT", f"The member {member} is of an unknown type. Please set a valid type prefix for the member.")
+                raise failed("INVALID_ARGUMENT", wrong)
             if kind == "serviceAccount" and not self._exists(name):
                 raise failed("INVALID_ARGUMENT", f"Service account {name} does not exist.")
         return {k: v for k, v in binding.items() if k in ("role", "members", "condition") and v}

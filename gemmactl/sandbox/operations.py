@@ -51,9 +51,7 @@ class Operations:
         thread.start()
         return operation
 
-    def done(
-        self, name_prefix: str, metadata: Message | None, response: Message, *, name: str = ""
-    ) -> operations_pb2.Operation:
+    def done(self, name_prefix: str, metadata: Message | None, response: Message, *, name: str = "") -> operations_pb2.Operation:
         """An operation that was over at once."""
         operation = self._new(name_prefix, metadata, name)
         operation.done = True

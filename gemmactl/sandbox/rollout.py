@@ -43,6 +43,8 @@ class Rollout:
                 threading.Thread(target=self._again, args=(name,), daemon=True).start()
 
     def _again(self, name: str) -> None:
+        while not self._world.base_url:  # an instance needs the server's address, which is bound after this
+            self._world.clock.sleep(0.05)
         try:
             self.roll(name, new_revision=True)
         except ApiError:

@@ -59,7 +59,7 @@ class Services:
         self._world.behaviours.update(methods("run_v2.Services", "run.services", lambda _world, name: _found(self._world, name) and None))
 
     def recover(self) -> None:
-        """Open the ports of all services; call once the server is bound."""
+        """Open the ports of all services and go on with unfinished rollouts."""
         self._rollout.recover()
 
     # --- writing
@@ -93,7 +93,7 @@ class Services:
         service = with_defaults(wish, world.compute_account)
         check_quota(service["template"], self.quota)
         self._admit(caller, name, service, old)
-        changed = old is None or service["template"] != old["template"] or "CONDITION_FAILED" == old["terminalCondition"]["state"]
+        changed = old is None or service["template"] != old["template"] or old["terminalCondition"]["state"] == "CONDITION_FAILED"
         number = int(old["generation"]) + 1 if old else 1
         service |= {k: old[k] for k in _WRITTEN_BY_SERVER if old and k in old}
         service |= {
@@ -137,8 +137,8 @@ class Services:
         if not world.iam.holds(caller, permission, where.parent):
             # source: corpus iam-036, facts cloud-run.md 2.3
             raise failed("PERMISSION_DENIED", f"User must have permission to read the image, {image}. Ensure that the provided container image "
-                f"URL is correct and that the above account has permission to access the image. Permission \"{permission}\" denied on "
-                f"resource \"{where.parent}\" (or it may not exist)")  # fmt: skip
+                f'URL is correct and that the above account has permission to access the image. Permission "{permission}" denied on '
+                f'resource "{where.parent}" (or it may not exist)')  # fmt: skip
 
     def _delete(self, world: World, caller: str, request: Any) -> operations_pb2.Operation:
         name = world.name(request.name)

@@ -6,8 +6,8 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator
-from email.utils import format_datetime
 from datetime import datetime
+from email.utils import format_datetime
 from typing import Any, Final
 from urllib.parse import unquote
 

@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 
 from google.protobuf.message import Message
 
+from gemmactl.sandbox.endpoint import YOU
 from gemmactl.sandbox.faults import Faults
 from gemmactl.sandbox.iam import Iam
 from gemmactl.sandbox.logs import Logs
@@ -31,7 +32,6 @@ from gemmactl.sandbox.wire import Request, Response
 
 PROJECT: Final = "gemmactl-sandbox"
 NUMBER: Final = "100000000001"
-YOU: Final = "you@sandbox.invalid"
 
 Behaviour = Callable[["World", str, Any], Message]
 RawHandler = Callable[["World", Request], Response]
