@@ -141,7 +141,7 @@ def troubleshooting_page() -> str:
         "",
     ]
     families = [(name, import_module(f"{rows.__name__}.{name}")) for name in rows.FAMILIES]
-    headings = {name: one_line((family.__doc__ or name).splitlines()[0]).rstrip(".") for name, family in families}
+    headings = {name: one_line((family.__doc__ or name).partition(". ")[0]).rstrip(".") for name, family in families}
     lines += [f"- [{heading}](#{anchor(heading)})" for heading in headings.values()] + [""]
     for name, family in families:
         lines += [f"## {headings[name]}", ""]
