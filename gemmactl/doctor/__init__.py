@@ -1,1 +1,1 @@
-"""Known failures as rows, diagnosis, remedies."""
+"""Known failures: from a text or a live project to cause, principal, role and fix. Knows no Google client and no screen."""

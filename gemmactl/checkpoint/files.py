@@ -1,0 +1,89 @@
+"""A model folder as names, sizes and ranges of bytes, wherever it lies. Knows no meaning of any file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from gemmactl.resources.cloud import Storage
+
+
+class Files(Protocol):
+    """What an inventory needs to know of a folder."""
+
+    @property
+    def place(self) -> str:
+        """The folder as the user wrote it."""
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of every file, by its path below the folder."""
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        """Bytes [start, end), fewer when the file is shorter; empty when it is not there."""
+
+    def nearby(self, leaf: str) -> tuple[str, ...]:
+        """Folders around this one that hold a file named `leaf`: what the user may have meant."""
+
+
+@dataclass(frozen=True)
+class BucketFiles:
+    """A folder of a bucket."""
+
+    storage: Storage
+    bucket: str
+    prefix: str = ""
+
+    @property
+    def place(self) -> str:
+        return f"gs://{self.bucket}/{self.prefix}".rstrip("/")
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        return {name: size for name, size in self._below(self._root) if not name.endswith("/")}
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        return self.storage.read(self.bucket, self._root + name, start, end) or b""
+
+    def nearby(self, leaf: str) -> tuple[str, ...]:
+        parent = f"{PurePosixPath(self.prefix).parent}/" if "/" in self.prefix else ""
+        hits = (name for name, _ in self._below(parent) if name == leaf or name.endswith(f"/{leaf}"))
+        return tuple(f"gs://{self.bucket}/{parent}{name}".removesuffix(f"/{leaf}") for name in hits)
+
+    @property
+    def _root(self) -> str:
+        return f"{self.prefix}/" if self.prefix else ""
+
+    def _below(self, root: str) -> list[tuple[str, int]]:
+        return [(o.name.removeprefix(root), o.size) for o in self.storage.list(self.bucket, root)]
+
+
+@dataclass(frozen=True)
+class DirectoryFiles:
+    """A directory on this machine, two levels deep: enough to tell a folder that is one level off."""
+
+    directory: Path
+
+    @property
+    def place(self) -> str:
+        return str(self.directory)
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        found = [*self.directory.glob("*"), *self.directory.glob("*/*")] if self.directory.is_dir() else []
+        return {p.relative_to(self.directory).as_posix(): p.stat().st_size for p in found if p.is_file()}
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        path = self.directory / name
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(max(0, end - start))
+
+    def nearby(self, leaf: str) -> tuple[str, ...]:
+        parent = self.directory.parent
+        return tuple(str(p.parent) for p in sorted((*parent.glob(leaf), *parent.glob(f"*/{leaf}")))) if parent.is_dir() else ()

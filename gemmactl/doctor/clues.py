@@ -1,0 +1,78 @@
+"""What a text says about its own project: caller, project, region, service, accounts. Knows no failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from gemmactl.doctor.finding import Context
+from gemmactl.doctor.place import PROJECT, REGION, valid
+from gemmactl.doctor.principal import EMAIL, agent_number, is_email
+from gemmactl.doctor.row import pattern
+
+CALLER: Final = (
+    rf"authenticated as \[?(?P<x>{EMAIL})",
+    rf"\[(?P<x>{EMAIL})\] does not have permission to access",
+    rf"\) (?P<x>{EMAIL}) does not have permission to access \w+ instance",
+    rf"\bactive account[: ]+\[?(?P<x>{EMAIL})",
+    rf"[?&]impersonat\w+ service account \[?(?P<x>{EMAIL})",
+)
+BUILD: Final = (
+    rf"service account running this build (?:projects/[\w.:-]+/serviceAccounts/)?(?P<x>{EMAIL})",
+    rf"build (?:is )?running as (?:projects/[\w.:-]+/serviceAccounts/)?(?P<x>{EMAIL})",
+)
+RUNTIME: Final = (rf"Revision service account (?P<x>{EMAIL})",)
+PROJECTS: Final = (
+    rf"in project \[(?P<x>{PROJECT})\]",
+    rf"not the same as this project \[?(?P<x>{PROJECT})\]?",
+    rf"--project[= ](?P<x>{PROJECT})\b",
+    rf"instance \[(?P<x>{PROJECT})[\]:]",
+    rf"namespaces instance (?P<x>{PROJECT}) \(",
+    rf"\[(?P<x>{PROJECT})_cloudbuild\]",
+    rf"cloudresourcemanager\.googleapis\.com/v\d/projects/(?P<x>{PROJECT})\b",
+    rf"\b(?:projects|namespaces)/(?P<x>{PROJECT})/",
+    rf"IAM for project (?P<x>{PROJECT})\b",
+)
+REGIONS: Final = (
+    rf"region \[(?P<x>{REGION})\]",
+    rf"--region[= ](?P<x>{REGION})\b",
+    rf"/locations/(?P<x>{REGION})/",
+    r"\b(?P<x>[a-z]{2,20}-[a-z]{2,20}\d{1,2})-docker\.pkg\.dev/",
+)
+SERVICES: Final = (
+    r"Cloud Run service \[(?P<x>[a-z][a-z0-9-]*)\]",
+    r"Revision '(?P<x>[a-z][a-z0-9-]*?)-\d{5}-[a-z0-9]{3}'",
+    r'"?service_name"?: ?"(?P<x>[a-z][a-z0-9-]*)"',
+    r"/locations/[a-z0-9-]+/services/(?P<x>[a-z][a-z0-9-]*)",
+    r"namespaces/[\w.:-]+/services/(?P<x>[a-z][a-z0-9-]*)",
+)
+
+
+def enrich(context: Context, flat: str) -> Context:
+    """The context with its gaps filled from the text. What the caller of diagnose knows wins."""
+    number = context.number or agent_number(flat)
+    project = context.project or _first(PROJECTS, flat, "project")
+    return replace(
+        context,
+        caller=context.caller or _account(CALLER, flat),
+        build_account=_account(BUILD, flat) or context.build_account,
+        runtime_account=_account(RUNTIME, flat) or context.runtime_account,
+        project=project,
+        number=number,
+        region=context.region or _first(REGIONS, flat, "region"),
+        service=context.service or _first(SERVICES, flat, "service"),
+    )
+
+
+def _first(expressions: tuple[str, ...], flat: str, slot: str) -> str:
+    for expression in expressions:
+        if (found := pattern(expression).search(flat)) and valid(slot, found["x"]):
+            return found["x"]
+    return ""
+
+
+def _account(expressions: tuple[str, ...], flat: str) -> str:
+    for expression in expressions:
+        if (found := pattern(expression).search(flat)) and is_email(found["x"]):
+            return found["x"]
+    return ""

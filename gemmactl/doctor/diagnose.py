@@ -1,0 +1,110 @@
+"""diagnose: a text and what is known of the project -> findings. Pure; knows no cloud, no screen and no particular failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gemmactl.doctor.finding import Context, Finding
+    from gemmactl.doctor.row import Row
+
+MOST = 12
+"""Findings that one text may yield: more would bury the first."""
+
+
+def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context | None = None) -> tuple[Finding, ...]:
+    """The known failures in a text, cause first. Empty when nothing is recognised, or nothing is wrong.
+
+    `facts` are the structured evidence of a Trouble; they decide before the text does. The text is data: no word of it
+    reaches a command unless it is a legal identifier in its place.
+    """
+    from gemmactl.doctor import rows
+    from gemmactl.doctor.clues import enrich
+    from gemmactl.doctor.finding import Context
+    from gemmactl.doctor.paste import flatten
+    from gemmactl.doctor.rows import harmless
+
+    flat = harmless.mask(flatten(text))
+    known = enrich(context or Context(), flat)
+    found = list(_structured(rows.all_rows(), flat, facts or {}, known))
+    for row in rows.all_rows():
+        found.extend(_matches(row, flat, known))
+    return _settled(found)
+
+
+def diagnose_trouble(trouble: Any, context: Context | None = None) -> tuple[Finding, ...]:
+    """The same for a Trouble: its facts first, then its sentences."""
+    return diagnose(f"{trouble.what}\n{trouble.why}", trouble.facts, context)
+
+
+_Found = tuple[int, int, "Row", "Finding"]
+"""rank, position in the text, row, finding"""
+
+
+def _structured(rows: tuple[Row, ...], flat: str, facts: Mapping[str, Any], context: Context) -> Iterator[_Found]:
+    from gemmactl.doctor.principal import member
+    from gemmactl.doctor.reason import from_facts, reasons
+    from gemmactl.doctor.row import finding
+
+    given = from_facts(facts)
+    for reason in ((given,) if given else ()) + reasons(flat):
+        groups = dict(reason.metadata)
+        consumer = (groups.get("consumer") or groups.get("project") or "").removeprefix("projects/")
+        groups |= {"api": groups.get("service", ""), "project": consumer, "member": member(groups.get("principal", ""))}
+        for row in rows:
+            if reason.reason in row.reasons and (row.permission or not _needs_permission(row) or groups.get("permission")):
+                words = flat[reason.start : reason.end] or f"{reason.reason} {groups.get('permission', '')}".strip()
+                yield row.rank, reason.start if reason is not given else -1, row, finding(row, _plain(groups), context, words)
+                break
+
+
+def _needs_permission(row: Row) -> bool:
+    return bool(row.code == "iam-denied")
+
+
+def _matches(row: Row, flat: str, context: Context) -> Iterator[_Found]:
+    from gemmactl.doctor.row import finding, pattern
+
+    if row.only_with and not pattern(row.only_with).search(flat):
+        return
+    if row.unless and pattern(row.unless).search(flat):
+        return
+    for expression in row.patterns:
+        for count, match in enumerate(pattern(expression).finditer(flat)):
+            if count >= MOST:
+                break
+            groups = {k: v for k, v in match.groupdict().items() if v}
+            yield row.rank, match.start(), row, finding(row, groups, context, match[0])
+
+
+def _plain(groups: Mapping[str, str | None]) -> dict[str, str]:
+    return {k: v for k, v in groups.items() if v}
+
+
+def _settled(found: list[_Found]) -> tuple[Finding, ...]:
+    """Causes before consequences, first things first, nothing told twice."""
+    from gemmactl.doctor.row import CAUSE, CONSEQUENCE
+
+    superfluous = {code for _, _, row, _ in found for code in row.explains}
+    causes = any(rank == CAUSE and f.code not in superfluous for rank, _, _, f in found)
+    out: list[Finding] = []
+    for rank, _, _, finding in sorted(found, key=lambda x: (x[0], x[1])):
+        if finding.code in superfluous or (rank == CONSEQUENCE and causes):
+            continue
+        if not any(_same(finding, told) for told in out):
+            out.append(finding)
+    return tuple(out[:MOST])
+
+
+def _same(finding: Finding, told: Finding) -> bool:
+    """One denial is often printed twice: as a sentence and as structured detail, once without its principal or resource."""
+    from gemmactl.doctor.principal import is_open
+
+    if not finding.permission:
+        return finding.code == told.code
+    return (
+        finding.permission == told.permission
+        and (finding.principal == told.principal or is_open(finding.principal) or is_open(told.principal))
+        and (finding.resource == told.resource or "" in (finding.resource, told.resource) or finding.scope != told.scope)
+    )

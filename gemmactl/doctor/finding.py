@@ -1,0 +1,94 @@
+"""Finding: one diagnosed failure, as data. Knows neither how it was found nor how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from gemmactl.kernel.resource import Resource
+
+SCHEMA: Final = "gemmactl/doctor.v1"
+
+FixKind = Literal[
+    "iam_grant", "enable_api", "config_change", "code_change", "user_action", "admin_action", "diagnose", "retry", "none"
+]
+State = Literal["problem", "unknown"]
+
+TOKENS: Final = ("$CALLER", "$DOCKER_IDENTITY", "$BUILD_SA", "$RUNTIME_SA", "$RUN_AGENT")
+"""Principals that a text may leave open; resolved from facts of the live project."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known about the project from outside the text. Empty: not known. Accounts are e-mails or members."""
+
+    project: str = ""
+    number: str = ""
+    region: str = ""
+    service: str = ""
+    bucket: str = ""
+    caller: str = ""
+    build_account: str = ""
+    runtime_account: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What happened, why, whom it concerns and the least that cures it.
+
+    `principal` is an IAM member or one of TOKENS. `commands` hold validated identifiers only; a word in capitals stands for
+    what could not be known. `remedies` are what `--fix` may apply: empty when anything about them is uncertain.
+    """
+
+    code: str
+    category: str
+    title: str
+    cause: str
+    remedy: str
+    subcategory: str = ""
+    evidence: str = ""
+    principal: str = ""
+    permission: str = ""
+    resource: str = ""
+    role: str = ""
+    scope: str = ""
+    fix_kind: FixKind = "diagnose"
+    commands: tuple[str, ...] = ()
+    remedies: tuple[Resource, ...] = ()
+    not_fix: tuple[str, ...] = ()
+    confidence: float = 0.9
+    state: State = "problem"
+    """`unknown`: a check could not look; never to be read as ok."""
+
+    @property
+    def safe(self) -> bool:
+        """Whether `--fix` may offer it: there is a remedy and nothing about it is a guess."""
+        return bool(self.remedies) and self.state == "problem" and self.confidence >= 0.6
+
+    def document(self) -> dict[str, Any]:
+        """The finding in the schema `gemmactl/doctor.v1`."""
+        return {
+            "code": self.code,
+            "state": self.state,
+            "category": self.category,
+            "subcategory": self.subcategory,
+            "title": self.title,
+            "cause": self.cause,
+            "remedy": self.remedy,
+            "principal": self.principal or None,
+            "permission": self.permission or None,
+            "resource": self.resource or None,
+            "role": self.role or None,
+            "scope": self.scope or None,
+            "fix": {"kind": self.fix_kind, "commands": list(self.commands), "safe": self.safe},
+            "not_fix": list(self.not_fix),
+            "confidence": self.confidence,
+            "evidence": self.evidence,
+        }
+
+
+def report(findings: tuple[Finding, ...]) -> Mapping[str, Any]:
+    """The document of `doctor --format json`; nothing found is an empty list."""
+    return {"schema": SCHEMA, "findings": [finding.document() for finding in findings]}

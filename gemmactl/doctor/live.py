@@ -1,0 +1,214 @@
+"""Live checks of a project and its service: the plan, the service's state, its newest log. Knows no screen; reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Final
+
+from gemmactl.doctor.diagnose import diagnose, diagnose_trouble
+from gemmactl.doctor.finding import Context, Finding
+from gemmactl.doctor.granting import grant_finding, missing_permission
+from gemmactl.errors import Trouble
+from gemmactl.kernel.plan import Op, Step, api_disabled, decide, known
+from gemmactl.kernel.resource import Resource
+from gemmactl.resources.cloud import Cloud, Json, LogEntry, PolicyTarget
+from inference_image.contract import LoadFailure
+
+NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "apis": ("serviceusage.services.enable",),
+    "service_account": ("iam.serviceAccounts.create",),
+    "repository": ("artifactregistry.repositories.create",),
+    "bucket": ("storage.buckets.create",),
+    "secret": ("secretmanager.secrets.create",),
+    "image": ("cloudbuild.builds.create",),
+    "service": ("run.services.create", "run.services.update"),
+}
+"""Kind of a pending step -> what the caller needs on the project to carry it out."""
+LINES: Final = 200
+
+
+def examine(cloud: Cloud, stack: Sequence[Resource], *, service: str = "", context: Context | None = None) -> tuple[Finding, ...]:
+    """Everything that is not as the stack wishes, and why the service does not serve.
+
+    `service` is the full name `projects/P/locations/L/services/S`, or `` for none. A check that may not look ends as a
+    finding of state `unknown` that names the missing permission. Empty: all was looked at, nothing was found.
+    """
+    known_facts = context or Context(project=cloud.project)
+    steps, found = _steps(cloud, stack, known_facts)
+    pending = {s.address for s in steps if s.op is not Op.KEEP}
+    for step in steps:
+        found += _step_finding(step, pending)
+    found += _caller_findings(cloud, steps, known_facts)
+    if service:
+        found += _service_findings(cloud, service, known_facts)
+    return tuple(_once(found))
+
+
+def unknown(check: str, trouble: Trouble, context: Context) -> list[Finding]:
+    """What a check becomes that could not look; a disabled API is itself the finding."""
+    if api_disabled(trouble):
+        return list(diagnose_trouble(trouble, context))
+    permission = str(trouble.facts.get("permission") or "")
+    lacking = f"the caller lacks {permission}" if permission else trouble.why or trouble.what
+    return [
+        Finding(
+            code=f"unknown-{check}",
+            category="unknown",
+            title=f"{check}: unknown, {lacking}",
+            cause=trouble.what,
+            remedy=trouble.remedy,
+            permission=permission,
+            evidence=str(trouble),
+            principal=context.caller,
+            confidence=1.0,
+            state="unknown",
+        )
+    ]
+
+
+def _steps(cloud: Cloud, stack: Sequence[Resource], context: Context) -> tuple[list[Step], list[Finding]]:
+    """Each resource by itself: one refused read must not hide the others."""
+
+    def one(resource: Resource) -> Step | list[Finding]:
+        try:
+            live = resource.read(cloud)
+            return decide(resource, live, known(resource, cloud) if live else None)
+        except Trouble as trouble:
+            return unknown(resource.address, trouble, context)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(one, stack))
+    steps = [a for a in answers if isinstance(a, Step)]
+    return steps, [f for a in answers if not isinstance(a, Step) for f in a]
+
+
+def _step_finding(step: Step, pending: set[str]) -> list[Finding]:
+    from gemmactl.resources.apis import Apis
+    from gemmactl.resources.iam_member import IamMember
+
+    if step.op is Op.KEEP:
+        return []
+    wanted = step.resource
+    if isinstance(wanted, IamMember):
+        found = grant_finding(wanted)
+        # the account or the thing itself is still to be made: only a deploy can do both in order
+        return [replace(found, remedies=()) if pending & set(wanted.needs) else found]
+    differs = "; ".join(f"{c.field}: is {c.live}, should be {c.wanted}" for c in step.changes)
+    if isinstance(wanted, Apis):
+        live = step.live.names if isinstance(step.live, Apis) else ()
+        missing = tuple(n for n in wanted.names if n not in live)
+        return [
+            Finding(
+                code="api-disabled",
+                category="api_billing",
+                subcategory="api_disabled",
+                title=f"{len(missing)} of the APIs are not enabled: {', '.join(missing)}",
+                cause="They were never enabled, or were disabled since.",
+                remedy="Enable them; a minute or two later they work.",
+                fix_kind="enable_api",
+                commands=(f"gcloud services enable {' '.join(missing)}",),
+                remedies=(Apis(missing),),
+                confidence=1.0,
+            )
+        ]
+    what = {Op.CREATE: "does not exist", Op.BLOCKED: "differs and can't be changed in place"}.get(step.op, "differs")
+    return [
+        Finding(
+            code=f"{'missing' if step.op is Op.CREATE else 'differs'}-{wanted.kind.replace('_', '-')}",
+            category="config",
+            subcategory=wanted.kind,
+            title=f"{wanted.address} {what}",
+            cause=differs or "It was never made, or somebody removed it.",
+            remedy=step.note or "Run the same deploy again: it makes what is missing and corrects what differs.",
+            resource=wanted.address,
+            fix_kind="config_change",
+            confidence=1.0,
+        )
+    ]
+
+
+def _caller_findings(cloud: Cloud, steps: Sequence[Step], context: Context) -> list[Finding]:
+    """What the caller needs on the project for the steps that are due, and does not hold."""
+    due = [s for s in steps if s.op in (Op.CREATE, Op.UPDATE)]
+    needed = {p for s in due for p in NEEDS.get(s.resource.kind, ())}
+    if not needed:
+        return []
+    target = PolicyTarget("project", cloud.project)
+    try:
+        held = cloud.policies.test(target, sorted(needed))
+    except Trouble as trouble:
+        return unknown("the caller's permissions", trouble, context)
+    return [missing_permission(p, target, context) for p in sorted(needed - held)]
+
+
+def _service_findings(cloud: Cloud, name: str, context: Context) -> list[Finding]:
+    try:
+        service = cloud.run.get(name)
+    except Trouble as trouble:
+        return unknown("the service", trouble, context)
+    if service is None:
+        return []
+    here = replace(context, service=context.service or name.rpartition("/")[2])
+    bad = _bad_condition(service)
+    revision = str(service.get("latestCreatedRevision") or "")
+    behind = bool(revision) and revision != str(service.get("latestReadyRevision") or "")
+    found: list[Finding] = []
+    if revision:
+        found += _log_findings(cloud, revision, here, failed=bool(bad) or behind)
+    if bad:
+        message = str(bad.get("message") or "")
+        told = list(diagnose(message, {}, here))
+        # a probe that failed is a consequence of what the log already told
+        found += [f for f in told if not found or f.category != "container"] or ([] if found else [_not_ready(bad, message)])
+    return found
+
+
+def _not_ready(condition: Json, message: str) -> Finding:
+    reason = str(condition.get("revisionReason") or condition.get("reason") or "")
+    return Finding(
+        code="service-not-ready",
+        category="container",
+        subcategory=reason.lower(),
+        title="The service is not ready",
+        cause=message or reason or "Cloud Run gave no reason.",
+        remedy="Read the newest revision's log: `gemmactl logs`.",
+        evidence=message,
+        fix_kind="diagnose",
+        confidence=0.7,
+    )
+
+
+def _bad_condition(service: Json) -> Json | None:
+    conditions = [service.get("terminalCondition") or {}, *(service.get("conditions") or [])]
+    return next((c for c in conditions if c.get("state") == "CONDITION_FAILED"), None)
+
+
+def _log_findings(cloud: Cloud, revision: str, context: Context, *, failed: bool) -> list[Finding]:
+    leaf = revision.rpartition("/")[2]
+    query = f'resource.type="cloud_run_revision" AND resource.labels.revision_name="{leaf}"'
+    try:
+        entries = cloud.logs.entries(query, newest=True, limit=LINES)
+    except Trouble as trouble:
+        return unknown("the log of the newest revision", trouble, context)
+    for entry in reversed(entries):
+        failure = LoadFailure.parse(entry.payload) if isinstance(entry.payload, dict) else None
+        if failure:
+            return [replace(f, evidence=f"{entry.timestamp} {f.evidence}") for f in diagnose(failure.line(), {}, context)][:1]
+    if not failed:
+        return []
+    # what a container prints is data: it may be told, it never becomes a remedy
+    return [replace(f, remedies=()) for f in diagnose("\n".join(map(_text, entries)), {}, context)]
+
+
+def _text(entry: LogEntry) -> str:
+    return entry.payload if isinstance(entry.payload, str) else str(entry.payload.get("message", ""))
+
+
+def _once(found: Sequence[Finding]) -> list[Finding]:
+    """Problems before unknowns, each once."""
+    out: dict[tuple[str, ...], Finding] = {}
+    for finding in sorted(found, key=lambda f: f.state == "unknown"):
+        out.setdefault((finding.code, finding.principal, finding.role, finding.resource, finding.title), finding)
+    return list(out.values())

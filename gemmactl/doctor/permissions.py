@@ -1,0 +1,162 @@
+"""Curated: which role is the least that fits a permission, and what to bind it on. Knows no text and no principal.
+
+"The smallest role that holds it" is wrong for half of these (serviceusage.services.use would be dlp.user), so the choice is
+made by hand; tests verify against the public role data that each role does hold its permission.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Scope = Literal["project", "bucket", "repo", "secret", "service account", "service", "job", "key", "subnet"]
+
+
+@dataclass(frozen=True)
+class Least:
+    """The proposed role, where to bind it, what else holds the permission, and what is tempting but wrong."""
+
+    role: str
+    scope: Scope
+    also: tuple[str, ...] = ()
+    trap: str = ""
+
+
+_OBJECTS: Final = Least(
+    "roles/storage.objectViewer",
+    "bucket",
+    ("roles/storage.objectUser",),
+    "not roles/storage.admin or objectAdmin: reading needs the viewer role on this one bucket",
+)
+_RUN_WRITE: Final = Least(
+    "roles/run.developer", "project", ("roles/run.admin",), "not roles/run.admin unless it also sets who may call the service"
+)
+_WRITE_OBJECTS: Final = Least(
+    "roles/storage.objectUser", "bucket", ("roles/storage.objectAdmin",), "not roles/storage.admin; objectCreator can't overwrite"
+)
+
+TABLE: Final[dict[str, Least]] = {
+    "cloudbuild.builds.create": Least(
+        "roles/cloudbuild.builds.editor",
+        "project",
+        ("roles/run.sourceDeveloper",),
+        "it is the caller who needs it, not the build's service account",
+    ),
+    "cloudbuild.builds.get": Least("roles/cloudbuild.builds.viewer", "project", ("roles/cloudbuild.builds.editor",)),
+    "cloudbuild.builds.list": Least("roles/cloudbuild.builds.viewer", "project", ("roles/cloudbuild.builds.editor",)),
+    "serviceusage.services.use": Least(
+        "roles/serviceusage.serviceUsageConsumer",
+        "project",
+        (),
+        "not Owner, Editor or Viewer, even where the message proposes them",
+    ),
+    "serviceusage.services.get": Least(
+        "roles/serviceusage.serviceUsageConsumer", "project", ("roles/serviceusage.serviceUsageViewer",)
+    ),
+    "serviceusage.services.list": Least(
+        "roles/serviceusage.serviceUsageConsumer", "project", ("roles/serviceusage.serviceUsageViewer",)
+    ),
+    "serviceusage.services.enable": Least(
+        "roles/serviceusage.serviceUsageAdmin", "project", (), "serviceUsageConsumer does not include it"
+    ),
+    "iam.serviceAccounts.actAs": Least(
+        "roles/iam.serviceAccountUser",
+        "service account",
+        (),
+        "not on the whole project, and not serviceAccountTokenCreator or run.admin: neither includes it",
+    ),
+    "iam.serviceAccounts.getAccessToken": Least(
+        "roles/iam.serviceAccountTokenCreator", "service account", ("roles/run.serviceAgent",), "serviceAccountUser lacks it"
+    ),
+    "iam.serviceAccounts.create": Least(
+        "roles/iam.serviceAccountCreator", "project", ("roles/iam.serviceAccountAdmin",), "not serviceAccountUser"
+    ),
+    "iam.serviceAccounts.get": Least("roles/iam.serviceAccountViewer", "project", ("roles/iam.serviceAccountUser",)),
+    "iam.serviceAccounts.setIamPolicy": Least("roles/iam.serviceAccountAdmin", "service account"),
+    "run.services.get": Least(
+        "roles/run.developer", "project", ("roles/run.viewer",), "viewer alone fails at the next call of a deploy"
+    ),
+    "run.services.list": Least("roles/run.viewer", "project", ("roles/run.developer",)),
+    "run.services.create": _RUN_WRITE,
+    "run.services.update": _RUN_WRITE,
+    "run.services.delete": _RUN_WRITE,
+    "run.operations.get": _RUN_WRITE,
+    "run.jobs.create": _RUN_WRITE,
+    "run.jobs.update": _RUN_WRITE,
+    "run.jobs.get": _RUN_WRITE,
+    "run.services.setIamPolicy": Least("roles/run.admin", "service", (), "roles/run.developer lacks it; not iam.securityAdmin"),
+    "run.routes.invoke": Least(
+        "roles/run.servicesInvoker", "service", ("roles/run.invoker",), "not allUsers: that opens the service to the internet"
+    ),
+    "run.jobs.run": Least("roles/run.jobsExecutor", "job", ("roles/run.invoker", "roles/run.jobsExecutorWithOverrides")),
+    "run.jobs.runWithOverrides": Least(
+        "roles/run.jobsExecutorWithOverrides", "job", ("roles/run.developer",), "roles/run.invoker does not include it"
+    ),
+    "artifactregistry.repositories.uploadArtifacts": Least(
+        "roles/artifactregistry.writer", "repo", ("roles/run.builder",), "not artifactregistry.admin; reader lacks it"
+    ),
+    "artifactregistry.repositories.downloadArtifacts": Least(
+        "roles/artifactregistry.reader", "repo", ("roles/artifactregistry.writer",), "the runtime account does not pull the image"
+    ),
+    "artifactregistry.repositories.get": Least(
+        "roles/artifactregistry.reader", "repo", ("roles/artifactregistry.writer",), "not artifactregistry.admin"
+    ),
+    "artifactregistry.repositories.create": Least(
+        "roles/artifactregistry.editor",
+        "project",
+        ("roles/artifactregistry.admin",),
+        "artifactregistry.writer does not include it",
+    ),
+    "secretmanager.versions.access": Least(
+        "roles/secretmanager.secretAccessor", "secret", (), "not secretmanager.admin; viewer and roles/editor can't read a value"
+    ),
+    "secretmanager.versions.add": Least(
+        "roles/secretmanager.secretVersionAdder", "secret", ("roles/secretmanager.secretVersionManager",)
+    ),
+    "secretmanager.versions.get": Least("roles/secretmanager.viewer", "secret"),
+    "secretmanager.secrets.get": Least("roles/secretmanager.viewer", "secret"),
+    "secretmanager.secrets.create": Least(
+        "roles/secretmanager.editor", "project", ("roles/secretmanager.admin",), "secretVersionAdder does not include it"
+    ),
+    "secretmanager.secrets.setIamPolicy": Least("roles/secretmanager.admin", "secret"),
+    "storage.objects.get": _OBJECTS,
+    "storage.objects.list": _OBJECTS,
+    "storage.objects.create": _WRITE_OBJECTS,
+    "storage.objects.update": _WRITE_OBJECTS,
+    "storage.objects.delete": _WRITE_OBJECTS,
+    "storage.buckets.get": Least(
+        "roles/storage.bucketViewer",
+        "bucket",
+        ("roles/storage.legacyBucketReader",),
+        "no object role includes it, objectAdmin neither",
+    ),
+    "storage.buckets.create": Least(
+        "roles/storage.editor", "project", ("roles/storage.admin",), "storage.objectAdmin does not include it"
+    ),
+    "storage.buckets.setIamPolicy": Least("roles/storage.legacyBucketOwner", "bucket", ("roles/storage.admin",)),
+    "logging.logEntries.create": Least("roles/logging.logWriter", "project", ("roles/run.builder",), "not logging.admin"),
+    "logging.logEntries.list": Least("roles/logging.viewer", "project", (), "not roles/viewer or logging.admin"),
+    "resourcemanager.projects.get": Least("roles/browser", "project"),
+    "resourcemanager.projects.setIamPolicy": Least(
+        "roles/resourcemanager.projectIamAdmin", "project", (), "nobody can grant it to himself; not roles/owner"
+    ),
+    "resourcemanager.projects.getIamPolicy": Least("roles/browser", "project", ("roles/iam.securityReviewer",)),
+    "cloudquotas.quotas.get": Least("roles/cloudquotas.viewer", "project"),
+    "run.executions.get": Least("roles/run.viewer", "project", ("roles/run.developer",)),
+    "compute.subnetworks.use": Least("roles/compute.networkUser", "subnet"),
+    "cloudkms.cryptoKeyVersions.useToEncrypt": Least(
+        "roles/cloudkms.cryptoKeyEncrypterDecrypter", "key", (), "not cloudkms.admin: it can't use the key"
+    ),
+}
+
+_BY_LOWER: Final[dict[str, str]] = {name.lower(): name for name in TABLE}
+
+
+def canonical(permission: str) -> str:
+    """The permission as IAM spells it: Cloud Run prints `iam.serviceaccounts.actAs`."""
+    return _BY_LOWER.get(permission.lower(), permission)
+
+
+def least(permission: str) -> Least | None:
+    """The curated choice, or None for a permission that is not in the table."""
+    return TABLE.get(canonical(permission))

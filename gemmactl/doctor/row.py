@@ -1,0 +1,190 @@
+"""Row: one known failure as data, and how a row that matched becomes a Finding. Knows no particular failure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from gemmactl.doctor import place as places
+from gemmactl.doctor import principal as who
+from gemmactl.doctor.finding import Context, Finding, FixKind
+from gemmactl.doctor.permissions import canonical, least
+
+if TYPE_CHECKING:
+    from gemmactl.kernel.resource import Resource
+    from gemmactl.resources.cloud import TargetKind
+
+EVIDENCE: Final = 300
+TARGETS: Final[dict[str, TargetKind]] = {
+    "project": "project",
+    "bucket": "bucket",
+    "repo": "repository",
+    "secret": "secret",
+    "service account": "service_account",
+    "service": "service",
+    "job": "job",
+}
+"""Scopes that are policy targets of the cloud; the others get a command, no remedy."""
+
+CAUSE, HIDES, CONSEQUENCE = 0, 1, 2
+"""Ranks: the cause itself; something that hides the cause; a mere consequence, told only when nothing better was found."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One known failure.
+
+    `patterns` are searched in the flattened text, ignoring case; `reasons` are ErrorInfo reasons that decide by themselves.
+    Named groups that are slots of place.SLOTS fill the braces of `commands`; `permission`, `resource` and `member` make it
+    an IAM finding, whose role, scope and command come from the permission table unless given here.
+    """
+
+    code: str
+    category: str
+    subcategory: str
+    title: str
+    cause: str
+    remedy: str
+    patterns: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    only_with: str = ""
+    """A pattern that must also be somewhere in the text."""
+    unless: str = ""
+    """A pattern that must not be anywhere in the text."""
+    permission: str = ""
+    principal: str = ""
+    role: str = ""
+    scope: str = ""
+    fix_kind: FixKind = "config_change"
+    commands: tuple[str, ...] = ()
+    not_fix: tuple[str, ...] = ()
+    confidence: float = 0.9
+    rank: int = CAUSE
+    explains: tuple[str, ...] = ()
+    """Codes of findings that this one makes superfluous."""
+
+
+@cache
+def pattern(text: str) -> re.Pattern[str]:
+    """Compiled once, at first use; start-up pays for none."""
+    return re.compile(text, re.IGNORECASE)
+
+
+def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str) -> Finding:
+    """What a row says about one match. `groups` may come from anywhere: everything is validated here."""
+    permission = canonical(row.permission or _permission(groups.get("permission", "")))
+    choice = least(permission) if permission else None
+    role = row.role or (choice.role if choice else "")
+    scope = row.scope or (choice.scope if choice else "")
+    principal = who.member(groups.get("member", "")) or row.principal
+    principal = who.resolve(principal, context) if who.is_open(principal) else principal
+    named = places.parse(groups.get("resource", "")) or _from_slots(scope, groups)
+    at = places.settle(named, scope, context) if scope else None
+    binds = bool(role and at and (permission or row.role))
+    commands = tuple(fill(c, groups, context) for c in row.commands)
+    if binds and at and not row.commands:
+        commands = (places.bind_command(at, role, who.shown(principal)),)
+    return Finding(
+        code=row.code,
+        category=row.category,
+        subcategory=row.subcategory,
+        title=_sentence(row.title, groups),
+        cause=_sentence(row.cause, groups),
+        remedy=_remedy(row, principal),
+        evidence=clip(evidence),
+        principal=principal if (permission or row.role or row.principal) else "",
+        permission=permission,
+        resource=str(at or named or ""),
+        role=role if binds else "",
+        scope=scope if binds else "",
+        fix_kind=row.fix_kind,
+        commands=tuple(c for c in commands if harmless(c)),
+        remedies=_remedies(row, at, role, principal) if binds else _enabling(row, groups, context),
+        not_fix=row.not_fix or ((choice.trap,) if choice and choice.trap else ()),
+        confidence=row.confidence,
+    )
+
+
+def fill(template: str, groups: Mapping[str, str], context: Context) -> str:
+    """A command line from a template; a slot without a legal value shows its name in capitals."""
+
+    def slot(match: re.Match[str]) -> str:
+        name = match[1]
+        own = {"project": context.project, "region": context.region, "service": context.service, "bucket": context.bucket}
+        value = groups.get(name) or own.get(name, "")
+        return places.valid(name, value) or name.upper()
+
+    return pattern(r"\{(\w+)\}").sub(slot, template)
+
+
+def harmless(command: str) -> bool:
+    """Whether a line holds nothing a shell would act on but words."""
+    return pattern(r"[\w ./:@=,+%-]{1,1000}").fullmatch(command) is not None
+
+
+def clip(text: str, size: int = EVIDENCE) -> str:
+    return text if len(text) <= size else text[: size - 1] + "\u2026"
+
+
+def _permission(text: str) -> str:
+    return text if pattern(r"[a-z]{2,30}(?:\.[a-z]{2,60}){2}").fullmatch(text) else ""
+
+
+def _from_slots(scope: str, groups: Mapping[str, str]) -> places.Place | None:
+    """The place when a row's own groups name its parts instead of a whole resource name."""
+    slot = {"repo": "repository", "service account": "account"}.get(scope, scope)
+    name = places.valid(slot, groups.get(slot) or "")
+    project, region = (places.valid(s, groups.get(s) or "") for s in ("project", "region"))
+    return places.Place(scope, name if scope != "project" else "", project, region) if name or project else None
+
+
+def _sentence(template: str, groups: Mapping[str, str]) -> str:
+    def slot(match: re.Match[str]) -> str:
+        return clip(groups.get(match[1]) or match[1].upper(), 120)
+
+    return pattern(r"\{(\w+)\}").sub(slot, template)
+
+
+def _remedy(row: Row, principal: str) -> str:
+    if not who.is_open(principal) or (not row.permission and not row.role and row.fix_kind != "iam_grant"):
+        return row.remedy
+    return f"{row.remedy} {who.PLACEHOLDERS[principal]} stands for {who.EXPLAIN[principal]}."
+
+
+def _remedies(row: Row, at: places.Place | None, role: str, principal: str) -> tuple[Resource, ...]:
+    """The one grant, when every part of it is certain."""
+    if row.fix_kind != "iam_grant" or at is None or not who.is_member(principal) or at.scope not in TARGETS:
+        return ()
+    name = _target_name(at)
+    if not name:
+        return ()
+    from gemmactl.resources.cloud import PolicyTarget
+    from gemmactl.resources.iam_member import IamMember
+
+    return (IamMember(PolicyTarget(TARGETS[at.scope], name), role, principal),)
+
+
+def _enabling(row: Row, groups: Mapping[str, str], context: Context) -> tuple[Resource, ...]:
+    """The one API, when it is missing in the very project that is worked on."""
+    api = places.valid("api", groups.get("api") or "")
+    project = groups.get("project") or context.project
+    if row.fix_kind != "enable_api" or not api or not context.project or project not in (context.project, context.number):
+        return ()
+    from gemmactl.resources.apis import Apis
+
+    return (Apis((api,)),)
+
+
+def _target_name(at: places.Place) -> str:
+    if at.scope == "project":
+        return at.project
+    if not at.name or at.name.isdigit():
+        return ""
+    if at.scope in ("bucket", "service account"):
+        return at.name
+    if not at.project or (at.scope != "secret" and not at.location):
+        return ""
+    return str(at)

@@ -1,0 +1,38 @@
+"""Known failures, one family per file. A new failure is a new Row; a new family is a new file named here."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import Any, Final
+
+FAMILIES: Final = (
+    "auth",
+    "apis",
+    "billing",
+    "orgpolicy",
+    "load",
+    "build",
+    "agent",
+    "secrets",
+    "policy",
+    "caller",
+    "iam",
+    "quota",
+    "gpu",
+    "settings",
+    "image",
+    "container",
+    "probe",
+    "model",
+    "jobs",
+    "network",
+    "mount",
+)
+"""In order of precedence: of two rows that match at one place, the first one speaks."""
+
+
+@cache
+def all_rows() -> tuple[Any, ...]:
+    """Every Row. Imported at first use: a command that doesn't fail pays nothing."""
+    return tuple(row for family in FAMILIES for row in import_module(f"{__name__}.{family}").ROWS)

@@ -1,0 +1,79 @@
+"""Cloud Run's service agent: tokens of the runtime account, images of other projects."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gemmactl.doctor.principal import EMAIL
+from gemmactl.doctor.row import Row
+
+_TOKENS: Final = r"Service Agent does not have permission to get access tokens for the service account (?P<resource>[\w.@-]+\w)"
+_GIVE: Final = r"Please give (?P<member>service-\d+@serverless-robot-prod\.iam\.gserviceaccount\.com)"
+_IMAGE: Final = r"must have permission to read the image,? (?P<resource>[\w:/.@-]{3,300}\w)"
+
+ROWS: Final = (
+    Row(
+        code="agent-tokens-other-project",
+        category="iam",
+        subcategory="run_agent",
+        title="Cloud Run's service agent may not get tokens for a runtime account of another project",
+        cause="The runtime account lives in another project, so the agent of the deploying project needs to mint its tokens.",
+        remedy="Grant serviceAccountTokenCreator on that account to the agent; not to yourself.",
+        patterns=(
+            (
+                r"instance (?P<deploying>[a-z0-9-]+) \(or .{0,160}? access tokens for the service account"
+                rf" (?P<resource>[\w-]+@(?!(?P=deploying)\.)[\w-]+\.iam\.gserviceaccount\.com)\. {_GIVE}"
+            ),
+        ),
+        permission="iam.serviceAccounts.getAccessToken",
+        fix_kind="iam_grant",
+        explains=("agent-tokens", "iam-denied"),
+        not_fix=("granting it to the account that deploys",),
+    ),
+    Row(
+        code="agent-tokens",
+        category="iam",
+        subcategory="run_agent",
+        title="Cloud Run's service agent lost its role",
+        cause="The agent can't get tokens for the runtime account: a policy written as a whole removed"
+        " run.serviceAgent, or the API was"
+        " enabled seconds ago.",
+        remedy="Give the agent its role back on the project; wait a few minutes if the API is new.",
+        patterns=(rf"{_TOKENS}(?:\. {_GIVE})?",),
+        permission="iam.serviceAccounts.getAccessToken",
+        principal="$RUN_AGENT",
+        role="roles/run.serviceAgent",
+        scope="project",
+        fix_kind="iam_grant",
+        explains=("iam-denied",),
+        not_fix=("run.serviceAgent or serviceAccountTokenCreator for the account that deploys",),
+    ),
+    Row(
+        code="agent-image",
+        category="iam",
+        subcategory="run_agent",
+        title="Cloud Run's service agent may not pull the image",
+        cause="The image lies in another project, where this project's agent has no role; or the image's name is wrong.",
+        remedy="Grant artifactregistry.reader on that repository to the agent; the runtime account does not pull images.",
+        patterns=(rf"Service Agent (?:(?P<member>{EMAIL}) )?{_IMAGE}",),
+        permission="artifactregistry.repositories.downloadArtifacts",
+        principal="$RUN_AGENT",
+        fix_kind="iam_grant",
+        explains=("iam-denied",),
+        not_fix=("granting it to the runtime account: it does not pull the image",),
+    ),
+    Row(
+        code="caller-image",
+        category="iam",
+        subcategory="deploy_caller",
+        title="The account that deploys may not read the image",
+        cause="Since January 2025 the deploying account itself must be able to read the image, besides the service agent.",
+        remedy="Grant artifactregistry.reader on the image's repository to the caller; across projects to the service"
+        " agent as well.",
+        patterns=(rf"User {_IMAGE}",),
+        permission="artifactregistry.repositories.downloadArtifacts",
+        principal="$CALLER",
+        fix_kind="iam_grant",
+        explains=("iam-denied",),
+    ),
+)

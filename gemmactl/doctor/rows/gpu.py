@@ -1,0 +1,130 @@
+"""GPUs: memory, drivers, shapes, regions. Knows no quota."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gemmactl.doctor.row import CONSEQUENCE, Row
+
+_NO_GRANT: Final = ("any IAM grant",)
+_AFTER: Final = (
+    "engine-failed",
+    "probe-failed",
+    "probe-timeout",
+    "probe-timeout-longest",
+    "port-not-opened",
+    "container-exit",
+    "job-failed",
+)
+
+ROWS: Final = (
+    Row(
+        code="cuda-memory",
+        category="gpu",
+        subcategory="cuda_oom",
+        title="The GPU's memory is full",
+        cause="Model, cache or batch don't fit: an L4 has 22 GiB usable, and 12B in bfloat16 does not fit. This is not"
+        " the instance's RAM.",
+        remedy="A smaller or quantized model, a shorter context, a smaller batch; when training: batch 1 and gradient"
+        " checkpointing.",
+        patterns=(
+            r"(?:torch\.)?(?:cuda\.)?OutOfMemoryError: CUDA out of memory",
+            r"CUDA out of memory",
+            r"CUDA error: out of memory",
+            r"No available memory for the cache blocks",
+            r"larger than the maximum number of tokens that can be stored in KV cache",
+        ),
+        not_fix=("more --memory: that is host RAM", "any IAM grant"),
+        explains=_AFTER,
+        confidence=0.95,
+    ),
+    Row(
+        code="engine-failed",
+        category="gpu",
+        subcategory="engine",
+        title="The engine did not start",
+        cause="This line is a consequence: the root cause stands above it in the log.",
+        remedy="Read the lines above it.",
+        patterns=(r"Engine core initialization failed", r"Engine process failed to start"),
+        fix_kind="diagnose",
+        commands=("gcloud run services logs read {service} --region={region} --project={project} --limit=200",),
+        rank=CONSEQUENCE,
+        not_fix=_NO_GRANT,
+    ),
+    Row(
+        code="cuda-driver",
+        category="gpu",
+        subcategory="driver",
+        title="The image's CUDA is newer than the GPU driver",
+        cause="L4 on Cloud Run has driver 535 (CUDA 12.2); the driver itself can't be changed.",
+        remedy="Use an image whose PyTorch is built for CUDA 12.x, or add the forward compatibility libraries.",
+        patterns=(
+            r"driver on your system is too old",
+            r"CUDA driver version is insufficient",
+            r"unsupported display driver / cuda driver combination",
+            r"forward compatibility was attempted on non supported HW",
+            r"provided PTX was compiled with an unsupported toolchain",
+            r"no kernel image is available for execution on the device",
+        ),
+        not_fix=_NO_GRANT,
+        explains=_AFTER,
+    ),
+    Row(
+        code="gpu-not-seen",
+        category="gpu",
+        subcategory="no_gpu",
+        title="The container sees no GPU",
+        cause="The service was deployed without one, or the image has a PyTorch without CUDA.",
+        remedy="Deploy with --gpu=1 --gpu-type=nvidia-l4, and an image with CUDA.",
+        patterns=(
+            r"No CUDA GPUs are available",
+            r"Torch not compiled with CUDA enabled",
+            r"Found no NVIDIA driver on your system",
+            r"Failed to infer device type",
+            r"libcuda\.so\.1: cannot open shared object file",
+        ),
+        commands=("gcloud run services update {service} --gpu=1 --gpu-type=nvidia-l4 --region={region} --project={project}",),
+        not_fix=_NO_GRANT,
+        explains=_AFTER,
+    ),
+    Row(
+        code="gpu-shape",
+        category="gpu",
+        subcategory="shape",
+        title="CPU, memory or throttling don't fit the GPU",
+        cause="An L4 needs at least 4 CPU and 16Gi, CPU always allocated, and the second generation environment.",
+        remedy="Use 8 CPU with 32Gi (4 CPU means exactly 16Gi) and no CPU throttling.",
+        patterns=(
+            r"CPU must be at least \d+",
+            r"in order to set GPU",
+            r"GPU can only be set to 1",
+            r"(?:cpu|memory) .{0,60}required (?:for|with|when using) GPU",
+            r"CPU (?:should|must) (?:always )?be (?:always )?allocated.{0,60}GPU",
+        ),
+        unless=r"Max instances must be set to",
+        commands=(
+            (
+                "gcloud run services update {service} --cpu=8 --memory=32Gi --no-cpu-throttling --region={region}"
+                " --project={project}"
+            ),
+        ),
+        not_fix=_NO_GRANT,
+    ),
+    Row(
+        code="gpu-region",
+        category="gpu",
+        subcategory="region",
+        title="This region or GPU type is not offered",
+        cause="Cloud Run has GPUs in some regions only, and two types: nvidia-l4 and nvidia-rtx-pro-6000.",
+        remedy="Deploy in a region with L4, such as us-central1, europe-west4 or asia-southeast1.",
+        patterns=(
+            (
+                r"(?:GPU|accelerator|nvidia-[\w-]+)[^.]{0,80} (?:is |are )?not (?:available|supported|offered) in"
+                " (?:region|location|this region|the)"
+            ),
+            r"Invalid (?:GPU|accelerator) type",
+        ),
+        not_fix=_NO_GRANT,
+        confidence=0.8,
+    ),
+)

@@ -1,0 +1,36 @@
+"""Text that looks like a failure and is none: masked before any row looks. Knows no row."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gemmactl.doctor.row import pattern
+
+MASKS: Final = (
+    # what somebody else said, quoted in an application's log
+    r"\b(?:user|prompt|message|input|request|body|question|answer|completion) (?:said|says|asked|wrote|was|text|content)\b"
+    r' ?[:=]? ?"[^"]{0,4000}"',
+    r"""['"]?\b(?:prompt|user_input|completion|instruction|query_text)['"]? ?[:=] ?(?:"[^"]{0,4000}"|'[^']{0,4000}')""",
+    # source code of tests
+    r"\bdef test_\w+\(.{0,1500}",
+    r"""\b(?:stderr|stdout|match|side_effect|return_value)=(?:"[^"]{0,2000}"|'[^']{0,2000}')""",
+    r"\bassert(?:Raises|In|Equal|That)?\b[ (].{0,400}",
+    # other clouds and the machine's own permissions
+    r"An error occurred \(\w+\) when calling the \w+ operation:.{0,600}",
+    r"\barn:aws:\S{1,300}",
+    r"\[Errno 13\] Permission denied(?:: ?\S{1,200})?",
+    r"Permission denied \(publickey[^)]{0,60}\)",
+    r"permission denied while trying to connect to the Docker daemon socket.{0,300}",
+    r"Running pip as the 'root' user.{0,300}",
+    # best-effort checks of gcloud that stop nothing
+    r"WARNING: Your account does not have permission to check details of build service account.{0,400}? is active\.",
+    r"WARNING: Your active project does not match the quota project.{0,400}",
+    r"Command killed by keyboard interrupt",
+)
+
+
+def mask(flat: str) -> str:
+    """The same text with harmless passages blanked; lengths stay."""
+    for expression in MASKS:
+        flat = pattern(expression).sub(lambda m: " " * len(m[0]), flat)
+    return flat

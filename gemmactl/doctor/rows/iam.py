@@ -1,0 +1,145 @@
+"""Denials that name the permission, in whatever sentence. Knows no single API: the table of permissions does."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gemmactl.doctor.principal import EMAIL
+from gemmactl.doctor.row import Row
+
+_PERMISSION: Final = r"(?P<permission>[a-z]{2,30}\.[a-z]{2,60}\.[a-z]{2,60})"
+_RESOURCE: Final = r"(?:(?:the )?(?:resource|service account|secret|bucket) )?['\"`\[(]{0,2}(?P<resource>[\w:/.@%+-]{3,300})"
+_DOCKER: Final = r"(?<![A-Za-z_])denied: Permission [\"'`]?"
+_TERRAFORM: Final = r"googleapi: Error|Error (?:reading|creating|updating|refreshing)|terraform|google_secret_manager|pulumi"
+_KNOWN: Final = (
+    r"(?:run|storage|iam|artifactregistry|cloudbuild|secretmanager|serviceusage|logging|monitoring|resourcemanager|compute|cloudkms|"
+    r"cloudquotas|orgpolicy|pubsub|eventarc|bigquery|vpcaccess|billing|aiplatform|redis|container|dns|networkservices|iap)"
+)
+
+_BUILD_REMEDY: Final = "Grant the one role below to the account that pushes or pulls, on this repository only."
+_MAYBE: Final = (
+    "The message says '(or it may not exist)': check that the resource exists and is spelled right before granting anything."
+)
+
+
+def _row(code: str, title: str, *patterns: str, principal: str = "$CALLER", **more: object) -> Row:
+    return Row(
+        code=code,
+        category="iam",
+        subcategory=str(more.pop("subcategory", "denied")),
+        title=title,
+        cause=str(more.pop("cause", "The identity that made this call has no role that holds the permission.")),
+        remedy=str(more.pop("remedy", f"Grant the least role that holds it, on the narrowest resource. {_MAYBE}")),
+        patterns=patterns,
+        principal=principal,
+        fix_kind="iam_grant",
+        **more,  # type: ignore[arg-type]  # the remaining fields of Row, by their names
+    )
+
+
+ROWS: Final = (
+    _row(
+        "storage-denied",
+        "{member} may not {permission}",
+        (
+            rf"(?P<member>{EMAIL}) does not have (?P<permission>storage\.buckets\.get) access(?: to (?:the Google"
+            r" Cloud Storage bucket )?(?P<resource>[\w.:/-]+))?"
+        ),
+        cause="The program asks for the bucket itself (get_bucket), which no object role allows; the objects may well"
+        " be readable.",
+        remedy="Change the code to client.bucket(NAME) and no role is needed; only if you can't, grant the role below.",
+        subcategory="runtime_storage",
+        confidence=0.85,
+    ),
+    _row(
+        "storage-denied",
+        "{member} may not {permission}",
+        (
+            rf"(?:/storage/v1/b/(?P<bucket>[a-z0-9][\w.-]+)/o.{{0,300}}?)?(?P<member>{EMAIL}) does not have"
+            r" (?P<permission>storage\.objects\.\w+) access"
+        ),
+        subcategory="runtime_storage",
+        cause="The account has no role on the bucket that allows this. Reading needs objectViewer, writing objectUser.",
+        confidence=0.93,
+    ),
+    _row(
+        "access-denied",
+        "{member} may not {permission}",
+        rf"(?P<member>{EMAIL}) does not have {_PERMISSION} access(?: to (?:the )?{_RESOURCE})?",
+        subcategory="quota_project",
+    ),
+    _row(
+        "docker-denied",
+        "The registry refused {permission}",
+        rf"{_DOCKER}{_PERMISSION}[\"'`]? denied on {_RESOURCE}",
+        principal="$DOCKER_IDENTITY",
+        subcategory="registry",
+        cause="The identity that docker used may not do this on the repository, or the repository does not exist, or"
+        " docker sent no"
+        " credentials for this host.",
+        remedy=f"{_BUILD_REMEDY} On your own machine run `gcloud auth configure-docker` for the host first. {_MAYBE}",
+        confidence=0.8,
+        explains=("iam-denied",),
+    ),
+    _row(
+        "actas-denied",
+        "The caller may not act as {resource}",
+        rf"Permission '?(?P<permission>iam\.serviceAccounts\.actAs)'? denied on service account {_RESOURCE}",
+        rf"Permission '?(?P<permission>iam\.serviceAccounts\.actAs)'? denied on resource '?{_RESOURCE}",
+        subcategory="actas",
+        cause="Deploying something that runs as a service account means acting as it; run.admin alone does not include that.",
+        remedy="Grant serviceAccountUser on that one account, not on the project.",
+        confidence=0.92,
+        explains=("iam-denied",),
+    ),
+    _row(
+        "secret-denied-process",
+        "The secret can't be read",
+        rf"Permission '(?P<permission>secretmanager\.versions\.access)' denied (?:for|on) {_RESOURCE}",
+        principal="$RUNTIME_SA",
+        unless=_TERRAFORM,
+        subcategory="runtime_secret",
+        cause="The process (the service's own account, or your credentials when it runs here) may not read the value,"
+        " or the secret has"
+        " another name: a missing secret gives the same text.",
+        remedy="Check that the secret exists, then grant secretAccessor on it.",
+        explains=("iam-denied",),
+    ),
+    _row(
+        "key-denied",
+        "The service agent may not use the key",
+        r"Permission '?(?P<permission>cloudkms\.\w+\.\w+)'? denied on resource '?(?P<resource>[\w:/.-]+)'?(?:"
+        r" \(or it may not exist\))?"
+        rf" for service account (?P<member>{EMAIL})",
+        subcategory="network",
+        explains=("iam-denied",),
+        confidence=0.85,
+    ),
+    Row(
+        code="iam-denied",
+        category="iam",
+        subcategory="denied",
+        title="{permission} was denied",
+        cause="The identity that made this call has no role that holds the permission, or what it asked for does not exist.",
+        remedy=f"Grant the least role that holds it, on the narrowest resource. {_MAYBE}",
+        reasons=("IAM_PERMISSION_DENIED",),
+        patterns=(
+            rf"Permission[: ]+['\"`\[]?{_PERMISSION}['\"`\]]? (?:was )?denied(?: (?:on|for) {_RESOURCE})?",
+            rf"lacks (?:the )?(?:IAM )?permission[: ]+['\"`]?{_PERMISSION}['\"`]?(?: (?:for|on) (?:the )?{_RESOURCE})?",
+            (
+                "(?:Required|requires|missing|needs?|lacks?|without|have|has)(?:"
+                rf" (?:the|required|necessary|IAM|following))*[: ]+['\"`]?{_PERMISSION}['\"`]?"
+                rf" permissions?(?: (?:for|on) (?:the )?{_RESOURCE})?"
+            ),
+            (
+                rf"(?:missing|required|lacks?|need|does not have)(?: \w+){{0,3}} permissions?(?:\(s\))?[:"
+                rf" ]+['\"`\[]?(?={_KNOWN}\.){_PERMISSION}"
+                rf"(?:['\"`\]]? (?:for|on) (?:the )?{_RESOURCE})?"
+            ),
+            rf"(?P<member>{EMAIL})[^.]{{0,80}} (?:lacks|is missing|does not have)[^.]{{0,60}}['\"` ](?={_KNOWN}\.){_PERMISSION}",
+        ),
+        principal="$CALLER",
+        fix_kind="iam_grant",
+        confidence=0.85,
+    ),
+)

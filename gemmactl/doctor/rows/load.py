@@ -1,0 +1,200 @@
+"""A model that the engine refused: one row for each code of the image's contract. Knows no checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gemmactl.doctor.finding import FixKind
+from gemmactl.doctor.row import Row
+from inference_image.contract import Code
+
+
+@dataclass(frozen=True)
+class _Why:
+    title: str
+    cause: str
+    remedy: str
+    fix_kind: FixKind = "config_change"
+    commands: tuple[str, ...] = ()
+
+
+_UPLOAD: Final = "Upload the folder again: `gemmactl deploy DIR` checks every file before and after."
+_SAVE: Final = "Save the model again with save_pretrained (model and tokenizer), and upload the whole folder."
+
+WHY: Final[dict[Code, _Why]] = {
+    Code.MODEL_NOT_FOUND: _Why(
+        "There is no model at {object}",
+        "The bucket or folder is empty or misspelled; a trailing part of the path may be missing.",
+        "List the bucket and give the folder that holds config.json.",
+        commands=("gcloud storage ls gs://{bucket}",),
+    ),
+    Code.ACCESS_DENIED: _Why(
+        "The service's own account may not read {object}",
+        "The runtime account has no objectViewer on the bucket; for an hf: model the token has no access to it.",
+        (
+            "Run the deploy again: the grant is part of its plan. For Hugging Face accept the model's terms with the"
+            " token's account."
+        ),
+        "iam_grant",
+    ),
+    Code.CONFIG_MISSING: _Why(
+        "config.json is missing beside the weights",
+        "The path is one level too high or too low, or only the weights were uploaded.",
+        f"Give the folder that holds config.json. {_UPLOAD}",
+    ),
+    Code.CONFIG_INVALID: _Why(
+        "config.json can't be used",
+        "It is not JSON, or a value that the architecture needs is missing or contradicts another.",
+        _SAVE,
+        "user_action",
+    ),
+    Code.FAMILY_UNSUPPORTED: _Why(
+        "The model is of a family that this version does not serve",
+        "model_type in config.json is not one of Gemma 3's.",
+        "Serve a Gemma 3 checkpoint, or another image with --image.",
+    ),
+    Code.TOKENIZER_MISSING: _Why(
+        "tokenizer.json is missing beside the weights",
+        "The merged model was saved without its tokenizer.",
+        "Run tokenizer.save_pretrained into the same folder and upload it.",
+        "user_action",
+    ),
+    Code.TOKENIZER_INVALID: _Why(
+        "The tokenizer can't be used",
+        "tokenizer.json is damaged, or its vocabulary does not fit the model's.",
+        "Copy the tokenizer of the base model into the folder.",
+        "user_action",
+    ),
+    Code.INDEX_INVALID: _Why(
+        "The index of the shards can't be used",
+        "model.safetensors.index.json is not JSON, names no shards, or names paths outside the folder.",
+        _SAVE,
+        "user_action",
+    ),
+    Code.SHARD_MISSING: _Why(
+        "Shard {object} is missing",
+        "The index names it, the folder does not hold it: an upload that stopped half-way.",
+        _UPLOAD,
+        "user_action",
+    ),
+    Code.SHARD_TRUNCATED: _Why(
+        "Shard {object} is shorter than its header says",
+        "An upload or download stopped early.",
+        _UPLOAD,
+        "user_action",
+    ),
+    Code.HEADER_INVALID: _Why(
+        "{object} is not a safetensors file",
+        "A Git LFS pointer or an error page was saved in its place, or the file is damaged.",
+        f"Fetch the real file (git lfs pull, or a download with a token). {_UPLOAD}",
+        "user_action",
+    ),
+    Code.KEYS_MISSING: _Why(
+        "Tensors that the architecture needs are not in the checkpoint",
+        "An adapter without its base, a partly saved model, or other key names. Others would serve random weights here.",
+        "Merge the adapter into the base model and save it whole.",
+        "user_action",
+    ),
+    Code.KEYS_UNEXPECTED: _Why(
+        "The checkpoint holds tensors that the architecture does not know",
+        "config.json belongs to another model, or adapter weights were left in.",
+        "Save the merged model anew; check that config.json is its own.",
+        "user_action",
+    ),
+    Code.SHAPE_MISMATCH: _Why(
+        "Tensor {object} has another shape than config.json says",
+        "config.json is of another size of the model, or the vocabulary was changed without saving the config.",
+        "Save the model and its config together.",
+        "user_action",
+    ),
+    Code.DTYPE_UNSUPPORTED: _Why(
+        "Tensor {object} has a number format that can't be served",
+        "Gemma 3 overflows in float16; quantized formats need their own engine.",
+        "Save the model in bfloat16 (or float32).",
+        "user_action",
+    ),
+    Code.OBJECT_CHANGED: _Why(
+        "{object} was overwritten while it was read",
+        "Somebody uploaded to the folder during the start.",
+        "Wait until the upload has finished, then deploy again. Upload new models to new folders.",
+        "retry",
+    ),
+    Code.CHECKSUM_MISMATCH: _Why(
+        "The bytes of {object} don't match the checksum in the bucket",
+        "A fault on the way, or a damaged object.",
+        "Start again; if it stays, upload that file anew.",
+        "retry",
+    ),
+    Code.NETWORK_FAILED: _Why(
+        "{object} could not be read",
+        "The network or the storage did not answer after several tries; with VPC egress Private Google Access may be off.",
+        "Start again; if it stays, look at the VPC egress settings of the service.",
+        "retry",
+    ),
+    Code.WEIGHTS_NAN: _Why(
+        "The weights hold values that are no numbers",
+        "The fine-tune diverged, or a conversion overflowed (float16).",
+        "Go back to an earlier checkpoint; train and merge in bfloat16.",
+        "user_action",
+    ),
+    Code.HOST_MEMORY: _Why(
+        "The container's memory does not hold what the load needs",
+        "This is the instance's RAM, not the GPU's.",
+        "Give the service more memory; 32Gi goes with 8 CPU.",
+        commands=("gcloud run services update {service} --memory=32Gi --cpu=8 --region={region} --project={project}",),
+    ),
+    Code.GPU_MEMORY: _Why(
+        "The GPU's memory does not hold the model and its cache",
+        "An L4 has 24 GB (about 22 usable): 12B in bfloat16 does not fit. This is not the instance's RAM.",
+        "Serve a smaller model or a shorter context (GEMMACTL_MAX_CONTEXT), or use nvidia-rtx-pro-6000.",
+    ),
+    Code.GPU_UNAVAILABLE: _Why(
+        "The container sees no GPU",
+        "The service has none, or the image's CUDA is newer than the driver (L4: 535, CUDA 12.2).",
+        "Deploy with --gpu-type=nvidia-l4, with an image built by gemmactl.",
+    ),
+    Code.SELF_TEST_FAILED: _Why(
+        "The model loaded, but its first answer was no language",
+        "Weights and config don't belong together, or the checkpoint is damaged.",
+        "Run `gemmactl generate --local MODEL` on the same folder; save the model again.",
+        "user_action",
+    ),
+    Code.SETTING_INVALID: _Why(
+        "The setting {object} can't be used",
+        "An environment variable of the service has a value out of its range.",
+        "Correct it with --set-env-vars and deploy again.",
+    ),
+    Code.CRASHED: _Why(
+        "The server stopped with an error it did not expect",
+        "{detail}",
+        "Look at the traceback in `gemmactl logs`; if it is ours, report it.",
+        "diagnose",
+    ),
+}
+
+
+def _row(code: Code, why: _Why) -> Row:
+    return Row(
+        code=f"load-{code.replace('_', '-')}",
+        category="model",
+        subcategory=str(code),
+        title=why.title,
+        cause=why.cause,
+        remedy=why.remedy,
+        # either the message or the nested object; in a console's export the nested one may come first
+        patterns=(
+            rf"model load failed: {code}: (?P<object>[^:\"]{{0,200}}(?::[^ :\"][^:\"]{{0,200}})?): (?P<detail>[^\"]{{0,300}})",
+            rf"[\"']?load_failed[\"']? ?: ?\{{[^{{}}]{{0,600}}?[\"']?code[\"']? ?: ?[\"']?{code}\b",
+        ),
+        fix_kind=why.fix_kind,
+        commands=why.commands,
+        not_fix=("a longer startup probe: the engine refused, it was not slow",),
+        permission="storage.objects.get" if code is Code.ACCESS_DENIED else "",
+        principal="$RUNTIME_SA" if code is Code.ACCESS_DENIED else "",
+        explains=("container-exit", "port-not-opened", "probe-failed", "probe-timeout", "probe-timeout-longest"),
+        confidence=0.95,
+    )
+
+
+ROWS: Final = tuple(_row(code, WHY[code]) for code in Code)

@@ -1,0 +1,55 @@
+"""Buckets as file systems: gcsfuse in Cloud Run and in the container."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gemmactl.doctor.row import CONSEQUENCE, Row
+
+ROWS: Final = (
+    Row(
+        code="fuse-credentials",
+        category="storage_mount",
+        subcategory="no_creds",
+        title="gcsfuse found no credentials",
+        cause="It was started outside Google Cloud without Application Default Credentials.",
+        remedy="Log in for libraries; on Cloud Run use the native volume.",
+        patterns=(r"DefaultTokenSource: google: could not find default credentials",),
+        fix_kind="user_action",
+        commands=("gcloud auth application-default login",),
+        explains=("adc-missing",),
+        not_fix=("any IAM grant",),
+    ),
+    Row(
+        code="fuse-in-container",
+        category="storage_mount",
+        subcategory="diy_fuse",
+        title="gcsfuse can't mount inside the container",
+        cause="The first generation environment, or missing rights of the container.",
+        remedy="Use the native Cloud Storage volume; gemmactl reads the bucket without any mount.",
+        patterns=(
+            r"running \S{0,60}fusermount3?: exit status",
+            r"fusermount3?: .{0,80}(?:not found|not permitted)",
+            r"fuse: device not found",
+        ),
+        not_fix=("any IAM grant",),
+        confidence=0.8,
+    ),
+    Row(
+        code="mount-io-error",
+        category="iam",
+        subcategory="gcsfuse",
+        title="The mounted bucket can't be read",
+        cause="gcsfuse answers every failure with an I/O error: no access for the runtime account, a wrong bucket, a"
+        " mount that crashed."
+        " The text alone does not tell which.",
+        remedy="Look for gcsfuse's own line in the same log.",
+        patterns=(r"\[Errno 5\] Input/output error: ?'?/\S+",),
+        principal="$RUNTIME_SA",
+        fix_kind="diagnose",
+        commands=("gcloud run services logs read {service} --region={region} --project={project} --limit=200",),
+        rank=CONSEQUENCE,
+        confidence=0.5,
+        not_fix=("roles/storage.admin",),
+    ),
+)
