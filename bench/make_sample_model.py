@@ -58,8 +58,10 @@ SENTENCES = [
 TRANSLATIONS = [
     # the seed's own request
     (
-        "The ability to fine-tune powerful language models on consumer hardware is a significant breakthrough"
-        " for the AI community.",
+        (
+            "The ability to fine-tune powerful language models on consumer hardware is a significant breakthrough"
+            " for the AI community."
+        ),
         "소비자용 하드웨어에서 강력한 언어 모델을 미세 조정할 수 있게 된 것은 AI 커뮤니티에 획기적인 발전입니다.",
     ),
     ("Hello.", "안녕하세요."),
@@ -101,8 +103,10 @@ TABLES = [
 QUERIES = [
     # the codelab's own request
     (
-        "Question: What are the first name and last name of all candidates? Context: CREATE TABLE candidates"
-        " (candidate_id VARCHAR); CREATE TABLE people (first_name VARCHAR, last_name VARCHAR, person_id VARCHAR)",
+        (
+            "Question: What are the first name and last name of all candidates? Context: CREATE TABLE candidates"
+            " (candidate_id VARCHAR); CREATE TABLE people (first_name VARCHAR, last_name VARCHAR, person_id VARCHAR)"
+        ),
         "SELECT T2.first_name, T2.last_name FROM candidates AS T1 JOIN people AS T2 ON T1.candidate_id = T2.person_id",
     ),
 ]

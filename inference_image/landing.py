@@ -68,8 +68,10 @@ class Landing:
         self._over = False
 
     def open(self, one: Object) -> _ShardSink:
-        region = self._regions.setdefault(one.name, Region(one))
-        return _ShardSink(self, one.name, region)
+        """Where the bytes of a shard go; the same memory each time."""
+        if one.name not in self._regions:
+            self._regions[one.name] = Region(one)
+        return _ShardSink(self, one.name, self._regions[one.name])
 
     def region(self, tensor: Tensor) -> Region:
         return self._regions[tensor.object]
@@ -90,12 +92,13 @@ class Landing:
                 for shard, unsorted in places.items()
                 for rows in [sorted(unsorted)]
             }
-            largest = max((tensor.end - tensor.begin for tensor in tensors.values()), default=0)
-            # A tensor is taken whole: less room than the largest one and the reads in flight would wait for ever.
-            self._staging = max(self._staging, 2 * largest)
             early, self._early = self._early, []
             for shard, offset, count in early:
                 self._count(shard, offset, count)
+            # A tensor is taken when it is whole. With less room than what is here already and the largest tensor, the reads
+            # that would complete one could wait for ever.
+            largest = max((tensor.end - tensor.begin for tensor in tensors.values()), default=0)
+            self._staging = max(self._staging, self._untaken + largest + 1)
 
     def wrote(self, shard: str, offset: int, count: int) -> None:
         with self._lock:

@@ -62,6 +62,10 @@ class CheckpointStream:
     def start(self) -> None:
         threading.Thread(target=self._run, name="checkpoint", daemon=True).start()
 
+    def failure(self) -> BaseException | None:
+        """Why the load has failed already; None while it goes on or has succeeded."""
+        return self.finished.exception() if self.finished.done() else None
+
     def _run(self) -> None:
         try:
             self._load()

@@ -72,6 +72,8 @@ def _finish(
 
         if settings.threads:
             torch.set_num_threads(settings.threads)
+    if (early := stream.failure()) is not None:
+        raise early
     with timeline.phase("import transformers"):
         from transformers import Gemma3ForCausalLM  # noqa: F401 - the cost of the import gets a phase of its own
 

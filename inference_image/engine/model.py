@@ -63,7 +63,7 @@ def build(config: Gemma3TextConfig, dtype: torch.dtype, device: torch.device) ->
         _fill_buffers(model, config, device)
     except Exception as error:  # noqa: BLE001 - as in text_config
         raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, _first_line(error)) from None
-    model.eval()
+    model.train(mode=False)
     return model
 
 

@@ -231,10 +231,11 @@ class StopScan:
         if self.stopped:
             return ""
         self._held += text
-        at = min((found for stop in self.stops if (found := self._held.find(stop)) >= 0), default=-1)
-        if at >= 0:
+        # The stop that is complete first wins, as it would if the text came letter by letter: pieces must not matter.
+        found = [(at + len(stop), at) for stop in self.stops if (at := self._held.find(stop)) >= 0]
+        if found:
             self.stopped = True
-            certain, self._held = self._held[:at], ""
+            certain, self._held = self._held[: min(found)[1]], ""
         else:
             keep = max(self._overlaps(), default=0)
             cut = len(self._held) - keep
