@@ -20,6 +20,7 @@ from gemmactl.sandbox import images
 from gemmactl.sandbox.assembling import BuildFailed, Image
 from gemmactl.sandbox.blobs import copy_digesting, stamp
 from gemmactl.sandbox.build_steps import Docker, Say, StepFailed, unpack
+from gemmactl.sandbox.regions import require_region
 from gemmactl.sandbox.storage import bucket_resource
 from gemmactl.sandbox.wire import ApiError, failed
 
@@ -60,7 +61,9 @@ class Builder:
     # --- behaviours
     def _create(self, world: World, caller: str, request: Any) -> operations_pb2.Operation:
         project = f"projects/{world.project}"
-        location = (request.parent or f"{project}/locations/global").split("/")[3]
+        parent = request.parent or f"{project}/locations/global"
+        require_region(parent, also=("global",))
+        location = parent.split("/")[3]
         if not world.iam.holds(caller, "cloudbuild.builds.create", project):
             raise failed("PERMISSION_DENIED", "The caller does not have permission")  # source: seed 1, Errors
         build = json_format.MessageToDict(request.build)
@@ -247,7 +250,7 @@ class Builder:
             if many:
                 log(f"Starting {mark}")
             try:
-                docker.step(step, (lambda text, mark=mark: log(f"{mark}: {text}")) if many else log)
+                docker.step(step, log.of(mark) if many else log)
             except StepFailed:
                 return _failure("USER_BUILD_STEP", f'build step {number} "{step["name"]}" failed: step exited with non-zero status: 1')
             if many:
@@ -305,6 +308,10 @@ class _Log:
                 "Cloud Logging. To fix this, grant the Logs Writer (roles/logging.logWriter) role to the service account."
             )
             self.warnings.append({"text": text, "priority": "INFO"})
+
+    def of(self, step: str) -> Say:
+        """The same log with the step's name before each line."""
+        return lambda text: self(f"{step}: {text}")
 
     def __call__(self, text: str) -> None:
         if self._on:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -52,6 +53,8 @@ class Containers:
         self._slots: dict[str, _Slot] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        # what a killed daemon's instances have left; their wardens end the processes themselves
+        shutil.rmtree(world.home / "instances", ignore_errors=True)
         self._folder = private_folder(world.home / "instances")
         threading.Thread(target=self._sweep, name="idle-instances", daemon=True).start()
         world.closers.append(self.close)
@@ -192,6 +195,8 @@ class Containers:
 
         not_ready = f"Revision '{short}' is not ready and cannot serve traffic. "
         write("varlog/system", "Starting new instance.", "INFO")
+        if recipe.gpu:
+            write("varlog/system", "SANDBOX: no GPU is attached; the container sees the devices of this machine, if there are any.", "INFO")
         try:
             instance = Instance(recipe, self._folder, identity, write)
         except NothingToStart:

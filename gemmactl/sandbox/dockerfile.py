@@ -56,7 +56,8 @@ def parse(text: str, build_args: Mapping[str, str] | None = None) -> list[Stage]
     Raises:
         DockerfileError: an unknown instruction, a shell-form ENTRYPOINT or CMD, a heredoc, a malformed line.
     """
-    given, known = dict(build_args or {}), {}
+    given = dict(build_args or {})
+    known: dict[str, str] = {}
     stages: list[Stage] = []
     for number, word, rest in _instructions(text):
         if word == "ARG":

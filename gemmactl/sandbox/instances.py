@@ -1,4 +1,8 @@
-"""One container instance as processes of this machine: environment, run folder, output, end. Knows no probe and no request."""
+"""One container instance as processes of this machine: environment, run folder, output, end. Knows no probe and no request.
+
+What a real container has and this has not: a file system of its own (paths of the image are mapped in argv and PYTHONPATH only), the USER
+of the Dockerfile, a memory limit.
+"""
 
 from __future__ import annotations
 
@@ -72,6 +76,7 @@ class Instance:
         shutil.copytree(recipe.image_root, root, symlinks=True)
         (self._folder / "tmp").mkdir()
         (self._folder / "home").mkdir()
+        argv = [_mapped(root, word) for word in argv]
         work = inside(root, recipe.config.get("workdir") or "/")
         work.mkdir(parents=True, exist_ok=True)
         self._metadata = MetadataServer(identity)
@@ -145,6 +150,13 @@ class Instance:
             "GCE_METADATA_ROOT": self._metadata.address,
             "STORAGE_EMULATOR_HOST": recipe.storage_url,
         }
+
+
+def _mapped(root: Path, word: str) -> str:
+    """A path of the image as this machine sees it; any other word as it is."""
+    if word.startswith("/") and ".." not in word.split("/") and inside(root, word).exists():
+        return str(inside(root, word))
+    return word
 
 
 def _pump(stream: BinaryIO, name: str, write: Callable[[str, Entry, str], None]) -> None:

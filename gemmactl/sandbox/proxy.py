@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from gemmactl.sandbox.world import World
 
 Json = dict[str, Any]
-_HOP: Final = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding", "upgrade"}
+_HOP: Final = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding", "upgrade",
+               "expect"}  # fmt: skip
 _RESERVED: Final = re.compile(r".*z|/eventlog|/_ah(/.*)?")
 """Paths that never reach a container from outside: source: facts cloud-run.md 3."""
 _log = logging.getLogger(__name__)
@@ -177,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._counted(length) if length else None
 
     def _counted(self, left: int) -> Iterator[bytes]:
-        while left and (block := self.rfile.read1(min(left, 1 << 16))):  # type: ignore[attr-defined]  # a BufferedReader
+        while left and (block := self.rfile.read1(min(left, 1 << 16))):
             left -= len(block)
             yield block
 

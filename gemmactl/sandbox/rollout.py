@@ -94,21 +94,23 @@ class Rollout:
         world.store.put(REVISIONS, full, document)
         self._change(name, latestCreatedRevision=full)
         try:
-            self._start(full, document, not_ready=f"Revision '{revision}' is not ready and cannot serve traffic. ")
+            self._start(full, document, probed=not template.get("healthCheckDisabled", False))
         except ApiError as error:
             world.store.put(REVISIONS, full, {**document, "reconciling": False, "conditions": [self._condition("Ready", error)]})
             raise
         world.store.put(REVISIONS, full, {**document, "reconciling": False, "conditions": [self._condition("Ready", None)]})
         self._change(name, latestReadyRevision=full)
 
-    def _start(self, full: str, document: Json, not_ready: str) -> None:
+    def _start(self, full: str, document: Json, *, probed: bool) -> None:
+        not_ready = f"Revision '{full.rpartition('/')[2]}' is not ready and cannot serve traffic. "
         image = images.resolve(self._world, document["containers"][0]["image"])
         if image is None:
             # source: corpus img-002
             raise failed("NOT_FOUND", f"{not_ready}Image '{document['containers'][0]['image']}' not found.")
         kept = {"root": image["root"], "config": image["config"], "digest": image["digest"], "defaultProbe": is_default_probe(document)}
         self._world.store.put("revision_images", full, kept)
-        self._containers.ensure(full)
+        if probed:
+            self._containers.ensure(full)
 
     # --- the service around it
     def _settle(self, name: str, error: ApiError | None) -> Json:

@@ -56,4 +56,5 @@ def _read(world: World, selector: Json, email: str, prefix: str) -> str:
             raise failed("INTERNAL", prefix + text) from error
         # guess
         raise failed("INTERNAL", f"{prefix}Secret {by_number} was not found or can't be read: {error.message}") from error
-    return bytes(answer.payload.data).decode()  # type: ignore[attr-defined]  # an AccessSecretVersionResponse
+    payload: Any = answer
+    return bytes(payload.payload.data).decode()

@@ -16,6 +16,7 @@ from gemmactl.sandbox.containers import Containers
 from gemmactl.sandbox.iam_methods import methods
 from gemmactl.sandbox.proxy import Fronts
 from gemmactl.sandbox.quota import Quota, check_quota
+from gemmactl.sandbox.regions import require_region
 from gemmactl.sandbox.rollout import REVISIONS, SERVICES, Rollout
 from gemmactl.sandbox.service_rules import check, with_defaults
 from gemmactl.sandbox.wire import failed
@@ -56,7 +57,7 @@ class Services:
             "Revisions.DeleteRevision": self._delete_revision,
         }
         self._world.behaviours.update({f"run_v2.{name}": behaviour for name, behaviour in table.items()})
-        self._world.behaviours.update(methods("run_v2.Services", "run.services", lambda _world, name: _found(self._world, name) and None))
+        self._world.behaviours.update(methods("run_v2.Services", "run.services", _exists))
 
     def recover(self) -> None:
         """Open the ports of all services and go on with unfinished rollouts."""
@@ -89,6 +90,7 @@ class Services:
 
     def _apply(self, caller: str, name: str, wish: Json, old: Json | None, *, dry: bool) -> operations_pb2.Operation:
         world, now = self._world, stamp(self._world.clock.now())
+        require_region(name)
         check(wish, name.rpartition("/")[2], dry=dry)
         service = with_defaults(wish, world.compute_account)
         check_quota(service["template"], self.quota)
@@ -174,9 +176,9 @@ class Services:
     def _list(self, world: World, caller: str, request: Any) -> Any:
         parent = world.name(request.parent)
         world.iam.require(caller, "run.services.list", parent)
-        prefix = re.compile(re.escape(parent).replace(r"/locations/\-", "/locations/[^/]+").replace("/locations/-", "/locations/[^/]+") + "/services/")
+        region = parent.split("/")[3]
         answer = api.ListServicesResponse.pb(api.ListServicesResponse())
-        answer.services.extend(_proto(s) for name, s in world.store.items(SERVICES) if prefix.match(name))
+        answer.services.extend(_proto(s) for name, s in world.store.items(SERVICES) if region in ("-", name.split("/")[3]))
         return answer
 
     def _revision(self, world: World, caller: str, request: Any) -> Any:
@@ -211,6 +213,10 @@ class Services:
         world.store.delete(REVISIONS, name)
         world.store.delete("revision_images", name)
         return world.operations.done(name.partition("/services/")[0], _revision_proto(document), _revision_proto(document))
+
+
+def _exists(world: World, name: str) -> None:
+    _found(world, name)
 
 
 def _found(world: World, name: str) -> Json:

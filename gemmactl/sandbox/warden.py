@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 
 def main(arguments: list[str]) -> int:
@@ -48,7 +49,7 @@ def _signal(child: "subprocess.Popen[bytes]", kind: signal.Signals) -> None:
         os.killpg(child.pid, kind)
 
 
-def _die_with_me():  # type: ignore[no-untyped-def]  # noqa: ANN202 - a ctypes call or None
+def _die_with_me() -> Callable[[], object] | None:
     """On Linux: the container is killed when even this process is."""
     if not sys.platform.startswith("linux"):
         return None

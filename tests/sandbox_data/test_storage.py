@@ -146,7 +146,7 @@ def test_a_listing_has_pages_prefixes_and_delimiters(cloud: Cloud, bucket):
 
 
 def test_an_object_is_copied_with_its_checksum(cloud: Cloud, bucket):
-    """rewrite makes a second object of the same bytes."""
+    """Rewrite makes a second object of the same bytes."""
     source = bucket.blob("a")
     source.upload_from_string(b"bytes", content_type="text/x")
     copy = bucket.copy_blob(source, bucket, "b/c")

@@ -26,4 +26,4 @@ class _OnlyFromTheImage:
         return spec
 
 
-sys.meta_path.insert(0, _OnlyFromTheImage(os.environ.get("PYTHONPATH", "").split(os.pathsep)[1:]))  # type: ignore[arg-type]  # protocol with an optional method
+sys.meta_path.insert(0, _OnlyFromTheImage(os.environ.get("PYTHONPATH", "").split(os.pathsep)[1:]))
