@@ -1,4 +1,4 @@
-"""Buckets and objects on disk: complete or absent, one file of bytes and one of metadata each. Knows no request and no permission."""
+"""Buckets and objects on disk: complete or absent, a file of bytes and one of metadata each. Knows no request."""
 
 from __future__ import annotations
 

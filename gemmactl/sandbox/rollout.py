@@ -107,7 +107,12 @@ class Rollout:
         if image is None:
             # source: corpus img-002
             raise failed("NOT_FOUND", f"{not_ready}Image '{document['containers'][0]['image']}' not found.")
-        kept = {"root": image["root"], "config": image["config"], "digest": image["digest"], "defaultProbe": is_default_probe(document)}
+        kept = {
+            "root": image["root"],
+            "config": image["config"],
+            "digest": image["digest"],
+            "defaultProbe": is_default_probe(document),
+        }
         self._world.store.put("revision_images", full, kept)
         if probed:
             self._containers.ensure(full)
@@ -149,7 +154,13 @@ class Rollout:
         now = stamp(self._world.clock.now())
         if error is None:
             return {"type": kind, "state": "CONDITION_SUCCEEDED", "lastTransitionTime": now}
-        out = {"type": kind, "state": "CONDITION_FAILED", "message": error.message, "lastTransitionTime": now, "severity": "ERROR"}
+        out = {
+            "type": kind,
+            "state": "CONDITION_FAILED",
+            "message": error.message,
+            "lastTransitionTime": now,
+            "severity": "ERROR",
+        }
         if error.status == "NOT_FOUND":
             return {**out, "reason": "CONTAINER_MISSING"}
         if error.status == "INTERNAL":
@@ -159,12 +170,20 @@ class Rollout:
     def _get(self, name: str) -> Json:
         service = self._world.store.get(SERVICES, name)
         if service is None:
-            raise failed("NOT_FOUND", f"Resource '{name.rpartition('/')[2]}' of kind 'SERVICE' in region '{name.split('/')[3]}' does not exist.")
+            raise failed(
+                "NOT_FOUND",
+                f"Resource '{name.rpartition('/')[2]}' of kind 'SERVICE' in region '{name.split('/')[3]}' does not exist.",
+            )
         return service
 
     def _change(self, name: str, **fields: Any) -> Json:
         with self._world.store.lock:
-            service = {**self._get(name), **fields, "updateTime": stamp(self._world.clock.now()), "etag": f'"{uuid.uuid4().hex[:12]}"'}
+            service = {
+                **self._get(name),
+                **fields,
+                "updateTime": stamp(self._world.clock.now()),
+                "etag": f'"{uuid.uuid4().hex[:12]}"',
+            }
             self._world.store.put(SERVICES, name, service)
         return service
 
@@ -192,5 +211,3 @@ def revision_of(service: Json, tag: str) -> str:
         return ""
     names, weights = zip(*shares, strict=True)
     return str(random.choices(names, weights)[0])  # noqa: S311 - shares of traffic, no secret
-
-

@@ -1,7 +1,8 @@
 """A small process between the daemon and one container: passes SIGTERM on, and ends the container when the daemon is gone.
 
-Run as a script, isolated, with the standard library only: `warden.py GRACE ARGV...`. Its stdin is a pipe that the daemon holds: closed
-(also by a SIGKILL of the daemon) it means stop. A thread of the daemon could not use PR_SET_PDEATHSIG: that fires when the thread ends.
+Run as a script, isolated, with the standard library only: `warden.py GRACE ARGV...`. Its stdin is a pipe that the daemon holds:
+closed (also by a SIGKILL of the daemon) it means stop. The daemon itself can't use PR_SET_PDEATHSIG: that fires already when the
+thread ends that started the process.
 """
 
 import contextlib

@@ -58,7 +58,9 @@ def test_what_cannot_be_built_is_refused_with_its_reason(text: str, words: str):
 def test_copy_brings_exactly_what_it_names(tmp_path: Path):
     """Folders by content, files by name, wildcards, several sources; nothing else of the context."""
     files = {"pkg/a.py": "", "pkg/sub/b.py": "", "r.txt": "", "x1.txt": "", "x2.txt": "", "secret": ""}
-    text = 'FROM a\nWORKDIR /app\nCOPY --chown=1:1 pkg ./pkg\nCOPY r.txt /etc/req\nCOPY x*.txt data/\nCOPY ["r.txt", "in folder/"]\n'
+    text = (
+        'FROM a\nWORKDIR /app\nCOPY --chown=1:1 pkg ./pkg\nCOPY r.txt /etc/req\nCOPY x*.txt data/\nCOPY ["r.txt", "in folder/"]\n'
+    )
     found, _, _ = build(tmp_path, text, files)
     assert found == {"app/pkg/a.py", "app/pkg/sub/b.py", "etc/req", "app/data/x1.txt", "app/data/x2.txt", "app/in folder/r.txt"}
 
@@ -76,7 +78,7 @@ def test_dockerignore_excludes_and_includes_again(tmp_path: Path):
     files = {"a/x.py": "", "a/x.pyc": "", "a/keep.pyc": "", ".git/h": ""}
     found, _, _ = build(tmp_path, "FROM a\nCOPY . /app\n", files, "**/*.pyc\n!a/keep.pyc\n.git\n")
     assert found == {"app/a/x.py", "app/a/keep.pyc"}
-    with pytest.raises(BuildFailed, match="excluded by .dockerignore"):
+    with pytest.raises(BuildFailed, match=r"excluded by \.dockerignore"):
         build(tmp_path / "2", "FROM a\nCOPY .git /g\n", files, ".git")
     assert ignored("dir/")("dir/deep/file")
     assert not ignored("*.py")("sub/x.py")

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 
 from gemmactl.sandbox.container_logs import parsed
-from gemmactl.sandbox.instances import Instance, NothingToStart, Recipe
-from gemmactl.sandbox.metadata import Identity
+from gemmactl.sandbox.instances import NothingToStart
 from gemmactl.sandbox.probes import span
 
 from .conftest import until
+from .one_instance import start
 from .test_services import alive
 
 DAEMON = """
 import sys, time
 from pathlib import Path
-from tests.sandbox_data.test_processes import start
+from tests.sandbox_data.one_instance import start
 instance = start(Path(sys.argv[1]), sys.argv[2], [])
 print(instance.pid, flush=True)
 time.sleep(60)
@@ -40,19 +40,6 @@ open(os.environ["PIDS"], "w").write(str(os.getpid()))
 print("plain line", flush=True)
 time.sleep(60)
 """
-
-
-def start(folder: Path, program: str, lines: list[tuple[str, object, str]], **more: object) -> Instance:
-    """One instance whose only file is `program`."""
-    root = folder / "image"
-    (root / "app").mkdir(parents=True, exist_ok=True)
-    (root / "app" / "main.py").write_text(program)
-    config = {"entrypoint": ["python", "/app/main.py"], "workdir": "/app", "env": {"PYTHONPATH": "/app/lib:/elsewhere"}}
-    recipe = Recipe("s", "s-1", root, {**config, **more}, (), (), {"PIDS": str(folder / "pids")}, False, "http://127.0.0.1:1")
-    identity = Identity("p", "1", "us-central1", "a@b", "i", lambda: "t", lambda _audience: "j")
-    instances = folder / "instances"
-    instances.mkdir(exist_ok=True)
-    return Instance(recipe, instances, identity, lambda *entry: lines.append(entry))
 
 
 def pids(folder: Path) -> list[int]:
@@ -75,7 +62,7 @@ def test_stop_ends_the_container_its_folder_and_its_log(tmp_path: Path):
 
 def test_a_container_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path):
     """After the grace time SIGKILL reaches the whole process group."""
-    instance = start(tmp_path, STUBBORN, [])
+    instance = start(tmp_path, STUBBORN, [], grace=0.3)
     both = pids(tmp_path)
     instance.stop()
     until(lambda: not any(alive(p) for p in both))
@@ -84,7 +71,9 @@ def test_a_container_that_ignores_sigterm_is_killed_with_its_children(tmp_path: 
 
 def test_nothing_survives_a_daemon_that_is_killed(tmp_path: Path):
     """SIGKILL to the process that started it: the warden sees its pipe close and ends the container."""
-    daemon = subprocess.Popen([sys.executable, "-c", DAEMON, str(tmp_path), QUICK], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", DAEMON, str(tmp_path), QUICK], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
     assert daemon.stdout
     warden = int(daemon.stdout.readline())
     (pid,) = pids(tmp_path)
@@ -105,7 +94,7 @@ def test_even_the_warden_may_be_killed(tmp_path: Path):
 
 
 def test_a_program_that_is_not_there_says_so(tmp_path: Path):
-    """exit 127 and a line that names it; an image without a program is refused before."""
+    """Exit 127 and a line that names it; an image without a program is refused before."""
     lines: list[tuple[str, object, str]] = []
     instance = start(tmp_path, "", lines, entrypoint=["no-such-program"])
     assert instance.exited.wait(10)

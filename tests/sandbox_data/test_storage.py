@@ -80,10 +80,17 @@ def test_an_interrupted_resumable_upload_goes_on_after_a_restart(tmp_path):
     cloud = Cloud(world)
     cloud.storage().create_bucket("weights")
     auth = {"Authorization": f"Bearer {world.tokens.access(YOU)}"}
-    begun = requests.post(f"{world.base_url}/upload/storage/v1/b/weights/o?uploadType=resumable&name=x", headers=auth, json={}, timeout=5)
+    begun = requests.post(
+        f"{world.base_url}/upload/storage/v1/b/weights/o?uploadType=resumable&name=x", headers=auth, json={}, timeout=5
+    )
     session = begun.headers["Location"].removeprefix(world.base_url)
     data = os.urandom((256 << 10) + 5)
-    first = requests.put(world.base_url + session, data=data[: 256 << 10], headers={**auth, "Content-Range": f"bytes 0-262143/{len(data)}"}, timeout=5)
+    first = requests.put(
+        world.base_url + session,
+        data=data[: 256 << 10],
+        headers={**auth, "Content-Range": f"bytes 0-262143/{len(data)}"},
+        timeout=5,
+    )
     assert (first.status_code, first.headers["Range"]) == (308, "bytes=0-262143")
     shut(world, server)
     world, server = boot(tmp_path / "home")
@@ -244,7 +251,13 @@ def test_each_fault_strikes_once_and_is_over(cloud: Cloud, bucket, fault, seen):
     path = "/download/storage/v1/b/weights/o/x?alt=media"
     try:
         answer = raw(cloud, path)
-        got = str(answer.status_code) if answer.status_code != 200 else "other bytes" if answer.content != b"0123456789" else "all well"
+        got = (
+            str(answer.status_code)
+            if answer.status_code != 200
+            else "other bytes"
+            if answer.content != b"0123456789"
+            else "all well"
+        )
     except requests.exceptions.RequestException:
         got = "cut"
     assert got == seen
