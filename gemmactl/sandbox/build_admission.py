@@ -65,8 +65,8 @@ def _check_source(world: World, build: Json, email: str) -> None:
     if not world.iam.holds(f"serviceAccount:{email}", "storage.objects.get", bucket_resource(place["bucket"])):
         # source: seed 1, Errors
         text = (
-            f"could not resolve source: googleapi: Error 403: {email} does not have storage.objects.get access to the Google Cloud "
-            "Storage object. Permission 'storage.objects.get' denied on resource (or it may not exist)., forbidden"
+            f"could not resolve source: googleapi: Error 403: {email} does not have storage.objects.get access to the "
+            "Google Cloud Storage object. Permission 'storage.objects.get' denied on resource (or it may not exist)., forbidden"
         )
         raise failed("INVALID_ARGUMENT", text)
     meta = world.storage.blobs.meta(place["bucket"], place.get("object", ""))

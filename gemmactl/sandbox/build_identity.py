@@ -32,8 +32,8 @@ class BuildLog:
             self._on = False
             # source: seed 1, Errors
             text = (
-                f"The service account running this build {resource}/serviceAccounts/{email} does not have permission to write logs "
-                "to Cloud Logging. To fix this, grant the Logs Writer (roles/logging.logWriter) role to the service account."
+                f"The service account running this build {resource}/serviceAccounts/{email} does not have permission to write "
+                "logs to Cloud Logging. To fix this, grant the Logs Writer (roles/logging.logWriter) role to the service account."
             )
             self.warnings.append({"text": text, "priority": "INFO"})
 

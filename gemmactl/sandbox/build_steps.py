@@ -15,11 +15,22 @@ from gemmactl.sandbox.dockerfile import DockerfileError, parse
 
 Say = Callable[[str], None]
 _BUILDER: Final = re.compile(r"gcr\.io/cloud-builders/docker(:.*|@.*)?")
-_KNOWN_FIELDS: Final = set(
-    ["name", "args", "dir", "id", "waitFor", "env", "entrypoint", "timeout", "status", "timing", "pullTiming"]
+_KNOWN_FIELDS: Final = {"name", "args", "dir", "id", "waitFor", "env", "entrypoint", "timeout", "status", "timing", "pullTiming"}
+_VALUED: Final = frozenset(
+    (
+        "-f",
+        "--file",
+        "-t",
+        "--tag",
+        "--build-arg",
+        "--network",
+        "--cache-from",
+        "--platform",
+        "--label",
+        "--progress",
+        "--shm-size",
+    )
 )
-_VALUED: Final = {"-f", "--file", "-t", "--tag", "--build-arg", "--network", "--cache-from", "--platform", "--label", "--progress",
-                  "--shm-size", "-m", "--memory", "--target"}  # fmt: skip
 _BARE: Final = {"--no-cache", "--pull", "-q", "--quiet", "--rm", "--force-rm", "--squash", "--compress"}
 _LENIENT: Final = re.compile(r"\|\|\s*(true|exit 0|:)\s*$")
 
@@ -155,7 +166,7 @@ class Docker:
             name, sign, value = word.partition("=")
             if name in _BARE or (name in ("--push", "--load") and not sign):
                 continue
-            if name not in _VALUED or name == "--target":
+            if name not in _VALUED:
                 self._refuse(f"docker build {name}", say)
             if not sign:
                 if not rest:

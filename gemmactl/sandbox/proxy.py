@@ -37,6 +37,7 @@ _HOP: Final = frozenset(
         "expect",
     ]
 )
+_BROKEN: Final = "The request failed because either the HTTP response was malformed or connection to the instance had an error."
 _log = logging.getLogger(__name__)
 
 
@@ -154,8 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             except (OSError, http.client.HTTPException):
                 # guess
-                broken = "The request failed because either the HTTP response was malformed or connection to the instance had an error."
-                self._plain(503, broken)
+                self._plain(503, _BROKEN)
                 return
             self._answer(answer, deadline, upstream)
 

@@ -1,7 +1,7 @@
 """What Cloud Run refuses in a service before anything starts. Knows no state.
 
-Documents are v2 JSON (lowerCamelCase, defaults absent). Sentences: source: facts of cloud-run.md 1, 2.3, 2.4 and 3; which field path
-stands before them is a guess.
+Documents are v2 JSON (lowerCamelCase, defaults absent). Sentences: source: facts of cloud-run.md 1, 2.3, 2.4 and 3; the field
+path before them is a guess.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def violation(findings: Iterable[Finding]) -> ApiError:
 
 def _service(service: Json, service_id: str) -> Iterator[Finding]:
     if not _NAME.fullmatch(service_id):
-        text = "only lowercase, digits, and hyphens; must begin with letter, and cannot end with hyphen; must be less than 50 characters."
-        yield "service_id", text
+        text = "only lowercase, digits, and hyphens; must begin with letter, and cannot end with hyphen"
+        yield "service_id", f"{text}; must be less than 50 characters."
     for place, labels in (
         ("labels", service.get("labels", {})),
         ("template.labels", service.get("template", {}).get("labels", {})),

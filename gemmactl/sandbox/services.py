@@ -29,29 +29,27 @@ if TYPE_CHECKING:
     from gemmactl.sandbox.world import World
 
 Json = dict[str, Any]
-_WRITTEN_BY_SERVER: Final = tuple(
-    [
-        "name",
-        "uid",
-        "generation",
-        "createTime",
-        "updateTime",
-        "deleteTime",
-        "expireTime",
-        "creator",
-        "lastModifier",
-        "observedGeneration",
-        "terminalCondition",
-        "conditions",
-        "latestReadyRevision",
-        "latestCreatedRevision",
-        "trafficStatuses",
-        "uri",
-        "urls",
-        "reconciling",
-        "etag",
-        "satisfiesPzs",
-    ]
+_WRITTEN_BY_SERVER: Final = (
+    "name",
+    "uid",
+    "generation",
+    "createTime",
+    "updateTime",
+    "deleteTime",
+    "expireTime",
+    "creator",
+    "lastModifier",
+    "observedGeneration",
+    "terminalCondition",
+    "conditions",
+    "latestReadyRevision",
+    "latestCreatedRevision",
+    "trafficStatuses",
+    "uri",
+    "urls",
+    "reconciling",
+    "etag",
+    "satisfiesPzs",
 )
 
 
@@ -162,9 +160,9 @@ class Services:
         if not world.iam.holds(caller, permission, where.parent):
             # source: corpus iam-036, facts cloud-run.md 2.3
             text = (
-                f"User must have permission to read the image, {image}. Ensure that the provided container image URL is correct and that "
-                f'the above account has permission to access the image. Permission "{permission}" denied on resource "{where.parent}" '
-                "(or it may not exist)"
+                f"User must have permission to read the image, {image}. Ensure that the provided container image URL is correct and "
+                f'that the above account has permission to access the image. Permission "{permission}" denied on '
+                f'resource "{where.parent}" (or it may not exist)'
             )
             raise failed("PERMISSION_DENIED", text)
 

@@ -1,4 +1,4 @@
-"""One instance of a one-file image, started without a sandbox; imports nothing heavy, because a test's child process uses it too."""
+"""One instance of a one-file image, started without a sandbox. Imports nothing heavy: a child process uses it too."""
 
 from __future__ import annotations
 

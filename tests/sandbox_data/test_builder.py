@@ -118,7 +118,8 @@ def test_the_four_build_errors_of_the_seed(ground: Cloud):
     world.iam.revoke(MEMBER, "roles/artifactregistry.writer", repository)
     unpushed = ground.build(context())
     assert (unpushed.status.name, unpushed.failure_info.type_.name) == ("FAILURE", "PUSH_NOT_AUTHORIZED")
-    denied = f'denied: Permission "artifactregistry.repositories.uploadArtifacts" denied on resource "{repository}" (or it may not exist)'
+    permission = "artifactregistry.repositories.uploadArtifacts"
+    denied = f'denied: Permission "{permission}" denied on resource "{repository}" (or it may not exist)'
     assert denied in ground.lines("cloudbuild")
 
 

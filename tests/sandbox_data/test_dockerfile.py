@@ -24,8 +24,10 @@ def build(tmp_path: Path, dockerfile: str, files: dict[str, str], ignore: str = 
 def test_arguments_environment_and_continuations_are_expanded():
     """ARG before FROM, --build-arg, ${X:-default}, ENV in later lines, comments and continuation lines."""
     stages = parse(
-        "# syntax=docker/dockerfile:1\nARG BASE=python:3.11\nFROM ${BASE} AS run\nARG PLACE=/srv\nENV HOME_OF=$PLACE \\\n    # note\n"
-        '    NAME="two words"\nWORKDIR ${HOME_OF}/${MISSING:-app}\nWORKDIR sub\nUSER 1000\nENTRYPOINT ["python", "-m", "x"]\nCMD ["--port", "1"]\n',
+        "# syntax=docker/dockerfile:1\nARG BASE=python:3.11\nFROM ${BASE} AS run\nARG PLACE=/srv\nENV HOME_OF=$PLACE \\\n"
+        "    # note\n"
+        '    NAME="two words"\nWORKDIR ${HOME_OF}/${MISSING:-app}\nWORKDIR sub\n'
+        'USER 1000\nENTRYPOINT ["python", "-m", "x"]\nCMD ["--port", "1"]\n',
         {"PLACE": "/opt"},
     )
     (stage,) = stages
@@ -86,7 +88,8 @@ def test_dockerignore_excludes_and_includes_again(tmp_path: Path):
 
 def test_a_later_stage_takes_from_an_earlier_one(tmp_path: Path):
     """COPY --from copies what the stage has; what only its RUN would have made is left out and said."""
-    text = "FROM a AS build\nCOPY x /out/x\nRUN make /out/y\nFROM a\nCOPY --from=build /out/x /app/x\nCOPY --from=build /out/y /app/y\n"
+    text = "FROM a AS build\nCOPY x /out/x\nRUN make /out/y\nFROM a\nCOPY --from=build /out/x /app/x\n"
+    text += "COPY --from=build /out/y /app/y\n"
     found, _, said = build(tmp_path, text, {"x": ""})
     assert found == {"app/x"}
     assert any("/out/y: not there, because the RUN lines of stage build were not executed" in line for line in said)

@@ -30,7 +30,8 @@ time.sleep(60)
 STUBBORN = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"])
+resist = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", resist])
 open(os.environ["PIDS"], "w").write(f"{os.getpid()} {child.pid}")
 time.sleep(60)
 """
@@ -106,7 +107,8 @@ def test_a_program_that_is_not_there_says_so(tmp_path: Path):
 
 def test_the_environment_maps_the_images_paths(tmp_path: Path):
     """PYTHONPATH of the image is inside its run folder, argv's absolute paths too; PORT is a free one."""
-    program = 'import json, os, sys; print(json.dumps({"path": os.environ["PYTHONPATH"].split(":"), "argv": sys.argv, "port": os.environ["PORT"]}))'
+    program = "import json, os, sys\ne = os.environ\n"
+    program += 'print(json.dumps({"path": e["PYTHONPATH"].split(":"), "argv": sys.argv, "port": e["PORT"]}))'
     lines: list[tuple[str, object, str]] = []
     instance = start(tmp_path, program, lines)
     assert instance.exited.wait(10)

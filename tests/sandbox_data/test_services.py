@@ -266,7 +266,7 @@ def test_a_traceback_is_one_error_entry(built: Cloud):
                 "failure_threshold": 2,
                 "initial_delay_seconds": 5,
             },
-            "Startup probes timed out after 15s (2 attempts with a timeout of 5s each). There was an initial delay of 5s. If this",
+            "Startup probes timed out after 15s (2 attempts with a timeout of 5s each). There was an initial delay of 5s.",
         ),
         (
             {"http_get": {"path": "/ready"}, "period_seconds": 1, "failure_threshold": 3},
@@ -305,8 +305,8 @@ def test_the_old_revision_goes_on_serving_when_the_new_one_fails(built: Cloud):
 
 
 def test_a_missing_image_and_a_missing_secret_role_fail_the_rollout(built: Cloud):
-    """Image not found: NOT_FOUND. Secret without secretAccessor: the sentence with secret, account and role; the grant cures it."""
-    with pytest.raises(exceptions.NotFound, match="Image '.*:none' not found"):
+    """Image: NOT_FOUND. Secret without secretAccessor: the sentence with secret, account and role; the grant cures it."""
+    with pytest.raises(exceptions.NotFound, match=r"Image '.*:none' not found"):
         create(built, body({"image": TAG.replace(":v1", ":none")}), "lost")
     secrets = built.client(secretmanager_v1.SecretManagerServiceClient)
     secret = secrets.create_secret(parent=PROJECT, secret_id="hf-token", secret={"replication": {"automatic": {}}})
@@ -316,8 +316,8 @@ def test_a_missing_image_and_a_missing_secret_role_fail_the_rollout(built: Cloud
         create(built, wish)
     words = (
         "spec.template.spec.containers[0].env[0].value_from.secret_key_ref.name: Permission denied on secret: "
-        f"projects/100000000001/secrets/hf-token/versions/1 for Revision service account {RUN_SA}. The service account used must be granted "
-        "the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor)"
+        f"projects/100000000001/secrets/hf-token/versions/1 for Revision service account {RUN_SA}. The service account used must be "
+        "granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor)"
     )
     assert words in str(raised.value)
     built.world.iam.grant(f"serviceAccount:{RUN_SA}", "roles/secretmanager.secretAccessor", f"{PROJECT}/secrets/hf-token")

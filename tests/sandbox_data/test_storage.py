@@ -175,7 +175,8 @@ def test_a_denial_names_caller_and_permission(cloud: Cloud, bucket):
     bucket.blob("x").upload_from_string("x")
     cloud.world.store.put("service_accounts", RUN_SA, {"email": RUN_SA})
     theirs = cloud.storage(RUN_SA).bucket("weights")
-    words = f"{RUN_SA} does not have storage.objects.get access to the Google Cloud Storage object. Permission 'storage.objects.get' denied"
+    words = f"{RUN_SA} does not have storage.objects.get access to the Google Cloud Storage object. "
+    words += "Permission 'storage.objects.get' denied"
     with pytest.raises(exceptions.Forbidden, match=words):
         theirs.blob("x").download_as_bytes()
     with pytest.raises(exceptions.Forbidden, match=words):
@@ -187,7 +188,7 @@ def test_a_denial_names_caller_and_permission(cloud: Cloud, bucket):
     assert [b.name for b in theirs.list_blobs()] == ["x"]
     with pytest.raises(exceptions.NotFound):
         theirs.blob("nothing there").download_as_bytes()
-    with pytest.raises(exceptions.Forbidden, match="storage.objects.create"):
+    with pytest.raises(exceptions.Forbidden, match=r"storage\.objects\.create"):
         theirs.blob("y").upload_from_string("y")
     asked = ["storage.objects.get", "storage.objects.create"]
     assert theirs.test_iam_permissions(asked) == ["storage.objects.get"]
