@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 COLLECTION: Final = "service_accounts"
 PATH: Final = re.compile(r"/v1/projects/[^/]+/serviceAccounts")
 
-_PARTS: Final = re.compile(
-    r"/v1/(?P<project>projects/[^/]+)/serviceAccounts(?:/(?P<account>[^/:]+))?(?::(?P<verb>\w+))?"
-)
+_PARTS: Final = re.compile(r"/v1/(?P<project>projects/[^/]+)/serviceAccounts(?:/(?P<account>[^/:]+))?(?::(?P<verb>\w+))?")
 _ID: Final = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
 """6 to 30 characters. Source: the reference of serviceAccounts.create."""
 
@@ -64,6 +62,7 @@ def _on_account(world: World, request: Request, account: dict[str, Any] | None, 
     if request.method == "DELETE":
         world.store.delete(COLLECTION, email)
         world.iam.forget(name)
+        world.iam.retire(email, account["uniqueId"])
         return json_response({})
     if verb in ("enable", "disable"):
         world.store.put(COLLECTION, email, {**account, "disabled": verb == "disable"})
@@ -86,7 +85,7 @@ def _create(world: World, request: Request) -> Response:
         raise failed(
             "INVALID_ARGUMENT",
             # source: Google's text in public reports
-            "The account ID \"" + identifier + '" does not have a length between 6 and 30.'
+            'The account ID "' + identifier + '" does not have a length between 6 and 30.'
             if not 6 <= len(identifier) <= 30
             else f'The account ID "{identifier}" is invalid.',  # guess
         )
@@ -135,7 +134,7 @@ def _account(world: World, text: str) -> dict[str, Any] | None:
 
 
 def _unknown(name: str) -> Exception:
-    # source: Google's text in public reports: it names the account by what was asked for
+    # guess
     return failed("NOT_FOUND", f"Unknown service account: {name}")
 
 

@@ -77,7 +77,8 @@ def switch_on(world: World, api: str) -> None:
     world.store.put(COLLECTION, api, {})
     if api in _AGENT:
         domain, role = _AGENT[api]
-        world.iam.grant(f"serviceAccount:service-{world.number}@{domain}.iam.gserviceaccount.com", role, f"projects/{world.project}")
+        agent = f"serviceAccount:service-{world.number}@{domain}.iam.gserviceaccount.com"
+        world.iam.grant(agent, role, f"projects/{world.project}")
     if api in _WITH_COMPUTE_ACCOUNT:
         # without a role: organisations made since 2024 don't give default accounts any (facts of shared/cloud-run.md 7)
         add_google_account(world, world.compute_account, "Default compute service account")
@@ -169,8 +170,8 @@ def _require_enable(world: World, caller: str, name: str, apis: list[str]) -> No
 def _require_known(world: World, apis: list[str]) -> None:
     unknown = [api for api in apis if api not in KNOWN and not world.enabled(api)]
     if unknown:
-        # source: Google's text in public reports of mistyped names
-        raise failed("NOT_FOUND", f"Not found or permission denied for service(s): {', '.join(unknown)}.")
+        # source: public reports of mistyped names; it is a 403 although nothing was denied
+        raise failed("PERMISSION_DENIED", f"Not found or permission denied for service(s): {', '.join(unknown)}.")
 
 
 def _service(world: World, api: str) -> Any:

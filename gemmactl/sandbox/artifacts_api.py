@@ -23,6 +23,8 @@ COLLECTION: Final = "repositories"
 SERVICE: Final = "artifactregistry_v1.ArtifactRegistry"
 
 _ID: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_STANDARD: Final = 1
+"""Repository.Mode.STANDARD_REPOSITORY"""
 _LOCATION: Final = re.compile(r"[a-z]+(?:-[a-z]+\d+)?")
 
 
@@ -54,20 +56,20 @@ def create(world: World, caller: str, request: Any) -> Message:
         raise failed(
             "INVALID_ARGUMENT",
             # source: the reference of repositories.create, its rule for repositoryId
-            f'repository_id must start with a letter, end with a letter or number, contain only lowercase letters, numbers and hyphens, '
-            f'and have at most 63 characters; got "{request.repository_id}"',
+            "repository_id must start with a letter, end with a letter or number, contain only lowercase letters, numbers and "
+            f'hyphens, and have at most 63 characters; got "{request.repository_id}"',
         )
     if not request.repository.format_:
         raise failed("INVALID_ARGUMENT", "repository format must be specified")  # guess
     name = f"{parent}/repositories/{request.repository_id}"
     with world.store.lock:
         if world.store.get(COLLECTION, name) is not None:
-            raise failed("ALREADY_EXISTS", "the repository already exists")  # source: public reports of gcloud's output
+            raise failed("ALREADY_EXISTS", "the repository already exists")  # guess
         made = type(request.repository)()
         made.CopyFrom(request.repository)
         made.name = name
         made.registry_uri = f"{location}-docker.pkg.dev/{world.project}/{request.repository_id}"
-        made.mode = made.mode or 10  # STANDARD_REPOSITORY
+        made.mode = made.mode or _STANDARD
         made.create_time.FromDatetime(world.clock.now())
         made.update_time.CopyFrom(made.create_time)
         world.store.put(COLLECTION, name, to_document(made))

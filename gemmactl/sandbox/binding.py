@@ -31,7 +31,10 @@ def bind_text(message: Message, path: str, values: list[str]) -> None:
     *outer, last = path.split(".")
     here: Any = message
     for name in outer:
-        here = getattr(here, _field(here, name).name)
+        found = _field(here, name)
+        if found.message_type is None:
+            raise _unbound(path)
+        here = getattr(here, found.name)
     field = _field(here, last)
     try:
         _assign(here, field, values)
@@ -62,8 +65,12 @@ def _field(message: Message, name: str) -> Any:
     for field in message.DESCRIPTOR.fields:
         if name in (field.name, field.json_name):
             return field
+    raise _unbound(name)
+
+
+def _unbound(name: str) -> ApiError:
     text = f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter.'
-    raise failed("INVALID_ARGUMENT", f"{text} Field '{name}' could not be found in request message.", _violation("", text))
+    return failed("INVALID_ARGUMENT", f"{text} Field '{name}' could not be found in request message.", _violation("", text))
 
 
 def _refusal(wrong: str, field: str) -> ApiError:
@@ -73,7 +80,7 @@ def _refusal(wrong: str, field: str) -> ApiError:
     if unknown:
         where = _path(field, unknown[2] or "")
         at = f" at '{where}'" if where else ""
-        text = f"Invalid JSON payload received. Unknown name \"{unknown[1]}\"{at}: Cannot find field."
+        text = f'Invalid JSON payload received. Unknown name "{unknown[1]}"{at}: Cannot find field.'
         return failed("INVALID_ARGUMENT", text, _violation(where, text))
     bad = re.search(r"Failed to parse (\S+) field: (.*)", first)
     where = _path(field, bad[1]) if bad else field
@@ -90,4 +97,5 @@ def _path(field: str, inner: str) -> str:
 
 
 def _violation(field: str, description: str) -> dict[str, Any]:
-    return {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [{"field": field, "description": description}]}
+    violations = [{"field": field, "description": description}]
+    return {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}

@@ -39,13 +39,15 @@ def _sentence(caller: str, permission: str, resource: str) -> str:
         return "The caller does not have permission"
     if permission == "iam.serviceAccounts.actAs":
         # Cloud Run prints the permission in its own spelling
-        return f"Permission 'iam.serviceaccounts.actAs' denied on service account {resource.rpartition('/')[2]} (or it may not exist)."
+        email = resource.rpartition("/")[2]
+        return f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} (or it may not exist)."
+    denied_on = f"Permission '{permission}' denied on resource"
     return {
-        "run": f"Permission '{permission}' denied on resource '{resource}' (or resource may not exist).",
-        "artifactregistry": f"Permission '{permission}' denied on resource '//artifactregistry.googleapis.com/{resource}' (or it may not exist).",
+        "run": f"{denied_on} '{resource}' (or resource may not exist).",
+        "artifactregistry": f"{denied_on} '//artifactregistry.googleapis.com/{resource}' (or it may not exist).",
         "secretmanager": f"Permission '{permission}' denied for resource '{resource}' (or it may not exist).",
         "storage": _storage(caller, permission),
-    }.get(api, f"Permission '{permission}' denied on resource (or it may not exist).")
+    }.get(api, f"{denied_on} (or it may not exist).")
 
 
 def _storage(caller: str, permission: str) -> str:

@@ -22,7 +22,8 @@ def to_document(message: Message) -> Document:
 
 def to_message(kind: type[M], document: Document) -> M:
     """Back again; a field that a newer version stored is left out."""
-    return json_format.ParseDict(document, kind(), ignore_unknown_fields=True)
+    message: M = json_format.ParseDict(document, kind(), ignore_unknown_fields=True)
+    return message
 
 
 def merge(target: Message, wanted: Message, mask: Any) -> None:

@@ -40,7 +40,7 @@ def behaviours() -> dict[str, Behaviour]:
 
 
 def get_docker_image(world: World, caller: str, request: Any) -> Message:
-    name, parent, tail = _enter(world, caller, request.name, "artifactregistry.dockerimages.get", "dockerImages")
+    _, parent, tail = _enter(world, caller, request.name, "artifactregistry.dockerimages.get", "dockerImages")
     stem, _, digest = tail.partition("@")
     record = world.store.get(images.IMAGES, f"{_host(parent)}/{stem}@{digest}")
     if record is None:
@@ -181,18 +181,18 @@ def _docker_image(world: World, stem: str, record: dict[str, Any]) -> Any:
         image_size_bytes=record["size"],
         media_type=_MEDIA_TYPE,
     )
-    made.upload_time.FromJsonString(record["uploaded"])  # type: ignore[attr-defined]
-    made.update_time.FromJsonString(record["uploaded"])  # type: ignore[attr-defined]
+    made.upload_time.FromJsonString(record["uploaded"])
+    made.update_time.FromJsonString(record["uploaded"])
     return made
 
 
 def _version(world: World, parent: str, stem: str, record: dict[str, Any], full: bool) -> Any:
     made = plain(version.Version)(name=f"{_package(parent, stem)}/versions/{record['digest']}")
-    made.create_time.FromJsonString(record["uploaded"])  # type: ignore[attr-defined]
-    made.update_time.FromJsonString(record["uploaded"])  # type: ignore[attr-defined]
+    made.create_time.FromJsonString(record["uploaded"])
+    made.update_time.FromJsonString(record["uploaded"])
     if full:
         tags = images.tags_of(world, stem, record["digest"])
-        made.related_tags.extend(_tag(world, parent, stem, name) for name in tags)  # type: ignore[attr-defined]
+        made.related_tags.extend(_tag(world, parent, stem, name) for name in tags)
     return made
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
+from operator import ge, gt, le, lt
 from typing import Any, Final
 
 from gemmactl.sandbox.wire import failed
@@ -41,9 +42,10 @@ def matcher(text: str) -> Callable[[Entry], bool]:
         tests.append(_test(found))
         rest = rest[found.end() :]
         joint = _JOINT.match(rest)
-        if rest and (not joint or rest.lstrip().startswith(("OR ", ")"))):
+        after = rest[joint.end() :] if joint else rest
+        if rest and (not joint or not after or after.startswith(("OR ", ")"))):
             raise failed("INVALID_ARGUMENT", f"Unparseable filter: the sandbox does not understand {rest[:80]!r}")
-        rest = rest[joint.end() :] if joint else ""
+        rest = after
     return lambda entry: all(test(entry) for test in tests)
 
 
@@ -54,6 +56,8 @@ def _test(found: re.Match[str]) -> Callable[[Entry], bool]:
     operator = found["op"]
     values = re.split(r"\s+OR\s+", found["many"].strip()) if found["many"] else [found["one"]]
     wanted = [_plain(value) for value in values]
+    for value in wanted:
+        _check(path[0], operator, value)
 
     def test(entry: Entry) -> bool:
         have = _look(entry, path)
@@ -63,9 +67,31 @@ def _test(found: re.Match[str]) -> Callable[[Entry], bool]:
     return test
 
 
-_FIELDS: Final = {
-    "logName", "resource", "labels", "severity", "timestamp", "receiveTimestamp", "insertId", "textPayload", "jsonPayload", "trace",
-}  # fmt: skip
+_FIELDS: Final = frozenset(
+    (
+        "logName",
+        "resource",
+        "labels",
+        "severity",
+        "timestamp",
+        "receiveTimestamp",
+        "insertId",
+        "textPayload",
+        "jsonPayload",
+        "trace",
+    )
+)
+
+
+def _check(field: str, operator: str, value: str) -> None:
+    """A value that can't be compared is refused even when there is no entry to compare it with."""
+    if operator in ("=~", "!~"):
+        try:
+            re.compile(value)
+        except re.error as wrong:
+            raise failed("INVALID_ARGUMENT", f"Unparseable filter: {value!r} is not a regular expression: {wrong}") from None
+    elif operator != ":":
+        _order(field, value)
 
 
 def _plain(value: str) -> str:
@@ -86,16 +112,18 @@ def _compare(field: str, have: Any, operator: str, value: str) -> bool:
         left, right = _order(field, have), _order(field, value)
         if left is None or right is None or type(left) is not type(right):
             return False
-        return bool({">=": left >= right, ">": left > right, "<=": left <= right, "<": left < right}[operator])
+        compare: Callable[[Any, Any], Any] = {">=": ge, ">": gt, "<=": le, "<": lt}[operator]
+        return bool(compare(left, right))
     if have is None:
         return operator in ("!=", "!~")
-    text = str(have) if not isinstance(have, dict | list) else str(have)
+    text = str(have)
     if operator in ("=~", "!~"):
         return bool(re.search(value, text)) == (operator == "=~")
     if operator == ":":
         return value == "*" or value.lower() in text.lower()
     if field in ("timestamp", "receiveTimestamp"):
-        return (_order(field, have) == _order(field, value)) == (operator == "=")
+        same: bool = _order(field, have) == _order(field, value)
+        return same == (operator == "=")
     return (text == value) == (operator == "=")
 
 
@@ -110,7 +138,7 @@ def _order(field: str, value: Any) -> Any:
         return SEVERITIES.index(name)
     if field in ("timestamp", "receiveTimestamp"):
         try:
-            return datetime.fromisoformat(str(value).replace("Z", "+00:00")).timestamp()
+            return datetime.fromisoformat(str(value)).timestamp()
         except ValueError:
             raise failed("INVALID_ARGUMENT", f"Unparseable filter: {value!r} is not a timestamp") from None
     try:

@@ -31,8 +31,6 @@ def get_project(world: World, caller: str, request: Any) -> Any:
     name = world.name(request.name)
     require_project(world, name)
     world.iam.require(caller, "resourcemanager.projects.get", name)
-    project = plain(types.Project)(
+    return plain(types.Project)(
         name=f"projects/{world.number}", project_id=world.project, display_name="gemmactl sandbox", state=1, etag='W/"sandbox"'
     )
-    project.create_time.FromDatetime(world.clock.now())  # type: ignore[attr-defined]
-    return project

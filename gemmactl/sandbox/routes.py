@@ -1,7 +1,7 @@
 """Routes of the Google APIs, read off the official clients' own REST transports. Knows no behaviour.
 
-Each GAPIC package says in `transports/rest_base.py` how a method travels (verb, URI template, body) and in `rest.py` which request
-type it takes. So JSON is parsed into the real message, and a new client version brings its own fields and routes.
+Each GAPIC package says in `transports/rest_base.py` how a method travels (verb, URI template, body) and in `rest.py` which
+request type it takes. So JSON is parsed into the real message, and a new client version brings its own fields and routes.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ def find(request: Request) -> tuple[Route, dict[str, str]] | None:
         if found:
             return route, found.groupdict()
     return None
+
+
+def load() -> int:
+    """Read all routes now; how many there are."""
+    return sum(len(routes) for routes in _by_verb().values())
 
 
 @cache

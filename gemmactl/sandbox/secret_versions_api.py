@@ -71,12 +71,12 @@ def add(world: World, caller: str, request: Any) -> Message:
             client_specified_payload_checksum=request.payload.HasField("data_crc32c"),
             etag=f'"{world.store.count("secret-etag"):x}"',
         )
-        made.create_time.FromDatetime(world.clock.now())  # type: ignore[attr-defined]
+        made.create_time.FromDatetime(world.clock.now())
         if kept.replication.WhichOneof("replication") == "user_managed":
             for replica in kept.replication.user_managed.replicas:
-                made.replication_status.user_managed.replicas.add(location=replica.location)  # type: ignore[attr-defined]
+                made.replication_status.user_managed.replicas.add(location=replica.location)
         else:
-            made.replication_status.automatic.SetInParent()  # type: ignore[attr-defined]
+            made.replication_status.automatic.SetInParent()
         _save(world, f"{secret}/versions/{number}", made, data)
     return made
 
@@ -106,8 +106,8 @@ def access(world: World, caller: str, request: Any) -> Message:
     asked = world.name(request.name)
     world.iam.require(caller, "secretmanager.versions.access", asked)
     data = payload(world, asked)
-    name = _find(world, asked)[0]
-    return plain(service.AccessSecretVersionResponse)(name=by_number(world, name), payload={"data": data, "data_crc32c": _crc(data)})
+    found = {"data": data, "data_crc32c": _crc(data)}
+    return plain(service.AccessSecretVersionResponse)(name=by_number(world, _find(world, asked)[0]), payload=found)
 
 
 def enable(world: World, caller: str, request: Any) -> Message:
@@ -168,4 +168,4 @@ def _save(world: World, name: str, version: Message, data: bytes) -> None:
 
 
 def _crc(data: bytes) -> int:
-    return int.from_bytes(google_crc32c.Checksum(data).digest(), "big")
+    return int(google_crc32c.value(data))

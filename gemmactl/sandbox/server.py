@@ -63,20 +63,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_one(self) -> None:
         world = self.server.world
-        world.touch()
-        spool: Path | None = None
         try:
             caller = self._caller(world)
             if caller is None:
                 self._drain()
                 self._send(error_response(failed("UNAUTHENTICATED", _UNAUTHENTICATED)))
                 return
-            request = self._request(world, caller)
-            spool = request.spool
-            if request.path.startswith("/-/") and self.server.admin:
-                self._send(self.server.admin(world, request))
-            else:
-                self._send(answer(world, request))
+            self._send(self._answer(world, self._request(world, caller)))
         except CutConnection:
             self._reset()
         except ApiError as error:
@@ -84,16 +77,22 @@ class Handler(BaseHTTPRequestHandler):
             self._send(error_response(error))
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        except Exception:
+        except Exception:  # noqa: BLE001 - the wall between a bug and the other connections; it is logged
             _log.exception("%s %s", self.command, urlsplit(self.path).path)
             self.close_connection = True
             self._send(error_response(failed("INTERNAL", "Internal error encountered.")))
-        finally:
-            world.touch()
-            if spool:
-                spool.unlink(missing_ok=True)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = handle_one  # noqa: N815 - http.server's own names
+
+    def _answer(self, world: World, request: Request) -> Response:
+        try:
+            if request.path.startswith("/-/") and self.server.admin:
+                return self.server.admin(world, request)
+            world.touch()
+            return answer(world, request)
+        finally:
+            if request.spool:
+                request.spool.unlink(missing_ok=True)
 
     def _caller(self, world: World) -> str | None:
         kind, _, token = self.headers.get("authorization", "").partition(" ")
@@ -122,13 +121,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def _body(self, world: World, *, large: bool) -> tuple[bytes, Path | None]:
         """The body in memory, or a large upload's in a file."""
+        if not large and int(self.headers.get("content-length") or 0) > BODY_LIMIT:
+            raise _too_large()
         blocks = self._blocks()
         held = bytearray()
         for block in blocks:
             held += block
             if len(held) > (SPOOL_ABOVE if large else BODY_LIMIT):
                 if not large:
-                    raise ApiError(413, "INVALID_ARGUMENT", f"Request payload size exceeds the limit: {BODY_LIMIT} bytes.")
+                    raise _too_large()
                 return b"", _spool(world.home, bytes(held), blocks)
         return bytes(held), None
 
@@ -175,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"0\r\n\r\n")
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        except Exception as broken:
+        except Exception as broken:  # noqa: BLE001 - same
             # the head is out: an error can only be told by a connection that ends too early
             if not isinstance(broken, CutConnection):
                 _log.exception("the body of %s broke", self.path)
@@ -206,6 +207,10 @@ _UNAUTHENTICATED: Final = (
     "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication "
     "credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
 )
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, "INVALID_ARGUMENT", f"Request payload size exceeds the limit: {BODY_LIMIT} bytes.")
 
 
 def _chunks(file: BinaryIO | Any) -> Iterator[bytes]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
-import os
 import threading
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 Document = dict[str, Any]
 
@@ -22,7 +22,8 @@ class Store:
         self._rows: dict[str, dict[str, Document]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for file in folder.glob("*/*.json"):
-            self._rows.setdefault(file.parent.name, {})[unquote(file.stem)] = json.loads(file.read_text())
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            self._rows.setdefault(file.parent.name, {})[kept["name"]] = kept["document"]
 
     def get(self, collection: str, name: str) -> Document | None:
         with self._lock:
@@ -34,7 +35,7 @@ class Store:
             file = self._file(collection, name)
             file.parent.mkdir(exist_ok=True)
             scratch = file.with_suffix(".tmp")
-            scratch.write_text(json.dumps(document))
+            scratch.write_text(json.dumps({"name": name, "document": document}), encoding="utf-8")
             scratch.replace(file)
             self._rows.setdefault(collection, {})[name] = copy.deepcopy(document)
 
@@ -51,6 +52,11 @@ class Store:
         with self._lock:
             return sorted(copy.deepcopy(self._rows.get(collection, {})).items())
 
+    def collections(self) -> list[str]:
+        """Names of those that hold something."""
+        with self._lock:
+            return sorted(name for name, rows in self._rows.items() if rows)
+
     def count(self, name: str) -> int:
         """The next number of a named sequence: 1, 2, 3, also across restarts."""
         with self._lock:
@@ -64,13 +70,16 @@ class Store:
         return self._lock
 
     def _file(self, collection: str, name: str) -> Path:
-        # 255 bytes is the longest file name; a resource name that is longer after quoting is hashed by nobody here
-        return self._folder / collection / f"{quote(name, safe='')}.json"
+        readable = quote(name, safe="")
+        # 255 bytes is the longest file name; the true one stands in the document
+        if len(readable) > 200:
+            readable = f"{readable[:100]}~{hashlib.sha256(name.encode()).hexdigest()}"
+        return self._folder / collection / f"{readable}.json"
 
 
 def private_folder(folder: Path) -> Path:
     """Make a folder that only its owner can enter."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.stat().st_mode & 0o077:
-        os.chmod(folder, 0o700)
+        folder.chmod(0o700)
     return folder

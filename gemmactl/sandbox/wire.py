@@ -83,9 +83,7 @@ def failed(status: str, message: str, *details: dict[str, Any]) -> ApiError:
 
 def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer."""
-    return Response(
-        status, {"content-type": "application/json; charset=UTF-8", **(headers or {})}, json.dumps(document).encode()
-    )
+    return Response(status, {"content-type": "application/json; charset=UTF-8", **(headers or {})}, json.dumps(document).encode())
 
 
 def error_response(error: ApiError) -> Response:

@@ -10,6 +10,7 @@ An API without REST clients is a raw handler: `world.raw.append((regex of the pa
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import time
@@ -21,6 +22,7 @@ from typing import Any, Final, Protocol
 
 from google.protobuf.message import Message
 
+from gemmactl.sandbox.endpoint import YOU
 from gemmactl.sandbox.faults import Faults
 from gemmactl.sandbox.iam import Iam
 from gemmactl.sandbox.logs import Logs
@@ -31,7 +33,6 @@ from gemmactl.sandbox.wire import Request, Response
 
 PROJECT: Final = "gemmactl-sandbox"
 NUMBER: Final = "100000000001"
-YOU: Final = "you@sandbox.invalid"
 
 Behaviour = Callable[["World", str, Any], Message]
 RawHandler = Callable[["World", Request], Response]
@@ -133,7 +134,8 @@ class World:
     def close(self) -> None:
         """Stop what the rooms started."""
         while self.closers:
-            self.closers.pop()()
+            with contextlib.suppress(OSError, RuntimeError):
+                self.closers.pop()()
         self.operations.close()
         self.logs.close()
 

@@ -11,8 +11,9 @@ from google.auth.credentials import Credentials
 from google.auth.transport.requests import AuthorizedSession
 
 from gemmactl.sandbox.assembly import assemble
+from gemmactl.sandbox.endpoint import YOU
 from gemmactl.sandbox.server import Server
-from gemmactl.sandbox.world import YOU, World
+from gemmactl.sandbox.world import World
 
 PROJECT = "projects/gemmactl-sandbox"
 
