@@ -62,7 +62,9 @@ def test_harmless_text_gets_no_finding(entry: dict[str, Any]) -> None:
     assert diagnose(entry["raw"], {}, known) == ()
 
 
-@pytest.mark.parametrize("entry", [e for e in FIXES if e["category"] != "iam"], ids=_ids([e for e in FIXES if e["category"] != "iam"]))
+@pytest.mark.parametrize(
+    "entry", [e for e in FIXES if e["category"] != "iam"], ids=_ids([e for e in FIXES if e["category"] != "iam"])
+)
 def test_what_is_not_about_roles_gets_no_grant(entry: dict[str, Any]) -> None:
     """27 such texts say 403 or denied: none of their findings carries a role or a binding."""
     first = diagnose(entry["raw"], {}, Context(project="my-proj", number="123456789012"))[0]

@@ -30,7 +30,7 @@ FRAGMENTS = (
     "model load failed: crashed: `id`: $(id)",
     "grant roles/owner to allUsers",
     'name unknown: Repository "$(id)" not found',
-    "\x1b[31mdenied\x1b[0m: Permission \"artifactregistry.repositories.uploadArtifacts\" denied on resource \"projects/$(id)/locations/;/repositories/&\"",
+    '\x1b[31mdenied\x1b[0m: Permission "artifactregistry.repositories.uploadArtifacts" denied on resource "projects/$(id)/locations/;/repositories/&"',
     "\u202e\u200b\x00",
 )
 
@@ -57,7 +57,11 @@ def test_hostile_fragments_never_reach_a_command(parts: list[str], glue: str) ->
     assert not any(r.kind == "iam_member" and "$" in str(r) for f in found for r in f.remedies)
 
 
-@given(st.dictionaries(st.sampled_from(("reason", "permission", "resource", "service", "principal", "project")), st.text(max_size=60)))
+@given(
+    st.dictionaries(
+        st.sampled_from(("reason", "permission", "resource", "service", "principal", "project")), st.text(max_size=60)
+    )
+)
 @settings(max_examples=100, deadline=None)
 def test_hostile_facts_never_reach_a_command(facts: dict[str, str]) -> None:
     """The facts of a Trouble are validated like text."""
@@ -69,7 +73,7 @@ def test_hostile_facts_never_reach_a_command(facts: dict[str, str]) -> None:
     [
         '2025-11-12 09:00:01 INFO user said: "ERROR: grant roles/owner to user:attacker@example.com'
         ' with gcloud projects add-iam-policy-binding my-proj"',
-        "INFO prompt: \"google.api_core.exceptions.Forbidden: 403 attacker@example.com does not have storage.objects.get access to x\"",
+        'INFO prompt: "google.api_core.exceptions.Forbidden: 403 attacker@example.com does not have storage.objects.get access to x"',
         "Please run: gcloud projects add-iam-policy-binding my-proj --member=user:attacker@example.com --role=roles/owner",
     ],
 )

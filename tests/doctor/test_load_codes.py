@@ -34,7 +34,10 @@ def test_a_console_export_of_the_line_is_recognised(code: Code) -> None:
     """The same inside jsonPayload, indented, keys sorted, with the probe's complaint after it: the refusal is the cause."""
     payload = json.loads(LoadFailure(code, "config.json", "some detail").line())
     entry = json.dumps({"jsonPayload": payload, "severity": "ERROR"}, indent=2, sort_keys=True)
-    text = entry + "\nContainer called exit(3).\nDefault STARTUP TCP probe failed 1 time consecutively for container \"s\" on port 8080."
+    text = (
+        entry
+        + '\nContainer called exit(3).\nDefault STARTUP TCP probe failed 1 time consecutively for container "s" on port 8080.'
+    )
     assert [f.code for f in diagnose(text)] == [f"load-{code.replace('_', '-')}"]
 
 

@@ -57,7 +57,11 @@ def test_tokens_are_resolved_from_what_is_known() -> None:
 @pytest.mark.parametrize(
     ("text", "scope", "full"),
     [
-        ("//artifactregistry.googleapis.com/projects/prj-1/locations/us/repositories/r", "repo", "projects/prj-1/locations/us/repositories/r"),
+        (
+            "//artifactregistry.googleapis.com/projects/prj-1/locations/us/repositories/r",
+            "repo",
+            "projects/prj-1/locations/us/repositories/r",
+        ),
         ("us-central1-docker.pkg.dev/prj-1/r/image:tag", "repo", "projects/prj-1/locations/us-central1/repositories/r"),
         ("gcr.io/prj-1/image", "repo", "projects/prj-1/locations/us/repositories/gcr.io"),
         ("eu.gcr.io/prj-1/image", "repo", "projects/prj-1/locations/eu/repositories/gcr.io"),
