@@ -22,6 +22,7 @@ MASKS: Final = (
     r"Permission denied \(publickey[^)]{0,60}\)",
     r"permission denied while trying to connect to the Docker daemon socket.{0,300}",
     r"Running pip as the 'root' user.{0,300}",
+    r"\b[Rr]etry(?:ing)?\b.{0,200}?succeeded after \d+ retr(?:y|ies)",
     # best-effort checks of gcloud that stop nothing
     r"WARNING: Your account does not have permission to check details of build service account.{0,400}? is active\.",
     r"WARNING: Your active project does not match the quota project.{0,400}",
