@@ -130,6 +130,8 @@ class Serve:
     cpu_throttling: bool = False
     allow_unauthenticated: bool = False
     probe: Probe = field(default_factory=Probe)
+    probe_given: bool = False
+    """Whether the user chose the probe; otherwise deploy derives its length from the size of the weights."""
     timeout: int = 1800
     max_instances: int = 1
     min_instances: int = 0

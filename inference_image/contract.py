@@ -26,6 +26,8 @@ ENV_MAX_QUEUE: Final = "GEMMACTL_MAX_QUEUE"
 """Requests that may wait for the engine before 429; default 32."""
 ENV_THREADS: Final = "GEMMACTL_TORCH_THREADS"
 """torch threads on CPU; default: torch's own choice."""
+ENV_STAGING_MIB: Final = "GEMMACTL_STAGING_MIB"
+"""Bytes that may lie in host memory before they are on their device or cast; default 4096, never less than one tensor needs."""
 ENV_PORT: Final = "PORT"
 ENV_HOST: Final = "HOST"
 ENV_HF_TOKEN: Final = "HF_TOKEN"
@@ -41,6 +43,13 @@ ROUTE_HEALTH: Final = "/health"
 ROUTE_READY: Final = "/ready"
 """503 with `{"stage", "bytes_done", "bytes_total"}` until a first token was produced, then 200."""
 ROUTE_TIMELINE: Final = "/v1/timeline"
+"""The record of this start: phases, bytes, seconds, generation and checksum of every object; 503 until ready."""
+ROUTE_VERSION: Final = "/version"
+
+BODY_LIMIT: Final = 1 << 20
+"""Largest request body in bytes; beyond it 413."""
+DRAIN_SECONDS: Final = 8.0
+"""How long running requests may go on after SIGTERM: Cloud Run kills after 10 s."""
 
 # --- names of the files beside the weights --------------------------------------------------------
 CONFIG: Final = "config.json"
@@ -122,3 +131,144 @@ class LoadFailed(Exception):  # noqa: N818 - the word of the log line and of doc
 
 
 EXIT_LOAD_FAILED: Final = 3
+
+
+class RequestCode(StrEnum):
+    """Why a request was refused: `{"error": {"code", "message", ...}}`, with the HTTP status of REQUEST_STATUS."""
+
+    UNKNOWN_TYPE = "unknown_type"
+    CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
+    INVALID_JSON = "invalid_json"
+    INVALID_REQUEST = "invalid_request"
+    BODY_TOO_LARGE = "body_too_large"
+    QUEUE_FULL = "queue_full"
+    NOT_READY = "not_ready"
+    DRAINING = "draining"
+    ENGINE_FAILED = "engine_failed"
+
+
+REQUEST_STATUS: Final[dict[RequestCode, int]] = {
+    RequestCode.UNKNOWN_TYPE: 400,
+    RequestCode.CONTEXT_LENGTH_EXCEEDED: 400,
+    RequestCode.INVALID_JSON: 400,
+    RequestCode.INVALID_REQUEST: 422,
+    RequestCode.BODY_TOO_LARGE: 413,
+    RequestCode.QUEUE_FULL: 429,
+    RequestCode.NOT_READY: 503,
+    RequestCode.DRAINING: 503,
+    RequestCode.ENGINE_FAILED: 500,
+}
+
+STOP_REASONS: Final = ("stop", "length", "cancelled")
+"""Ends of an answer: end of sequence, end of turn or a stop string; max_tokens; the client left or the service stopped."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request to /generate and its answer. In `response` a Python type stands for any value of that type."""
+
+    name: str
+    request: dict[str, Any]
+    status: int
+    response: Any
+
+
+_SEED_TRANSLATION: Final = (
+    "The ability to fine-tune powerful language models on consumer hardware is a significant breakthrough"
+    " for the AI community."
+)
+_SEED_KOREAN: Final = "소비자용 하드웨어에서 강력한 언어 모델을 미세 조정할 수 있게 된 것은 AI 커뮤니티에 획기적인 발전입니다."
+_SEED_QUESTION: Final = (
+    "Question: What are the first name and last name of all candidates? Context: CREATE TABLE candidates"
+    " (candidate_id VARCHAR); CREATE TABLE people (first_name VARCHAR, last_name VARCHAR, person_id VARCHAR)"
+)
+_SEED_SQL: Final = (
+    "SELECT T2.first_name, T2.last_name FROM candidates AS T1 JOIN people AS T2 ON T1.candidate_id = T2.person_id"
+)
+
+EXCHANGES: Final[tuple[Exchange, ...]] = (
+    Exchange(
+        "translation answers one JSON string, the completion only",
+        {"type": "translation", "prompt": _SEED_TRANSLATION, "max_tokens": 1500},
+        200,
+        _SEED_KOREAN,
+    ),
+    Exchange(
+        "text goes through the chat template",
+        {"type": "text", "prompt": "Google Cloud Run의 장점은 무엇인가요?", "max_tokens": 1024},
+        200,
+        "Cloud Run은 컨테이너를 자동으로 확장하고, 사용하지 않을 때는 0으로 줄여 비용이 들지 않습니다.",
+    ),
+    Exchange(
+        "product",
+        {"type": "product", "prompt": "test", "max_tokens": 1000},
+        200,
+        "A sample product for tests: it does one thing, does it well and is always in stock.",
+    ),
+    Exchange("sql", {"type": "sql", "prompt": _SEED_QUESTION}, 200, _SEED_SQL),
+    Exchange(
+        "without type the answer has the codelab's shape",
+        {"prompt": _SEED_QUESTION},
+        200,
+        {"predictions": [_SEED_SQL]},
+    ),
+    Exchange(
+        "format full tells why it stopped and what it cost",
+        {"type": "product", "prompt": "test", "format": "full"},
+        200,
+        {
+            "text": "A sample product for tests: it does one thing, does it well and is always in stock.",
+            "stop_reason": "stop",
+            "usage": {"prompt_tokens": int, "completion_tokens": int, "total_tokens": int},
+            "model": str,
+            "type": "product",
+        },
+    ),
+    Exchange(
+        "max_tokens cuts, and full says so",
+        {"type": "product", "prompt": "test", "max_tokens": 3, "format": "full"},
+        200,
+        {
+            "text": str,
+            "stop_reason": "length",
+            "usage": {"prompt_tokens": int, "completion_tokens": 3, "total_tokens": int},
+            "model": str,
+            "type": "product",
+        },
+    ),
+    Exchange(
+        "an unknown type lists the types",
+        {"type": "poem", "prompt": "test"},
+        400,
+        {"error": {"code": "unknown_type", "message": str, "types": ["translation", "text", "product", "sql"]}},
+    ),
+    Exchange(
+        "a longer answer than the context holds is refused, never cut silently",
+        {"type": "text", "prompt": "test", "max_tokens": 1000000},
+        400,
+        {"error": {"code": "context_length_exceeded", "message": str, "prompt_tokens": int, "max_context": int}},
+    ),
+    Exchange(
+        "unknown and ill-typed fields are named, and nothing of the prompt comes back",
+        {"prompt": "test", "max_tokens": "7", "beams": 4},
+        422,
+        {
+            "error": {
+                "code": "invalid_request",
+                "message": str,
+                "fields": [{"field": "max_tokens", "problem": str}, {"field": "beams", "problem": str}],
+            }
+        },
+    ),
+)
+
+
+def matches(shape: Any, value: Any) -> bool:
+    """Does an answer have the shape of Exchange.response: equal, but for Python types that stand for any value of theirs."""
+    if isinstance(shape, type):
+        return isinstance(value, shape) and not (shape is int and isinstance(value, bool))
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and shape.keys() == value.keys() and all(matches(shape[k], value[k]) for k in shape)
+    if isinstance(shape, list):
+        return isinstance(value, list) and len(shape) == len(value) and all(map(matches, shape, value))
+    return bool(shape == value)

@@ -1,0 +1,131 @@
+# Everything a newcomer types: `make demo`, `make test`. Needs make and Python 3.11 or newer; writes only inside this folder.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# python3.11 first: the lock was made with it
+ifndef PYTHON
+PYTHON := $(shell for p in python3.11 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
+endif
+
+# pip would keep a second copy of every download in the home directory
+ifndef PIP_CACHE_DIR
+export PIP_NO_CACHE_DIR := 1
+endif
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# the demo's pretended cloud keeps its state here, not in the home directory
+GEMMACTL_SANDBOX_HOME ?= $(CURDIR)/.sandbox
+demo clean: export GEMMACTL_SANDBOX_HOME := $(GEMMACTL_SANDBOX_HOME)
+
+PIP := $(BIN)/python -m pip
+LOCKED := $(PIP) install --quiet --constraint constraints.txt
+BUILT := $(VENV)/.built
+LOCAL := $(VENV)/.local
+DEV := $(VENV)/.dev
+
+.PHONY: help demo test test-long lint format docs lock bench clean python
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "gemmactl needs Python 3.11 or newer, and none was found as python3.11, python3 or python." >&2; \
+		echo "Debian, Ubuntu: apt install python3.11 python3.11-venv    macOS: brew install python@3.11" >&2; \
+		echo "Or name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; fi
+	@if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$(PYTHON) can't make virtual environments: its venv module is missing." >&2; \
+		echo "Debian, Ubuntu: apt install python3-venv (or python3.11-venv)" >&2; exit 1; fi
+
+demo: $(LOCAL) ## the main job, done for real on this machine: no account, no GPU, no Docker
+	@$(BIN)/gemmactl sandbox demo
+
+test: $(DEV) ## all quick tests with lint, types and walls
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not long" $(ARGS)
+
+test-long: $(DEV) ## the tests that take minutes
+	$(BIN)/python -m pytest -m long $(ARGS)
+
+lint: $(DEV) ## ruff, mypy and the walls alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV) ## put every file into its form
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+docs: $(DEV) ## write the generated pages again
+	$(BIN)/python docs/generate.py
+
+bench: $(DEV) ## what a start of the tool costs
+	$(BIN)/python bench/start.py
+
+lock: python ## constraints.txt from a fresh environment without it
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet '.[dev]'
+	{ sed -n '/^#/p' constraints.txt; $(VENV)-lock/bin/python -m pip freeze --exclude gemmactl \
+		| grep -Ev '^(nvidia-|triton|cuda-)' | sed 's/+[^ ;]*//' | LC_ALL=C sort -f; } > constraints.new
+	mv constraints.new constraints.txt
+	rm -rf $(VENV)-lock
+
+clean: ## remove what make, the demo and the tests made here
+	@if [ -x $(BIN)/gemmactl ] && [ -d "$(GEMMACTL_SANDBOX_HOME)" ]; then $(BIN)/gemmactl sandbox stop || true; fi
+	rm -rf $(VENV) $(VENV)-lock .sandbox dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment: each stamp is older than what it was made from, or it is made again --------------------------------
+
+$(BIN)/python: | python
+	$(PYTHON) -m venv $(VENV)
+
+# the build backend comes from the lock as well; the projects are then built without a second, unlocked environment
+$(BUILT): constraints.txt pyproject.toml | $(BIN)/python
+	@$(LOCKED) hatchling
+	@touch $@
+
+$(LOCAL): $(BUILT)
+	@$(call announce,,90 MB,270 MB)
+	@$(call install_torch)
+	@$(LOCKED) --no-build-isolation --editable '.[local]'
+	@touch $@
+
+$(DEV): $(BUILT)
+	@$(call announce, and the test tools,130 MB,420 MB)
+	@$(call install_torch)
+	@$(LOCKED) --no-build-isolation --editable '.[dev]'
+	@touch $@ $(LOCAL)
+
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+has_torch = $(BIN)/python -c 'import importlib.metadata as m, sys; sys.exit(m.version("torch").split("+")[0] != "$(TORCH)")' 2>/dev/null
+has_gpu = nvidia-smi -L >/dev/null 2>&1
+index_answers = $(BIN)/python -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1] + "/torch/", timeout=4)' $(TORCH_CPU_INDEX) >/dev/null 2>&1
+
+# $(call announce,what else,download without torch,size on disk without torch)
+define announce
+if $(has_torch); then echo "Installing into $(VENV): torch $(TORCH) is there; packages that are missing or changed are downloaded."; \
+else \
+	if $(has_gpu); then torch="the default build: an NVIDIA GPU is here                            about 3 GB on Linux"; \
+	elif $(index_answers); then torch="the CPU build, from PyTorch's own index: no NVIDIA GPU is seen      about 190 MB"; \
+	else torch="the build that your pip finds: CPU about 190 MB, with CUDA libraries up to 3 GB"; fi; \
+	echo "About to download into $(VENV) and install there:"; \
+	echo "  torch $(TORCH), $$torch"; \
+	echo "  transformers, tokenizers, fastapi, the google-cloud clients, typer, rich$(1)    about $(2)"; \
+	echo "All versions are those of constraints.txt. Nothing is written outside this folder. Ctrl-C stops; make goes on where it was."; \
+fi
+endef
+
+# torch alone comes from PyTorch's index, so nothing else can; a failure there leaves the choice to pip's own configuration
+define install_torch
+if ! $(has_torch) && ! $(has_gpu) && $(index_answers); then \
+	$(LOCKED) --no-deps --index-url $(TORCH_CPU_INDEX) torch==$(TORCH) || echo "PyTorch's index did not deliver: asking pip's own."; \
+fi
+endef

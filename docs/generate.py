@@ -1,0 +1,164 @@
+"""Writes the pages that must not go stale: docs/cli.md from the Typer app, docs/troubleshooting.md from doctor's rows.
+
+    python docs/generate.py
+
+The tests compare the pages with what this would write.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+HERE: Final = Path(__file__).resolve().parent
+MADE: Final = "<!-- Written by docs/generate.py (`make docs`): change the source, not this page. -->"
+
+PRINCIPALS: Final = {
+    "$CALLER": "the account that runs the command",
+    "$BUILD_SA": "the service account of the build",
+    "$RUNTIME_SA": "the runtime service account",
+    "$DOCKER_IDENTITY": "the account that pushes the image",
+    "$RUN_AGENT": "Cloud Run's service agent",
+}
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """`gemmactl deploy`, `gemmactl sandbox demo`, ... with the click command behind each."""
+    import typer
+
+    from gemmactl.app import build
+
+    def walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield path, command
+            return
+        for name, child in inner.items():
+            yield from walk(f"{path} {name}", child)
+
+    yield from walk("gemmactl", typer.main.get_command(build()))
+
+
+def one_line(text: str) -> str:
+    """Prose in one table cell."""
+    return re.sub(r"\s+", " ", text).strip().replace("|", "\\|").replace("[dim]", "").replace("[/dim]", "")
+
+
+def placeholder(option: Any) -> str:
+    """What an option takes: its choices, its metavar or its type."""
+    choices = getattr(option.type, "choices", None)
+    return "\\|".join(map(str, choices)) if choices else option.metavar or option.type.name.upper()
+
+
+def option_row(option: Any) -> str:
+    """`--region REGION`, what it means."""
+    names = ", ".join(f"`{name}`" for name in sorted(option.opts, key=len, reverse=True))
+    negated = "".join(f", `{name}`" for name in option.secondary_opts)
+    takes = "" if option.is_flag or option.count else f" `{placeholder(option)}`"
+    default = f" Default: `{option.default}`." if option.show_default and option.default not in (None, False) else ""
+    return f"| {names}{negated}{takes} | {one_line(option.help or '')}{default} |"
+
+
+def command_section(path: str, command: Any) -> list[str]:
+    """Usage, prose, arguments and options of one verb."""
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
+    usage = " ".join(
+        [path, *(f"[{p.metavar or p.name.upper()}]" if not p.required else (p.metavar or p.name.upper()) for p in arguments)]
+    )
+    prose, examples = split_examples(command.help or "")
+    lines = [f"## {path}", "", "```text", f"{usage}{' [OPTIONS]' if options else ''}", "```", "", *prose, ""]
+    for argument in arguments:
+        lines += [f"- `{argument.metavar or argument.name.upper()}`: {one_line(argument.help or '')}"]
+    lines += [""] if arguments else []
+    if examples:
+        lines += ["```", *examples, "```", ""]
+    panels = dict.fromkeys(getattr(p, "rich_help_panel", None) or "Options" for p in options)
+    for panel in panels:
+        lines += [f"| {panel} | |", "| --- | --- |"]
+        lines += [option_row(p) for p in options if (getattr(p, "rich_help_panel", None) or "Options") == panel]
+        lines += [""]
+    return lines
+
+
+def split_examples(help_text: str) -> tuple[list[str], list[str]]:
+    """Paragraphs of a docstring, and its lines that start with `Example:`."""
+    paragraphs = [one_line(p) for p in help_text.replace("\b", "").split("\n\n") if p.strip()]
+    prose = [p for p in paragraphs if not p.startswith("Example:")]
+    examples = [p.removeprefix("Example:").strip().replace("\\|", "|") for p in paragraphs if p.startswith("Example:")]
+    return [line for p in prose for line in (p, "")][:-1], examples
+
+
+def cli_page() -> str:
+    """docs/cli.md."""
+    lines = [MADE, "", "# Command line reference", ""]
+    lines += ["Every verb also takes `--help`. Exit codes and the order of settings are in the [README](../README.md).", ""]
+    found = list(commands())
+    lines += [f"- [`{path}`](#{anchor(path)})" for path, _ in found] + [""]
+    for path, command in found:
+        lines += command_section(path, command)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def anchor(heading: str) -> str:
+    """GitHub's anchor of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def slots(text: str) -> str:
+    """`{bucket}` -> BUCKET: what a real finding fills in."""
+    return re.sub(r"\{(\w+)\}", lambda m: m[1].upper(), text)
+
+
+def row_section(row: Any) -> list[str]:
+    """One known failure."""
+    lines = [f"### {slots(row.title)}", "", f"`{row.code}` · {slots(row.cause)}", "", f"**Fix.** {slots(row.remedy)}"]
+    grant = [
+        row.permission and f"permission `{row.permission}`",
+        row.role and f"role `{row.role}`",
+        PRINCIPALS.get(row.principal, ""),
+    ]
+    if any(grant):
+        lines += ["", f"Concerns {', '.join(part for part in grant if part)}."]
+    if row.commands:
+        lines += ["", "```", *(slots(command) for command in row.commands), "```"]
+    if row.not_fix:
+        lines += ["", f"What does not help: {'; '.join(slots(n) for n in row.not_fix)}."]
+    return [*lines, ""]
+
+
+def troubleshooting_page() -> str:
+    """docs/troubleshooting.md."""
+    rows = import_module("gemmactl.doctor.rows")
+    lines = [MADE, "", "# Troubleshooting", ""]
+    lines += [
+        "Everything that `gemmactl doctor` knows, for reading. Faster: paste the error into it,",
+        "`gemmactl doctor --from-log FILE` (or `-` for standard input); it fills in the words in capitals and names the account.",
+        "",
+    ]
+    families = [(name, import_module(f"{rows.__name__}.{name}")) for name in rows.FAMILIES]
+    headings = {name: one_line((family.__doc__ or name).partition(". ")[0]).rstrip(".") for name, family in families}
+    lines += [f"- [{heading}](#{anchor(heading)})" for heading in headings.values()] + [""]
+    for name, family in families:
+        lines += [f"## {headings[name]}", ""]
+        for row in family.ROWS:
+            lines += row_section(row)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+PAGES: Final = {"cli.md": cli_page, "troubleshooting.md": troubleshooting_page}
+
+
+def main(wanted: Iterable[str] = PAGES) -> None:
+    """Write the pages."""
+    for name in wanted:
+        (HERE / name).write_text(PAGES[name](), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parent))  # this checkout's code, installed or not
+    main(sys.argv[1:] or PAGES)

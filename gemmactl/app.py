@@ -1,0 +1,200 @@
+"""The Typer app: verbs in groups, and the one door where a Result or a Trouble becomes screen and exit code. Does no work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from gemmactl.commands.session import SESSION, Session
+from gemmactl.errors import Exit, Trouble, usage
+from gemmactl.result import Result, failure
+from gemmactl.ui.screen import Format, Screen
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One row of `gemmactl --help`. The module is imported when the verb, or help, is asked for."""
+
+    name: str
+    panel: str
+    data: bool = False
+    """Its stdout is data that other programs read: the banner goes to stderr."""
+    group: bool = False
+
+
+VERBS: Final = (
+    Verb("deploy", "Deploy"),
+    Verb("plan", "Deploy"),
+    Verb("destroy", "Deploy"),
+    Verb("generate", "Ask", data=True),
+    Verb("serve", "Ask"),
+    Verb("status", "Watch"),
+    Verb("logs", "Watch", data=True),
+    Verb("doctor", "Repair"),
+    Verb("sandbox", "Try", group=True),
+)
+
+_HELP: Final = (
+    "Your fine-tuned Gemma on Cloud Run: checked before, proven after. Try it on this machine first: gemmactl sandbox demo"
+)
+
+
+def build(only: str | None = None) -> typer.Typer:
+    """The app; with `only` a single verb is imported, which is what a run needs."""
+    app = typer.Typer(
+        name="gemmactl",
+        help=_HELP,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        add_completion=only is None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_top)
+    for verb in VERBS:
+        if only not in (None, verb.name):
+            continue
+        module = import_module(f"gemmactl.commands.{verb.name}")
+        if verb.group:
+            app.add_typer(module.app, name=verb.name, rich_help_panel=verb.panel)
+        else:
+            app.command(verb.name, rich_help_panel=verb.panel)(getattr(module, verb.name))
+    return app
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from gemmactl import __version__
+
+        typer.echo(f"gemmactl {__version__}")
+        raise typer.Exit
+
+
+def _top(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version and exit."),
+) -> None:
+    """The options before a verb."""
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    environ = os.environ if environ is None else environ
+    verb = next((v for v in VERBS if args and v.name == args[0]), None)
+    if not args or (verb and verb.group and len(args) == 1):
+        args.append("--help")
+    for stream in (sys.stdout, sys.stderr):  # an answer may hold any character whatever the locale says
+        getattr(stream, "reconfigure", lambda **_: None)(encoding="utf-8", errors="backslashreplace")
+    screen = Screen(asked_format(args), environ, data_verb=bool(verb and verb.data))
+    session = Session(screen, environ, Path.cwd(), Path(environ.get("HOME") or Path.home()), screen.format, args)
+    name = verb.name if verb else ""
+    try:
+        outcome = build(name or None)(args, prog_name="gemmactl", standalone_mode=False, obj={SESSION: session})
+        return _close(screen, outcome)
+    except KeyboardInterrupt:
+        return _end(screen, failure(name, _interrupted(), target=screen.target))
+    except Trouble as trouble:
+        return _end(screen, explained(failure(name, trouble, target=screen.target)))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nothing to say, nobody to say it to
+        return int(Exit.OK)
+    except Exception as error:  # noqa: BLE001 - the one door: what is nobody's Trouble is a bug, and is told as one
+        return _end(screen, failure(name, _unexpected(error, environ), target=screen.target))
+
+
+def asked_format(args: Sequence[str]) -> Format:
+    """--format as typed, read before parsing so that a usage error too has its form."""
+    for at, arg in enumerate(args):
+        if arg == "--":
+            break
+        if arg == "--format=json" or (arg == "--format" and args[at + 1 : at + 2] == ["json"]):
+            return "json"
+    return "text"
+
+
+def _close(screen: Screen, outcome: Any) -> int:
+    if isinstance(outcome, Result):
+        return _end(screen, explained(outcome) if outcome.problems else outcome)
+    screen.settle()
+    if outcome == Exit.INTERRUPTED:  # Typer turns Ctrl-C into this code
+        return _end(screen, failure("", _interrupted(), target=screen.target))
+    return outcome if isinstance(outcome, int) else int(Exit.OK)
+
+
+def _end(screen: Screen, result: Result) -> int:
+    screen.result(result)
+    return int(result.exit)
+
+
+def explained(result: Result) -> Result:
+    """The result with what doctor knows about its first problem: cause and fix, without being asked."""
+    from dataclasses import replace
+
+    first = result.problems[0]
+    if first.exit is Exit.USAGE or first.code in ("interrupted", "internal") or len(result.problems) > 1:
+        return result
+    try:
+        from gemmactl.serving.explain import causes
+
+        return replace(result, problems=(first, *causes(first)))
+    except Exception:  # noqa: BLE001 - an explanation that breaks must not hide the error it was to explain
+        return result
+
+
+def _interrupted() -> Trouble:
+    return Trouble(
+        "interrupted",
+        why="Ctrl-C; what is under way in the cloud goes on",
+        remedy="run the same command again: it re-attaches to what is under way and makes only what is missing",
+        code="interrupted",
+        exit=Exit.INTERRUPTED,
+    )
+
+
+def _unexpected(error: Exception, environ: Mapping[str, str]) -> Trouble:
+    """A usage error of Typer, or a bug."""
+    message = getattr(error, "format_message", None)
+    if callable(message):
+        where = getattr(getattr(error, "ctx", None), "command_path", "gemmactl")
+        return usage(
+            str(message()),
+            why="the command line can't be read",
+            remedy=f"{where} --help shows what it takes",
+            code="command-line",
+        )
+    if isinstance(error, typer.Abort):
+        return _interrupted()
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    if environ.get("GEMMACTL_DEBUG") == "1":
+        from gemmactl.ui.scrub import scrub
+
+        sys.stderr.write(scrub(text))
+    return Trouble(
+        f"{type(error).__name__}: {error}",
+        why=f"this is a bug of gemmactl; the traceback is in {_keep(text, environ)}",
+        remedy="report it with that file; GEMMACTL_DEBUG=1 shows it here",
+        code="internal",
+    )
+
+
+def _keep(text: str, environ: Mapping[str, str]) -> str:
+    """Write a traceback where only its owner reads it."""
+    from gemmactl.ui.scrub import scrub
+
+    folder = Path(environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or Path.home()) / ".local" / "state") / "gemmactl"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / "traceback.txt"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(scrub(text))
+    except OSError as error:
+        return f"no file ({folder}: {error.strerror})"
+    return str(path)

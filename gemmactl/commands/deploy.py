@@ -1,0 +1,53 @@
+"""`gemmactl deploy`: options in, one call, a Result out."""
+
+from __future__ import annotations
+
+import typer
+
+from gemmactl.commands import options as o
+from gemmactl.commands.session import session
+from gemmactl.result import Result
+
+
+def deploy(
+    ctx: typer.Context,
+    model: o.ModelArgument = None,
+    name: o.Name = None,
+    project: o.Project = None,
+    region: o.Region = None,
+    image: o.Image = None,
+    gpu: o.GpuCount = "1",
+    gpu_type: o.GpuType = None,
+    cpu: o.Cpu = None,
+    memory: o.Memory = None,
+    concurrency: o.Concurrency = None,
+    no_cpu_throttling: o.NoCpuThrottling = False,
+    cpu_throttling: o.CpuThrottling = False,
+    allow_unauthenticated: o.AllowUnauthenticated = False,
+    no_allow_unauthenticated: o.NoAllowUnauthenticated = False,
+    startup_probe: o.StartupProbe = None,
+    timeout: o.Timeout = None,
+    max_instances: o.MaxInstances = None,
+    min_instances: o.MinInstances = None,
+    service_account: o.ServiceAccount = None,
+    set_env_vars: o.SetEnvVars = None,
+    set_secrets: o.SetSecrets = None,
+    hf_token: o.HfToken = None,
+    rotate_hf_token: o.RotateHfToken = False,
+    yes: o.Yes = False,
+    format: o.Format = "text",  # noqa: A002 - the flag's own name
+) -> Result:
+    """Put a model into service: plan, ask, apply, wait until ready, try one prompt.
+
+    The same command again changes nothing; after an interruption it goes on. A directory is uploaded to a bucket first.
+
+    Example: gemmactl deploy gs://BUCKET/gemma-3-4b-product_merged_model --project PROJECT_ID
+    """
+    from gemmactl.serving.wishes import wishes
+
+    here = session(ctx)
+    settings = here.settings()
+    wish = wishes(settings, ctx.params, here.voice)
+    from gemmactl.serving.deploy import deploy as run
+
+    return run(wish, here.place(settings, project, region), here.voice, yes=yes)

@@ -1,0 +1,41 @@
+"""`gemmactl generate`: options in, one call, a Result out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gemmactl.commands import options as o
+from gemmactl.commands.session import session
+from gemmactl.result import Result
+
+
+def generate(
+    ctx: typer.Context,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The prompt; - reads it from stdin.")],
+    name: o.Service = None,
+    type: o.Type = None,  # noqa: A002 - the flag's own name
+    max_tokens: o.MaxTokens = None,
+    local: o.LocalModel = None,
+    project: o.Project = None,
+    region: o.Region = None,
+    format: o.Format = "text",  # noqa: A002 - the flag's own name
+) -> Result:
+    """Send a prompt; the answer alone goes to stdout. A service that is scaled to zero is woken and waited for.
+
+    Example: gemmactl generate "Google Cloud Run의 장점은 무엇인가요?" --type text
+
+    Example: gemmactl generate --local ./model --type translation "Good morning."
+    """
+    from gemmactl.serving.ask import Prompt
+    from gemmactl.serving.ask import ask as run
+
+    here = session(ctx)
+    wanted = Prompt.read(prompt, type, max_tokens)
+    if local is not None:
+        from gemmactl.local.engine import answer
+
+        return answer(local, wanted, here.voice, here.environ)
+    settings = here.settings()
+    return run(here.place(settings, project, region), settings, name, wanted, here.voice)

@@ -1,0 +1,166 @@
+"""The options that verbs share, each named and explained once. Knows no verb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+_SIZE, _ACCESS, _START = "Size", "Access and secrets", "Start-up and scaling"
+
+Format = Annotated[
+    Literal["text", "json"],
+    typer.Option("--format", help="text for people; json: one document on stdout, all talk on stderr.", show_default=True),
+]
+Project = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID",
+        help="Project id, or @sandbox for the pretended cloud on this machine. Default: gemmactl.yaml, environment, gcloud.",
+    ),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(metavar="REGION", help="Region with the GPU. Default: gemmactl.yaml, environment, gcloud, us-central1."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal and when CI is set.")]
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="MODEL", help="gs://BUCKET/FOLDER, a directory, or hf:owner/name. Default: model in gemmactl.yaml."),
+]
+NameArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME", help="The service. Default: gemmactl.yaml, else the only one of ours in project and region."),
+]
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the service. Default: derived from the model's folder.")]
+Image = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="A container image to run. Default: gemmactl's own server, built in your project and used by digest."
+    ),
+]
+GpuCount = Annotated[
+    Literal["1"],
+    typer.Option("--gpu", metavar="1", help="GPUs for each instance; Cloud Run gives exactly 1.", rich_help_panel=_SIZE),
+]
+GpuType = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TYPE",
+        help="nvidia-l4 (24 GB) or nvidia-rtx-pro-6000 (96 GB). Default: nvidia-l4, the cheapest that holds a 4B model.",
+        rich_help_panel=_SIZE,
+    ),
+]
+Cpu = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="vCPUs. Default: 8 with an L4 (what Google recommends), 20 with an RTX.", rich_help_panel=_SIZE
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory, such as 32Gi. Default: 32Gi with an L4, 80Gi with an RTX; weights pass through it to the GPU.",
+        rich_help_panel=_SIZE,
+    ),
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Requests that one instance takes at once, 1 to 1000. Default: 4, what the engine batches on one GPU.",
+        rich_help_panel=_START,
+    ),
+]
+# gcloud's pairs --[no-]x: the half that says something is shown, the other is taken too. One column less in 80.
+NoCpuThrottling = Annotated[
+    bool,
+    typer.Option(
+        "--no-cpu-throttling", help="CPU also between requests: what a GPU needs, and the default.", rich_help_panel=_SIZE
+    ),
+]
+CpuThrottling = Annotated[bool, typer.Option("--cpu-throttling", hidden=True)]
+AllowUnauthenticated = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unauthenticated",
+        help="Let anybody call it, at your cost. Default: --no-allow-unauthenticated, callers need roles/run.invoker.",
+        rich_help_panel=_ACCESS,
+    ),
+]
+NoAllowUnauthenticated = Annotated[bool, typer.Option("--no-allow-unauthenticated", hidden=True)]
+StartupProbe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K=V,...",
+        help="httpGet.path, httpGet.port, tcpSocket.port, initialDelaySeconds, timeoutSeconds, periodSeconds, failureThreshold. "
+        "Default: /ready every 2 s for 90 s to 30 minutes, by the size of the weights: a ready model is seen within 2 s.",
+        rich_help_panel=_START,
+    ),
+]
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Longest request: 1800, 30m, 1h. Default: 30m, long enough for a long answer after a cold start.",
+        rich_help_panel=_START,
+    ),
+]
+MaxInstances = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Default: 1, so that nothing can cost more than one GPU; a new project has 3.", rich_help_panel=_START
+    ),
+]
+MinInstances = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Default: 0, nothing runs and nothing is billed between requests.", rich_help_panel=_START),
+]
+ServiceAccount = Annotated[
+    str | None,
+    typer.Option(
+        metavar="EMAIL",
+        help="Runtime account. Default: one of its own that may read the model and nothing else.",
+        rich_help_panel=_ACCESS,
+    ),
+]
+SetEnvVars = Annotated[str | None, typer.Option(metavar="K=V,...", help="Variables of the container.", rich_help_panel=_ACCESS)]
+SetSecrets = Annotated[
+    str | None,
+    typer.Option(metavar="K=REF,...", help="Variables from Secret Manager: KEY=NAME:VERSION.", rich_help_panel=_ACCESS),
+]
+HfToken = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REF",
+        help="Secret with the Hugging Face token, NAME:VERSION. The token itself comes from the variable HF_TOKEN or a prompt.",
+        rich_help_panel=_ACCESS,
+    ),
+]
+RotateHfToken = Annotated[
+    bool, typer.Option("--rotate-hf-token", help="Store the token of HF_TOKEN as a new version.", rich_help_panel=_ACCESS)
+]
+Type = Annotated[
+    str | None,
+    typer.Option(
+        "--type",
+        metavar="TYPE",
+        help="translation, text, product or sql. Default: sql for `Question: ... Context: ...`, else text.",
+    ),
+]
+MaxTokens = Annotated[int | None, typer.Option(metavar="N", min=1, help="Longest answer in tokens. Default: the type's own.")]
+LocalModel = Annotated[
+    str | None,
+    typer.Option(
+        "--local", metavar="MODEL", help="Answer with the same engine in this process, on GPU or CPU, without a service."
+    ),
+]
+Service = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="The service. Default: gemmactl.yaml, else the only one of ours.")
+]
+LogFile = Annotated[
+    Path | None,
+    typer.Option("--from-log", metavar="FILE", help="Diagnose a pasted error or log instead; - reads stdin.", allow_dash=True),
+]

@@ -1,0 +1,53 @@
+"""`gemmactl plan`: options in, one call, a Result out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gemmactl.commands import options as o
+from gemmactl.commands.session import session
+from gemmactl.result import Result
+
+
+def plan(
+    ctx: typer.Context,
+    model: o.ModelArgument = None,
+    name: o.Name = None,
+    project: o.Project = None,
+    region: o.Region = None,
+    image: o.Image = None,
+    gpu: o.GpuCount = "1",
+    gpu_type: o.GpuType = None,
+    cpu: o.Cpu = None,
+    memory: o.Memory = None,
+    concurrency: o.Concurrency = None,
+    no_cpu_throttling: o.NoCpuThrottling = False,
+    cpu_throttling: o.CpuThrottling = False,
+    allow_unauthenticated: o.AllowUnauthenticated = False,
+    no_allow_unauthenticated: o.NoAllowUnauthenticated = False,
+    startup_probe: o.StartupProbe = None,
+    timeout: o.Timeout = None,
+    max_instances: o.MaxInstances = None,
+    min_instances: o.MinInstances = None,
+    service_account: o.ServiceAccount = None,
+    set_env_vars: o.SetEnvVars = None,
+    set_secrets: o.SetSecrets = None,
+    hf_token: o.HfToken = None,
+    rotate_hf_token: o.RotateHfToken = False,
+    detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit 3 when there are changes.")] = False,
+    format: o.Format = "text",  # noqa: A002 - the flag's own name
+) -> Result:
+    """Show what deploy would do, and change nothing: only read calls are made.
+
+    Example: gemmactl plan gs://BUCKET/gemma-3-4b-product_merged_model --project PROJECT_ID
+    """
+    from gemmactl.serving.wishes import wishes
+
+    here = session(ctx)
+    settings = here.settings()
+    wish = wishes(settings, ctx.params, here.voice)
+    from gemmactl.serving.deploy import plan as run
+
+    return run(wish, here.place(settings, project, region), detailed=detailed_exitcode)

@@ -1,0 +1,47 @@
+"""What every verb gets from the door: the voice, the environment, the settings and the way to the cloud. Knows no option."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import typer
+
+from gemmactl.voice import Voice
+
+if TYPE_CHECKING:
+    from gemmactl.serving.place import Place
+    from gemmactl.settings import Settings
+
+SESSION: Final = "gemmactl.session"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of one command line."""
+
+    voice: Voice
+    environ: Mapping[str, str]
+    folder: Path
+    home: Path
+    format: Literal["text", "json"]
+    argv: Sequence[str] = ()
+
+    def settings(self) -> Settings:
+        from gemmactl.settings import load
+
+        return load(self.environ, self.folder, self.home)
+
+    def place(self, settings: Settings, project: str | None, region: str | None) -> Place:
+        """Where the command works; says so before anything else."""
+        from gemmactl.serving.place import go
+
+        return go(settings.project(project), settings.region(region), self.voice)
+
+
+def session(ctx: typer.Context) -> Session:
+    """The session that the door put into the context."""
+    found: Session = ctx.obj[SESSION]
+    return found

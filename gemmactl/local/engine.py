@@ -1,0 +1,122 @@
+"""`generate --local`: the container's engine in this process. Knows nothing of a service."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from gemmactl.client.generate import Answer
+from gemmactl.errors import usage
+from gemmactl.kernel.events import Done, Progress, Started
+from gemmactl.local import model as models
+from gemmactl.result import Result
+from gemmactl.serving.ask import Prompt, told
+from gemmactl.voice import Voice
+from inference_image import contract
+from inference_image.contract import LoadFailed
+
+if TYPE_CHECKING:
+    from inference_image.engine import Engine, Piece, Request
+
+
+def answer(text: str, prompt: Prompt, voice: Voice, environ: Mapping[str, str]) -> Result:
+    """One answer: streamed as it grows in text format, one document with JSON.
+
+    Raises:
+        Trouble: the extra `local` is missing, the model is refused, or the request is.
+    """
+    from inference_image.presets import UnknownTypeError, choose
+
+    where = models.place(text)
+    models.require(models.NEEDED)
+    voice.aim("local")
+    try:
+        preset = choose(prompt.type, prompt.text)
+    except UnknownTypeError as error:
+        raise usage(
+            f"--type {prompt.type!r} is not a type",
+            why=f"types: {', '.join(error.known)}",
+            remedy="choose one of them",
+            code="type-unknown",
+        ) from None
+    engine = _load(where, text, voice, environ)
+    try:
+        request = engine.request(preset, prompt.text, max_tokens=prompt.max_tokens)
+        found = _collect(_submit(engine, request), voice, engine.name, preset.type)
+    finally:
+        engine.close()
+    if not voice.streams:
+        return told(found, "local", source=where)
+    voice.data("\n")
+    return Result("generate", {**found.document(), "source": where}, target="local")
+
+
+def _load(where: str, shown: str, voice: Voice, environ: Mapping[str, str]) -> Engine:
+    for key, value in models.quiet(environ).items():
+        os.environ.setdefault(key, value)
+    from inference_image.engine import load
+    from inference_image.settings import Settings
+    from inference_image.timeline import Timeline
+
+    models.look(where)
+    timeline, since = Timeline(), time.monotonic()
+    address = f"model {shown}"
+    voice.events(Started(address, "load"))
+    ended = threading.Event()
+    watch = threading.Thread(target=_watch, args=(timeline, address, voice, ended), daemon=True)
+    watch.start()
+    try:
+        settings = Settings.from_environ({**environ, contract.ENV_MODEL: where})
+        engine = load(settings, environ=environ, timeline=timeline)
+    except LoadFailed as failed:
+        raise models.trouble(failed, shown) from None
+    finally:
+        ended.set()
+        watch.join()
+    voice.events(Done(address, "load", time.monotonic() - since))
+    return engine
+
+
+def _watch(timeline: object, address: str, voice: Voice, ended: threading.Event) -> None:
+    """Tell the stage now and then; the timeline is written by the loader's own threads."""
+    while not ended.wait(0.5):
+        progress = timeline.progress()  # type: ignore[attr-defined]  # the engine's type, imported where torch may be
+        stage, total = progress.get("stage", "loading"), progress.get("bytes_total") or 0
+        size = f" {progress.get('bytes_done', 0) / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
+        voice.events(Progress(address, f"{stage}{size}"))
+
+
+def _submit(engine: Engine, request: Request) -> Iterable[Piece]:
+    from inference_image.engine import Refused
+
+    try:
+        return engine.submit(request)
+    except Refused as error:
+        raise usage(
+            "the request is refused",
+            why=error.message,
+            remedy="a shorter prompt, or a smaller --max-tokens",
+            code=str(error.code),
+        ) from None
+
+
+def _collect(pieces: Iterable[Piece], voice: Voice, name: str, kind: str) -> Answer:
+    parts: list[str] = []
+    reason, usage_ = "", {}
+    for piece in pieces:
+        parts.append(piece.text)
+        if voice.streams:
+            voice.data(piece.text)
+        if piece.stop_reason is not None:
+            reason = piece.stop_reason
+        if piece.usage is not None:
+            counted = piece.usage
+            usage_ = {
+                "prompt_tokens": counted.prompt_tokens,
+                "completion_tokens": counted.completion_tokens,
+                "total_tokens": counted.prompt_tokens + counted.completion_tokens,
+            }
+    return Answer("".join(parts), reason, usage_, name, kind)

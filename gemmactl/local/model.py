@@ -1,0 +1,82 @@
+"""A model for this machine: where it is, whether this installation can run it, and its failures as Troubles. Starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from gemmactl.checkpoint.files import DirectoryFiles
+from gemmactl.checkpoint.inventory import take
+from gemmactl.errors import Exit, Trouble, refused
+from gemmactl.spec import parse_model
+from inference_image.contract import LoadFailed
+
+NEEDED = ("torch", "transformers", "tokenizers", "jinja2", "crc32c")
+FOR_SERVER = ("fastapi", "uvicorn")
+
+
+def place(text: str) -> str:
+    """MODEL as the engine takes it; a directory as an absolute path.
+
+    Raises:
+        Trouble: it is no model, or no such directory.
+    """
+    model = parse_model(text)
+    if model.kind != "dir":
+        return text
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise refused(
+            f"{text} is no directory",
+            why="a model on this machine is a directory with config.json and *.safetensors",
+            remedy="give its directory, or gs://BUCKET/FOLDER, or hf:owner/name",
+            code="model-missing",
+        )
+    return str(path.resolve())
+
+
+def look(where: str) -> None:
+    """What the engine would refuse, found before torch is imported; only a directory is looked into.
+
+    Raises:
+        Trouble: (refused) the model is not whole.
+    """
+    if "://" not in where and not where.startswith("hf:"):
+        take(DirectoryFiles(Path(where)))
+
+
+def require(packages: tuple[str, ...]) -> None:
+    """Whether the packages of the extra `local` are there.
+
+    Raises:
+        Trouble: (refused) they are not; names the pip command.
+    """
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise refused(
+            "this installation has no engine",
+            why=f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed: the base installation stays small",
+            remedy="pip install 'gemmactl[local]'",
+            code="local-extra-missing",
+        )
+
+
+def trouble(failed: LoadFailed, model: str) -> Trouble:
+    """A model that the engine refuses, as every error is shown."""
+    failure = failed.failure
+    return Trouble(
+        f"{model} can't be loaded: {failure.object}",
+        why=f"{failure.code}: {failure.detail}",
+        remedy="the cause is named below; nothing was served from a broken model",
+        code="load-failed",
+        exit=Exit.FAILURE,
+        facts={
+            "load_failed": {"code": str(failure.code), "object": failure.object, "detail": failure.detail},
+            "log": failure.line(),
+        },
+    )
+
+
+def quiet(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for an engine in this process: libraries keep their progress bars and advice to themselves."""
+    return {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error", **environ}

@@ -1,0 +1,30 @@
+"""Which rooms make up the sandbox: fills a World with behaviours and raw handlers. Knows no request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gemmactl.sandbox.world import World
+
+
+def assemble(world: World) -> World:
+    """The world with everything that this sandbox can do. Imports the Google clients (about half a second)."""
+    from gemmactl.sandbox import (
+        accounts_api,
+        apis_api,
+        artifacts_api,
+        images_api,
+        logging_api,
+        projects_api,
+        secret_versions_api,
+        secrets_api,
+    )
+    from gemmactl.sandbox.data_plane import attach
+
+    for room in (apis_api, artifacts_api, images_api, projects_api, secret_versions_api, secrets_api):
+        world.behaviours.update(room.behaviours())
+    world.raw += [(accounts_api.PATH, accounts_api.handle), (logging_api.PATH, logging_api.handle)]
+    apis_api.begin(world)
+    attach(world)
+    return world

@@ -1,0 +1,255 @@
+"""Cloud Run's Services and Revisions: create, update, get, list, delete, IAM. Knows no process and no port number."""
+
+from __future__ import annotations
+
+import copy
+import re
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from google.cloud import run_v2 as api
+from google.protobuf import json_format
+
+from gemmactl.sandbox import images
+from gemmactl.sandbox.blobs import stamp
+from gemmactl.sandbox.containers import Containers
+from gemmactl.sandbox.iam_methods import methods
+from gemmactl.sandbox.proxy import Fronts
+from gemmactl.sandbox.quota import Quota, check_quota
+from gemmactl.sandbox.rollout import REVISIONS, SERVICES, Rollout
+from gemmactl.sandbox.service_rules import check, with_defaults
+from gemmactl.sandbox.wire import failed
+
+if TYPE_CHECKING:
+    from google.longrunning import operations_pb2
+
+    from gemmactl.sandbox.world import World
+
+Json = dict[str, Any]
+_WRITTEN_BY_SERVER: Final = (
+    "name", "uid", "generation", "createTime", "updateTime", "deleteTime", "expireTime", "creator", "lastModifier", "observedGeneration",
+    "terminalCondition", "conditions", "latestReadyRevision", "latestCreatedRevision", "trafficStatuses", "uri", "urls", "reconciling",
+    "etag", "satisfiesPzs",
+)  # fmt: skip
+
+
+class Services:
+    """One for each world. `quota` may be replaced by a test or a demonstration."""
+
+    def __init__(self, world: World, containers: Containers) -> None:
+        self._world = world
+        self._containers = containers
+        self._fronts = Fronts(world, containers)
+        self._rollout = Rollout(world, containers, self._fronts)
+        self.quota = Quota()
+
+    def install(self) -> None:
+        """Register the behaviours; they need the server's base_url only when they are called."""
+        table = {
+            "Services.CreateService": self._create,
+            "Services.UpdateService": self._update,
+            "Services.GetService": self._read,
+            "Services.ListServices": self._list,
+            "Services.DeleteService": self._delete,
+            "Revisions.GetRevision": self._revision,
+            "Revisions.ListRevisions": self._revisions,
+            "Revisions.DeleteRevision": self._delete_revision,
+        }
+        self._world.behaviours.update({f"run_v2.{name}": behaviour for name, behaviour in table.items()})
+        self._world.behaviours.update(methods("run_v2.Services", "run.services", lambda _world, name: _found(self._world, name) and None))
+
+    def recover(self) -> None:
+        """Open the ports of all services and go on with unfinished rollouts."""
+        self._rollout.recover()
+
+    # --- writing
+    def _create(self, world: World, caller: str, request: Any) -> operations_pb2.Operation:
+        parent = world.name(request.parent)
+        name = f"{parent}/services/{request.service_id}"
+        world.iam.require(caller, "run.services.create", name)
+        wish = _wish(json_format.MessageToDict(request.service))
+        if world.store.get(SERVICES, name):
+            raise failed("ALREADY_EXISTS", f"Resource '{request.service_id}' already exists.")
+        return self._apply(caller, name, wish, None, dry=request.validate_only)
+
+    def _update(self, world: World, caller: str, request: Any) -> operations_pb2.Operation:
+        given = json_format.MessageToDict(request.service)
+        name = world.name(given.get("name", ""))
+        old = world.store.get(SERVICES, name)
+        world.iam.require(caller, "run.services.update" if old else "run.services.create", name)
+        if old is None and not request.allow_missing:
+            raise _missing(name)
+        if old and given.get("etag") and given["etag"] != old["etag"]:
+            # guess
+            raise failed("ABORTED", f"Conflict for resource '{name.rpartition('/')[2]}': version '{given['etag']}' was specified but current "
+                         f"version is '{old['etag']}'.")  # fmt: skip
+        paths = list(request.update_mask.paths)
+        wish = _wish(given) if old is None or not paths or paths == ["*"] else _masked(_wish(old), given, paths)
+        return self._apply(caller, name, wish, old, dry=request.validate_only)
+
+    def _apply(self, caller: str, name: str, wish: Json, old: Json | None, *, dry: bool) -> operations_pb2.Operation:
+        world, now = self._world, stamp(self._world.clock.now())
+        check(wish, name.rpartition("/")[2], dry=dry)
+        service = with_defaults(wish, world.compute_account)
+        check_quota(service["template"], self.quota)
+        self._admit(caller, name, service, old)
+        changed = old is None or service["template"] != old["template"] or old["terminalCondition"]["state"] == "CONDITION_FAILED"
+        number = int(old["generation"]) + 1 if old else 1
+        service |= {k: old[k] for k in _WRITTEN_BY_SERVER if old and k in old}
+        service |= {
+            "name": name,
+            "uid": old["uid"] if old else str(uuid.uuid4()),
+            "generation": str(number),
+            "createTime": old["createTime"] if old else now,
+            "updateTime": now,
+            "creator": old["creator"] if old else caller.partition(":")[2],
+            "lastModifier": caller.partition(":")[2],
+            "etag": f'"{uuid.uuid4().hex[:12]}"',
+        }
+        parent = name.partition("/services/")[0]
+        if dry:
+            return world.operations.done(parent, _proto(service), _proto(service))
+        uri = self._fronts.uri(name)
+        service |= {
+            "uri": uri,
+            "urls": [uri],
+            "reconciling": True,
+            "terminalCondition": {"type": "Ready", "state": "CONDITION_RECONCILING", "lastTransitionTime": now},
+        }
+        world.store.put(SERVICES, name, service)
+        return world.operations.start(parent, _proto(service), lambda: _proto(self._rollout.roll(name, new_revision=changed)))
+
+    def _admit(self, caller: str, name: str, service: Json, old: Json | None) -> None:
+        """What the deployer himself must be allowed."""
+        world, template = self._world, service["template"]
+        email = template["serviceAccount"]
+        known = email == world.compute_account or world.account(email) is not None
+        if not known or not world.iam.holds(caller, "iam.serviceAccounts.actAs", f"projects/{world.project}/serviceAccounts/{email}"):
+            # source: facts cloud-run.md 2.3, corpus iam-027
+            raise failed("PERMISSION_DENIED", f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} (or it may not exist).")
+        if bool(service.get("invokerIamDisabled")) != bool(old and old.get("invokerIamDisabled")):
+            world.iam.require(caller, "run.services.setIamPolicy", name)
+        image = template["containers"][0]["image"]
+        where = images.parse(image)
+        if where is None:
+            raise failed("INVALID_ARGUMENT", f"The sandbox runs images of its own Artifact Registry only, not {image}")
+        permission = "artifactregistry.repositories.downloadArtifacts"
+        if not world.iam.holds(caller, permission, where.parent):
+            # source: corpus iam-036, facts cloud-run.md 2.3
+            raise failed("PERMISSION_DENIED", f"User must have permission to read the image, {image}. Ensure that the provided container image "
+                f'URL is correct and that the above account has permission to access the image. Permission "{permission}" denied on '
+                f'resource "{where.parent}" (or it may not exist)')  # fmt: skip
+
+    def _delete(self, world: World, caller: str, request: Any) -> operations_pb2.Operation:
+        name = world.name(request.name)
+        world.iam.require(caller, "run.services.delete", name)
+        service = _found(world, name)
+        if request.etag and request.etag != service["etag"]:
+            raise failed("ABORTED", "Conflict: the etag is not the current one.")  # guess
+        parent = name.partition("/services/")[0]
+        gone = {**service, "deleteTime": stamp(world.clock.now())}
+        if request.validate_only:
+            return world.operations.done(parent, _proto(service), _proto(service))
+        # out of sight at once: a service that is being deleted can't be found, only its operation
+        world.store.delete(SERVICES, name)
+
+        def work() -> Any:
+            self._fronts.drop(name)
+            for full, _ in world.store.items(REVISIONS):
+                if full.startswith(f"{name}/revisions/"):
+                    self._containers.stop(full)
+                    world.store.delete(REVISIONS, full)
+                    world.store.delete("revision_images", full)
+            world.iam.forget(name)
+            return _proto(gone)
+
+        return world.operations.start(parent, _proto(gone), work)
+
+    # --- reading
+    def _read(self, world: World, caller: str, request: Any) -> Any:
+        name = world.name(request.name)
+        world.iam.require(caller, "run.services.get", name)
+        return _proto(_found(world, name))
+
+    def _list(self, world: World, caller: str, request: Any) -> Any:
+        parent = world.name(request.parent)
+        world.iam.require(caller, "run.services.list", parent)
+        prefix = re.compile(re.escape(parent).replace(r"/locations/\-", "/locations/[^/]+").replace("/locations/-", "/locations/[^/]+") + "/services/")
+        answer = api.ListServicesResponse.pb(api.ListServicesResponse())
+        answer.services.extend(_proto(s) for name, s in world.store.items(SERVICES) if prefix.match(name))
+        return answer
+
+    def _revision(self, world: World, caller: str, request: Any) -> Any:
+        name = world.name(request.name)
+        world.iam.require(caller, "run.revisions.get", name)
+        document = world.store.get(REVISIONS, name)
+        if document is None:
+            raise _missing(name, "REVISION")
+        return _revision_proto(document)
+
+    def _revisions(self, world: World, caller: str, request: Any) -> Any:
+        parent = world.name(request.parent)
+        world.iam.require(caller, "run.revisions.list", parent)
+        found = [d for name, d in world.store.items(REVISIONS) if name.startswith(f"{parent}/revisions/") or parent.endswith("/services/-")]
+        found.sort(key=lambda d: str(d["createTime"]), reverse=True)
+        answer = api.ListRevisionsResponse.pb(api.ListRevisionsResponse())
+        answer.revisions.extend(_revision_proto(d) for d in found)
+        return answer
+
+    def _delete_revision(self, world: World, caller: str, request: Any) -> operations_pb2.Operation:
+        name = world.name(request.name)
+        world.iam.require(caller, "run.revisions.delete", name)
+        document = world.store.get(REVISIONS, name)
+        if document is None:
+            raise _missing(name, "REVISION")
+        service = world.store.get(SERVICES, name.partition("/revisions/")[0]) or {}
+        serving = {s.get("revision") for s in service.get("trafficStatuses", [])}
+        if name.rpartition("/")[2] in serving or service.get("latestCreatedRevision") == name:
+            # guess
+            raise failed("FAILED_PRECONDITION", f"Revision '{name.rpartition('/')[2]}' can't be deleted: it serves or is the newest one.")
+        self._containers.stop(name)
+        world.store.delete(REVISIONS, name)
+        world.store.delete("revision_images", name)
+        return world.operations.done(name.partition("/services/")[0], _revision_proto(document), _revision_proto(document))
+
+
+def _found(world: World, name: str) -> Json:
+    service = world.store.get(SERVICES, name)
+    if service is None:
+        raise _missing(name)
+    return service
+
+
+def _missing(name: str, kind: str = "SERVICE") -> Exception:
+    # guess
+    region = name.split("/")[3] if name.count("/") > 3 else ""
+    return failed("NOT_FOUND", f"Resource '{name.rpartition('/')[2]}' of kind '{kind}' in region '{region}' in project does not exist.")
+
+
+def _wish(document: Json) -> Json:
+    """The fields that a caller may write."""
+    return {k: v for k, v in document.items() if k not in _WRITTEN_BY_SERVER}
+
+
+def _masked(old: Json, given: Json, paths: list[str]) -> Json:
+    """`old` with the masked paths taken from `given`; absent there means cleared."""
+    out = copy.deepcopy(old)
+    for path in paths:
+        *way, last = [re.sub(r"_([a-z0-9])", lambda m: m[1].upper(), part) for part in path.split(".")]
+        source, target = given, out
+        for part in way:
+            source = source.get(part, {})
+            target = target.setdefault(part, {})
+        if last in source:
+            target[last] = source[last]
+        else:
+            target.pop(last, None)
+    return dict(out)
+
+
+def _proto(service: Json) -> Any:
+    return json_format.ParseDict(service, api.Service.pb(api.Service()))
+
+
+def _revision_proto(revision: Json) -> Any:
+    return json_format.ParseDict(revision, api.Revision.pb(api.Revision()))

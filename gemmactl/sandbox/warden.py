@@ -1,0 +1,62 @@
+"""A small process between the daemon and one container: passes SIGTERM on, and ends the container when the daemon is gone.
+
+Run as a script, isolated, with the standard library only: `warden.py GRACE ARGV...`. Its stdin is a pipe that the daemon holds: closed
+(also by a SIGKILL of the daemon) it means stop. A thread of the daemon could not use PR_SET_PDEATHSIG: that fires when the thread ends.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+
+def main(arguments: list[str]) -> int:
+    """Run ARGV in a process group of its own. Returns its exit status, 128 + n for signal n."""
+    grace, argv = float(arguments[0]), arguments[1:]
+    before = _die_with_me()
+    try:
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=before)  # noqa: PLW1509 - one thread so far
+    except OSError as error:
+        # source: corpus img-005, shortened
+        sys.stderr.write(f"terminated: Application failed to start: failed to load {argv[0]}: {error.strerror or error}\n")
+        return 127
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(kind, lambda _number, _frame: _stop(child, grace))
+    threading.Thread(target=_watch, args=(child, grace), daemon=True).start()
+    status = child.wait()
+    _signal(child, signal.SIGKILL)  # what the container had started and left behind
+    return 128 - status if status < 0 else status
+
+
+def _watch(child: "subprocess.Popen[bytes]", grace: float) -> None:
+    while os.read(0, 4096):
+        pass
+    _stop(child, grace)
+
+
+def _stop(child: "subprocess.Popen[bytes]", grace: float) -> None:
+    _signal(child, signal.SIGTERM)
+    timer = threading.Timer(grace, _signal, (child, signal.SIGKILL))
+    timer.daemon = True
+    timer.start()
+
+
+def _signal(child: "subprocess.Popen[bytes]", kind: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, kind)
+
+
+def _die_with_me():  # type: ignore[no-untyped-def]  # noqa: ANN202 - a ctypes call or None
+    """On Linux: the container is killed when even this process is."""
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    return lambda: libc.prctl(1, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,114 @@
+"""One prompt to a service of ours, and the smoke test after a deploy. Knows neither HTTP nor the Run API's details."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from gemmactl.client.generate import Answer, Patience, Service, generate
+from gemmactl.client.wire import Https
+from gemmactl.errors import Exit, Trouble, usage
+from gemmactl.result import Line, Result, Verbatim
+from gemmactl.serving import evidence, find
+from gemmactl.serving.explain import located
+from gemmactl.serving.place import Place
+from gemmactl.settings import Settings
+from gemmactl.voice import Voice
+
+SMOKE_PROMPT = "Say hello."
+SMOKE_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is asked."""
+
+    text: str
+    type: str | None = None
+    max_tokens: int | None = None
+
+    @classmethod
+    def read(cls, text: str, type: str | None, max_tokens: int | None) -> Prompt:  # noqa: A002 - the flag's own name
+        """The prompt as typed; `-` is stdin.
+
+        Raises:
+            Trouble: (usage) it is empty.
+        """
+        words = sys.stdin.read() if text == "-" else text
+        if not words.strip():
+            raise usage(
+                "the prompt is empty",
+                why="there is nothing to answer",
+                remedy='for example gemmactl generate "Good morning."',
+                code="prompt-empty",
+            )
+        return cls(words, type, max_tokens)
+
+
+def ask(place: Place, settings: Settings, name: str | None, prompt: Prompt, voice: Voice) -> Result:
+    """The answer alone on stdout; with JSON all that the service says about it."""
+    service = reach(place, find.service(place, settings, name), voice)
+    try:
+        answer = generate(service, prompt.text, prompt.type, prompt.max_tokens)
+    except Trouble as trouble:
+        raise located(trouble, place, service=service.name) from None
+    return told(answer, place.target, service=service.name, url=service.url)
+
+
+def told(answer: Answer, target: Any, **more: str) -> Result:
+    """An answer as the Result of generate."""
+    return Result("generate", {**answer.document(), **more}, (Verbatim(answer.text),), target=target)
+
+
+def reach(place: Place, live: find.Json, voice: Voice, patience: Patience | None = None) -> Service:
+    """A client of a service.
+
+    Raises:
+        Trouble: it has no address.
+    """
+    name, url = find.short(live), str(live.get("uri", ""))
+    if not url:
+        _, words = find.ready(live)
+        raise Trouble(
+            f"{name} has no address yet",
+            why=words,
+            remedy=f"gemmactl doctor {name} says what keeps it",
+            code="service-no-address",
+        )
+    public = bool(live.get("invokerIamDisabled"))
+    return Service(
+        name,
+        url,
+        Https(os.environ),
+        token=(lambda: "") if public else (lambda: place.cloud.id_token(url)),
+        caller=place.cloud.caller(),
+        patience=patience or Patience(),
+        tell=lambda text: voice.say(Line(text, "dim")),
+        death=evidence.Watch(place, name).death,
+    )
+
+
+def smoke(service: Service) -> Answer:
+    """One short prompt after a deploy: the revision answers, not only listens.
+
+    Raises:
+        Trouble: (gate) no answer came.
+    """
+    try:
+        answer = generate(service, SMOKE_PROMPT, "text", SMOKE_TOKENS)
+    except Trouble as trouble:
+        trouble.exit = Exit.GATE
+        trouble.facts["gate"] = "smoke"
+        raise
+    if not answer.usage.get("completion_tokens", 1):
+        raise Trouble(
+            f"{service.name} answers with nothing",
+            why="the model ended its answer before the first token; its weights or its tokenizer are not what they should be",
+            remedy=f"gemmactl logs {service.name} shows its start; compare the model's files with their source",
+            code="smoke-empty",
+            exit=Exit.GATE,
+            facts={"gate": "smoke"},
+        )
+    return answer

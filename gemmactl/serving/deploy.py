@@ -1,0 +1,114 @@
+"""plan and deploy: look at the model, plan, ask, apply, wait, try one prompt. The stack knows what a deploy is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gemmactl import stack
+from gemmactl.errors import Exit, Trouble
+from gemmactl.kernel.apply import Outcome, apply
+from gemmactl.kernel.plan import Plan, make_plan
+from gemmactl.result import Block, Facts, Item, Line, Result
+from gemmactl.serving import ask, find, show
+from gemmactl.serving.explain import located
+from gemmactl.serving.place import Place
+from gemmactl.serving.preflight import Seen, look
+from gemmactl.spec import Serve
+from gemmactl.voice import Voice
+
+
+def plan(wish: Serve, place: Place, *, detailed: bool = False) -> Result:
+    """What deploy would do; read calls only."""
+    seen, planned = _look(wish, place)
+    changes = bool(planned.work)
+    code = Exit.REFUSED if planned.blocked else Exit.PENDING if detailed and changes else Exit.OK
+    follow = (f"gemmactl deploy {wish.model.text} {place.flags}",) if changes and not planned.blocked else ()
+    return Result(
+        "plan", {**_data(wish, place), **show.document(planned)}, _screen(seen, planned, place), follow, place.target, code
+    )
+
+
+def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
+    """Close the gap between the wish and the project, then prove that the service answers.
+
+    Raises:
+        Trouble: refused before any change, or a gate that failed after it.
+    """
+    seen, planned = _look(wish, place)
+    voice.show(*_screen(seen, planned, place))
+    if planned.work and not planned.blocked and not yes and not voice.confirm("Apply this plan?", flag="--yes"):
+        raise Trouble(
+            "nothing was changed",
+            why="the plan was not confirmed",
+            remedy="run it again when the plan is right",
+            code="not-confirmed",
+        )
+    outcome = apply(planned, place.cloud, events=voice.events)
+    data = {**_data(wish, place), **show.document(planned), "done": list(outcome.done)}
+    if not outcome.ok:
+        return unfinished("deploy", outcome, data, place, service=wish.name, bucket=wish.model.bucket)
+    return _prove(wish, place, voice, data)
+
+
+def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, **where: str) -> Result:
+    """The Result of an apply that did not come to its end."""
+    problems = [located(trouble, place, **where) for trouble in outcome.failed.values()]
+    if outcome.interrupted:
+        problems.append(
+            Trouble(
+                f"interrupted: {len(outcome.done)} done, {len(outcome.skipped)} not started or left",
+                why="Ctrl-C; an operation that was under way goes on in the cloud",
+                remedy="run the same command again: it re-attaches and makes only what is missing",
+                code="interrupted",
+                exit=Exit.INTERRUPTED,
+            )
+        )
+    code = Exit.INTERRUPTED if outcome.interrupted else problems[0].exit
+    rest = {"failed": sorted(outcome.failed), "skipped": list(outcome.skipped), "interrupted": outcome.interrupted}
+    lines = (Line(f"{len(outcome.done)} done, {len(outcome.failed)} failed, {len(outcome.skipped)} not started", "warn"),)
+    again = ("the same command again goes on from here",) if not outcome.interrupted else ()
+    return Result(verb, {**data, **rest}, lines, again, place.target, code, tuple(problems))
+
+
+def _look(wish: Serve, place: Place) -> tuple[Seen, Plan]:
+    """The first half of both verbs: the model is looked into before anything is planned."""
+    seen = look(wish, place.cloud)
+    return seen, make_plan(stack.serving(seen.wish), place.cloud)
+
+
+def _screen(seen: Seen, planned: Plan, place: Place) -> tuple[Block, ...]:
+    """Who, where, what; remarks on the model; the steps."""
+    wish = seen.wish
+    size = f"{wish.gpu_type}, {wish.cpu} CPU, {wish.memory}, at most {wish.max_instances} instance(s)"
+    remarks = tuple(Item("?", r.text, (r.remedy,) if r.remedy else (), "warn") for r in seen.remarks)
+    return (place.line(), Line(f"service {wish.name} · {seen.text} · {size}"), *remarks, *show.blocks(planned))
+
+
+def _prove(wish: Serve, place: Place, voice: Voice, data: dict[str, Any]) -> Result:
+    live = place.cloud.run.get(find.full_name(place, wish.name)) or {}
+    service = ask.reach(place, live, voice)
+    voice.say(Line("trying one prompt", "dim"))
+    try:
+        answer = ask.smoke(service)
+    except Trouble as trouble:
+        trouble = located(trouble, place, service=wish.name, bucket=wish.model.bucket)
+        return Result(
+            "deploy",
+            {**data, "url": service.url},
+            (Line(f"service {wish.name} at {service.url}"),),
+            target=place.target,
+            exit=trouble.exit,
+            problems=(trouble,),
+        )
+    rows = (
+        ("service", wish.name),
+        ("url", service.url),
+        ("model", wish.model.uri),
+        ("smoke test", f"answered with {answer.text!r}"),
+    )
+    follow = (f'gemmactl generate "Good morning." --name {wish.name} {place.flags}', f"gemmactl status {wish.name} {place.flags}")
+    return Result("deploy", {**data, "url": service.url, "smoke": answer.document()}, (Facts(rows),), follow, place.target)
+
+
+def _data(wish: Serve, place: Place) -> dict[str, Any]:
+    return {"service": wish.name, "model": wish.model.uri, **place.document()}

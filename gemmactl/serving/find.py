@@ -1,0 +1,108 @@
+"""Which services of a project are ours, and which one a command means. Makes read calls only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gemmactl.errors import Exit, Trouble, usage
+from gemmactl.serving.place import Place
+from gemmactl.settings import Settings, Value
+from gemmactl.spec import parse_model, service_name
+from inference_image import contract
+
+Json = dict[str, Any]
+LABEL: Final = "gemmactl"
+
+
+def full_name(place: Place, name: str) -> str:
+    return f"projects/{place.id}/locations/{place.region.text}/services/{name}"
+
+
+def short(service: Mapping[str, Any]) -> str:
+    return str(service.get("name", "")).rpartition("/")[2]
+
+
+def is_ours(service: Mapping[str, Any]) -> bool:
+    return any(key == LABEL or key.startswith(f"{LABEL}-") or value == LABEL for key, value in service.get("labels", {}).items())
+
+
+def wanted_name(settings: Settings, given: str | None) -> Value | None:
+    """NAME as said: argument, GEMMACTL_NAME, gemmactl.yaml's name or its model."""
+    if given:
+        return Value(given, "the command line")
+    if said := settings.value("name"):
+        return said
+    model = settings.value("model")
+    return Value(service_name(parse_model(model.text).leaf), f"the model of {model.origin}") if model else None
+
+
+def name_of(place: Place, settings: Settings, given: str | None) -> str:
+    """The name that is meant: as said, else the only service of ours.
+
+    Raises:
+        Trouble: (usage) there is none, or more than one.
+    """
+    if said := wanted_name(settings, given):
+        return said.text
+    names = sorted(short(s) for s in place.cloud.run.list(place.region.text) if is_ours(s))
+    if len(names) == 1:
+        return names[0]
+    where = f"project {place.project.text}, region {place.region.text}"
+    if not names:
+        raise usage(
+            "no service is deployed here",
+            why=f"gemmactl has none in {where}",
+            remedy=f"gemmactl deploy MODEL {place.flags}, or name another --region",
+            code="service-none",
+        )
+    raise usage(
+        f"{len(names)} services could be meant",
+        why=f"in {where}: {', '.join(names)}",
+        remedy="name one of them, or put `name:` into gemmactl.yaml",
+        code="service-ambiguous",
+    )
+
+
+def service(place: Place, settings: Settings, given: str | None) -> Json:
+    """The service that is meant, as v2 JSON.
+
+    Raises:
+        Trouble: it is not there, or it can't be told which is meant.
+    """
+    name = name_of(place, settings, given)
+    found = place.cloud.run.get(full_name(place, name))
+    if found is None:
+        raise Trouble(
+            f"there is no service {name}",
+            why=f"project {place.project.text} has none of that name in region {place.region.text}",
+            remedy=f"gemmactl deploy MODEL --name {name} {place.flags}, or name another --region",
+            code="service-missing",
+            exit=Exit.FAILURE,
+            facts={"service": name},
+        )
+    return found
+
+
+def container(live: Mapping[str, Any]) -> Json:
+    """Its first container."""
+    found: Json = next(iter(live.get("template", {}).get("containers", ())), {})
+    return found
+
+
+def variable(live: Mapping[str, Any], name: str) -> str:
+    """A variable of its container, or ``."""
+    return next((str(e.get("value", "")) for e in container(live).get("env", ()) if e.get("name") == name), "")
+
+
+def model_of(live: Mapping[str, Any]) -> str:
+    """Where its weights are, as its container was told."""
+    return variable(live, contract.ENV_MODEL)
+
+
+def ready(live: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether Cloud Run calls it Ready, and its own words otherwise."""
+    condition = live.get("terminalCondition", {})
+    if condition.get("state") == "CONDITION_SUCCEEDED" and not live.get("reconciling"):
+        return True, ""
+    return False, str(condition.get("message") or condition.get("state") or "no state known")

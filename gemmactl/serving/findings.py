@@ -1,0 +1,77 @@
+"""doctor's findings as a Result; and a pasted log, which needs nothing else. Makes no call."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gemmactl.errors import Exit, usage
+from gemmactl.result import Block, Item, Line, Result, Target
+from gemmactl.settings import Settings
+
+if TYPE_CHECKING:
+    from gemmactl.doctor.finding import Finding
+    from gemmactl.serving.place import Place
+
+LOG_LIMIT: Final = 4 * 1024 * 1024
+
+
+def from_log(path: Path, settings: Settings, project: str | None, region: str | None) -> Result:
+    """Diagnose a text; no call is made."""
+    from gemmactl.doctor.diagnose import diagnose
+    from gemmactl.doctor.finding import Context
+
+    text = _read(path)
+    said = settings.value("project", project)
+    findings = diagnose(text, None, Context(project=said.text if said else "", region=settings.region(region).text))
+    return findings_result(findings, "local", source=str(path))
+
+
+def findings_result(findings: tuple[Finding, ...], target: Target, place: Place | None = None, **more: str) -> Result:
+    """Exit 6 when something was found."""
+    data = {"findings": [f.document() for f in findings], **more}
+    head: tuple[Block, ...] = (place.line(),) if place else ()
+    if not findings:
+        return Result("doctor", data, (*head, Line("nothing known is wrong", "good")), target=target)
+    fixable = any(f.safe for f in findings)
+    follow = (f"gemmactl doctor {more.get('service', '')} --fix {place.flags}",) if place and fixable else ()
+    return Result("doctor", data, (*head, *findings_blocks(findings)), follow, target, Exit.FOUND)
+
+
+def findings_blocks(findings: tuple[Finding, ...]) -> tuple[Block, ...]:
+    """Each finding with its cause, its principal and the least that cures it."""
+    return tuple(_item(finding) for finding in findings)
+
+
+def _item(finding: Finding) -> Item:
+    rows = (
+        ("cause", finding.cause),
+        ("who", finding.principal),
+        ("lacks", finding.permission),
+        ("on", finding.resource),
+        ("role", finding.role),
+        ("remedy", finding.remedy),
+    )
+    lines = [f"{key}: {value}" for key, value in rows if value] + list(finding.commands)
+    lines += [f"not this: {wrong}" for wrong in finding.not_fix]
+    return Item(
+        "?" if finding.state == "unknown" else "!", finding.title, tuple(lines), "warn" if finding.state == "unknown" else "bad"
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        text = sys.stdin.read(LOG_LIMIT) if str(path) == "-" else path.read_text(encoding="utf-8", errors="replace")[:LOG_LIMIT]
+    except OSError as error:
+        raise usage(
+            f"{path} can't be read",
+            why=error.strerror or str(error),
+            remedy="give a file with the pasted error, or - for stdin",
+            code="log-file",
+        ) from None
+    if not text.strip():
+        raise usage(
+            f"{path} is empty", why="there is nothing to diagnose", remedy="paste the error or the log into it", code="log-empty"
+        )
+    return text

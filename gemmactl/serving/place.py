@@ -1,0 +1,66 @@
+"""Where a command works: project, region, target, identity and the open cloud. Knows no verb."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gemmactl.result import Line, Target
+from gemmactl.serving.wishes import project_id
+from gemmactl.settings import SANDBOX, Value
+from gemmactl.voice import Voice
+
+if TYPE_CHECKING:
+    from gemmactl.resources.cloud import Cloud
+
+
+@dataclass(frozen=True)
+class Place:
+    """One project and region, with an open cloud."""
+
+    project: Value
+    region: Value
+    target: Target
+    cloud: Cloud
+
+    @property
+    def id(self) -> str:
+        """The project id as the APIs see it."""
+        return project_id(self.project)
+
+    @property
+    def flags(self) -> str:
+        """What a next command must repeat to work in the same place."""
+        region = "" if self.region.origin == "default" else f" --region {self.region.text}"
+        return f"--project {self.project.text}{region}"
+
+    def line(self) -> Line:
+        """Who works where: the first line of a plan."""
+        who = self.cloud.caller().partition(":")[2] or "identity unknown"
+        return Line(f"{who} · project {self.project} · region {self.region} · target {self.target}")
+
+    def document(self) -> dict[str, str]:
+        return {
+            "identity": self.cloud.caller(),
+            "project": self.id,
+            "project_origin": self.project.origin,
+            "region": self.region.text,
+            "region_origin": self.region.origin,
+        }
+
+
+def go(project: Value, region: Value, voice: Voice) -> Place:
+    """Open the cloud of a project; the sandbox is started when it is the one that is asked for.
+
+    Raises:
+        Trouble: no credentials, or the sandbox can't start.
+    """
+    target: Target = "sandbox" if project.text == SANDBOX else "cloud"
+    voice.aim(target)
+    from gemmactl.gcp.cloud import connect
+
+    if target == "cloud":
+        return Place(project, region, target, connect(project.text))
+    from gemmactl.sandbox import daemon
+
+    return Place(project, region, target, connect(project_id(project), endpoint=daemon.ensure()))

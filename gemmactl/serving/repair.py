@@ -1,0 +1,90 @@
+"""doctor on a live service: look, show, and with --fix apply the safe remedies. Knows no failure by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gemmactl import stack
+from gemmactl.errors import Trouble, refused
+from gemmactl.result import Item, Line, Result
+from gemmactl.serving import evidence, find, show
+from gemmactl.serving.deploy import unfinished
+from gemmactl.serving.findings import findings_blocks, findings_result
+from gemmactl.serving.place import Place
+from gemmactl.serving.recall import recalled
+from gemmactl.settings import Settings
+from gemmactl.voice import Voice
+
+if TYPE_CHECKING:
+    from gemmactl.doctor.finding import Context, Finding
+
+
+def repair(place: Place, settings: Settings, name: str | None, voice: Voice, *, fix: bool, yes: bool) -> Result:
+    """Look at a service that is there: its stack, its conditions, its newest log."""
+    from gemmactl.doctor.live import examine
+
+    service = find.service(place, settings, name)
+    short = find.short(service)
+    context = context_of(place, service)
+    wanted = stack.serving(recalled(place, short, service))
+    findings = examine(place.cloud, wanted, service=find.full_name(place, short), context=context)
+    if not fix or not any(f.state == "problem" for f in findings):
+        return findings_result(findings, place.target, place=place, service=short)
+    voice.say(place.line(), *findings_blocks(findings))
+    return _fixed(place, findings, context, voice, yes=yes)
+
+
+def context_of(place: Place, service: find.Json) -> Context:
+    """What is known about a service beside the words of its errors."""
+    from gemmactl.doctor.finding import Context
+
+    model = find.model_of(service)
+    return Context(
+        project=place.id,
+        number=place.cloud.number(),
+        region=place.region.text,
+        service=find.short(service),
+        bucket=model.removeprefix("gs://").partition("/")[0] if model.startswith("gs://") else "",
+        caller=place.cloud.caller(),
+        runtime_account=evidence.account(service),
+    )
+
+
+def _fixed(place: Place, findings: tuple[Finding, ...], context: Context, voice: Voice, *, yes: bool) -> Result:
+    from gemmactl.doctor.fix import carry_out, propose
+    from gemmactl.doctor.principal import member
+
+    accounts = {member(a) for a in (context.caller, context.runtime_account, context.build_account) if a}
+    proposal = propose(place.cloud, findings, accounts)
+    refusals = tuple(Item("!", f"not by doctor: {address}", (why,), "warn") for address, why in proposal.refused)
+    if not proposal.plan.work:
+        raise refused(
+            "nothing here can be fixed by a plan",
+            why="; ".join(why for _, why in proposal.refused) or "no finding has a remedy that is safe to apply by itself",
+            remedy="follow the remedies above",
+            code="no-safe-remedy",
+        )
+    voice.show(*show.blocks(proposal.plan), *refusals)
+    if not yes and not voice.confirm("Apply these remedies?", flag="--yes"):
+        raise Trouble(
+            "nothing was changed",
+            why="the remedies were not confirmed",
+            remedy="run it again when they are right",
+            code="not-confirmed",
+        )
+    fixed = carry_out(proposal, place.cloud, events=voice.events)
+    data = {
+        "findings": [f.document() for f in findings],
+        **show.document(proposal.plan),
+        "done": list(fixed.outcome.done),
+        "holds": list(fixed.holds),
+        "waiting": list(fixed.waiting),
+        "undo": list(fixed.undo),
+    }
+    if not fixed.outcome.ok:
+        return unfinished("doctor", fixed.outcome, data, place, service=context.service)
+    line = Line(f"{len(fixed.holds)} of {len(fixed.outcome.done)} remedies applied and seen to hold", "good")
+    waits = tuple(Item("?", f"granted, not seen to hold yet: {address}", (), "warn") for address in fixed.waiting)
+    undo = tuple(Item("=", "to take it back", (command,), "dim") for command in fixed.undo)
+    follow = (f'gemmactl generate "Good morning." --name {context.service} {place.flags}',)
+    return Result("doctor", data, (line, *waits, *undo), follow, place.target)

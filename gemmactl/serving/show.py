@@ -1,0 +1,62 @@
+"""A plan as blocks for people and as data for machines. Pure: knows no screen."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gemmactl.kernel.plan import Op, Plan, Step
+from gemmactl.result import Block, Item, Line, Tone
+
+SIGNS: Final[dict[Op, tuple[str, Tone]]] = {
+    Op.KEEP: ("=", "dim"),
+    Op.CREATE: ("+", "good"),
+    Op.UPDATE: ("~", "warn"),
+    Op.BLOCKED: ("!", "bad"),
+    Op.DELETE: ("-", "bad"),
+    Op.RETAIN: ("=", "dim"),
+}
+_COUNTED: Final = (
+    (Op.CREATE, "to create"),
+    (Op.UPDATE, "to update"),
+    (Op.BLOCKED, "blocked"),
+    (Op.DELETE, "to remove"),
+    (Op.KEEP, "unchanged"),
+    (Op.RETAIN, "kept"),
+)
+
+
+def blocks(plan: Plan) -> tuple[Block, ...]:
+    """Signs + ~ ! - =, the fields that differ, and the counts. Nothing to do is one line."""
+    if not plan.work and not plan.destroy:
+        return (Line(f"Nothing to change: all {len(plan.steps)} things are as wished.", "good"),)
+    return (*(_item(step) for step in plan.steps), Line(counts(plan)))
+
+
+def counts(plan: Plan) -> str:
+    """`5 to create, 2 unchanged`."""
+    return ", ".join(f"{plan.count(op)} {word}" for op, word in _COUNTED if plan.count(op)) or "nothing there"
+
+
+def document(plan: Plan) -> dict[str, Any]:
+    """The plan for machines."""
+    return {
+        "changes": len(plan.work),
+        "steps": [
+            {
+                "op": str(step.op),
+                "address": step.address,
+                "kind": step.resource.kind,
+                "note": step.note,
+                "fields": [{"field": c.field, "live": c.live, "wanted": c.wanted, "fixed": c.fixed} for c in step.changes],
+            }
+            for step in plan.steps
+        ],
+    }
+
+
+def _item(step: Step) -> Item:
+    sign, tone = SIGNS[step.op]
+    lines = [f"{c.field}: {c.live} -> {c.wanted}{' (fixed)' if c.fixed else ''}" for c in step.changes]
+    if step.note:
+        lines.append(step.note)
+    return Item(sign, step.address, tuple(lines), tone)

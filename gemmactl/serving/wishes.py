@@ -1,0 +1,148 @@
+"""Flags and settings -> Serve, legal by itself or refused. Knows the defaults of deploy and no cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from gemmactl import spec_parse, spec_rules
+from gemmactl.errors import Trouble, usage
+from gemmactl.settings import SANDBOX, Settings, Value
+from gemmactl.spec import Model, SecretRef, Serve, Token, parse_model, service_name
+from gemmactl.voice import Voice
+
+SANDBOX_PROJECT: Final = "gemmactl-sandbox"
+"""The id that the pretended project has inside."""
+
+
+def project_id(value: Value) -> str:
+    """The id as the APIs see it."""
+    return SANDBOX_PROJECT if value.text == SANDBOX else value.text
+
+
+def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
+    """One Serve out of the flags of deploy and plan, by precedence, with every rule checked.
+
+    Raises:
+        Trouble: (usage) something is missing or not legal.
+    """
+    project = project_id(settings.project(flags.get("project")))
+    region = settings.region(flags.get("region")).text
+    model = _model(settings, flags)
+    given = _switches(flags)
+    chosen: dict[str, Any] = {}
+    for key, (field, parse) in _PARSERS.items():
+        said = settings.value(key, given[key] if key in given else flags.get(key))
+        if said is not None:
+            chosen[field] = _read(parse, said)
+    row = spec_rules.gpu(chosen.get("gpu_type", _default("gpu_type")))
+    for field, size in (("cpu", row.default_cpu), ("memory", row.default_memory), ("name", service_name(model.leaf))):
+        chosen.setdefault(field, size)
+    chosen["probe_given"] = "probe" in chosen
+    token = _token(settings, flags, model, voice)
+    serve = Serve(
+        project=project, region=region, model=model, hf_token=token, rotate_hf_token=bool(flags.get("rotate_hf_token")), **chosen
+    )
+    spec_rules.check(serve)
+    return serve
+
+
+def _default(field: str) -> Any:
+    return next(f.default for f in fields(Serve) if f.name == field)
+
+
+def _integer(text: str) -> int:
+    if not text.strip().lstrip("-").isdigit():
+        raise ValueError("a whole number")
+    return int(text)
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("true or false")
+    return text.lower() == "true"
+
+
+_PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+    "name": ("name", str),
+    "image": ("image", str),
+    "gpu_type": ("gpu_type", str),
+    "cpu": ("cpu", _integer),
+    "memory": ("memory", str),
+    "concurrency": ("concurrency", _integer),
+    "cpu_throttling": ("cpu_throttling", _switch),
+    "allow_unauthenticated": ("allow_unauthenticated", _switch),
+    "startup_probe": ("probe", spec_parse.probe),
+    "timeout": ("timeout", spec_parse.duration),
+    "max_instances": ("max_instances", _integer),
+    "min_instances": ("min_instances", _integer),
+    "service_account": ("service_account", str),
+    "set_env_vars": ("env", spec_parse.environment),
+    "set_secrets": ("secrets", spec_parse.secrets),
+}
+
+
+def _read(parse: Callable[[str], Any], value: Value) -> Any:
+    try:
+        return parse(value.text)
+    except ValueError as error:
+        raise usage(
+            f"{value.origin} can't be read", why=f"it must be {error}", remedy=f"correct {value.origin}", code="setting-illegal"
+        ) from None
+
+
+def _switches(flags: Mapping[str, Any]) -> dict[str, bool | None]:
+    """The --[no-]x pairs of gcloud arrive as two flags; None when neither is given: then other sources speak."""
+    found: dict[str, bool | None] = {}
+    for key in ("cpu_throttling", "allow_unauthenticated"):
+        yes, no = bool(flags.get(key)), bool(flags.get(f"no_{key}"))
+        flag = key.replace("_", "-")
+        if yes and no:
+            raise usage(
+                f"--{flag} and --no-{flag} are both given",
+                why="only one can be true",
+                remedy="keep one of them",
+                code="flags-contradict",
+            )
+        found[key] = yes if yes or no else None
+    return found
+
+
+def _model(settings: Settings, flags: Mapping[str, Any]) -> Model:
+    text = flags.get("model") or (found.text if (found := settings.value("model")) else "")
+    if not text:
+        raise usage(
+            "no model is named",
+            why="deploy and plan need MODEL: a bucket's folder, a directory or a Hugging Face name",
+            remedy="for example gemmactl deploy gs://BUCKET/FOLDER, or `model:` in gemmactl.yaml",
+            code="model-missing",
+        )
+    return parse_model(text)
+
+
+def _token(settings: Settings, flags: Mapping[str, Any], model: Model, voice: Voice) -> SecretRef | Token | None:
+    """--hf-token, HF_TOKEN, gemmactl.yaml, then a hidden prompt when the model can't be read without one."""
+    if text := flags.get("hf_token"):
+        return spec_parse.token_reference(text)
+    if text := settings.environ.get("HF_TOKEN"):
+        return spec_parse.token(text, "HF_TOKEN")
+    if found := settings.value("hf_token"):
+        return spec_parse.reference(found.text, f"hf-token in {found.origin}")
+    if flags.get("rotate_hf_token"):
+        raise _no_token("--rotate-hf-token has no token to store")
+    if model.kind != "hf":
+        return None
+    return spec_parse.token(
+        voice.secret("Hugging Face token", instead="set the variable HF_TOKEN, or name a secret: --hf-token NAME:VERSION"),
+        "the prompt",
+    )
+
+
+def _no_token(what: str) -> Trouble:
+    return usage(
+        what,
+        why="the new token is read from the variable HF_TOKEN",
+        remedy="set HF_TOKEN and run it again",
+        code="hf-token-missing",
+    )

@@ -1,0 +1,175 @@
+"""Where each value comes from: flag, environment, gemmactl.yaml, gcloud, default. Knows no option parser and no cloud."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from gemmactl.errors import usage
+
+SANDBOX: Final = "@sandbox"
+PROJECT_FILE: Final = "gemmactl.yaml"
+DEFAULT_REGION: Final = "us-central1"
+
+KEYS: Final = (
+    "project", "region", "name", "model", "image", "gpu_type", "cpu", "memory", "concurrency", "cpu_throttling",
+    "allow_unauthenticated", "startup_probe", "timeout", "max_instances", "min_instances", "service_account",
+    "set_env_vars", "set_secrets", "hf_token",
+)  # fmt: skip
+"""Every setting that GEMMACTL_<KEY> and gemmactl.yaml may hold; the same words as the flags."""
+
+# GEMMACTL_MODEL is the container's own variable and a positional argument here: a file may name the model, the environment not.
+_NOT_IN_ENVIRONMENT: Final = frozenset({"model", "hf_token"})
+
+# What other tools read, after everything of ours. source: google-auth's and gcloud's documented variables.
+_FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
+    "project": ("GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"),
+    "region": ("GOOGLE_CLOUD_REGION", "CLOUDSDK_RUN_REGION"),
+}
+_GCLOUD: Final[Mapping[str, tuple[str, str]]] = {"project": ("core", "project"), "region": ("run", "region")}
+
+# source: cloud.google.com/resource-manager/docs/creating-managing-projects, with the older `domain.tld:` form
+_PROJECT: Final = re.compile(r"([a-z][a-z0-9.-]*\.[a-z]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A setting as text, and who said it."""
+
+    text: str
+    origin: str
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.origin})"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The sources below the flags, read once; `value` walks them in order."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    project_file: Mapping[str, str]
+    gcloud: Mapping[str, str]
+    """project and region of the active gcloud configuration."""
+    gcloud_name: str = "default"
+
+    def value(self, key: str, flag: object = None) -> Value | None:
+        """The value of a key by precedence, or None when nobody says it."""
+        if flag is not None:
+            return Value(_text(flag), f"--{key.replace('_', '-')}")
+        own = f"GEMMACTL_{key.upper()}"
+        if key not in _NOT_IN_ENVIRONMENT and self.environ.get(own):
+            return Value(self.environ[own], own)
+        if key in self.project_file:
+            return Value(self.project_file[key], PROJECT_FILE)
+        for variable in _FOREIGN.get(key, ()):
+            if self.environ.get(variable):
+                return Value(self.environ[variable], variable)
+        if key in self.gcloud:
+            return Value(self.gcloud[key], f"gcloud configuration {self.gcloud_name}")
+        return None
+
+    def project(self, flag: str | None = None) -> Value:
+        """The project.
+
+        Raises:
+            Trouble: (usage) nobody names one, or it can't be a project id.
+        """
+        found = self.value("project", flag)
+        if found is None:
+            raise usage(
+                "no Google Cloud project is chosen",
+                why="--project, GEMMACTL_PROJECT, gemmactl.yaml, GOOGLE_CLOUD_PROJECT and gcloud's configuration name none",
+                remedy="add --project PROJECT_ID, or try everything on this machine first: --project @sandbox",
+                code="project-missing",
+            )
+        if found.text != SANDBOX and not _PROJECT.fullmatch(found.text):
+            raise usage(
+                f"{found.text!r} is not a project id ({found.origin})",
+                why="an id has 6 to 30 lower-case letters, digits and hyphens, a letter first; a display name is no id",
+                remedy="`gcloud projects list` shows the ids; @sandbox is the pretended project on this machine",
+                code="project-illegal",
+            )
+        return found
+
+    def region(self, flag: str | None = None) -> Value:
+        """The region; the default is stated as such."""
+        return self.value("region", flag) or Value(DEFAULT_REGION, "default")
+
+
+def load(environ: Mapping[str, str], folder: Path, home: Path) -> Settings:
+    """Read gemmactl.yaml of a folder and the active gcloud configuration.
+
+    Raises:
+        Trouble: (usage) gemmactl.yaml is not a flat mapping of known keys.
+    """
+    name, values = _gcloud(environ, home)
+    return Settings(environ, _project_file(folder / PROJECT_FILE), values, name)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return ",".join(f"{k}={_text(v)}" for k, v in value.items())
+    return str(value)
+
+
+def _project_file(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    import yaml  # 15 ms: only paid where the file exists
+
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = str(getattr(error, "problem_mark", "")).strip()
+        raise _bad_file(f"it is not YAML{': ' + where if where else ''}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise _bad_file("it must be a mapping, one `setting: value` on each line")
+    found = {str(key).replace("-", "_"): value for key, value in content.items()}
+    if unknown := [key for key in found if key not in KEYS]:
+        raise _bad_file(
+            f"{', '.join(map(repr, unknown))} is not a setting; known: {', '.join(k.replace('_', '-') for k in KEYS)}"
+        )
+    if str(found.get("hf_token", "")).startswith("hf_"):
+        raise _bad_file("hf-token holds a token; a file is copied and committed, so only a reference to a secret may stand there")
+    return {key: _text(value) for key, value in found.items() if value is not None}
+
+
+def _bad_file(why: str) -> Exception:
+    return usage(
+        f"{PROJECT_FILE} can't be read",
+        why=why,
+        remedy=f"correct {PROJECT_FILE} in this folder, or remove it",
+        code="project-file",
+    )
+
+
+def _gcloud(environ: Mapping[str, str], home: Path) -> tuple[str, dict[str, str]]:
+    root = Path(environ["CLOUDSDK_CONFIG"]) if environ.get("CLOUDSDK_CONFIG") else home / ".config" / "gcloud"
+    name = environ.get("CLOUDSDK_ACTIVE_CONFIG_NAME") or _first_line(root / "active_config") or "default"
+    path = root / "configurations" / f"config_{name}"
+    if not re.fullmatch(r"[a-z][-a-z0-9]*", name) or not path.is_file():
+        return name, {}
+    import configparser
+
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError):
+        return name, {}  # gcloud's own file: gcloud will complain about it, a flag is enough for us
+    found = {key: parser.get(section, option, fallback="") for key, (section, option) in _GCLOUD.items()}
+    return name, {key: text for key, text in found.items() if text}
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

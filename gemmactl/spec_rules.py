@@ -1,0 +1,178 @@
+"""The rules that a wish must keep before any call; each refusal names the legal choices. limits.py has the numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from gemmactl import limits, probe_rules
+from gemmactl.errors import usage
+from gemmactl.limits import GPUS, Gpu
+from gemmactl.spec import Serve
+
+
+def check(serve: Serve) -> None:
+    """All rules in order; the first that is broken speaks.
+
+    Raises:
+        Trouble: (usage) a wish that Cloud Run would reject, or accept and never fulfil.
+    """
+    for rule in RULES:
+        rule(serve)
+
+
+def gib(memory: str) -> float:
+    """`32Gi` -> 32.0; also Mi, G, M and plain bytes, as gcloud takes them."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(Gi|Mi|G|M|)", memory)
+    if not found:
+        raise usage(
+            f"--memory {memory!r} is not a size",
+            why="a size is a number with Gi or Mi",
+            remedy="for example --memory 32Gi",
+            code="memory-illegal",
+        )
+    factor = {"Gi": 2**30, "Mi": 2**20, "G": 10**9, "M": 10**6, "": 1}[found[2]]
+    return float(found[1]) * factor / 2**30
+
+
+def gpu(name: str) -> Gpu:
+    """The row of an accelerator."""
+    if name not in GPUS:
+        raise usage(
+            f"--gpu-type {name!r} is not a GPU of Cloud Run",
+            why=f"there are {' and '.join(GPUS)}",
+            remedy="choose one of them",
+            code="gpu-unknown",
+        )
+    return GPUS[name]
+
+
+def sizes_text(row: Gpu) -> str:
+    """The legal pairs in one line."""
+    return "; ".join(
+        f"--cpu {cpu} with {low}Gi" + (f" to {high}Gi" if high != low else "") for cpu, (low, high) in row.sizes.items()
+    )
+
+
+def _name(serve: Serve) -> None:
+    if not re.fullmatch(rf"[a-z]([a-z0-9-]{{0,{limits.NAME_MOST - 2}}}[a-z0-9])?", serve.name):
+        raise usage(
+            f"{serve.name!r} can't be the name of a service",
+            why=f"1 to {limits.NAME_MOST} lower-case letters, digits and hyphens, a letter first, no hyphen last",
+            remedy="choose another with --name",
+            code="name-illegal",
+        )
+
+
+def _region(serve: Serve) -> None:
+    row = gpu(serve.gpu_type)
+    if serve.region not in row.regions:
+        near = [r for r in row.regions if r.partition("-")[0] == serve.region.partition("-")[0]]
+        raise usage(
+            f"Cloud Run has no {row.name} in region {serve.region!r}",
+            why=f"regions with it: {', '.join(r + (' (on invitation)' if r in row.invited else '') for r in row.regions)}",
+            remedy=f"add --region {near[0] if near else row.regions[0]}",
+            code="region-without-gpu",
+        )
+
+
+def _size(serve: Serve) -> None:
+    row = gpu(serve.gpu_type)
+    memory = gib(serve.memory)
+    if serve.cpu not in row.sizes:
+        raise usage(
+            f"--cpu {serve.cpu} can't go with {row.name}",
+            why=f"it needs at least {min(row.sizes)} CPU; legal: {sizes_text(row)}",
+            remedy=f"choose --cpu {row.default_cpu} --memory {row.default_memory}",
+            code="cpu-illegal",
+        )
+    low, high = row.sizes[serve.cpu]
+    if not low <= memory <= high:
+        fits = [cpu for cpu, (least, most) in row.sizes.items() if least <= memory <= most]
+        remedy = f"choose --cpu {fits[0]} for {serve.memory}" if fits else f"choose --memory {low if memory < low else high}Gi"
+        raise usage(
+            f"--cpu {serve.cpu} and --memory {serve.memory} are not a legal pair with {row.name}",
+            why=f"legal: {sizes_text(row)}",
+            remedy=remedy,
+            code="cpu-memory-pair",
+        )
+
+
+def _throttling(serve: Serve) -> None:
+    if serve.cpu_throttling:
+        raise usage(
+            "--cpu-throttling can't be used with a GPU",
+            why="Cloud Run bills GPU instances by their life time and keeps their CPU on",
+            remedy="leave it out, or say --no-cpu-throttling",
+            code="throttling-with-gpu",
+        )
+
+
+def _numbers(serve: Serve) -> None:
+    for flag, value, low, high in (
+        ("--concurrency", serve.concurrency, 1, limits.CONCURRENCY_MOST),
+        ("--timeout", serve.timeout, 1, limits.TIMEOUT_MOST),
+        ("--max-instances", serve.max_instances, 1, limits.INSTANCES_MOST),
+        ("--min-instances", serve.min_instances, 0, serve.max_instances),
+    ):
+        if not low <= value <= high:
+            unit = " seconds" if flag == "--timeout" else ""
+            raise usage(
+                f"{flag} {value} is out of range",
+                why=f"legal: {low} to {high}{unit}",
+                remedy=f"choose {flag} between {low} and {high}",
+                code="out-of-range",
+            )
+
+
+def _environment(serve: Serve) -> None:
+    names = [name for name, _ in (*serve.env, *serve.secrets)]
+    for name in names:
+        if name in limits.ENV_RESERVED or name.startswith(limits.ENV_RESERVED_PREFIXES):
+            raise usage(
+                f"the variable {name} is reserved",
+                why="Cloud Run sets PORT and every name that starts with K_, CLOUD_RUN_ or X_GOOGLE_",
+                remedy="choose another name",
+                code="env-reserved",
+            )
+        if names.count(name) > 1:
+            raise usage(
+                f"the variable {name} is set twice",
+                why="--set-env-vars and --set-secrets share their names",
+                remedy="keep one of the two",
+                code="env-twice",
+            )
+    for name, value in serve.env:
+        if len(value.encode()) > limits.ENV_VALUE_MOST:
+            raise usage(
+                f"the value of {name} is too long",
+                why="Cloud Run takes 32 KiB for each variable",
+                remedy="put it in a file of the model, or a secret",
+                code="env-long",
+            )
+
+
+_EMAIL: Final = re.compile(r"[a-z0-9][a-z0-9-]*@([a-z0-9.-]+\.)?gserviceaccount\.com")
+
+
+def _service_account(serve: Serve) -> None:
+    if serve.service_account is not None and not _EMAIL.fullmatch(serve.service_account):
+        raise usage(
+            f"--service-account {serve.service_account!r} is not a service account",
+            why="it is an e-mail that ends in gserviceaccount.com",
+            remedy="`gcloud iam service-accounts list` shows them; without the flag a dedicated one is made",
+            code="service-account-illegal",
+        )
+
+
+RULES: Final[tuple[Callable[[Serve], None], ...]] = (
+    _name,
+    _region,
+    _size,
+    _throttling,
+    probe_rules.check,
+    _numbers,
+    _environment,
+    _service_account,
+)

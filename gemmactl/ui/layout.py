@@ -1,0 +1,95 @@
+"""Blocks -> styled lines of a given width. Pure: knows no stream, no colour and no rich."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gemmactl.errors import Trouble
+from gemmactl.result import Block, Facts, Item, Line, Table, Tone, Verbatim
+
+COMMANDS = ("gemmactl ", "gcloud ", "$ ", "pip ", "export ", "curl ")
+"""A line that starts so is for copying: it is never wrapped."""
+
+
+@dataclass(frozen=True)
+class Styled:
+    """One line of a screen."""
+
+    text: str
+    tone: Tone = "plain"
+    bold: bool = False
+
+
+def lay(blocks: tuple[Block, ...], width: int) -> Iterator[Styled]:
+    """All blocks, an empty line between tables and facts and what follows."""
+    for number, block in enumerate(blocks):
+        if number and isinstance(block, Facts | Table) and block.title:
+            yield Styled("")
+        yield from _block(block, width)
+
+
+def trouble(found: Trouble, width: int, sign: str = "error") -> Iterator[Styled]:
+    """What, why, remedy. `sign`: error, or cause for what doctor knows about the error before it."""
+    rows: tuple[tuple[str, str, Tone], ...] = (("why:    ", found.why, "plain"), ("remedy: ", found.remedy, "good"))
+    yield from _wrap(f"{sign}: {found.what}", width, "bad" if sign == "error" else "warn", indent=7, bold=True)
+    for label, text, tone in rows:
+        for number, line in enumerate(text.splitlines()):
+            yield from _wrap(f"  {label if number == 0 else ' ' * len(label)}{line}", width, tone, indent=10)
+
+
+def cells(text: str) -> int:
+    """Columns that a text takes: East Asian wide characters take two."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def pad(text: str, width: int) -> str:
+    return text + " " * max(0, width - cells(text))
+
+
+def _block(block: Block, width: int) -> Iterator[Styled]:
+    match block:
+        case Line(text, tone):
+            yield from _wrap(text, width, tone)
+        case Verbatim(text):
+            yield from (Styled(line) for line in text.splitlines())
+        case Item(sign, head, lines, tone):
+            yield from _wrap(f"{sign} {head}", width, tone, indent=2, bold=sign in "!-")
+            for line in lines:
+                yield from _wrap(f"    {line}", width, "plain", indent=6)
+        case Facts(rows, title):
+            if title:
+                yield Styled(title, bold=True)
+            left = max((cells(key) for key, _ in rows), default=0)
+            for key, value in rows:
+                yield from _wrap(f"  {pad(key, left)}  {value}", width, "plain", indent=left + 4)
+        case Table():
+            yield from _table(block, width)
+
+
+def _table(table: Table, width: int) -> Iterator[Styled]:
+    if table.title:
+        yield Styled(table.title, bold=True)
+    widths = [max(cells(row[i]) for row in (table.columns, *table.rows)) for i in range(len(table.columns))]
+    for number, row in enumerate((table.columns, *table.rows)):
+        left = "  ".join(pad(text, widths[i]) for i, text in enumerate(row[:-1]))
+        line = f"{left}  {row[-1]}" if left else row[-1]
+        yield from _wrap(line, width, "dim" if number == 0 else "plain", indent=sum(widths[:-1]) + 2 * (len(widths) - 1))
+
+
+def _wrap(text: str, width: int, tone: Tone, *, indent: int = 0, bold: bool = False) -> Iterator[Styled]:
+    for line in text.splitlines() or [""]:
+        if cells(line) <= width or line.lstrip().startswith(COMMANDS):
+            yield Styled(line, tone, bold)
+            continue
+        from textwrap import wrap
+
+        hang = " " * min(indent, width // 2)
+        for part in wrap(
+            line, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        ):
+            yield Styled(part, tone, bold)

@@ -1,0 +1,78 @@
+"""The kernel's events on a terminal: finished steps stay, each running step has one line that moves. Imports rich."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, Started
+from gemmactl.ui.progress import DOING, line
+from gemmactl.ui.scrub import scrub
+from gemmactl.ui.stream import Stream
+
+
+@dataclass
+class _Running:
+    verb: str
+    text: str = ""
+    since: float = field(default_factory=time.monotonic)
+
+
+class Live:
+    """One moving region at the foot of the screen; owner of all that is written to it."""
+
+    def __init__(self, stream: Stream) -> None:
+        from rich.live import Live as RichLive
+        from rich.spinner import Spinner
+
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._running: dict[str, _Running] = {}
+        self._spinner = Spinner("dots")
+        self._console = stream.console()
+        self._live = RichLive(console=self._console, get_renderable=self._picture, refresh_per_second=8, transient=True)
+        self._live.start()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            match event:
+                case Started(address, verb):
+                    self._running[address] = _Running(verb)
+                case Progress(address, text):
+                    self._running.setdefault(address, _Running("")).text = text
+                case Log(address, text):
+                    self._running.setdefault(address, _Running("")).text = text
+                case Done(address) | Failed(address) | Skipped(address):
+                    ended = self._running.pop(address, None)
+                    self._keep(event, ended.verb if ended else "")
+
+    def stop(self) -> None:
+        self._live.stop()
+
+    def _keep(self, event: Event, verb: str) -> None:
+        from rich.text import Text
+
+        styled = line(event, verb)
+        style = {"good": "green", "bad": "red", "warn": "yellow"}.get(styled.tone, "")
+        self._console.print(Text(scrub(styled.text), style=style))
+
+    def _picture(self) -> Any:
+        from rich.columns import Columns
+        from rich.console import Group
+        from rich.text import Text
+
+        with self._lock:
+            rows = list(self._running.items())
+        now = time.monotonic()
+        lines = []
+        for address, step in rows:
+            text = Text(
+                f"{address}: {scrub(step.text) or DOING.get(step.verb, step.verb)}  {now - step.since:.0f} s",
+                no_wrap=True,
+                overflow="ellipsis",
+            )
+            text.truncate(self._stream.width - 4, overflow="ellipsis")
+            lines.append(Columns([self._spinner, text]))
+        return Group(*lines)

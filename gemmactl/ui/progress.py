@@ -1,0 +1,55 @@
+"""The kernel's events as lines, one for each event: for logs, CI and pipes. Knows no terminal."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, Started
+from gemmactl.ui.layout import Styled
+from gemmactl.ui.stream import Stream
+
+DOING: Final = {"create": "creating", "update": "updating", "delete": "removing", "load": "loading"}
+DID: Final = {"create": "created", "update": "updated", "delete": "removed", "load": "loaded"}
+
+
+def line(event: Event, verb: str = "") -> Styled:
+    """One event in one line; `verb` is what the address was started with."""
+    match event:
+        case Started(address, said):
+            return Styled(f"  {address}: {DOING.get(said, said)}")
+        case Progress(address, text):
+            return Styled(f"  {address}: {text}", "dim")
+        case Log(address, text):
+            return Styled(f"  {address} | {text}", "dim")
+        case Done(address, verb, seconds):
+            return Styled(
+                f"+ {address}: {DID.get(verb, verb)} in {seconds:.0f} s" if verb != "delete" else f"- {address}: removed", "good"
+            )
+        case Failed(address, trouble):
+            return Styled(f"! {address}: {trouble.what}", "bad")
+        case Skipped(address, because):
+            return Styled(f"  {address}: not started ({because})", "warn")
+
+
+class Lines:
+    """Events to a stream; says the same progress only once."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._last: dict[str, str] = {}
+        self._verbs: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            if isinstance(event, Started):
+                self._verbs[event.address] = event.verb
+            if isinstance(event, Progress):
+                if self._last.get(event.address) == event.text:
+                    return
+                self._last[event.address] = event.text
+            self._stream.lines([line(event, self._verbs.get(event.address, ""))])
+
+    def stop(self) -> None:
+        """Nothing to put away."""

@@ -1,0 +1,45 @@
+"""Owns objects -> bytes: sources of a model, ranged parallel reads, retries, integrity. Knows no tensors and no device.
+
+Later transports are new Sources; what reads through `Source` and `Sink` stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from inference_image import contract
+from inference_image.chunks.source import Buffer, Object, Patience, Sink, Source
+from inference_image.contract import Code, LoadFailed
+
+if TYPE_CHECKING:
+    from inference_image.chunks.wire import Credentials
+
+__all__ = ["Buffer", "Object", "Patience", "Sink", "Source", "open_source"]
+
+
+def open_source(
+    uri: str,
+    environ: Mapping[str, str],
+    *,
+    patience: Patience | None = None,
+    credentials: Credentials | None = None,
+) -> Source:
+    """The source that a model's place names: `gs://bucket/prefix`, `hf:owner/name[@revision]` or a directory.
+
+    `credentials` replace the ones that the environment has, for tests. Raises LoadFailed(model_not_found, setting_invalid).
+    """
+    patience = patience or Patience()
+    if uri.startswith("gs://"):
+        from inference_image.chunks.gcs import GcsSource
+
+        return GcsSource(uri, environ, patience=patience, credentials=credentials)
+    if uri.startswith("hf:"):
+        from inference_image.chunks.hub import HubSource
+
+        return HubSource(uri, environ, patience=patience)
+    if "://" in uri:
+        raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, f"{uri[:80]}: gs://, hf: or a directory is served")
+    from inference_image.chunks.folder import FolderSource
+
+    return FolderSource(uri)

@@ -1,0 +1,188 @@
+"""Owns models in Cloud Storage: the JSON API's list and download, pinned generations, Google's credentials. Knows no tensors."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from http.client import HTTPResponse
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from inference_image import contract
+from inference_image.chunks.source import Object, Patience, Sink
+from inference_image.chunks.wire import RETRYABLE, Credentials, Transient, Wire, persist, read_json, read_range, retry_after
+from inference_image.contract import Code, LoadFailed
+
+_SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_only"
+_ENDPOINT: Final = "https://storage.googleapis.com"
+
+
+class GcsSource:
+    """`gs://bucket/prefix` over the JSON API. Every read names the generation that list() saw."""
+
+    def __init__(
+        self, uri: str, environ: Mapping[str, str], *, patience: Patience, credentials: Credentials | None = None
+    ) -> None:
+        self.uri = uri
+        self._bucket, _, prefix = uri.removeprefix("gs://").partition("/")
+        if not self._bucket:
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, f"{uri[:80]}: no bucket in it")
+        self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
+        emulator = environ.get(contract.ENV_STORAGE_HOST, "")
+        self._endpoint = (emulator if "://" in emulator else f"http://{emulator}").rstrip("/") if emulator else _ENDPOINT
+        self._patience = patience
+        self._wire = Wire(environ, patience.stall)
+        self._credentials = credentials or _credentials_of(environ)
+
+    def list(self) -> tuple[Object, ...]:
+        objects: list[Object] = []
+        page: str | None = ""
+        while page is not None:
+            answer = persist(partial(self._page, page), self.uri, self._patience)
+            objects += [self._object(item) for item in answer.get("items", []) if item["name"] != self._prefix]
+            page = answer.get("nextPageToken")
+        if not objects:
+            raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "no objects under this prefix")
+        return tuple(sorted(objects, key=lambda one: one.name))
+
+    def read(self, object: Object, begin: int, end: int, sink: Sink) -> None:  # noqa: A002 - the field's own word
+        def get(first: int, beyond: int) -> Any:
+            return self._media(object, first, beyond)
+
+        read_range(get, object, begin, end, sink, self._patience)
+
+    def _page(self, token: str) -> dict[str, Any]:
+        query = {
+            "prefix": self._prefix,
+            "delimiter": "/",
+            "fields": "items(name,size,generation,crc32c),nextPageToken",
+            **({"pageToken": token} if token else {}),
+        }
+        url = f"{self._endpoint}/storage/v1/b/{quote(self._bucket, safe='')}/o?{urlencode(query)}"
+        with self._get(url, {}, self.uri, Code.MODEL_NOT_FOUND) as response:
+            answer: dict[str, Any] = read_json(response)
+            return answer
+
+    def _object(self, item: Mapping[str, Any]) -> Object:
+        checksum = item.get("crc32c")
+        return Object(
+            name=item["name"].removeprefix(self._prefix),
+            size=int(item["size"]),
+            generation=str(item["generation"]),
+            crc32c=int.from_bytes(base64.b64decode(checksum), "big") if checksum else None,
+        )
+
+    @contextmanager
+    def _media(self, wanted: Object, first: int, beyond: int) -> Iterator[HTTPResponse]:
+        # ifGenerationMatch, not generation: an overwritten object then answers 412, a deleted one 404.
+        query = urlencode({"alt": "media", "ifGenerationMatch": wanted.generation})
+        path = f"{quote(self._bucket, safe='')}/o/{quote(self._prefix + wanted.name, safe='')}"
+        url = f"{self._endpoint}/download/storage/v1/b/{path}?{query}"
+        with self._get(url, {"Range": f"bytes={first}-{beyond - 1}"}, wanted.name, Code.SHARD_MISSING) as response:
+            served = response.getheader("x-goog-generation")
+            if served not in {None, wanted.generation}:
+                raise _changed(wanted.name)
+            yield response
+
+    @contextmanager
+    def _get(self, url: str, headers: Mapping[str, str], what: str, absent: Code) -> Iterator[HTTPResponse]:
+        authorization = self._credentials.header() if self._credentials else None
+        sent = {**headers, **({"Authorization": authorization} if authorization else {})}
+        with self._wire.get(url, sent) as response:
+            if response.status in {200, 206}:
+                yield response
+                return
+            detail = _reason(response)
+            if response.status == 401 and self._credentials is not None and authorization is not None:
+                self._credentials.renew()
+                raise _Refused(detail)
+        _raise_for(response, what, absent, detail)
+
+
+class _Refused(Transient):
+    """401: worth one more try with a fresh token; Credentials that stay refused end it."""
+
+
+def _changed(name: str) -> LoadFailed:
+    return LoadFailed(Code.OBJECT_CHANGED, name, "it was overwritten while it was being loaded; start again")
+
+
+def _raise_for(response: HTTPResponse, what: str, absent: Code, detail: str) -> None:
+    """The failure that a status other than 200 and 206 means."""
+    status = response.status
+    if status in RETRYABLE:
+        raise Transient(f"status {status}: {detail}", retry_after(response))
+    if status in {401, 403}:
+        raise LoadFailed(Code.ACCESS_DENIED, what, f"status {status}: {detail}")
+    if status == 404:
+        raise LoadFailed(absent, what, f"status 404: {detail}")
+    if status == 412:
+        raise _changed(what)
+    if status == 416:
+        raise LoadFailed(Code.OBJECT_CHANGED, what, "it is shorter than when it was listed")
+    raise LoadFailed(Code.NETWORK_FAILED, what, f"status {status}: {detail}")
+
+
+def _reason(response: HTTPResponse) -> str:
+    """The store's own sentence, from JSON or plain text."""
+    body = response.read(1 << 16)
+    try:
+        import json
+
+        return str(json.loads(body)["error"]["message"])[:200]
+    except (ValueError, KeyError, TypeError):
+        return body.decode("utf-8", "replace").strip()[:200] or "no explanation"
+
+
+def _credentials_of(environ: Mapping[str, str]) -> Credentials | None:
+    """Google's own chain; against an emulator only credentials that were named on purpose, else none.
+
+    A laptop's application default credentials must not travel to whatever STORAGE_EMULATOR_HOST names.
+    """
+    named = environ.get("GOOGLE_APPLICATION_CREDENTIALS") or environ.get("GCE_METADATA_HOST")
+    if environ.get(contract.ENV_STORAGE_HOST) and not named:
+        return None
+    return GoogleCredentials()
+
+
+class GoogleCredentials:
+    """A token from google-auth: application default credentials, or the metadata server on Cloud Run."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inner: Any = None
+        self._refused = 0
+
+    def header(self) -> str | None:
+        from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
+        from google.auth.transport.requests import Request
+
+        with self._lock:
+            try:
+                if self._inner is None:
+                    import google.auth
+
+                    self._inner, _ = google.auth.default(scopes=[_SCOPE])
+                if not self._inner.valid:
+                    self._inner.refresh(Request())
+            except DefaultCredentialsError as error:
+                raise LoadFailed(Code.ACCESS_DENIED, "credentials", f"no Google credentials: {error}"[:200]) from None
+            except TransportError as error:
+                raise Transient(f"no token: {error}"[:200]) from None
+            except RefreshError as error:
+                # On Cloud Run the metadata server sometimes needs a moment; google-auth marks that.
+                if getattr(error, "retryable", False):
+                    raise Transient(f"no token: {error}"[:200]) from None
+                raise LoadFailed(Code.ACCESS_DENIED, "credentials", f"no token: {error}"[:200]) from None
+            return f"Bearer {self._inner.token}"
+
+    def renew(self) -> None:
+        with self._lock:
+            self._refused += 1
+            if self._refused > 3:
+                raise LoadFailed(Code.ACCESS_DENIED, "credentials", "the store refuses every token of these credentials (401)")
+            if self._inner is not None:
+                self._inner.token = None

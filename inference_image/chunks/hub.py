@@ -1,0 +1,117 @@
+"""Owns models on a Hugging Face hub: the tree of a revision and its files. The token goes to no other host. Knows no tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from http.client import HTTPResponse
+from typing import Any, Final
+from urllib.parse import quote, urljoin, urlsplit
+
+from inference_image import contract
+from inference_image.chunks.source import Object, Patience, Sink
+from inference_image.chunks.wire import RETRYABLE, Transient, Wire, persist, read_json, read_range, retry_after
+from inference_image.contract import Code, LoadFailed
+
+_ENDPOINT: Final = "https://huggingface.co"
+_MODEL: Final = re.compile(r"hf:(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_NEXT: Final = re.compile(r'<([^>]+)>;\s*rel="next"')
+_MOST_REDIRECTS: Final = 5
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+
+
+class HubSource:
+    """`hf:owner/name[@revision]`. A file's generation is its content's id on the hub; the hub states no crc32c."""
+
+    def __init__(self, uri: str, environ: Mapping[str, str], *, patience: Patience) -> None:
+        self.uri = uri
+        found = _MODEL.fullmatch(uri)
+        if found is None:
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, f"{uri[:80]}: expected hf:owner/name[@revision]")
+        self._id, self._revision = found["id"], found["revision"] or "main"
+        self._endpoint = (environ.get(contract.ENV_HF_ENDPOINT) or _ENDPOINT).rstrip("/")
+        self._host = _origin(self._endpoint)
+        self._token = environ.get(contract.ENV_HF_TOKEN, "").strip()
+        self._patience = patience
+        self._wire = Wire(environ, patience.stall)
+
+    def list(self) -> tuple[Object, ...]:
+        url: str | None = f"{self._endpoint}/api/models/{self._id}/tree/{quote(self._revision, safe='')}?recursive=true"
+        objects: list[Object] = []
+        while url:
+            rows, url = persist(partial(self._page, url), self.uri, self._patience)
+            objects += [
+                Object(row["path"], int(row["size"]), str((row.get("lfs") or row).get("oid", "")))
+                for row in rows
+                if row.get("type") == "file" and "/" not in row["path"]
+            ]
+        if not objects:
+            raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "the revision holds no files")
+        return tuple(sorted(objects, key=lambda one: one.name))
+
+    def read(self, object: Object, begin: int, end: int, sink: Sink) -> None:  # noqa: A002 - the field's own word
+        url = f"{self._endpoint}/{self._id}/resolve/{quote(self._revision, safe='')}/{quote(object.name)}"
+
+        @contextmanager
+        def get(first: int, beyond: int) -> Iterator[HTTPResponse]:
+            with self._follow(url, {"Range": f"bytes={first}-{beyond - 1}"}, object, _MOST_REDIRECTS) as response:
+                yield response
+
+        read_range(get, object, begin, end, sink, self._patience)
+
+    def _page(self, url: str) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+        with self._wire.get(url, self._headers(url, {})) as response:
+            if response.status != 200:
+                self._raise_for(response, self.uri)
+            following = _NEXT.search(response.getheader("Link", ""))
+            rows: Sequence[Mapping[str, Any]] = read_json(response)
+            return rows, urljoin(url, following[1]) if following else None
+
+    @contextmanager
+    def _follow(self, url: str, headers: Mapping[str, str], wanted: Object, left: int) -> Iterator[HTTPResponse]:
+        with self._wire.get(url, self._headers(url, headers)) as response:
+            self._same_content(response, url, wanted)
+            if response.status in {200, 206}:
+                yield response
+                return
+            if response.status not in _REDIRECTS:
+                self._raise_for(response, wanted.name, expired=_origin(url) != self._host)
+            response.read()
+            target = urljoin(url, response.getheader("Location", ""))
+        if not left or urlsplit(target).scheme not in {"https", urlsplit(self._endpoint).scheme}:
+            raise LoadFailed(Code.NETWORK_FAILED, wanted.name, "the hub redirects in a loop or to an unsafe address")
+        with self._follow(target, headers, wanted, left - 1) as response:
+            yield response
+
+    def _headers(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
+        own = self._token and _origin(url) == self._host
+        return {**headers, **({"Authorization": f"Bearer {self._token}"} if own else {})}
+
+    def _same_content(self, response: HTTPResponse, url: str, wanted: Object) -> None:
+        """A branch can move during a load: the hub names the content it serves, and it must be the one that was listed."""
+        if _origin(url) != self._host or response.status >= 400:
+            return
+        served = response.getheader("X-Linked-Etag") or response.getheader("ETag") or ""
+        served = served.removeprefix("W/").strip('"')
+        if served and wanted.generation and served != wanted.generation:
+            raise LoadFailed(Code.OBJECT_CHANGED, wanted.name, f"{self._revision} moved while it was loaded; start again")
+
+    def _raise_for(self, response: HTTPResponse, what: str, *, expired: bool = False) -> None:
+        status = response.status
+        detail = (response.getheader("X-Error-Message") or response.read(1 << 16).decode("utf-8", "replace").strip())[:200]
+        if status in RETRYABLE or expired:
+            # A storage host's 403 is a signed address that has run out: the hub makes a new one at the next try.
+            raise Transient(f"status {status}: {detail}", retry_after(response))
+        if status in {401, 403}:
+            advice = "is its licence accepted by the token's account?" if self._token else "HF_TOKEN is not set"
+            raise LoadFailed(Code.ACCESS_DENIED, what, f"status {status}: {detail}; {advice}")
+        if status == 404:
+            raise LoadFailed(Code.MODEL_NOT_FOUND if what == self.uri else Code.SHARD_MISSING, what, f"status 404: {detail}")
+        raise LoadFailed(Code.NETWORK_FAILED, what, f"status {status}: {detail}")
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()

@@ -1,0 +1,159 @@
+"""Owns the order of a load: bytes first, then torch, then the model, then its first token. Knows no HTTP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from inference_image import contract, layout
+from inference_image.chunks import Source, open_source
+from inference_image.contract import Code, LoadFailed
+from inference_image.engine.generate import Engine
+from inference_image.engine.text import Text, TokenizerFiles
+from inference_image.settings import Settings
+from inference_image.stream import CheckpointStream
+from inference_image.timeline import Timeline
+from inference_image.weights import fill, host_memory, needed_bytes, require_room
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import Gemma3ForCausalLM
+
+DEFAULT_CONTEXT = 8192
+
+
+def load(
+    settings: Settings,
+    *,
+    environ: Mapping[str, str] | None = None,
+    timeline: Timeline | None = None,
+    source: Source | None = None,
+) -> Engine:
+    """A model, ready to answer. `timeline.progress()` tells the stage and bytes from another thread.
+
+    Raises LoadFailed, and nothing else.
+    """
+    timeline = timeline or Timeline()
+    return finish(begin(settings, timeline, environ=environ, source=source), settings, timeline)
+
+
+def begin(
+    settings: Settings, timeline: Timeline, *, environ: Mapping[str, str] | None = None, source: Source | None = None
+) -> CheckpointStream:
+    """Start reading; imports neither torch nor transformers. Raises LoadFailed for a place that can't be one."""
+    timeline.note(model=settings.model_name, source=settings.model)
+    place = source or open_source(settings.model, os.environ if environ is None else environ)
+    stream = CheckpointStream(place, settings, timeline)
+    stream.start()
+    return stream
+
+
+def finish(
+    stream: CheckpointStream,
+    settings: Settings,
+    timeline: Timeline,
+    *,
+    memory: Callable[[], int | None] = host_memory,
+) -> Engine:
+    """The rest of a load that `begin` started: import torch, build, fill, check, first token. Raises LoadFailed."""
+    try:
+        return _finish(stream, settings, timeline, memory)
+    except Exception as error:
+        stream.landing.stop()
+        raise as_load_failed(error) from error
+
+
+def _finish(
+    stream: CheckpointStream, settings: Settings, timeline: Timeline, memory: Callable[[], int | None]
+) -> Engine:
+    with timeline.phase("import torch"):
+        import torch
+
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+    if (early := stream.failure()) is not None:
+        raise early
+    with timeline.phase("import transformers"):
+        from transformers import Gemma3ForCausalLM  # noqa: F401 - the cost of the import gets a phase of its own
+
+        from inference_image.engine import model as models
+        from inference_image.engine.runner import TransformersRunner
+    with timeline.phase("open device"):
+        device, dtype = models.choose_device(settings.device), models.choose_dtype(settings.dtype)
+        timeline.note(device=_name(device), dtype=str(dtype).removeprefix("torch."))
+    timeline.stage = "read headers"
+    files, table = stream.files.result(), stream.tensors.result()
+    _require_memory(needed_bytes(table, dtype.itemsize), device, memory)
+    with timeline.phase("build model"):
+        config = models.text_config(files.text_config, dtype)
+        model = models.build(config, dtype, device)
+        layout.require_complete(models.needed(model), table, settings.model)
+    with timeline.phase("build tokenizer"):
+        text = Text(TokenizerFiles(files.tokenizer, files.tokenizer_config, files.chat_template))
+        if text.vocabulary > config.vocab_size:
+            detail = f"{text.vocabulary} tokens, the model knows {config.vocab_size}"
+            raise LoadFailed(Code.TOKENIZER_INVALID, contract.TOKENIZER, detail)
+    with timeline.phase("fill model"):
+        models.assign(model, fill(stream.landing, device, dtype))
+        stream.finished.result()
+    with timeline.phase("first token"):
+        _self_test(model, text)
+    configured = (place.get("eos_token_id") for place in (files.config, files.text_config, files.generation_config))
+    stop_ids = text.stop_ids(*configured)
+    longest = int(config.max_position_embeddings)
+    return Engine(
+        TransformersRunner(model, stop_ids),
+        text,
+        name=settings.model_name,
+        stop_ids=stop_ids,
+        max_context=min(longest, settings.max_context or min(longest, DEFAULT_CONTEXT)),
+        max_queue=settings.max_queue,
+    )
+
+
+def _name(device: torch.device) -> str:
+    if device.type != "cuda":
+        return device.type
+    import torch
+
+    return f"cuda: {torch.cuda.get_device_name(device)}"
+
+
+def _require_memory(needed: int, device: torch.device, memory: Callable[[], int | None]) -> None:
+    if device.type == "cuda":
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        require_room(needed, free, Code.GPU_MEMORY, "cuda")
+    else:
+        require_room(needed, memory(), Code.HOST_MEMORY, "memory")
+
+
+def _self_test(model: Gemma3ForCausalLM, text: Text) -> None:
+    """One token through all layers before anybody is told `ready`. Raises LoadFailed(self_test_failed)."""
+    import torch
+
+    ids = [text.bos if text.bos is not None else 0, *text.plain("Hello")]
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1].float()
+    if not bool(torch.isfinite(logits).all()):
+        raise LoadFailed(Code.SELF_TEST_FAILED, "logits", "the first token's logits are not finite")
+    if float(logits.max()) == float(logits.min()):
+        raise LoadFailed(Code.SELF_TEST_FAILED, "logits", "every token is equally likely: these are no trained weights")
+
+
+def as_load_failed(error: BaseException) -> LoadFailed:
+    """Any exception of a load as its code; what nobody foresaw is `crashed` with its type and first line."""
+    if isinstance(error, LoadFailed):
+        return error
+    text = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
+    detail = f"{type(error).__name__}: {text}"
+    low = detail.lower()
+    if isinstance(error, MemoryError) or "can't allocate memory" in low or "defaultcpuallocator" in low:
+        return LoadFailed(Code.HOST_MEMORY, "memory", detail)
+    if type(error).__name__ == "OutOfMemoryError" or "cuda out of memory" in low:
+        return LoadFailed(Code.GPU_MEMORY, "cuda", detail)
+    if type(error).__name__ == "AcceleratorError" or "cuda" in low or "nvidia driver" in low:
+        return LoadFailed(Code.GPU_UNAVAILABLE, "cuda", detail)
+    return LoadFailed(Code.CRASHED, "server", detail)

@@ -1,0 +1,118 @@
+"""Owns the model: built without memory of its own, then given the tensors that arrived. Knows no source of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inference_image import contract, layout
+from inference_image.contract import Code, LoadFailed
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` is cuda where there is one. A machine with a GPU that torch can't use is a failure, not a slow CPU service."""
+    import torch
+
+    if wanted == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        try:
+            torch.cuda.init()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        except RuntimeError as error:
+            raise LoadFailed(Code.GPU_UNAVAILABLE, contract.ENV_DEVICE, _first_line(error)) from None
+        return torch.device("cuda", torch.cuda.current_device())
+    driver = Path("/proc/driver/nvidia/version")
+    if wanted == "cuda" or driver.exists():
+        built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
+        there = "there is a GPU driver" if driver.exists() else "no GPU driver was found"
+        raise LoadFailed(Code.GPU_UNAVAILABLE, contract.ENV_DEVICE, f"no usable GPU: {there}; this torch is built {built}")
+    return torch.device("cpu")
+
+
+def choose_dtype(wanted: str) -> torch.dtype:
+    import torch
+
+    return torch.float32 if wanted == "float32" else torch.bfloat16
+
+
+def text_config(raw: Mapping[str, Any], dtype: torch.dtype) -> Gemma3TextConfig:
+    """The config as transformers reads it, in every spelling since 4.51. Raises LoadFailed(config_invalid)."""
+    from transformers import Gemma3TextConfig
+
+    try:
+        config = Gemma3TextConfig.from_dict({**raw, "model_type": "gemma3_text"})
+        config.dtype = dtype
+    except Exception as error:  # noqa: BLE001 - a config from outside can break transformers anywhere
+        raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, _first_line(error)) from None
+    return config
+
+
+def build(config: Gemma3TextConfig, dtype: torch.dtype, device: torch.device) -> Gemma3ForCausalLM:
+    """The modules of a Gemma 3 whose parameters have no memory yet; computed buffers are real and on the device."""
+    import torch
+    from transformers import Gemma3ForCausalLM
+
+    try:
+        with torch.device("meta"):
+            model: Gemma3ForCausalLM = Gemma3ForCausalLM(config).to(dtype)  # type: ignore[arg-type]  # wrapped without types
+        _fill_buffers(model, config, device)
+    except Exception as error:  # noqa: BLE001 - as in text_config
+        raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, _first_line(error)) from None
+    model.train(mode=False)
+    return model
+
+
+def _fill_buffers(model: Gemma3ForCausalLM, config: Gemma3TextConfig, device: torch.device) -> None:
+    """Rotary frequencies and embed_scale are no part of a checkpoint: taken from a tiny twin with the same head and width."""
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    kinds = list(dict.fromkeys(config.layer_types or ()))
+    settings = config.to_dict() | {
+        "num_hidden_layers": len(kinds), "layer_types": kinds, "vocab_size": 8, "intermediate_size": 1, "pad_token_id": 0,
+        "num_attention_heads": 1, "num_key_value_heads": 1,
+    }  # fmt: skip
+    with torch.device("cpu"):
+        twin = Gemma3ForCausalLM(Gemma3TextConfig.from_dict(settings))
+    real = dict(twin.named_buffers())
+    for name, _ in list(model.named_buffers()):
+        owner, _, leaf = name.rpartition(".")
+        model.get_submodule(owner).register_buffer(leaf, real[name].to(device), persistent=False)
+
+
+def needed(model: Gemma3ForCausalLM) -> dict[str, tuple[int, ...]]:
+    """{name: shape} of what the model itself wants, its tied head left out."""
+    return {
+        name: tuple(tensor.shape)
+        for name, tensor in model.state_dict().items()
+        if not (name == layout.HEAD and model.config.tie_word_embeddings)
+    }
+
+
+def assign(model: Gemma3ForCausalLM, tensors: dict[str, torch.Tensor]) -> None:
+    """Give the model its tensors, without a copy, and tie the head. Raises LoadFailed when a parameter stays without one."""
+    import torch
+
+    head = tensors.get(layout.HEAD)
+    if model.config.tie_word_embeddings and head is not None:
+        # Raw dumps store the tied head as well. One that differs was trained apart: transformers then doesn't tie, nor do we.
+        if torch.equal(head, tensors[layout.EMBEDDING]):
+            tensors = {name: tensor for name, tensor in tensors.items() if name != layout.HEAD}
+        else:
+            model.config.tie_word_embeddings = False
+    result = model.load_state_dict(tensors, strict=False, assign=True)
+    if model.config.tie_word_embeddings:
+        model.tie_weights()
+    model.requires_grad_(requires_grad=False)
+    empty = [name for name, one in (*model.named_parameters(), *model.named_buffers()) if one.is_meta]
+    if empty or result.unexpected_keys:
+        raise LoadFailed(Code.KEYS_MISSING, contract.CONFIG, f"no tensor for {', '.join((empty + result.unexpected_keys)[:3])}")
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:300]

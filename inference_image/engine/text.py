@@ -1,0 +1,264 @@
+"""Owns text to tokens and back: control tokens, chat template, streaming decode, stop strings. Knows no model and no HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from inference_image import contract
+from inference_image.contract import Code, LoadFailed
+from inference_image.presets import Chat, Message, Part, Raw
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from tokenizers import Tokenizer
+    from tokenizers.decoders import DecodeStream
+
+END_OF_TURN: Final = "<end_of_turn>"
+# Turn and image marks are not flagged special in every checkpoint's tokenizer.json; all of them steer the model.
+_ALWAYS_CONTROL: Final = ("<bos>", "<eos>", "<pad>", "<start_of_turn>", END_OF_TURN, "<start_of_image>", "<end_of_image>")
+# Stands for a user's text while the chat template is rendered; private-use signs that no template contains.
+_MARK: Final = "\ue0f0{}\ue0f1"
+_MARKED: Final = re.compile("( ?)\ue0f0([0-9]+)\ue0f1( ?)")
+
+
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """The bytes beside the weights that make text into tokens."""
+
+    tokenizer: bytes
+    tokenizer_config: Mapping[str, Any]
+    chat_template: str | None
+
+
+class Text:
+    """Tokenizer and chat template of one checkpoint.
+
+    Raises LoadFailed(tokenizer_invalid) when the files don't make a usable pair.
+    """
+
+    def __init__(self, files: TokenizerFiles) -> None:
+        from tokenizers import AddedToken, Tokenizer
+
+        try:
+            self._tokenizer: Tokenizer = Tokenizer.from_buffer(files.tokenizer)
+        except Exception as error:  # noqa: BLE001 - the Rust side raises bare Exception
+            raise LoadFailed(Code.TOKENIZER_INVALID, contract.TOKENIZER, str(error)[:300]) from None
+        known = [token for token in _ALWAYS_CONTROL if self._tokenizer.token_to_id(token) is not None]
+        self._tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in known])
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        # From here on encode() never yields a control token: `_ids` puts those of the trusted parts in by itself.
+        self._tokenizer.encode_special_tokens = True
+        self.control: dict[str, int] = {
+            token.content: number
+            for number, token in self._tokenizer.get_added_tokens_decoder().items()
+            if token.special
+        }
+        longest_first = sorted(self.control, key=len, reverse=True)
+        self._control_pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self._special = _special_texts(files.tokenizer_config)
+        self.bos = self.control.get(self._special.get("bos_token", "<bos>"))
+        self._template = _compile(files.chat_template or _embedded_template(files.tokenizer_config))
+        if self._template is not None:
+            self._render([Message("user", (Part("?", trusted=False),))])
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens, added ones included: no id is as large."""
+        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
+
+    def stop_ids(self, *configured: object) -> frozenset[int]:
+        """Where an answer ends: the union of what the configs say and the tokenizer's own marks."""
+        own = ("<eos>", END_OF_TURN, self._special.get("eos_token", ""))
+        ids = {self.control[token] for token in own if token in self.control}
+        for value in configured:
+            for one in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(one, int) and not isinstance(one, bool):
+                    ids.add(one)
+        return frozenset(ids)
+
+    def encode(self, prompt: Raw | Chat) -> list[int]:
+        """Token ids with exactly one `<bos>`; text of a user never yields a control token."""
+        parts = prompt.parts if isinstance(prompt, Raw) else self._render(prompt.messages)
+        ids = self._ids(parts)
+        if self.bos is not None and ids[:1] != [self.bos]:
+            ids.insert(0, self.bos)
+        return ids
+
+    def decoder(self) -> Decoder:
+        from tokenizers.decoders import DecodeStream
+
+        return Decoder(self._tokenizer, DecodeStream(skip_special_tokens=True))
+
+    def _ids(self, parts: Sequence[Part]) -> list[int]:
+        """Cut at the control tokens of trusted parts, then encode what lies between as one text.
+
+        Encoding each part alone would move token borders: `Input:`, a line end and `Hello` must merge as in training.
+        """
+        ids: list[int] = []
+        plain = ""
+        for part in parts:
+            start = 0
+            if part.trusted:
+                for found in self._control_pattern.finditer(part.text):
+                    ids += self.plain(plain + part.text[start : found.start()])
+                    ids.append(self.control[found.group()])
+                    plain, start = "", found.end()
+            plain += part.text[start:]
+        return ids + self.plain(plain)
+
+    def plain(self, text: str) -> list[int]:
+        """Tokens of a text in which nothing is a control token."""
+        # A lone surrogate is legal in JSON and in no UTF-8 text; the Rust side refuses it.
+        clean = text.encode("utf-8", "replace").decode("utf-8")
+        return list(self._tokenizer.encode(clean, add_special_tokens=False).ids) if clean else []
+
+    def _render(self, messages: Sequence[Message]) -> list[Part]:
+        """The chat template with marks where users' texts go, then the texts put in: the template never sees them."""
+        if self._template is None:
+            raise LoadFailed(Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE, "this checkpoint has no chat template")
+        contents = [message.parts for message in messages]
+        # Spaces around a mark tell whether the template trims: then we trim the text in its place.
+        dialogue = [
+            {"role": message.role, "content": f" {_MARK.format(index)} "} for index, message in enumerate(messages)
+        ]
+        try:
+            rendered = self._template.render(messages=dialogue, add_generation_prompt=True, **self._special)
+        except Exception as error:  # noqa: BLE001 - a template may raise anything, its own raise_exception included
+            raise LoadFailed(Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE, str(error)[:300]) from None
+        parts: list[Part] = []
+        end = 0
+        placed = []
+        for found in _MARKED.finditer(rendered):
+            parts.append(Part(rendered[end : found.start()], trusted=True))
+            index = int(found[2])
+            parts += contents[index] if found[1] and found[3] else _trimmed(contents[index])
+            placed.append(index)
+            end = found.end()
+        if placed != list(range(len(messages))):
+            raise LoadFailed(Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE, "the template does not print each message once")
+        return [*parts, Part(rendered[end:], trusted=True)]
+
+
+def _trimmed(parts: Sequence[Part]) -> list[Part]:
+    """The parts of one message without white space at its two ends."""
+    kept = list(parts)
+    while kept and not kept[0].text.lstrip():
+        kept.pop(0)
+    while kept and not kept[-1].text.rstrip():
+        kept.pop()
+    if kept:
+        kept[0] = Part(kept[0].text.lstrip(), kept[0].trusted)
+        kept[-1] = Part(kept[-1].text.rstrip(), kept[-1].trusted)
+    return kept
+
+
+def _special_texts(config: Mapping[str, Any]) -> dict[str, str]:
+    """bos_token and its kin from tokenizer_config.json, where each is a string or an object with `content`."""
+    texts = {}
+    for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
+        value = config.get(name)
+        text = value.get("content") if isinstance(value, dict) else value
+        if isinstance(text, str):
+            texts[name] = text
+    texts.setdefault("bos_token", "<bos>")
+    return texts
+
+
+def _embedded_template(config: Mapping[str, Any]) -> str | None:
+    """Checkpoints written before transformers 4.5x keep the template inside tokenizer_config.json."""
+    value = config.get("chat_template")
+    if isinstance(value, list):
+        value = next((row.get("template") for row in value if isinstance(row, dict) and row.get("name") == "default"), None)
+    return value if isinstance(value, str) else None
+
+
+def _compile(source: str | None) -> Template | None:
+    """A checkpoint is data from outside: its template runs in jinja's sandbox, as in transformers."""
+    if source is None:
+        return None
+    from jinja2 import TemplateError
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment.globals["raise_exception"] = _raise_exception
+    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+    try:
+        return environment.from_string(source)
+    except TemplateError as error:
+        raise LoadFailed(Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE, str(error)[:300]) from None
+
+
+def _raise_exception(message: str) -> None:
+    raise ValueError(message)
+
+
+@dataclass
+class Decoder:
+    """Token ids to text, a token at a time; never a part of a character."""
+
+    _tokenizer: Tokenizer
+    _stream: DecodeStream
+
+    def step(self, token: int) -> str:
+        """The text that this token completes; empty while a character is still unfinished."""
+        try:
+            return self._stream.step(self._tokenizer, token) or ""
+        except Exception:  # noqa: BLE001 - DecodeStream gives up on bytes that are no UTF-8: they have no text
+            return ""
+
+
+@dataclass
+class StopScan:
+    """Cuts a stream of text before the first stop string, and trims white space at both ends.
+
+    Holds back whatever may still turn out to be the beginning of a stop, however the tokens cut it.
+    """
+
+    stops: Sequence[str]
+    stopped: bool = False
+    _held: str = ""
+    _begun: bool = False
+    _space: str = field(default="", repr=False)
+
+    def feed(self, text: str) -> str:
+        """The text that is now certain to belong to the answer."""
+        if self.stopped:
+            return ""
+        self._held += text
+        # The stop that is complete first wins, as it would if the text came letter by letter: pieces must not matter.
+        found = [(at + len(stop), at) for stop in self.stops if (at := self._held.find(stop)) >= 0]
+        if found:
+            self.stopped = True
+            certain, self._held = self._held[: min(found)[1]], ""
+        else:
+            keep = max(self._overlaps(), default=0)
+            cut = len(self._held) - keep
+            certain, self._held = self._held[:cut], self._held[cut:]
+        return self._trim(certain)
+
+    def finish(self) -> str:
+        """What was held back and, as it turned out, is no stop."""
+        certain, self._held = ("" if self.stopped else self._held), ""
+        return self._trim(certain)
+
+    def _overlaps(self) -> Iterator[int]:
+        for stop in self.stops:
+            for size in range(min(len(stop) - 1, len(self._held)), 0, -1):
+                if self._held.endswith(stop[:size]):
+                    yield size
+                    break
+
+    def _trim(self, text: str) -> str:
+        whole = self._space + text
+        if not self._begun:
+            whole = whole.lstrip()
+        kept = whole.rstrip()
+        self._space = whole[len(kept) :]
+        self._begun = self._begun or bool(kept)
+        return kept

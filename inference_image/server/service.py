@@ -1,0 +1,33 @@
+"""Owns what the routes share: the engine once it is there, and whether requests are still taken in. Knows no HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inference_image.contract import RequestCode
+from inference_image.engine.generate import Engine
+from inference_image.engine.request import Refused
+from inference_image.settings import Settings
+from inference_image.timeline import Timeline
+
+
+@dataclass
+class Service:
+    """One owner writes each field: the loading thread `engine`, the main thread `draining`."""
+
+    settings: Settings
+    timeline: Timeline
+    engine: Engine | None = None
+    draining: bool = False
+
+    @property
+    def ready(self) -> bool:
+        return self.engine is not None and not self.draining
+
+    def admit(self) -> Engine:
+        """The engine for one more request. Raises Refused: draining, not_ready."""
+        if self.draining:
+            raise Refused(RequestCode.DRAINING, "this instance is stopping", retry_after=1)
+        if self.engine is None:
+            raise Refused(RequestCode.NOT_READY, f"the model is not loaded yet: {self.timeline.stage}", retry_after=2)
+        return self.engine

@@ -1,0 +1,73 @@
+"""Owns what the container reads from its environment. Knows no torch: a bad value fails before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from inference_image import contract
+from inference_image.contract import Code, LoadFailed
+
+DEVICES = ("auto", "cuda", "cpu")
+DTYPES = ("auto", "bfloat16", "float32")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one model is loaded and served. Defaults are those of the contract."""
+
+    model: str
+    name: str = ""
+    device: str = "auto"
+    dtype: str = "auto"
+    connections: int = 16
+    chunk: int = 8 << 20
+    max_context: int | None = None
+    max_queue: int = 32
+    threads: int | None = None
+    staging: int = 4096 << 20
+    host: str = "0.0.0.0"
+    port: int = contract.DEFAULT_PORT
+
+    def __post_init__(self) -> None:
+        """Raises LoadFailed(setting_invalid, dtype_unsupported)."""
+        if not self.model.strip():
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, "not set: which model?")
+        if self.device not in DEVICES:
+            detail = f"{self.device[:40]!r} is not one of {', '.join(DEVICES)}"
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_DEVICE, detail)
+        if self.dtype in {"float16", "fp16", "half"}:
+            raise LoadFailed(Code.DTYPE_UNSUPPORTED, contract.ENV_DTYPE, "Gemma 3 overflows in float16; use bfloat16")
+        if self.dtype not in DTYPES:
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_DTYPE, f"{self.dtype[:40]!r} is not one of {', '.join(DTYPES)}")
+
+    @property
+    def model_name(self) -> str:
+        """The name that answers carry: the one that was set, or the last part of the model's place."""
+        return self.name or self.model.partition("@")[0].rstrip("/").rpartition("/")[2].removeprefix("hf:") or self.model
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        def number(variable: str, default: int, least: int, most: int) -> int:
+            text = environ.get(variable, "").strip()
+            value = int(text) if text.isdecimal() and len(text) < 12 else (default if not text else -1)
+            if not least <= value <= most:
+                raise LoadFailed(Code.SETTING_INVALID, variable, f"{text[:40]!r} is not a number from {least} to {most}")
+            return value
+
+        context = number(contract.ENV_MAX_CONTEXT, 0, 0, 1 << 20)
+        threads = number(contract.ENV_THREADS, 0, 0, 1024)
+        return cls(
+            model=environ.get(contract.ENV_MODEL, ""),
+            name=environ.get(contract.ENV_MODEL_NAME, ""),
+            device=environ.get(contract.ENV_DEVICE, "").strip().lower() or "auto",
+            dtype=environ.get(contract.ENV_DTYPE, "").strip().lower() or "auto",
+            connections=number(contract.ENV_CONNECTIONS, 16, 1, 256),
+            chunk=number(contract.ENV_CHUNK_MIB, 8, 1, 1024) << 20,
+            max_context=context or None,
+            max_queue=number(contract.ENV_MAX_QUEUE, 32, 0, 100_000),
+            threads=threads or None,
+            staging=number(contract.ENV_STAGING_MIB, 4096, 1, 1 << 20) << 20,
+            host=environ.get(contract.ENV_HOST, "") or "0.0.0.0",
+            port=number(contract.ENV_PORT, contract.DEFAULT_PORT, 0, 65535),
+        )

@@ -1,0 +1,34 @@
+"""What every test shares: one thread per process, no network by accident, tools that must be there under CI. Knows no room."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# set before anything imports torch or a cloud client: two workers on two cores, and no look at the machine's own settings
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+for _name in tuple(os.environ):
+    if _name.startswith(("GEMMACTL_", "GOOGLE_", "CLOUDSDK_")) or _name in {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}:
+        del os.environ[_name]
+
+
+def find_tool(name: str, *, path: str | None = None, ci: bool) -> Path:
+    """The executable `name`. Absent: the test fails by the tool's name under CI, and is skipped elsewhere."""
+    found = shutil.which(name, path=path)
+    if found:
+        return Path(found)
+    if ci:
+        pytest.fail(f"{name} is not installed; CI installs what tests need: add it to debian_tools in .ci/run")
+    pytest.skip(f"{name} is not installed")
+
+
+@pytest.fixture
+def tool() -> Callable[[str], Path]:
+    """`tool("git")`: the path of an executable that the test starts."""
+    return lambda name: find_tool(name, ci=bool(os.environ.get("CI")))

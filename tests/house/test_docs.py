@@ -1,0 +1,137 @@
+"""Documents can't go stale: generated pages are compared, commands are parsed by the real app, links must lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.house import tree
+
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TYPED = {"", "bash", "sh", "console"}
+"""Fences that hold what a reader types; others (text, yaml) hold what he reads."""
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+READMES = ("README.md", "README.ko.md")
+
+
+@cache
+def generate() -> Any:
+    """docs/generate.py as a module."""
+    spec = importlib.util.spec_from_file_location("docs_generate", tree.ROOT / "docs/generate.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def documents() -> tuple[Path, ...]:
+    return tuple(p for p in tree.files() if p.suffix == ".md")
+
+
+def command_lines(markdown: str) -> list[list[str]]:
+    """Words of each `gemmactl ...` line in fenced blocks: continuation lines joined, pipes and redirections cut off."""
+    found = []
+    for kind, block in FENCE.findall(markdown):
+        if kind not in TYPED:
+            continue
+        for line in block.replace("\\\n", " ").splitlines():
+            for part in re.split(r"\s(?:\||&&|;)\s", line.removeprefix("$ ")):
+                words = shlex.split(part, comments=True)
+                while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                    words = words[1:]
+                if words and words[0].endswith("gemmactl"):
+                    found.append([w for w in words[1:] if not re.fullmatch(r"\d?>.*", w)])
+    return found
+
+
+def parse(words: list[str]) -> None:
+    """Let the app's own parser read a command line; nothing runs.
+
+    Raises:
+        click's UsageError: it would be refused.
+    """
+    import typer
+
+    from gemmactl.app import build
+
+    command: Any = typer.main.get_command(build())
+    rest, context = words, None
+    while hasattr(command, "commands"):
+        if not rest or rest[0].startswith("-"):
+            if rest and rest[0] not in ("--help", "--version"):
+                command.make_context("gemmactl", list(rest))
+            return
+        inner = command.commands.get(rest[0])
+        assert inner is not None, f"no verb {rest[0]!r}"
+        command, rest = inner, rest[1:]
+    command.make_context("gemmactl", list(rest), parent=context)
+
+
+def test_command_lines_are_found() -> None:
+    """Comments, prompts, variables, pipes and line continuations are understood."""
+    markdown = """```bash
+$ GEMMACTL_PROJECT=x gemmactl plan gs://b/m \\
+  --region r  # why
+cat e | gemmactl doctor --from-log - 2>&1
+```
+"""
+    assert command_lines(markdown) == [["plan", "gs://b/m", "--region", "r"], ["doctor", "--from-log", "-"]]
+
+
+@pytest.mark.parametrize("words", [["plan", "--no-such-flag"], ["no-such-verb"], ["generate"]], ids=" ".join)
+def test_a_wrong_command_line_is_seen(words: list[str]) -> None:
+    """A flag, verb or missing argument that the app would refuse fails the check of the documents."""
+    with pytest.raises((AssertionError, Exception), match=r"no verb|No such option|Missing parameter"):
+        parse(words)
+
+
+@pytest.mark.parametrize("document", documents(), ids=tree.relative)
+def test_commands_in_documents_are_accepted(document: Path) -> None:
+    """Each `gemmactl ...` line of a fenced block is read by the app's own parser."""
+    for words in command_lines(document.read_text()):
+        parse(words)
+
+
+def test_both_readmes_show_the_same_commands() -> None:
+    """The Korean README is the same document in another language."""
+    english, korean = ((tree.ROOT / name).read_text() for name in READMES)
+    assert command_lines(english) == command_lines(korean)
+    assert english.count("\n## ") == korean.count("\n## ")
+
+
+def test_the_reference_names_every_verb() -> None:
+    """docs/cli.md has a section for each verb of the app."""
+    page = (tree.ROOT / "docs/cli.md").read_text()
+    assert [path for path, _ in generate().commands() if f"\n## {path}\n" not in page] == []
+
+
+@pytest.mark.parametrize("page", ["cli.md", "troubleshooting.md"])
+def test_generated_pages_are_fresh(page: str) -> None:
+    """`make docs` would change nothing: flags, help texts and known failures are documented as they are."""
+    assert (tree.ROOT / "docs" / page).read_text() == generate().PAGES[page]()
+
+
+@pytest.mark.parametrize("document", documents(), ids=tree.relative)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Every relative link names a file of the repository, and a heading in it where it names one."""
+    for target in LINK.findall(FENCE.sub("", document.read_text())):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (document.parent / path).resolve() if path else document
+        assert file.exists(), f"{tree.relative(document)} links to {target}"
+        if anchor and file.suffix == ".md":
+            assert anchor in anchors(file.read_text()), f"{tree.relative(document)} links to {target}"
+
+
+def anchors(markdown: str) -> set[str]:
+    """GitHub's anchors of the headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", markdown), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}

@@ -1,0 +1,179 @@
+"""The queue, the answers and their ends, over a runner that the test controls."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from inference_image.contract import RequestCode
+from inference_image.engine import Engine, Piece, Refused, Request, Sampling, Usage
+from inference_image.engine.text import Text, TokenizerFiles
+from inference_image.presets import PRESETS
+from tests.inference_image.checkpoints import MODEL
+
+
+class Scripted:
+    """Says given tokens, one per release; `stopped` is set when the engine asked it to stop."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self.tokens = list(tokens)
+        self.gate = threading.Semaphore(0)
+        self.began = threading.Event()
+        self.stopped = threading.Event()
+        self.runs: list[tuple[int, ...]] = []
+        self.error: Exception | None = None
+
+    def run(self, ids: Sequence[int], max_tokens: int, sampling: Sampling, on_token: Callable[[int], bool]) -> None:
+        self.runs.append(tuple(ids))
+        self.began.set()
+        if self.error is not None:
+            raise self.error
+        for token in self.tokens[:max_tokens]:
+            self.gate.acquire()
+            if on_token(token):
+                self.stopped.set()
+                return
+
+
+@pytest.fixture(scope="module")
+def text() -> Text:
+    return Text(TokenizerFiles((MODEL / "tokenizer.json").read_bytes(), {}, (MODEL / "chat_template.jinja").read_text()))
+
+
+@pytest.fixture
+def scripted(text: Text) -> Scripted:
+    return Scripted([*text.plain("안녕 ### Res ok"), 1, *text.plain("never")])
+
+
+@pytest.fixture
+def queue(text: Text, scripted: Scripted) -> Iterator[Engine]:
+    engine = Engine(scripted, text, name="m", stop_ids=frozenset({1, 5}), max_context=100, max_queue=2)
+    yield engine
+    scripted.gate.release(10_000)
+    engine.close()
+
+
+def free(scripted: Scripted) -> None:
+    scripted.gate.release(10_000)
+
+
+def test_an_answer_ends_at_a_stop_token(queue: Engine, scripted: Scripted) -> None:
+    """Pieces are the text before the end of sequence; the last one has the reason and counts the ending token."""
+    free(scripted)
+    pieces = list(queue.submit(Request((2, 9), 90)))
+    assert "".join(piece.text for piece in pieces) == "안녕 ### Res ok"
+    assert pieces[-1].stop_reason == "stop"
+    assert pieces[-1].usage == Usage(2, scripted.tokens.index(1) + 1)
+    assert all(piece.stop_reason is None for piece in pieces[:-1])
+
+
+def test_a_stop_string_ends_the_answer_and_the_computing(queue: Engine, scripted: Scripted) -> None:
+    """The text before the stop comes, and the runner is told to stop."""
+    free(scripted)
+    pieces = list(queue.submit(Request((2,), 90, stops=("### Res",))))
+    assert "".join(piece.text for piece in pieces) == "안녕"
+    assert pieces[-1].stop_reason == "stop"
+    assert scripted.stopped.is_set()
+
+
+def test_max_tokens_is_length(queue: Engine, scripted: Scripted) -> None:
+    """An answer that max_tokens cut says so."""
+    free(scripted)
+    last = list(queue.submit(Request((2,), 2)))[-1]
+    assert (last.stop_reason, last.usage) == ("length", Usage(1, 2))
+
+
+def test_cancel_stops_at_the_next_token(queue: Engine, scripted: Scripted) -> None:
+    """A cancelled answer ends within one step, and says so."""
+    answer = queue.submit(Request((2,), 90))
+    scripted.began.wait(5)
+    answer.cancel()
+    scripted.gate.release(1)
+    assert scripted.stopped.wait(5)
+    assert list(answer)[-1] == Piece("", "cancelled", Usage(1, 1))
+
+
+def test_cancel_of_a_waiting_request_computes_nothing(queue: Engine, scripted: Scripted) -> None:
+    """What is cancelled in the queue leaves it at once, and the others come in their order."""
+    first = queue.submit(Request((2, 1), 90))
+    scripted.began.wait(5)
+    second, third = queue.submit(Request((2, 2), 90)), queue.submit(Request((2, 3), 90))
+    second.cancel()
+    assert list(second) == [Piece("", "cancelled", Usage(2, 0))]
+    free(scripted)
+    assert list(first)[-1].stop_reason == list(third)[-1].stop_reason == "stop"
+    assert scripted.runs == [(2, 1), (2, 3)]
+
+
+def test_a_full_queue_refuses_with_a_time(queue: Engine, scripted: Scripted) -> None:
+    """Beyond the queue's length a request is refused, with a wait that somebody can obey."""
+    for _ in range(3):
+        queue.submit(Request((2,), 90))
+        scripted.began.wait(5)
+    assert queue.busy == 3
+    with pytest.raises(Refused) as refused:
+        queue.submit(Request((2,), 90))
+    assert refused.value.code is RequestCode.QUEUE_FULL
+    assert refused.value.retry_after is not None
+    assert refused.value.retry_after >= 1
+
+
+def test_too_long_is_refused_by_name(queue: Engine) -> None:
+    """Prompt and max_tokens beyond the context are refused, never cut."""
+    with pytest.raises(Refused) as refused:
+        queue.submit(Request((2,) * 11, 90))
+    assert refused.value.code is RequestCode.CONTEXT_LENGTH_EXCEEDED
+    assert refused.value.facts == {"prompt_tokens": 11, "max_context": 100}
+
+
+def test_a_request_without_max_tokens_fits_the_context(queue: Engine) -> None:
+    """The preset's own length gives way to the room that the prompt leaves."""
+    request = queue.request(PRESETS["text"], "Hi")
+    assert len(request.ids) + request.max_tokens == 100
+
+
+def test_a_failure_belongs_to_its_request(queue: Engine, scripted: Scripted) -> None:
+    """An exception of the model ends that answer; the engine goes on."""
+    scripted.error = RuntimeError("boom")
+    with pytest.raises(RuntimeError, match="boom"):
+        list(queue.submit(Request((2,), 90)))
+    scripted.error = None
+    free(scripted)
+    assert list(queue.submit(Request((2,), 90)))[-1].stop_reason == "stop"
+
+
+def test_a_closed_engine_takes_nothing(text: Text) -> None:
+    """close() cancels what waits and refuses what comes."""
+    runner = Scripted(text.plain("abc"))
+    engine = Engine(runner, text, name="m", stop_ids=frozenset(), max_context=100, max_queue=2)
+    running, waiting = engine.submit(Request((2,), 9)), engine.submit(Request((2,), 9))
+    runner.began.wait(5)
+    closing = threading.Thread(target=engine.close)
+    closing.start()
+    assert list(waiting)[-1].stop_reason == "cancelled"
+    runner.gate.release(10)
+    closing.join(5)
+    assert list(running)[-1].stop_reason == "cancelled"
+    with pytest.raises(Refused):
+        engine.submit(Request((2,), 9))
+
+
+def test_pieces_reach_an_event_loop(queue: Engine, scripted: Scripted, text: Text) -> None:
+    """`async for` gives the same pieces, each as soon as it is there."""
+
+    async def read() -> list[str]:
+        answer = queue.submit(Request((2,), 90))
+        seen = []
+        scripted.gate.release(len(text.plain("안녕")))
+        async for piece in answer:
+            if not seen:
+                scripted.gate.release(10_000)
+            seen.append(piece.text)
+        return seen
+
+    seen = asyncio.run(asyncio.wait_for(read(), 10))
+    assert "".join(seen) == "안녕 ### Res ok"
+    assert len(seen) > 2

@@ -1,0 +1,77 @@
+"""The plan of reads and the sums over them: pure, so properties say it all."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import crc32c
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference_image.chunks.crc import Summed, combine, whole
+from inference_image.chunks.plan import Range, cover
+from inference_image.chunks.source import Buffer
+
+ranges = st.builds(
+    lambda name, begin, size: Range(name, begin, begin + size),
+    st.sampled_from("ab"),
+    st.integers(0, 300),
+    st.integers(0, 80),
+)
+
+
+def bytes_of(some: list[Range] | tuple[Range, ...]) -> list[tuple[str, int]]:
+    return [(one.object, at) for one in some for at in range(one.begin, one.end)]
+
+
+@given(st.lists(ranges, max_size=12), st.lists(ranges, max_size=4), st.integers(1, 64))
+def test_every_wanted_byte_is_read_exactly_once(wanted: list[Range], have: list[Range], chunk: int) -> None:
+    """No byte twice, none forgotten, none that is there already or that nobody wants; no request over the chunk size."""
+    plan = cover(wanted, have, chunk)
+    read = bytes_of(plan)
+    assert len(read) == len(set(read))
+    assert set(read) == set(bytes_of(wanted)) - set(bytes_of(have))
+    assert all(0 < one.end - one.begin <= chunk for one in plan)
+
+
+def test_neighbours_share_a_request() -> None:
+    """Many small tensors side by side are one request, not one each."""
+    small = [Range("a", at, at + 5) for at in range(0, 500, 5)]
+    assert cover(small, (), 1000) == (Range("a", 0, 500),)
+
+
+def test_no_sliver_at_the_end() -> None:
+    """What is just over one chunk becomes two halves."""
+    assert cover([Range("a", 0, 101)], (), 100) == (Range("a", 0, 50), Range("a", 50, 101))
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5), st.randoms(use_true_random=False))
+def test_parts_combine_to_the_sum_of_the_whole(data: bytes, cuts: list[int], chance: object) -> None:
+    """The sum over parts read in any order is the sum over the object."""
+    edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
+    parts = [(a, b, crc32c.crc32c(data[a:b])) for a, b in pairwise(edges)]
+    chance.shuffle(parts)  # type: ignore[attr-defined]  # hypothesis' Random
+    assert whole(parts) == (crc32c.crc32c(data) if data else 0, len(data))
+
+
+def test_a_hole_has_no_sum() -> None:
+    """An object of which a part was left out has no sum of its own."""
+    assert whole([(0, 4, 1), (5, 6, 2)]) is None
+    assert whole([(0, 4, 1), (3, 6, 2)]) is None
+
+
+def test_sum_of_a_large_second_part() -> None:
+    """combine() is right for lengths beyond 32 bits' reach of a byte loop."""
+    zeros = bytes(1 << 20)
+    assert combine(crc32c.crc32c(b"head"), crc32c.crc32c(zeros), len(zeros)) == crc32c.crc32c(b"head" + zeros)
+
+
+def test_summed_counts_what_was_written_not_what_was_offered() -> None:
+    """A receive that fills half of its buffer counts as that half."""
+    inner = Buffer(6)
+    sink = Summed(inner)
+    sink.buffer(0, 6)[:3] = b"abc"
+    sink.wrote(0, 3)
+    sink.buffer(3, 3)[:] = b"def"
+    sink.wrote(3, 3)
+    assert sink.crc == crc32c.crc32c(b"abcdef")

@@ -1,0 +1,251 @@
+"""The routes in this process: exact exchanges, refusals, disconnects. A real uvicorn over the sample model."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from inference_image import contract
+from inference_image.contract import EXCHANGES, Exchange
+from inference_image.engine import Engine, Sampling
+from inference_image.server.app import create_app
+from inference_image.server.service import Service
+from inference_image.settings import Settings
+from inference_image.timeline import Timeline
+
+
+@contextmanager
+def serving(service: Service) -> Iterator[int]:
+    """The port of a server over the service."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(service), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(5)
+
+
+def service_of(engine: Engine | None) -> Service:
+    return Service(Settings(model="m"), Timeline(), engine)
+
+
+@pytest.fixture(scope="module")
+def port(engine: Engine) -> Iterator[int]:
+    with serving(service_of(engine)) as one:
+        yield one
+
+
+def call(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any, dict[str, str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    connection.request(method, path, data, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    text = response.read()
+    connection.close()
+    return response.status, json.loads(text), {key.lower(): value for key, value in response.getheaders()}
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda one: one.name)
+def test_exchanges_of_the_contract(port: int, exchange: Exchange) -> None:
+    """Every request of contract.EXCHANGES gets exactly its answer from the sample model."""
+    status, answer, _ = call(port, "POST", "/generate", exchange.request)
+    assert status == exchange.status
+    assert contract.matches(exchange.response, answer), answer
+
+
+def test_matches_tells_shapes_apart() -> None:
+    """The comparison of exchanges is strict: values, keys, lengths and types all count."""
+    shape = {"a": int, "b": ["x", str]}
+    assert contract.matches(shape, {"a": 1, "b": ["x", "y"]})
+    right = {"a": 1, "b": ["x", "y"]}
+    for wrong in ({**right, "a": True}, {"a": 1}, {"a": 1, "b": ["x"]}, {"a": 1, "b": ["z", "y"]}, "a", {**right, "c": 0}):
+        assert not contract.matches(shape, wrong)
+
+
+def test_no_echo_and_no_second_example(port: int, examples: list[dict[str, str]]) -> None:
+    """The seed's two bugs: an answer holds neither its prompt nor a second answer."""
+    for row in [row for row in examples if row["type"] == "translation"][:5]:
+        _, answer, _ = call(port, "POST", "/generate", {"type": "translation", "prompt": row["prompt"], "max_tokens": 1500})
+        assert answer == row["answer"]
+        assert row["prompt"] not in answer
+        assert "###" not in answer
+
+
+SECRET = "what-nobody-may-read"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "fields"),
+    [
+        ({"prompt": 7}, 422, "invalid_request", ["prompt"]),
+        ({}, 422, "invalid_request", ["prompt"]),
+        ({"prompt": ""}, 422, "invalid_request", ["prompt"]),
+        ({"prompt": SECRET, "max_tokens": 0}, 422, "invalid_request", ["max_tokens"]),
+        ({"prompt": SECRET, "max_tokens": True}, 422, "invalid_request", ["max_tokens"]),
+        ({"prompt": SECRET, "max_tokens": 1.5}, 422, "invalid_request", ["max_tokens"]),
+        ({"prompt": SECRET, "format": "xml"}, 422, "invalid_request", ["format"]),
+        ({"prompt": SECRET, "stop": [SECRET, 1]}, 422, "invalid_request", ["stop.1"]),
+        ({"prompt": SECRET, "temperature": "hot"}, 422, "invalid_request", ["temperature"]),
+        ({"prompt": SECRET, "seed": -1, "best": SECRET}, 422, "invalid_request", ["seed", "best"]),
+        ([SECRET], 400, "invalid_json", None),
+        (b"{" + SECRET.encode(), 400, "invalid_json", None),
+        (b"\xff\xfe", 400, "invalid_json", None),
+        (b"[" * 100_000, 400, "invalid_json", None),
+    ],
+)
+def test_wrong_requests_are_named_and_not_repeated(
+    port: int, body: Any, status: int, code: str, fields: list[str] | None
+) -> None:
+    """A wrong request learns which fields are wrong; nothing that it said comes back."""
+    got, answer, _ = call(port, "POST", "/generate", body)
+    assert (got, answer["error"]["code"]) == (status, code)
+    if fields is not None:
+        assert [row["field"] for row in answer["error"]["fields"]] == fields
+    assert SECRET not in json.dumps(answer)
+
+
+def test_a_body_over_the_limit_is_413(port: int) -> None:
+    """More than a megabyte is not read to its end."""
+    status, answer, _ = call(port, "POST", "/generate", {"prompt": "x" * contract.BODY_LIMIT})
+    assert (status, answer["error"]["code"]) == (413, "body_too_large")
+
+
+def test_sampling_words_are_understood(port: int) -> None:
+    """The same seed gives the same text."""
+    body = {"type": "text", "prompt": "zzz", "max_tokens": 8, "temperature": 1.5, "top_k": 40, "top_p": 0.9, "seed": 7}
+    assert call(port, "POST", "/generate", body)[1] == call(port, "POST", "/generate", body)[1]
+
+
+def test_a_requests_own_stop(port: int) -> None:
+    """Stop strings of the request count beside the preset's."""
+    body = {"type": "text", "prompt": "Count to five.", "stop": [", 3"]}
+    assert call(port, "POST", "/generate", body)[1] == "1, 2"
+
+
+def test_other_routes(port: int) -> None:
+    """Health, readiness, timeline and version of a loaded service."""
+    assert call(port, "GET", "/health")[:2] == (200, {"status": "ok"})
+    assert call(port, "GET", "/ready")[0] == 200
+    assert call(port, "GET", "/v1/timeline")[1]["version"] == 1
+    assert {"gemmactl", "torch", "transformers"} <= call(port, "GET", "/version")[1].keys()
+    schema = call(port, "GET", "/openapi.json")[1]["paths"]["/generate"]["post"]["requestBody"]
+    assert "prompt" in schema["content"]["application/json"]["schema"]["properties"]
+
+
+def test_prompts_are_not_logged(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """A request leaves one line with counts and times and none of its words."""
+    call(port, "POST", "/generate", {"type": "text", "prompt": SECRET, "max_tokens": 2})
+    call(port, "POST", "/generate", {"prompt": SECRET, SECRET[:5]: 1})
+    printed = capfd.readouterr().out
+    assert SECRET not in printed
+    line = json.loads(printed.splitlines()[0])
+    assert {"status", "type", "prompt_tokens", "completion_tokens", "ttft", "seconds", "stop_reason"} == line["request"].keys()
+
+
+def test_a_service_that_still_loads() -> None:
+    """Not ready is 503 with a time to come back, with the stage and bytes on /ready; health is 200 all the while."""
+    service = service_of(None)
+    service.timeline.stage, service.timeline.bytes_total = "read weights", 10
+    with serving(service) as port:
+        status, answer, headers = call(port, "GET", "/ready")
+        assert (status, answer) == (503, {"stage": "read weights", "bytes_done": 0, "bytes_total": 10})
+        status, answer, headers = call(port, "POST", "/generate", {"prompt": "x"})
+        assert (status, answer["error"]["code"]) == (503, "not_ready")
+        assert int(headers["retry-after"]) >= 1
+        assert call(port, "GET", "/v1/timeline")[0] == 503
+        assert call(port, "GET", "/health")[0] == 200
+        service.draining = True
+        assert call(port, "POST", "/generate", {"prompt": "x"})[1]["error"]["code"] == "draining"
+        assert call(port, "GET", "/ready")[0] == 503
+
+
+class Endless:
+    """Says one token after another until it is asked to stop."""
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+        self.began = threading.Event()
+        self.steps_after = 0
+        self.left = threading.Event()
+        self.done = threading.Event()
+
+    def run(self, ids: Sequence[int], max_tokens: int, sampling: Sampling, on_token: Callable[[int], bool]) -> None:
+        while True:
+            self.began.set()
+            if on_token(self.token):
+                self.done.set()
+                return
+            self.done.wait(0.005)
+
+
+@pytest.fixture
+def endless(engine: Engine) -> Iterator[tuple[Endless, Engine]]:
+    runner = Endless(engine.text.plain("a")[0])
+    made = Engine(runner, engine.text, name="m", stop_ids=frozenset(), max_context=8192, max_queue=1)
+    yield runner, made
+    made.close()
+
+
+def post_and_leave(port: int) -> socket.socket:
+    """A request whose answer nobody has read yet."""
+    body = b'{"prompt": "x"}'
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.sendall(b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    return connection
+
+
+def test_a_client_that_leaves_frees_the_engine(endless: tuple[Endless, Engine]) -> None:
+    """A closed connection cancels its answer: the engine is free for the next one."""
+    runner, engine = endless
+    with serving(service_of(engine)) as port:
+        connection = post_and_leave(port)
+        assert runner.began.wait(5)
+        connection.close()
+        assert runner.done.wait(5)
+
+
+def test_a_full_queue_is_429(endless: tuple[Endless, Engine]) -> None:
+    """One runs, one waits, the third is told when to come back."""
+    runner, engine = endless
+    with serving(service_of(engine)) as port:
+        first, second = post_and_leave(port), None
+        assert runner.began.wait(5)
+        second = post_and_leave(port)
+        while engine.busy < 2:
+            threading.Event().wait(0.005)
+        status, answer, headers = call(port, "POST", "/generate", {"prompt": "x"})
+        assert (status, answer["error"]["code"]) == (429, "queue_full")
+        assert int(headers["retry-after"]) >= 1
+        engine.cancel_all()
+        first.close()
+        second.close()
+
+
+class Failing:
+    """A model that breaks."""
+
+    def run(self, *_: Any) -> None:
+        raise RuntimeError(SECRET)
+
+
+def test_a_failure_of_the_model_is_500_without_its_text(engine: Engine) -> None:
+    """What a broken model says may hold a prompt: only the kind of the failure is told."""
+    broken = Engine(Failing(), engine.text, name="m", stop_ids=frozenset(), max_context=8192, max_queue=1)
+    with serving(service_of(broken)) as port:
+        status, answer, _ = call(port, "POST", "/generate", {"prompt": "x"})
+    broken.close()
+    assert (status, answer["error"]["code"]) == (500, "engine_failed")
+    assert SECRET not in json.dumps(answer)

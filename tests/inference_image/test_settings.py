@@ -1,0 +1,75 @@
+"""Settings, the timeline and the contract's values."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from inference_image.contract import Code, LoadFailed, LoadFailure
+from inference_image.settings import Settings
+from inference_image.timeline import Loaded, Timeline
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    """Only the model must be named."""
+    settings = Settings.from_environ({"GEMMACTL_MODEL": "gs://b/models/my-gemma/"})
+    assert (settings.port, settings.host, settings.connections, settings.chunk) == (8080, "0.0.0.0", 16, 8 << 20)
+    assert (settings.device, settings.dtype, settings.max_queue, settings.max_context) == ("auto", "auto", 32, None)
+    assert settings.model_name == "my-gemma"
+
+
+@pytest.mark.parametrize(("model", "name"), [("hf:owner/name@main", "name"), ("/models/x", "x"), ("gs://b", "b")])
+def test_the_model_is_called_by_its_last_part(model: str, name: str) -> None:
+    """An answer's `model` is short, and the environment can change it."""
+    assert Settings(model=model).model_name == name
+    assert Settings.from_environ({"GEMMACTL_MODEL": model, "GEMMACTL_MODEL_NAME": "mine"}).model_name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GEMMACTL_MODEL", " "), ("GEMMACTL_DEVICE", "tpu"), ("GEMMACTL_DTYPE", "int4"), ("GEMMACTL_CONNECTIONS", "0"),
+        ("GEMMACTL_CHUNK_MIB", "-1"), ("GEMMACTL_MAX_QUEUE", "1e3"), ("PORT", "99999"), ("GEMMACTL_MAX_CONTEXT", "x"),
+    ],
+)  # fmt: skip
+def test_wrong_values_name_their_variable(variable: str, value: str) -> None:
+    """A bad value is setting_invalid, about that variable."""
+    with pytest.raises(LoadFailed) as failed:
+        Settings.from_environ({"GEMMACTL_MODEL": "m", variable: value})
+    assert (failed.value.failure.code, failed.value.failure.object) == (Code.SETTING_INVALID, variable)
+
+
+def test_float16_is_refused_with_its_reason() -> None:
+    """Gemma 3 overflows in float16: wrong text, no error; so it is an error here."""
+    with pytest.raises(LoadFailed, match="bfloat16") as failed:
+        Settings(model="m", dtype="float16")
+    assert failed.value.failure.code is Code.DTYPE_UNSUPPORTED
+
+
+def test_a_failure_reads_back_from_its_line() -> None:
+    """What the container prints is what doctor reads; other lines are no failures."""
+    for code in Code:
+        failure = LoadFailure(code, "model.safetensors", "방금 \n x")
+        assert "\n" not in failure.line()
+        assert LoadFailure.parse(json.loads(failure.line())) == failure
+    assert LoadFailure.parse({"message": "hello"}) is None
+    assert LoadFailure.parse({"load_failed": {"code": "of another version"}}) is None
+
+
+def test_the_timeline_counts_on_its_clock() -> None:
+    """Phases have start and length in seconds since the process began; the rate is over the reading of weights."""
+    now = [100.0]
+    timeline = Timeline(clock=lambda: now[0], began=90.0)
+    with timeline.phase("read weights"):
+        assert timeline.progress()["stage"] == "read weights"
+        now[0] += 2
+        timeline.arrived(4_000_000_000)
+    timeline.note(device="cpu")
+    timeline.loaded(Loaded("b", 1, "7", "0a", verified=True))
+    timeline.loaded(Loaded("a", 1, "7", None, verified=False))
+    record = timeline.record()
+    assert record["phases"] == [{"name": "read weights", "start": 10.0, "seconds": 2.0}]
+    assert (record["gb_per_s"], record["device"]) == (2.0, "cpu")
+    assert [one["name"] for one in record["objects"]] == ["a", "b"]
+    json.dumps(record)
