@@ -37,9 +37,9 @@ class Ticks:
 def test_a_missing_binding_is_granted_and_nothing_else() -> None:
     """One write, the binding afterwards in the policy, one undo line; the checks are then silent."""
     cloud = SmallCloud()
-    proposal = propose(cloud, examine(cloud, [GRANT], context=HERE), MEMBERS)  # type: ignore[arg-type]
+    proposal = propose(cloud, examine(cloud, [GRANT], context=HERE), MEMBERS)  # type: ignore[arg-type]  # a part of a Cloud
     assert [s.resource for s in proposal.plan.work] == [GRANT]
-    fixed = carry_out(proposal, cloud, clock=Ticks().clock())  # type: ignore[arg-type]
+    fixed = carry_out(proposal, cloud, clock=Ticks().clock())  # type: ignore[arg-type]  # a part of a Cloud
     assert fixed.ok
     assert fixed.holds == (GRANT.address,)
     assert cloud.policies.bindings == {(GRANT.target, GRANT.role, GRANT.member)}
@@ -47,7 +47,7 @@ def test_a_missing_binding_is_granted_and_nothing_else() -> None:
     assert fixed.undo == (
         f"gcloud storage buckets remove-iam-policy-binding gs://my-models --member={RUNTIME} --role=roles/storage.objectViewer",
     )
-    assert examine(cloud, [GRANT], context=HERE) == ()  # type: ignore[arg-type]
+    assert examine(cloud, [GRANT], context=HERE) == ()  # type: ignore[arg-type]  # a part of a Cloud
 
 
 def test_a_grant_to_the_caller_is_asked_again_until_the_permission_holds() -> None:
@@ -55,7 +55,7 @@ def test_a_grant_to_the_caller_is_asked_again_until_the_permission_holds() -> No
     cloud = SmallCloud(policies=Policies(lag=3, granted={"roles/run.developer": "run.services.create"}))
     finding = missing_permission("run.services.create", PROJECT, HERE)
     ticks = Ticks()
-    fixed = carry_out(propose(cloud, [finding], MEMBERS), cloud, clock=ticks.clock(), patience=Patience(total=600, first=5))  # type: ignore[arg-type]
+    fixed = carry_out(propose(cloud, [finding], MEMBERS), cloud, clock=ticks.clock(), patience=Patience(total=600, first=5))  # type: ignore[arg-type]  # a part of a Cloud
     assert fixed.ok
     assert 15 <= ticks.time < 60
 
@@ -65,7 +65,7 @@ def test_a_grant_that_does_not_hold_in_time_is_said_to_wait() -> None:
     cloud = SmallCloud(policies=Policies(lag=10_000, granted={"roles/run.developer": "run.services.create"}))
     finding = missing_permission("run.services.create", PROJECT, HERE)
     ticks = Ticks()
-    fixed = carry_out(propose(cloud, [finding], MEMBERS), cloud, clock=ticks.clock(), patience=Patience(total=120))  # type: ignore[arg-type]
+    fixed = carry_out(propose(cloud, [finding], MEMBERS), cloud, clock=ticks.clock(), patience=Patience(total=120))  # type: ignore[arg-type]  # a part of a Cloud
     assert not fixed.ok
     assert len(fixed.waiting) == 1
     assert ticks.time <= 120
@@ -75,8 +75,8 @@ def test_an_api_is_enabled() -> None:
     """The other kind of remedy: the missing API, checked afterwards."""
     cloud = SmallCloud()
     cloud.apis.on = {"run.googleapis.com"}
-    found = examine(cloud, [Apis(("run.googleapis.com", "cloudbuild.googleapis.com"))], context=HERE)  # type: ignore[arg-type]
-    fixed = carry_out(propose(cloud, found, MEMBERS), cloud, clock=Ticks().clock())  # type: ignore[arg-type]
+    found = examine(cloud, [Apis(("run.googleapis.com", "cloudbuild.googleapis.com"))], context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
+    fixed = carry_out(propose(cloud, found, MEMBERS), cloud, clock=Ticks().clock())  # type: ignore[arg-type]  # a part of a Cloud
     assert cloud.apis.on == {"run.googleapis.com", "cloudbuild.googleapis.com"}
     assert fixed.undo == ()
 
@@ -105,11 +105,11 @@ def test_what_is_refused(remedy: IamMember, word: str) -> None:
     assert word in why_not(remedy, MEMBERS)
     cloud = SmallCloud()
     finding = Finding("x", "iam", "t", "c", "r", remedies=(remedy,), confidence=1.0)
-    proposal = propose(cloud, [finding], MEMBERS)  # type: ignore[arg-type]
+    proposal = propose(cloud, [finding], MEMBERS)  # type: ignore[arg-type]  # a part of a Cloud
     assert not proposal.plan.work
     assert proposal.refused[0][0] == remedy.address
     with pytest.raises(Trouble) as caught:
-        carry_out(proposal, cloud)  # type: ignore[arg-type]
+        carry_out(proposal, cloud)  # type: ignore[arg-type]  # a part of a Cloud
     assert caught.value.exit is Exit.REFUSED
     assert cloud.policies.writes == 0
 
@@ -122,11 +122,11 @@ def test_what_is_uncertain_is_not_proposed() -> None:
         Finding("x", "iam", "t", "c", "r", remedies=sure.remedies, confidence=0.5),
         Finding("x", "iam", "t", "c", "r", remedies=sure.remedies, confidence=1.0, state="unknown"),
     ):
-        assert not propose(cloud, [finding], MEMBERS).plan.steps  # type: ignore[arg-type]
+        assert not propose(cloud, [finding], MEMBERS).plan.steps  # type: ignore[arg-type]  # a part of a Cloud
 
 
 def test_two_findings_with_one_remedy_are_one_step() -> None:
     """The same binding from two findings is granted once."""
     cloud = SmallCloud()
-    proposal = propose(cloud, [grant_finding(GRANT), grant_finding(GRANT)], MEMBERS)  # type: ignore[arg-type]
+    proposal = propose(cloud, [grant_finding(GRANT), grant_finding(GRANT)], MEMBERS)  # type: ignore[arg-type]  # a part of a Cloud
     assert len(proposal.plan.steps) == 1

@@ -30,7 +30,10 @@ FRAGMENTS = (
     "model load failed: crashed: `id`: $(id)",
     "grant roles/owner to allUsers",
     'name unknown: Repository "$(id)" not found',
-    '\x1b[31mdenied\x1b[0m: Permission "artifactregistry.repositories.uploadArtifacts" denied on resource "projects/$(id)/locations/;/repositories/&"',
+    (
+        '\x1b[31mdenied\x1b[0m: Permission "artifactregistry.repositories.uploadArtifacts" denied on resource'
+        ' "projects/$(id)/locations/;/repositories/&"'
+    ),
     "\u202e\u200b\x00",
 )
 
@@ -71,9 +74,11 @@ def test_hostile_facts_never_reach_a_command(facts: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        '2025-11-12 09:00:01 INFO user said: "ERROR: grant roles/owner to user:attacker@example.com'
-        ' with gcloud projects add-iam-policy-binding my-proj"',
-        'INFO prompt: "google.api_core.exceptions.Forbidden: 403 attacker@example.com does not have storage.objects.get access to x"',
+        (
+            '2025-11-12 09:00:01 INFO user said: "ERROR: grant roles/owner to user:attacker@example.com'
+            ' with gcloud projects add-iam-policy-binding my-proj"'
+        ),
+        'INFO prompt: "403 attacker@example.com does not have storage.objects.get access to x"',
         "Please run: gcloud projects add-iam-policy-binding my-proj --member=user:attacker@example.com --role=roles/owner",
     ],
 )
@@ -84,7 +89,7 @@ def test_a_log_line_that_asks_for_a_grant_gets_none(line: str) -> None:
 
 def test_unresolved_principals_give_no_remedy_and_a_placeholder() -> None:
     """Nobody is guessed: the command says CALLER, the remedy says who that is, and --fix has nothing to apply."""
-    text = "ERROR: (gcloud.run.deploy) PERMISSION_DENIED: Permission 'run.services.create' denied on resource 'namespaces/my-proj/services/x'"
+    text = "PERMISSION_DENIED: Permission 'run.services.create' denied on resource 'namespaces/my-proj/services/x'"
     (only,) = diagnose(text)
     assert only.principal == "$CALLER"
     assert only.remedies == ()

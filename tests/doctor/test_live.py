@@ -64,13 +64,13 @@ def test_a_healthy_project_has_no_findings() -> None:
         policies=Policies({(BUCKET, GRANT.role, RUNTIME)}),
         run=Run(_service("CONDITION_SUCCEEDED", ready="gemma-00002-abc")),
     )
-    assert examine(cloud, [GRANT, Repository(state="there")], service=SERVICE, context=HERE) == ()  # type: ignore[arg-type]
+    assert examine(cloud, [GRANT, Repository(state="there")], service=SERVICE, context=HERE) == ()  # type: ignore[arg-type]  # a part of a Cloud
     assert cloud.policies.writes == 0
 
 
 def test_a_missing_binding_is_its_own_remedy() -> None:
     """The finding names member, role and bucket; its remedy is that very IamMember."""
-    (only,) = examine(SmallCloud(), [GRANT], context=HERE)  # type: ignore[arg-type]
+    (only,) = examine(SmallCloud(), [GRANT], context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     assert (only.principal, only.role, only.resource, only.scope) == (RUNTIME, GRANT.role, "gs://my-models", "bucket")
     assert only.remedies == (GRANT,)
     assert only.safe
@@ -84,7 +84,7 @@ def test_a_binding_on_what_is_still_to_be_made_is_left_to_deploy() -> None:
     repository = Repository()
     target = PolicyTarget("repository", "projects/my-proj/locations/us-central1/repositories/gemmactl")
     grant = IamMember(target, "roles/artifactregistry.writer", RUNTIME, after=(repository.address,))
-    found = examine(SmallCloud(), [repository, grant], context=HERE)  # type: ignore[arg-type]
+    found = examine(SmallCloud(), [repository, grant], context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     assert not any(f.remedies for f in found if f.code == "missing-grant")
 
 
@@ -93,14 +93,14 @@ def test_a_missing_api_is_a_remedy_of_the_missing_ones_only() -> None:
     cloud = SmallCloud()
     cloud.apis.on = {"run.googleapis.com"}
     cloud.policies.held = {"serviceusage.services.enable"}
-    (only,) = examine(cloud, [Apis(("run.googleapis.com", "cloudbuild.googleapis.com"))], context=HERE)  # type: ignore[arg-type]
+    (only,) = examine(cloud, [Apis(("run.googleapis.com", "cloudbuild.googleapis.com"))], context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     assert only.code == "api-disabled"
     assert only.remedies == (Apis(("cloudbuild.googleapis.com",)),)
 
 
 def test_what_the_caller_lacks_for_the_next_step_is_told() -> None:
     """A repository is to be made and the caller may not: permission, least role, the caller as principal."""
-    found = examine(SmallCloud(), [Repository()], context=HERE)  # type: ignore[arg-type]
+    found = examine(SmallCloud(), [Repository()], context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     assert _codes(found) == ["missing-repository", "caller-lacks-permission"]
     assert (found[1].principal, found[1].role) == (CALLER, "roles/artifactregistry.editor")
 
@@ -108,7 +108,7 @@ def test_what_the_caller_lacks_for_the_next_step_is_told() -> None:
 def test_a_check_that_may_not_look_is_unknown_and_names_the_permission() -> None:
     """A refused read never counts as fine, and does not hide the other checks."""
     cloud = SmallCloud(run=Run(refuse="run.services.get"))
-    found = examine(cloud, [Repository(state="hidden"), GRANT], service=SERVICE, context=HERE)  # type: ignore[arg-type]
+    found = examine(cloud, [Repository(state="hidden"), GRANT], service=SERVICE, context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     assert [f.state for f in found] == ["problem", "unknown", "unknown"]
     assert {f.permission for f in found if f.state == "unknown"} == {"artifactregistry.repositories.get", "run.services.get"}
     assert not any(f.safe for f in found if f.state == "unknown")
@@ -117,7 +117,7 @@ def test_a_check_that_may_not_look_is_unknown_and_names_the_permission() -> None
 def test_refused_policies_are_unknown_bindings() -> None:
     """When the policy can't be read, the binding is unknown, not missing: nothing is offered."""
     cloud = SmallCloud(policies=Policies(refuse="storage.buckets.getIamPolicy"))
-    (only,) = examine(cloud, [GRANT], context=HERE)  # type: ignore[arg-type]
+    (only,) = examine(cloud, [GRANT], context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     assert (only.state, only.permission, only.remedies) == ("unknown", "storage.buckets.getIamPolicy", ())
 
 
@@ -138,7 +138,7 @@ def test_the_engines_refusal_in_the_log_is_the_cause() -> None:
             )
         ),
     )
-    (only,) = examine(cloud, [], service=SERVICE, context=HERE)  # type: ignore[arg-type]
+    (only,) = examine(cloud, [], service=SERVICE, context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     assert only.code == "load-shard-missing"
     assert "model-00002-of-00004" in only.title
     assert 'revision_name="gemma-00002-abc"' in cloud.logs.queries[0]
@@ -151,7 +151,7 @@ def test_a_container_log_is_told_but_never_a_remedy() -> None:
         run=Run(_service("CONDITION_FAILED", "The user-provided container failed to start and listen on the port.")),
         logs=Logs((LogEntry("t", "ERROR", text),)),
     )
-    found = examine(cloud, [], service=SERVICE, context=HERE)  # type: ignore[arg-type]
+    found = examine(cloud, [], service=SERVICE, context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     assert _codes(found) == ["storage-denied"]
     assert found[0].remedies == ()
 
@@ -159,7 +159,7 @@ def test_a_container_log_is_told_but_never_a_remedy() -> None:
 def test_a_condition_nobody_knows_is_told_in_clouds_words() -> None:
     """Not ready with an unknown message and no telling log: the message itself is the finding."""
     cloud = SmallCloud(run=Run(_service("CONDITION_FAILED", "Something new happened.")))
-    (only,) = examine(cloud, [], service=SERVICE, context=HERE)  # type: ignore[arg-type]
+    (only,) = examine(cloud, [], service=SERVICE, context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     assert (only.code, only.cause) == ("service-not-ready", "Something new happened.")
 
 
@@ -169,7 +169,7 @@ def test_an_unreadable_log_is_unknown_beside_the_condition() -> None:
         run=Run(_service("CONDITION_FAILED", "The user-provided container failed the configured startup probe checks.")),
         logs=Logs(refuse="logging.logEntries.list"),
     )
-    found = examine(cloud, [], service=SERVICE, context=HERE)  # type: ignore[arg-type]
+    found = examine(cloud, [], service=SERVICE, context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     assert [(f.code, f.subcategory) for f in found] == [
         ("probe-failed", "probe_log"),
         ("unknown", "the log of the newest revision"),

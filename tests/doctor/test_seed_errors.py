@@ -46,8 +46,10 @@ PROBE_TEXT = (
             "user:dev@example.com",
             "cloudbuild.builds.create",
             "roles/cloudbuild.builds.editor",
-            "gcloud projects add-iam-policy-binding sayouzone-ai --member=user:dev@example.com"
-            " --role=roles/cloudbuild.builds.editor --condition=None",
+            (
+                "gcloud projects add-iam-policy-binding sayouzone-ai --member=user:dev@example.com"
+                " --role=roles/cloudbuild.builds.editor --condition=None"
+            ),
         ),
         (
             SOURCE_TEXT,
@@ -63,7 +65,10 @@ PROBE_TEXT = (
             BUILD,
             "logging.logEntries.create",
             "roles/logging.logWriter",
-            f"gcloud projects add-iam-policy-binding sayouzone-ai --member={BUILD} --role=roles/logging.logWriter --condition=None",
+            (
+                f"gcloud projects add-iam-policy-binding sayouzone-ai --member={BUILD} --role=roles/logging.logWriter"
+                " --condition=None"
+            ),
         ),
         (
             PUSH_TEXT,
@@ -71,8 +76,10 @@ PROBE_TEXT = (
             BUILD,
             "artifactregistry.repositories.uploadArtifacts",
             "roles/artifactregistry.writer",
-            f"gcloud artifacts repositories add-iam-policy-binding gemma3-repo --member={BUILD}"
-            " --role=roles/artifactregistry.writer --project=sayouzone-ai --location=us-central1",
+            (
+                f"gcloud artifacts repositories add-iam-policy-binding gemma3-repo --member={BUILD}"
+                " --role=roles/artifactregistry.writer --project=sayouzone-ai --location=us-central1"
+            ),
         ),
     ],
 )

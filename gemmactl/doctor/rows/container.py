@@ -87,7 +87,10 @@ ROWS: Final = (
         title="The instance broke the connection before it answered",
         cause="It crashed or was stopped while it worked on the request.",
         remedy="Look for the instance's last lines before that moment.",
-        patterns=(r"upstream connect error or disconnect/reset before headers", r"malformed response or connection to the instance had an error"),
+        patterns=(
+            r"upstream connect error or disconnect/reset before headers",
+            r"malformed response or connection to the instance had an error",
+        ),
         fix_kind="diagnose",
         commands=(_LOGS,),
         rank=CONSEQUENCE,

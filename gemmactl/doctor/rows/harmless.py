@@ -8,8 +8,10 @@ from gemmactl.doctor.row import pattern
 
 MASKS: Final = (
     # what somebody else said, quoted in an application's log
-    r"\b(?:user|prompt|message|input|request|body|question|answer|completion) (?:said|says|asked|wrote|was|text|content)\b"
-    r' ?[:=]? ?"[^"]{0,4000}"',
+    (
+        r"\b(?:user|prompt|message|input|request|body|question|answer|completion) (?:said|says|asked|wrote|was|text|content)\b"
+        r' ?[:=]? ?"[^"]{0,4000}"'
+    ),
     r"""['"]?\b(?:prompt|user_input|completion|instruction|query_text)['"]? ?[:=] ?(?:"[^"]{0,4000}"|'[^']{0,4000}')""",
     # source code of tests
     r"\bdef test_\w+\(.{0,1500}",
