@@ -23,6 +23,18 @@ READ_TRIES: Final = 5
 AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 
 
+def _base() -> bool:
+    """What all clients share, imported by one thread: two threads that meet in it deadlock in Python's import locks."""
+    import google.api_core.exceptions
+    import google.auth.transport.requests
+    import requests  # noqa: F401 - the import itself is the work
+
+    return True
+
+
+_BASE: Final = Once(_base)
+
+
 @dataclass
 class Wire:
     """One project's means to call. Shared by all gateways; safe in threads."""
@@ -70,6 +82,7 @@ class Wire:
 
     def send(self, api: str, doing: str, call: Callable[[], T]) -> T:
         """A write: tried once, because the first try may have been carried out although its answer was lost."""
+        _BASE()
         with translated(api, doing):
             return call()
 
