@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Final, TypeVar
 
 from gemmactl.errors import Trouble
@@ -25,10 +26,8 @@ AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 
 def _base() -> bool:
     """What all clients share, imported by one thread: two threads that meet in it deadlock in Python's import locks."""
-    import google.api_core.exceptions
-    import google.auth.transport.requests
-    import requests  # noqa: F401 - the import itself is the work
-
+    for name in ("requests", "google.api_core.exceptions", "google.auth.transport.requests"):
+        import_module(name)
     return True
 
 
