@@ -67,6 +67,11 @@ class Text:
             self._render([Message("user", (Part("?", trusted=False),))])
 
     @property
+    def chats(self) -> bool:
+        """Has the checkpoint a chat template? A base model's fine-tune may have none."""
+        return self._template is not None
+
+    @property
     def vocabulary(self) -> int:
         """Number of tokens, added ones included: no id is as large."""
         return int(self._tokenizer.get_vocab_size(with_added_tokens=True))

@@ -17,6 +17,7 @@ from inference_image import contract
 from inference_image.contract import EXCHANGES, Exchange
 from inference_image.engine import Engine, Sampling
 from inference_image.server.app import create_app
+from inference_image.server.process import drain
 from inference_image.server.service import Service
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
@@ -232,6 +233,21 @@ def test_a_full_queue_is_429(endless: tuple[Endless, Engine]) -> None:
         engine.cancel_all()
         first.close()
         second.close()
+
+
+def test_what_does_not_end_in_time_is_told(endless: tuple[Endless, Engine]) -> None:
+    """After the drain's time a running answer is stopped, and its client gets 503 draining, not half an answer."""
+    runner, engine = endless
+    service = service_of(engine)
+    with serving(service) as port:
+        connection = post_and_leave(port)
+        assert runner.began.wait(5)
+        service.draining = True
+        drain(service, seconds=0.01)
+        answer = connection.recv(4096).decode()
+        connection.close()
+    assert answer.startswith("HTTP/1.1 503")
+    assert "draining" in answer
 
 
 class Failing:
