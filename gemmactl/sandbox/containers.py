@@ -1,7 +1,8 @@
-"""The instances that run: at most one for each revision, started on demand, stopped when idle. Knows no HTTP and no service's state."""
+"""The instances that run: at most one for each revision, started on demand, stopped when idle. Knows no HTTP."""
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +15,8 @@ from gemmactl.sandbox.container_logs import Entry
 from gemmactl.sandbox.instances import Instance, NothingToStart, Recipe
 from gemmactl.sandbox.metadata import Identity
 from gemmactl.sandbox.probes import wait_started
+from gemmactl.sandbox.resource_rules import has_gpu
 from gemmactl.sandbox.run_secrets import resolved
-from gemmactl.sandbox.service_rules import has_gpu
 from gemmactl.sandbox.store import private_folder
 from gemmactl.sandbox.wire import ApiError, failed
 
@@ -27,7 +28,7 @@ PATIENCE: Final = 10.0
 """Seconds that a request waits for a free place in a full instance. Source: Cloud Run's documentation of maximum instances."""
 
 
-class Busy(Exception):
+class Busy(Exception):  # noqa: N818 - a state of the instance, no fault
     """The one instance has no place for another request."""
 
 
@@ -52,6 +53,8 @@ class Containers:
         self._slots: dict[str, _Slot] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        # what a killed daemon's instances have left; their wardens end the processes themselves
+        shutil.rmtree(world.home / "instances", ignore_errors=True)
         self._folder = private_folder(world.home / "instances")
         threading.Thread(target=self._sweep, name="idle-instances", daemon=True).start()
         world.closers.append(self.close)
@@ -188,24 +191,38 @@ class Containers:
         entry_labels: dict[str, str] = {}
 
         def write(stream: str, entry: Entry, severity: str) -> None:
-            world.logs.write(f"run.googleapis.com/{stream}", "cloud_run_revision", labels, entry, severity, entry_labels=entry_labels)
+            world.logs.write(
+                f"run.googleapis.com/{stream}", "cloud_run_revision", labels, entry, severity, entry_labels=entry_labels
+            )
 
         not_ready = f"Revision '{short}' is not ready and cannot serve traffic. "
         write("varlog/system", "Starting new instance.", "INFO")
+        if recipe.gpu:
+            write(
+                "varlog/system",
+                "SANDBOX: no GPU is attached; the container sees the devices of this machine, if there are any.",
+                "INFO",
+            )
         try:
             instance = Instance(recipe, self._folder, identity, write)
         except NothingToStart:
-            raise failed("FAILED_PRECONDITION", f"{not_ready}The image has no ENTRYPOINT and no CMD, and the sandbox pulls no base image "
-                         "that might have one.") from None  # fmt: skip
+            text = "The image has no ENTRYPOINT and no CMD, and the sandbox pulls no base image that might have one."
+            raise failed("FAILED_PRECONDITION", not_ready + text) from None
         entry_labels["instanceId"] = instance.id
         _note_end(instance, write)
         verdict = wait_started(
-            instance, container, container.get("name") or f"{service}-1", world.settings.pace, default=image.get("defaultProbe", False)
+            instance,
+            container,
+            container.get("name") or f"{service}-1",
+            world.settings.pace,
+            default=image.get("defaultProbe", False),
         )
         write("varlog/system", verdict.log, "INFO" if verdict.ok else "ERROR")
         if not verdict.ok:
             instance.stop()
-            raise failed("FAILED_PRECONDITION", f"{not_ready}{verdict.sentence} Logs for this revision might contain more information.")
+            raise failed(
+                "FAILED_PRECONDITION", f"{not_ready}{verdict.sentence} Logs for this revision might contain more information."
+            )
         return instance
 
 

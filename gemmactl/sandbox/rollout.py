@@ -94,21 +94,28 @@ class Rollout:
         world.store.put(REVISIONS, full, document)
         self._change(name, latestCreatedRevision=full)
         try:
-            self._start(full, document, not_ready=f"Revision '{revision}' is not ready and cannot serve traffic. ")
+            self._start(full, document, probed=not template.get("healthCheckDisabled", False))
         except ApiError as error:
             world.store.put(REVISIONS, full, {**document, "reconciling": False, "conditions": [self._condition("Ready", error)]})
             raise
         world.store.put(REVISIONS, full, {**document, "reconciling": False, "conditions": [self._condition("Ready", None)]})
         self._change(name, latestReadyRevision=full)
 
-    def _start(self, full: str, document: Json, not_ready: str) -> None:
+    def _start(self, full: str, document: Json, *, probed: bool) -> None:
+        not_ready = f"Revision '{full.rpartition('/')[2]}' is not ready and cannot serve traffic. "
         image = images.resolve(self._world, document["containers"][0]["image"])
         if image is None:
             # source: corpus img-002
             raise failed("NOT_FOUND", f"{not_ready}Image '{document['containers'][0]['image']}' not found.")
-        kept = {"root": image["root"], "config": image["config"], "digest": image["digest"], "defaultProbe": is_default_probe(document)}
+        kept = {
+            "root": image["root"],
+            "config": image["config"],
+            "digest": image["digest"],
+            "defaultProbe": is_default_probe(document),
+        }
         self._world.store.put("revision_images", full, kept)
-        self._containers.ensure(full)
+        if probed:
+            self._containers.ensure(full)
 
     # --- the service around it
     def _settle(self, name: str, error: ApiError | None) -> Json:
@@ -147,7 +154,13 @@ class Rollout:
         now = stamp(self._world.clock.now())
         if error is None:
             return {"type": kind, "state": "CONDITION_SUCCEEDED", "lastTransitionTime": now}
-        out = {"type": kind, "state": "CONDITION_FAILED", "message": error.message, "lastTransitionTime": now, "severity": "ERROR"}
+        out = {
+            "type": kind,
+            "state": "CONDITION_FAILED",
+            "message": error.message,
+            "lastTransitionTime": now,
+            "severity": "ERROR",
+        }
         if error.status == "NOT_FOUND":
             return {**out, "reason": "CONTAINER_MISSING"}
         if error.status == "INTERNAL":
@@ -157,12 +170,20 @@ class Rollout:
     def _get(self, name: str) -> Json:
         service = self._world.store.get(SERVICES, name)
         if service is None:
-            raise failed("NOT_FOUND", f"Resource '{name.rpartition('/')[2]}' of kind 'SERVICE' in region '{name.split('/')[3]}' does not exist.")
+            raise failed(
+                "NOT_FOUND",
+                f"Resource '{name.rpartition('/')[2]}' of kind 'SERVICE' in region '{name.split('/')[3]}' does not exist.",
+            )
         return service
 
     def _change(self, name: str, **fields: Any) -> Json:
         with self._world.store.lock:
-            service = {**self._get(name), **fields, "updateTime": stamp(self._world.clock.now()), "etag": f'"{uuid.uuid4().hex[:12]}"'}
+            service = {
+                **self._get(name),
+                **fields,
+                "updateTime": stamp(self._world.clock.now()),
+                "etag": f'"{uuid.uuid4().hex[:12]}"',
+            }
             self._world.store.put(SERVICES, name, service)
         return service
 
@@ -190,5 +211,3 @@ def revision_of(service: Json, tag: str) -> str:
         return ""
     names, weights = zip(*shares, strict=True)
     return str(random.choices(names, weights)[0])  # noqa: S311 - shares of traffic, no secret
-
-

@@ -1,4 +1,4 @@
-"""Faults in the bytes of downloads, for tests of a loader: reset, broken stream, corrupt byte, stall, 503/429. Knows no object."""
+"""Faults in downloads, for tests of a loader: reset, broken stream, corrupt byte, stall, 503/429. Knows no object."""
 
 from __future__ import annotations
 
