@@ -54,8 +54,9 @@ def unknown(check: str, trouble: Trouble, context: Context) -> list[Finding]:
     lacking = f"the caller lacks {permission}" if permission else trouble.why or trouble.what
     return [
         Finding(
-            code=f"unknown-{check}",
+            code="unknown",
             category="unknown",
+            subcategory=check,
             title=f"{check}: unknown, {lacking}",
             cause=trouble.what,
             remedy=trouble.remedy,
@@ -161,7 +162,8 @@ def _service_findings(cloud: Cloud, name: str, context: Context) -> list[Finding
         message = str(bad.get("message") or "")
         told = list(diagnose(message, {}, here))
         # a probe that failed is a consequence of what the log already told
-        found += [f for f in told if not found or f.category != "container"] or ([] if found else [_not_ready(bad, message)])
+        caused = any(f.state == "problem" for f in found)
+        found += [f for f in told if not caused or f.category != "container"] or ([] if caused else [_not_ready(bad, message)])
     return found
 
 

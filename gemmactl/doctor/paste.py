@@ -54,12 +54,11 @@ def shorten(text: str) -> str:
 
 
 def _unescape(text: str) -> str:
+    """Undo JSON's and HTML's escapes, however often a log was packed into another."""
+    text = _re(r"\\{1,9}(?:r\\{1,9}n|n)").sub("\n", text)
+    text = _re(r"\\{1,9}([\"'])").sub(r"\1", text)
     for escaped, plain in (
-        ("\\r\\n", "\n"),
-        ("\\n", "\n"),
         ("\\t", " "),
-        ('\\"', '"'),
-        ("\\'", "'"),
         ("\\u0027", "'"),
         ("\\u0022", '"'),
         ("\\u003c", "<"),

@@ -1,0 +1,52 @@
+"""The Google APIs that a stack calls: enabled when missing, never disabled. Knows no single API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from gemmactl.kernel.resource import Resource, Work
+from gemmactl.resources.cloud import Cloud
+
+ADDRESS = "apis"
+
+
+@dataclass(frozen=True)
+class Apis(Resource):
+    """One set of APIs of the project."""
+
+    kind: ClassVar[str] = "apis"
+    limit: ClassVar[float] = 600.0
+    lasting: ClassVar[str] = "enabled APIs cost nothing, and others may use them by now"
+
+    names: tuple[str, ...]
+    after: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(sorted(set(self.names))))
+
+    @property
+    def address(self) -> str:
+        return ADDRESS
+
+    def read(self, cloud: Cloud) -> Apis | None:
+        found = cloud.apis.enabled(self.names)
+        return Apis(tuple(found)) if found else None
+
+    def create(self, cloud: Cloud, work: Work) -> None:
+        self._enable(cloud, work, self.names)
+
+    def update(self, cloud: Cloud, live: Apis, work: Work) -> None:
+        self._enable(cloud, work, tuple(n for n in self.names if n not in live.names))
+
+    def delete(self, cloud: Cloud, live: Apis, work: Work) -> None:
+        raise TypeError("enabled APIs are never disabled")
+
+    def diff_text(self, name: str, value: object) -> str:
+        names = value if isinstance(value, tuple) else ()
+        return ", ".join(str(n).removesuffix(".googleapis.com") for n in names)
+
+    @staticmethod
+    def _enable(cloud: Cloud, work: Work, names: tuple[str, ...]) -> None:
+        work.progress(f"enabling {len(names)} API{'s' if len(names) != 1 else ''}")
+        cloud.apis.enable(names)

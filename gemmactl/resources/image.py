@@ -1,0 +1,161 @@
+"""An image whose tag is the hash of what it is built from: built once by Cloud Build, found ever after. Knows no Dockerfile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from gemmactl.errors import Trouble
+from gemmactl.kernel.resource import Resource, Work
+from gemmactl.resources import build_log
+from gemmactl.resources.cloud import BuildInfo, Cloud, Json
+from gemmactl.resources.context import BuildContext
+
+FINISHED: Final = frozenset({"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"})
+BUILDER: Final = "gcr.io/cloud-builders/docker"
+POLL: Final = 2.0
+# a torch image is several GB: on the default machine the push alone looks hung
+MACHINE: Final = "E2_HIGHCPU_8"
+NO_BUILDS_HERE: Final = "cannot run builds in this region"
+
+
+@dataclass(frozen=True)
+class Image(Resource):
+    """`tag` is `REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME:HASH`."""
+
+    kind: ClassVar[str] = "image"
+    limit: ClassVar[float] = 3900.0
+
+    project: str
+    region: str
+    tag: str
+    dockerfile: str = field(default="", compare=False)
+    """Path of the Dockerfile in the context."""
+    bucket: str = field(default="", compare=False)
+    """Where the context is uploaded to."""
+    account: str = field(default="", compare=False)
+    """E-mail of the build's service account."""
+    context: BuildContext | None = field(default=None, compare=False, repr=False)
+    after: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def short(self) -> str:
+        return self.tag.rpartition("/")[2]
+
+    @property
+    def address(self) -> str:
+        return f"image {self.short}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.after
+
+    @property
+    def mark(self) -> str:
+        """The build's tag: by it a second run finds the build of the first."""
+        return self.short.replace(":", "-")
+
+    def read(self, cloud: Cloud) -> Image | None:
+        return Image(self.project, self.region, self.tag) if cloud.digest_of(self.tag) else None
+
+    def create(self, cloud: Cloud, work: Work) -> None:
+        where, build_id = self._joined(cloud) or self._started(cloud, work)
+        work.progress(f"build {build_id}")
+        build = self._followed(cloud, work, where, build_id)
+        if build.status != "SUCCESS":
+            raise self._failure(build, build_log.tail(cloud, self.project, build_id))
+
+    def delete(self, cloud: Cloud, live: Image, work: Work) -> None:
+        cloud.repositories.delete_image(self.tag)
+
+    def body(self, generation: int) -> Json:
+        """The build as Cloud Build v1 JSON."""
+        return {
+            "source": {"storageSource": {"bucket": self.bucket, "object": self._object, "generation": str(generation)}},
+            "steps": [{"name": BUILDER, "args": ["build", "-f", self.dockerfile, "-t", self.tag, "."]}],
+            "images": [self.tag],
+            "serviceAccount": f"projects/{self.project}/serviceAccounts/{self.account}",
+            "options": {"logging": "CLOUD_LOGGING_ONLY", "machineType": MACHINE},
+            "timeout": "3600s",
+            "tags": ["gemmactl", self.mark],
+        }
+
+    @property
+    def _object(self) -> str:
+        return f"source/{self.tag.rpartition(':')[2]}.tgz"
+
+    def _joined(self, cloud: Cloud) -> tuple[str, str] | None:
+        for region in (self.region, "global"):
+            running = cloud.builds.running(region, self.mark)
+            if running:
+                return region, running
+        return None
+
+    def _started(self, cloud: Cloud, work: Work) -> tuple[str, str]:
+        body = self.body(self._upload(cloud, work))
+        try:
+            return self.region, cloud.builds.start(self.region, body)
+        except Trouble as trouble:
+            # new projects have no build quota in some regions; the global pool takes the same body
+            if NO_BUILDS_HERE not in str(trouble.facts.get("message", trouble)):
+                raise self._source_denied(trouble) from trouble
+            work.progress(f"{self.region} runs no builds for this project: building in the global pool")
+            return "global", cloud.builds.start("global", body)
+
+    def _upload(self, cloud: Cloud, work: Work) -> int:
+        there = cloud.storage.stat(self.bucket, self._object)
+        if there:
+            return there.generation
+        if self.context is None:
+            raise TypeError("an image without a context can only be read and deleted")
+        data = self.context.archive()
+        work.progress(f"uploading the build context ({len(data) // 1024 or 1} KiB)")
+        try:
+            return cloud.storage.write(self.bucket, self._object, data, if_generation=0).generation
+        except Trouble as trouble:
+            raced = cloud.storage.stat(self.bucket, self._object) if trouble.facts.get("status") == 412 else None
+            if raced is None:
+                raise
+            return raced.generation
+
+    def _followed(self, cloud: Cloud, work: Work, region: str, build_id: str) -> BuildInfo:
+        lines = build_log.Lines(self.project, build_id)
+        said = ""
+        while True:
+            build = cloud.builds.get(region, build_id)
+            for line in lines.fresh(cloud):
+                work.log(line)
+            if build.status in FINISHED:
+                return build
+            if build.status != said:
+                said = build.status
+                work.progress(f"build {build_id}: {said.lower()}")
+            work.wait(POLL)
+
+    def _failure(self, build: BuildInfo, log: tuple[str, ...]) -> Trouble:
+        text = "\n".join((build.detail, *build.warnings, *log))
+        denied = build.failure_type in ("PUSH_NOT_AUTHORIZED", "FETCH_SOURCE_FAILED") or "denied: Permission" in text
+        return Trouble(
+            f"the build of {self.short} ended as {build.status}",
+            why=build.detail or next((line for line in reversed(log) if line.strip()), "Cloud Build gave no reason"),
+            remedy="gemmactl doctor explains it; the whole log: " + (build.log_url or "Cloud Build in the console"),
+            code="build-failed",
+            facts={
+                "message": text,
+                "build": build.id,
+                "build_status": build.status,
+                "failure_type": build.failure_type,
+                "warnings": list(build.warnings),
+                "logs": list(log),
+                "log_url": build.log_url,
+                "principal": f"serviceAccount:{self.account}",
+                "denied": denied,
+            },
+        )
+
+    def _source_denied(self, trouble: Trouble) -> Trouble:
+        """Cloud Build says 400 when the build's account may not read the source; the 403 is only in its text."""
+        message = str(trouble.facts.get("message", ""))
+        if "could not resolve source" in message and "403" in message:
+            trouble.facts["denied"] = True
+        return trouble

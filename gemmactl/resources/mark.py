@@ -1,0 +1,39 @@
+"""How gemmactl marks what it made, so that destroy never touches anything else. Knows no kind of thing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+LABEL: Final = "managed-by"
+OWNER: Final = "gemmactl"
+NAME_LABEL: Final = "gemmactl-name"
+"""Label of a service: the name it was deployed under."""
+NOTE: Final = "managed-by=gemmactl"
+"""Service accounts have no labels: their description holds the mark."""
+
+Pairs = tuple[tuple[str, str], ...]
+"""Labels as a value that can be compared and hashed."""
+
+OURS: Final[Pairs] = ((LABEL, OWNER),)
+
+
+def marked(labels: Mapping[str, str]) -> bool:
+    """Whether labels carry our mark."""
+    return labels.get(LABEL) == OWNER
+
+
+def noted(description: str) -> bool:
+    """Whether a service account's description carries our mark."""
+    return NOTE in description
+
+
+def wished(wish: Pairs | None, live: Mapping[str, str]) -> Pairs:
+    """The live labels that the wish speaks of; labels of others are none of our business."""
+    keys = dict(wish or ())
+    return tuple(sorted((k, v) for k, v in live.items() if k in keys))
+
+
+def merged(live: Mapping[str, str], wish: Pairs | None) -> dict[str, str]:
+    """The live labels with the wish on top."""
+    return {**live, **dict(wish or ())}

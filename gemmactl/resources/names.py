@@ -1,0 +1,44 @@
+"""Deterministic names of what a stack makes: the cloud is the state, so a name must be found again. Knows no cloud."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+REPOSITORY: Final = "gemmactl"
+BUILD_ACCOUNT: Final = "gemmactl-build"
+SERVE_IMAGE: Final = "serve"
+BUCKET_LIMIT: Final = 63
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def bucket(project: str, use: str, region: str) -> str:
+    """`PROJECT-gemmactl-USE-REGION`, the region as a hash where the whole would be longer than a bucket's name may be."""
+    owner = re.sub(r"[.:]", "-", project).replace("google", "elgoog")
+    name = f"{owner}-gemmactl-{use}-{region}"
+    return name if len(name) <= BUCKET_LIMIT else f"{owner}-gemmactl-{use}-{_hash(region)[:6]}"
+
+
+def runtime_account(project: str, region: str, service: str) -> str:
+    """Id of a service's own account: 6-30 characters, the same for the same service."""
+    return f"gm-{service[:20].strip('-')}-{_hash(project, region, service)[:4]}"
+
+
+def token_secret(service: str) -> str:
+    """The secret that holds a service's Hugging Face token when a token (not a reference) is given."""
+    return f"{service}-hf-token"
+
+
+def image_tag(project: str, region: str, name: str, digest: str) -> str:
+    """Content-hash tag in our repository."""
+    return f"{region}-docker.pkg.dev/{project.replace(':', '/')}/{REPOSITORY}/{name}:{digest}"
+
+
+def secret(project: str, name: str) -> tuple[str, str]:
+    """(full resource name, what an environment variable refers to it by) of a secret given by either form."""
+    full = name if name.startswith("projects/") else f"projects/{project}/secrets/{name}"
+    return full, full.removeprefix(f"projects/{project}/secrets/")

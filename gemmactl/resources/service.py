@@ -1,0 +1,207 @@
+"""A Cloud Run service: revisions, traffic, tags, volumes, any number of containers. Knows nothing of models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Final
+
+from gemmactl.errors import Trouble
+from gemmactl.kernel.plan import agrees
+from gemmactl.kernel.resource import Resource, Work
+from gemmactl.resources import mark, service_body, service_show, service_trouble
+from gemmactl.resources.cloud import Cloud, Json
+from gemmactl.resources.service_merge import merge, renewed
+from gemmactl.resources.service_state import state
+from gemmactl.resources.service_types import Container, Scaling, Traffic, Volume, Vpc
+
+POLL: Final = 2.0
+TRIES: Final = 5
+KEYS: Final = {
+    "labels": "labels",
+    "traffic": "traffic",
+    "invoker_iam_disabled": "invokerIamDisabled",
+    "ingress": "ingress",
+    "launch_stage": "launchStage",
+}
+"""Fields that live beside the template: changing one of them makes no new revision."""
+
+
+@dataclass(frozen=True)
+class Service(Resource):
+    """`ready` is a wish like the others: a service whose last rollout failed is not as wished."""
+
+    kind: ClassVar[str] = "service"
+    # the probe's 240 s of delay + 1800 s of tries (the most a GPU service may have), and 300 s around them
+    limit: ClassVar[float] = 240.0 + 1800.0 + 300.0
+
+    project: str
+    region: str
+    name: str
+    containers: tuple[Container, ...] | None = None
+    volumes: tuple[Volume, ...] | None = None
+    scaling: Scaling | None = None
+    concurrency: int | None = None
+    timeout: int | None = None
+    """Seconds that one request may take."""
+    service_account: str | None = None
+    gpu_type: str | None = None
+    gpu_zonal_redundancy_disabled: bool | None = None
+    execution_environment: str | None = None
+    vpc: Vpc | None = None
+    traffic: tuple[Traffic, ...] | None = None
+    labels: mark.Pairs | None = None
+    invoker_iam_disabled: bool | None = None
+    ingress: str | None = None
+    launch_stage: str | None = None
+    ready: bool | None = True
+    after: tuple[str, ...] = field(default=(), compare=False)
+    live: Json | None = field(default=None, compare=False, repr=False)
+    """The v2 JSON that a live twin was read from."""
+
+    @property
+    def full_name(self) -> str:
+        return f"projects/{self.project}/locations/{self.region}/services/{self.name}"
+
+    @property
+    def address(self) -> str:
+        return f"service {self.region}/{self.name}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.after
+
+    def read(self, cloud: Cloud) -> Service | None:
+        body = cloud.run.get(self.full_name)
+        return None if body is None else parse(self, body)
+
+    def create(self, cloud: Cloud, work: Work) -> None:
+        body = service_body.lean(self.body())
+        operation = cloud.run.create(f"projects/{self.project}/locations/{self.region}", self.name, body)
+        self._finish(cloud, work, operation)
+
+    def update(self, cloud: Cloud, live: Service, work: Work) -> None:
+        for attempt in range(TRIES):
+            changed = self.changed(live)
+            if changed == {"ready"} and state(live.live or {}).reconciling:
+                work.progress("a rollout is under way: waiting for it")
+                return self._settle(cloud, work)
+            try:
+                operation = cloud.run.update(*self.patch(live, changed))
+            except Trouble as trouble:
+                # somebody else wrote in between: look again and lay the wishes over what is there now
+                if trouble.facts.get("status") not in (409, 412) or attempt == TRIES - 1:
+                    raise
+                work.wait(POLL)
+                live = self.read(cloud) or live
+            else:
+                return self._finish(cloud, work, operation)
+        return None
+
+    def delete(self, cloud: Cloud, live: Service, work: Work) -> None:
+        operation = cloud.run.delete(self.full_name)
+        while not cloud.run.finished(operation):
+            work.wait(POLL)
+
+    def ours(self, cloud: Cloud, live: Service) -> bool:
+        return mark.marked((live.live or {}).get("labels", {}))
+
+    def diff_text(self, name: str, value: object) -> str:
+        return service_show.text(name, value, getattr(self, name))
+
+    def changed(self, live: Service) -> set[str]:
+        """Names of the fields in which the live service is not as wished."""
+        names = ("ready", *KEYS, *_TEMPLATE)
+        return {n for n in names if not agrees(getattr(self, n), getattr(live, n))}
+
+    def body(self) -> Json:
+        """The wishes as v2 JSON, false and 0 included."""
+        template = service_body.some(
+            scaling=service_body.scaling_json(self.scaling),
+            vpcAccess=service_body.vpc_json(self.vpc),
+            timeout=None if self.timeout is None else f"{self.timeout}s",
+            serviceAccount=self.service_account,
+            containers=None if self.containers is None else [service_body.container_json(c) for c in self.containers],
+            volumes=None if self.volumes is None else [service_body.volume_json(v) for v in self.volumes],
+            executionEnvironment=self.execution_environment,
+            maxInstanceRequestConcurrency=self.concurrency,
+            nodeSelector=None if self.gpu_type is None else {"accelerator": self.gpu_type},
+            gpuZonalRedundancyDisabled=self.gpu_zonal_redundancy_disabled,
+        )
+        return service_body.some(
+            labels=None if self.labels is None else dict(self.labels),
+            ingress=self.ingress,
+            launchStage=self.launch_stage,
+            template=template,
+            traffic=None if self.traffic is None else [service_body.traffic_json(t) for t in self.traffic],
+            invokerIamDisabled=self.invoker_iam_disabled,
+        )
+
+    def patch(self, live: Service, changed: set[str]) -> tuple[Json, tuple[str, ...]]:
+        """Body and mask of a PATCH that changes these fields and keeps all the rest as it is."""
+        old = live.live or {}
+        new = service_body.lean(merge(old, self.body()))
+        now = state(old)
+        mask = {KEYS.get(name, "template") for name in changed}
+        if "template" in mask:
+            new["template"] = renewed(new.get("template", {}), "" if now.ready else now.created_revision)
+        body = {"name": self.full_name, **({"etag": old["etag"]} if "etag" in old else {})}
+        return {**body, **{key: new[key] for key in sorted(mask) if key in new}}, tuple(sorted(mask))
+
+    def _finish(self, cloud: Cloud, work: Work, operation: str) -> None:
+        try:
+            while not cloud.run.finished(operation):
+                work.progress("rolling out")
+                work.wait(POLL)
+        except Trouble as trouble:
+            if trouble.code == "step-timeout":
+                raise
+            raise service_trouble.explain(cloud, self.full_name, trouble) from trouble
+        self._settle(cloud, work)
+
+    def _settle(self, cloud: Cloud, work: Work) -> None:
+        """Wait until the service itself says how it fares."""
+        while True:
+            now = state(cloud.run.get(self.full_name) or {})
+            if now.ready:
+                return work.progress(now.uri)
+            if not now.reconciling:
+                raise service_trouble.explain(cloud, self.full_name, None)
+            work.wait(POLL)
+
+
+_TEMPLATE: Final = (
+    "containers", "volumes", "scaling", "concurrency", "timeout", "service_account", "gpu_type",
+    "gpu_zonal_redundancy_disabled", "execution_environment", "vpc",
+)  # fmt: skip
+
+
+def parse(wish: Service, body: Json) -> Service:
+    """The live twin. Labels are those that the wish speaks of; everything else is complete."""
+    template: Json = body.get("template", {})
+    return replace(
+        wish,
+        containers=tuple(service_body.container_of(c) for c in template.get("containers", [])),
+        volumes=tuple(service_body.volume_of(v) for v in template.get("volumes", [])),
+        scaling=service_body.scaling_of(template.get("scaling", {})),
+        concurrency=template.get("maxInstanceRequestConcurrency"),
+        timeout=service_body.seconds(template.get("timeout")),
+        service_account=template.get("serviceAccount"),
+        gpu_type=template.get("nodeSelector", {}).get("accelerator"),
+        gpu_zonal_redundancy_disabled=bool(template.get("gpuZonalRedundancyDisabled")),
+        execution_environment=template.get("executionEnvironment"),
+        vpc=service_body.vpc_of(template.get("vpcAccess")),
+        traffic=tuple(service_body.traffic_of(t) for t in body.get("traffic", [])),
+        labels=mark.wished(wish.labels, body.get("labels", {})),
+        invoker_iam_disabled=bool(body.get("invokerIamDisabled")),
+        ingress=body.get("ingress"),
+        launch_stage=body.get("launchStage"),
+        ready=state(body).ready,
+        after=(),
+        live=_copy(body),
+    )
+
+
+def _copy(body: Any) -> Any:
+    if isinstance(body, dict):
+        return {k: _copy(v) for k, v in body.items()}
+    return [_copy(v) for v in body] if isinstance(body, list) else body

@@ -1,0 +1,258 @@
+"""What a deploy is: wishes -> a named list of resources. Knows no cloud, no order and no screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from gemmactl.kernel.reference import Digest, Version
+from gemmactl.kernel.resource import Resource
+from gemmactl.resources import apis, mark, names
+from gemmactl.resources.apis import Apis
+from gemmactl.resources.bucket import BuildBucket, ModelBucket
+from gemmactl.resources.cloud import PolicyTarget
+from gemmactl.resources.context import BuildContext, stage
+from gemmactl.resources.iam_member import IamMember
+from gemmactl.resources.image import Image
+from gemmactl.resources.local_model import LocalModel, read_folder
+from gemmactl.resources.model_files import ModelFiles
+from gemmactl.resources.repository import Repository
+from gemmactl.resources.secret import Secret
+from gemmactl.resources.service import Service
+from gemmactl.resources.service_account import ServiceAccount, email_of
+from gemmactl.resources.service_types import Container, EnvVar, Probe, Resources, Scaling, SecretEnv
+from gemmactl.spec import SecretRef, Serve, Token
+from inference_image.contract import ENV_HF_TOKEN, ENV_MODEL, ENV_MODEL_NAME
+
+SERVE_PACKAGES: Final = ("inference_image",)
+SERVE_DOCKERFILE: Final = "inference_image/Dockerfile"
+CONTEXT_DAYS: Final = 30
+"""A build context can be made again at any time: old ones go by themselves."""
+NEEDED: Final = ("run", "iam", "logging", "storage", "cloudresourcemanager")
+
+
+def serving(
+    spec: Serve, *, context: BuildContext | None = None, local: LocalModel | None = None, teardown: bool = False
+) -> tuple[Resource, ...]:
+    """The stack that serves one model.
+
+    `context` and `local` are read from the installed package and the model's directory when they are not given.
+    `teardown`: also the token's secret when no token is given, and without reading the model's directory.
+
+    Raises:
+        Trouble: the build context or the model's directory can't be read.
+    """
+    return tuple(_Serving(spec, context, local, teardown).resources())
+
+
+@dataclass(frozen=True)
+class _Serving:
+    """The parts of one serving stack by name, so that each can say what it needs."""
+
+    spec: Serve
+    given_context: BuildContext | None
+    given_local: LocalModel | None
+    teardown: bool
+
+    def resources(self) -> Iterator[Resource]:
+        yield self.apis
+        if self.spec.image is None:
+            yield from self.build()
+        yield from self.runtime()
+        yield self.service()
+
+    # --- APIs -----------------------------------------------------------------------------------
+
+    @cached_property
+    def apis(self) -> Apis:
+        wanted = [*NEEDED]
+        if self.spec.image is None:
+            wanted += ["artifactregistry", "cloudbuild"]
+        if self.spec.hf_token is not None or self.spec.secrets or self.teardown:
+            wanted += ["secretmanager"]
+        return Apis(tuple(f"{name}.googleapis.com" for name in wanted))
+
+    # --- the image and what builds it -------------------------------------------------------------
+
+    @cached_property
+    def context(self) -> BuildContext:
+        return self.given_context or stage(SERVE_PACKAGES)
+
+    @property
+    def tag(self) -> str:
+        return names.image_tag(self.spec.project, self.spec.region, names.SERVE_IMAGE, self.context.short)
+
+    def build(self) -> tuple[Resource, ...]:
+        project, region = self.spec.project, self.spec.region
+        after = (apis.ADDRESS,)
+        account = ServiceAccount(project, names.BUILD_ACCOUNT, "gemmactl: builds images", after=after)
+        repository = Repository(project, region, names.REPOSITORY, after=after)
+        bucket = BuildBucket(names.bucket(project, "build", region), region, delete_after_days=CONTEXT_DAYS, after=after)
+
+        def grant(target: PolicyTarget, role: str, *on: str) -> IamMember:
+            return IamMember(target, role, account.member, after=(apis.ADDRESS, account.address, *on))
+
+        grants = (
+            grant(PolicyTarget("project", project), "roles/logging.logWriter"),
+            grant(PolicyTarget("bucket", bucket.name), "roles/storage.objectViewer", bucket.address),
+            grant(PolicyTarget("repository", repository.full_name), "roles/artifactregistry.writer", repository.address),
+        )
+        image = Image(
+            project,
+            region,
+            self.tag,
+            dockerfile=SERVE_DOCKERFILE,
+            bucket=bucket.name,
+            account=account.email,
+            context=self.context,
+            after=(repository.address, bucket.address, *(g.address for g in grants)),
+        )
+        return (account, repository, bucket, *grants, image)
+
+    # --- who it runs as, what it reads ------------------------------------------------------------
+
+    @property
+    def account(self) -> str:
+        """E-mail of the runtime service account."""
+        spec = self.spec
+        made = names.runtime_account(spec.project, spec.region, spec.name)
+        return spec.service_account or email_of(made, spec.project)
+
+    @property
+    def own_account(self) -> tuple[ServiceAccount, ...]:
+        spec = self.spec
+        if spec.service_account is not None:
+            return ()
+        name = names.runtime_account(spec.project, spec.region, spec.name)
+        return (ServiceAccount(spec.project, name, f"gemmactl: runs {spec.name}"[:100], after=(apis.ADDRESS,)),)
+
+    @property
+    def models_bucket(self) -> str:
+        return names.bucket(self.spec.project, "models", self.spec.region)
+
+    @property
+    def leaf(self) -> str:
+        """The model's name; `.` and `..` have one too."""
+        model = self.spec.model
+        return model.leaf if model.kind != "dir" or model.leaf.strip(".") else Path(model.text).resolve().name
+
+    @cached_property
+    def local(self) -> LocalModel:
+        return self.given_local or read_folder(Path(self.spec.model.text))
+
+    @cached_property
+    def model_uri(self) -> str:
+        if self.spec.model.kind != "dir":
+            return self.spec.model.uri
+        return f"gs://{self.models_bucket}" if self.teardown else self.upload.uri
+
+    @cached_property
+    def upload(self) -> ModelFiles:
+        # the content is in the name: a changed directory is another folder and so another revision, and the files
+        # under a running service never change
+        prefix = f"{self.leaf}-{self.local.digest}"
+        return ModelFiles(self.models_bucket, prefix, model=self.local, after=(self._models().address,))
+
+    def _models(self) -> ModelBucket:
+        return ModelBucket(self.models_bucket, self.spec.region, after=(apis.ADDRESS,))
+
+    def storage(self) -> tuple[Resource, ...]:
+        if self.spec.model.kind == "dir":
+            return (self._models(),) if self.teardown else (self._models(), self.upload)
+        return (self._models(),) if self.spec.model.bucket == self.models_bucket else ()
+
+    @cached_property
+    def token_secret(self) -> Secret | None:
+        """The secret of ours; None when a stranger's secret or none is used."""
+        spec = self.spec
+        name = names.token_secret(spec.name)
+        token = spec.hf_token if isinstance(spec.hf_token, Token) else None
+        # a wish that was read back from a live service names our own secret like any other
+        known = isinstance(spec.hf_token, SecretRef) and names.secret(spec.project, spec.hf_token.name)[1] == name
+        if token is None and not known and not (self.teardown and spec.hf_token is None):
+            return None
+        return Secret(spec.project, name, spec.region, rotate=spec.rotate_hf_token, value=token, after=(apis.ADDRESS,))
+
+    @cached_property
+    def secret_env(self) -> dict[str, tuple[str, SecretEnv]]:
+        """Variable -> (full name of its secret, the reference)."""
+        found: dict[str, tuple[str, SecretEnv]] = {}
+        spec = self.spec
+        ours = self.token_secret
+        if ours is not None and spec.hf_token is not None:
+            version = Version(ours.full_name, ours.address)
+            found[ENV_HF_TOKEN] = (ours.full_name, SecretEnv(ENV_HF_TOKEN, ours.name, version))
+        elif isinstance(spec.hf_token, SecretRef):
+            found[ENV_HF_TOKEN] = self._reference(ENV_HF_TOKEN, spec.hf_token)
+        return found | {variable: self._reference(variable, ref) for variable, ref in spec.secrets}
+
+    def _reference(self, variable: str, ref: SecretRef) -> tuple[str, SecretEnv]:
+        full, short = names.secret(self.spec.project, ref.name)
+        return full, SecretEnv(variable, short, ref.version)
+
+    def grants(self) -> tuple[IamMember, ...]:
+        member = f"serviceAccount:{self.account}"
+        first = (apis.ADDRESS, *(a.address for a in self.own_account))
+        out: list[IamMember] = []
+        if self.model_uri.startswith("gs://"):
+            bucket = self.model_uri.split("/")[2]
+            target = PolicyTarget("bucket", bucket)
+            out.append(IamMember(target, "roles/storage.objectViewer", member, after=(*first, f"bucket {bucket}")))
+        secrets = {full for full, _ in self.secret_env.values()}
+        ours = self.token_secret
+        if self.teardown and ours is not None:
+            secrets.add(ours.full_name)
+        for full in sorted(secrets):
+            on = (ours.address,) if ours is not None and full == ours.full_name else ()
+            accessor = "roles/secretmanager.secretAccessor"
+            out.append(IamMember(PolicyTarget("secret", full), accessor, member, after=(*first, *on)))
+        return tuple(out)
+
+    def runtime(self) -> tuple[Resource, ...]:
+        secret = (self.token_secret,) if self.token_secret is not None else ()
+        return (*self.own_account, *self.storage(), *secret, *self.grants())
+
+    # --- the service --------------------------------------------------------------------------------
+
+    def service(self) -> Service:
+        spec = self.spec
+        image: str | Digest = spec.image or Digest(self.tag, f"image {self.tag.rpartition('/')[2]}")
+        build = [r.address for r in self.build() if r.kind == "image"] if spec.image is None else []
+        return Service(
+            spec.project,
+            spec.region,
+            spec.name,
+            containers=(self._container(image),),
+            scaling=Scaling(spec.min_instances, spec.max_instances),
+            concurrency=spec.concurrency,
+            timeout=spec.timeout,
+            service_account=self.account,
+            gpu_type=spec.gpu_type,
+            gpu_zonal_redundancy_disabled=True,
+            execution_environment="EXECUTION_ENVIRONMENT_GEN2",
+            labels=tuple(sorted(((mark.NAME_LABEL, spec.name), *mark.OURS))),
+            invoker_iam_disabled=spec.allow_unauthenticated,
+            after=(apis.ADDRESS, *build, *(r.address for r in self.runtime())),
+        )
+
+    def _container(self, image: str | Digest) -> Container:
+        spec, probe = self.spec, self.spec.probe
+        plain = {ENV_MODEL: self.model_uri, ENV_MODEL_NAME: self.leaf} | dict(spec.env)
+        secret = {variable: reference for variable, (_, reference) in self.secret_env.items()}
+        return Container(
+            image,
+            env=(*(EnvVar(k, v) for k, v in plain.items() if k not in secret), *secret.values()),
+            resources=Resources(str(spec.cpu), spec.memory, "1", cpu_idle=spec.cpu_throttling, startup_cpu_boost=True),
+            startup_probe=Probe(
+                "tcp" if probe.tcp else "http",
+                port=probe.port,
+                path=None if probe.tcp else probe.path,
+                initial_delay=probe.initial_delay,
+                timeout=probe.timeout,
+                period=probe.period,
+                failures=probe.failures,
+            ),
+        )
