@@ -205,7 +205,7 @@ def _log_findings(cloud: Cloud, revision: str, context: Context, *, failed: bool
     return [replace(f, remedies=()) for f in diagnose("\n".join(map(_text, entries)), {}, context)]
 
 
-def _since_ready(entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+def _since_ready(entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:
     """What was written after a container last became ready (it then logs its timeline): an older failure is healed."""
     ready = [at for at, entry in enumerate(entries) if isinstance(entry.payload, dict) and "timeline" in entry.payload]
     return entries[ready[-1] + 1 :] if ready else entries
