@@ -9,9 +9,23 @@ from typing import Final
 LIMIT: Final = 100_000
 """Characters that are searched: of a longer text the telling lines and both ends. Bounds the time of one diagnosis."""
 
-_TELLING: Final = (
-    "error denied permission fail exceed quota unable invalid cannot reason missing disabled exception forbidden memory".split()
-)
+_TELLING: Final = [
+    "error",
+    "denied",
+    "permission",
+    "fail",
+    "exceed",
+    "quota",
+    "unable",
+    "invalid",
+    "cannot",
+    "reason",
+    "missing",
+    "disabled",
+    "exception",
+    "forbidden",
+    "memory",
+]
 """Words of which a line in the middle of a long text must hold one. Plain search: an expression over each line is far slower."""
 
 
