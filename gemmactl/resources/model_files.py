@@ -73,7 +73,8 @@ class ModelFiles(Resource):
     def _upload(self, cloud: Cloud, work: Work) -> None:
         there = self._objects(cloud)
         todo = [f for f in self._files if not _same(f, there.get(f.name))]
-        voice = _Progress(work, len(self._files), sum(f.size for f in self._files), sum(f.size for f in self._files if f not in todo))
+        total, missing = sum(f.size for f in self._files), sum(f.size for f in todo)
+        voice = _Progress(work, len(self._files), total, total - missing)
         shards = [f for f in todo if f.name.endswith(".safetensors")]
         small = sorted((f for f in todo if f not in shards), key=lambda f: (f.name == INDEX, f.name == CONFIG))
         with ThreadPoolExecutor(PARALLEL) as pool:

@@ -13,7 +13,7 @@ from gemmactl.resources.cloud import Cloud
 def email_of(account_id: str, project: str) -> str:
     """E-mail of a service account; `example.com:app` projects turn around in it."""
     domain, _, name = project.rpartition(":")
-    return f"{account_id}@{name}.{domain}.iam.gserviceaccount.com" if domain else f"{account_id}@{project}.iam.gserviceaccount.com"
+    return f"{account_id}@{f'{name}.{domain}' if domain else project}.iam.gserviceaccount.com"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from gemmactl.resources.cloud import Json
 
-WHOLE: Final = frozenset({"startupProbe", "livenessProbe", "env", "ports", "volumeMounts", "volumes", "nodeSelector", "vpcAccess"})
+WHOLE: Final = frozenset(
+    {"startupProbe", "livenessProbe", "env", "ports", "volumeMounts", "volumes", "nodeSelector", "vpcAccess"}
+)
 """Replaced, not merged: a probe is a oneof, the others are sets without a stable key."""
 
 

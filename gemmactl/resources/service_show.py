@@ -50,6 +50,7 @@ def _part(value: Any) -> str:
         case tuple():
             return f"[{', '.join(_part(v) for v in value)}]"
         case _ if is_dataclass(value) and not isinstance(value, type):
-            return " ".join(f"{f.name}={_part(getattr(value, f.name))}" for f in fields(value) if getattr(value, f.name) is not None)
+            parts = [(f.name, getattr(value, f.name)) for f in fields(value)]
+            return " ".join(f"{name}={_part(part)}" for name, part in parts if part is not None)
         case _:
             return str(value)

@@ -1,0 +1,54 @@
+"""One project of Google Cloud (or of the sandbox) as resources see it. Nothing is imported or called before its first use."""
+
+from __future__ import annotations
+
+from gemmactl.gcp.accounts import ServiceAccounts
+from gemmactl.gcp.artifact_registry import ArtifactRegistry
+from gemmactl.gcp.cloud_build import CloudBuild
+from gemmactl.gcp.cloud_run import CloudRun
+from gemmactl.gcp.endpoint import Endpoint
+from gemmactl.gcp.identity import Identity
+from gemmactl.gcp.logging import CloudLogging
+from gemmactl.gcp.once import Once
+from gemmactl.gcp.policies import Policies
+from gemmactl.gcp.projects import Projects
+from gemmactl.gcp.secret_manager import SecretManager
+from gemmactl.gcp.service_usage import ServiceUsage
+from gemmactl.gcp.storage import CloudStorage
+from gemmactl.gcp.wire import Wire
+from gemmactl.kernel.resource import Clock
+
+
+class GoogleCloud:
+    """Implements `resources.cloud.Cloud` over the official clients."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.project = wire.project
+        self._identity = wire.identity
+        self.number: Once[str] = Once(Projects(wire).number)
+        self.apis = ServiceUsage(wire)
+        self.accounts = ServiceAccounts(wire)
+        self.policies = Policies(wire)
+        self.repositories = ArtifactRegistry(wire)
+        self.storage = CloudStorage(wire, self.number)
+        self.secrets = SecretManager(wire)
+        self.builds = CloudBuild(wire)
+        self.run = CloudRun(wire)
+        self.logs = CloudLogging(wire)
+
+    def caller(self) -> str:
+        return self._identity.member()
+
+    def id_token(self, audience: str) -> str:
+        return self._identity.id_token(audience)
+
+    def digest_of(self, tag: str) -> str | None:
+        return self.repositories.digest(tag)
+
+    def newest_version(self, secret: str) -> str | None:
+        return self.secrets.newest_version(secret)
+
+
+def connect(project: str, endpoint: Endpoint | None = None, *, clock: Clock | None = None) -> GoogleCloud:
+    """Open a project. Makes no call: credentials are looked for when the first one is made."""
+    return GoogleCloud(Wire(project, Identity(project, endpoint), endpoint, clock or Clock()))

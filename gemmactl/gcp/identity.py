@@ -1,0 +1,154 @@
+"""Who calls: Application Default Credentials or the sandbox's, e-mail, ID tokens. Knows no API beside Google's login."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gemmactl.errors import Trouble, refused
+from gemmactl.gcp.endpoint import Endpoint, member
+from gemmactl.gcp.errors import translated
+from gemmactl.gcp.once import Once
+
+SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
+TOKEN_INFO: Final = "https://oauth2.googleapis.com/tokeninfo"
+TIMEOUT: Final = 20.0
+
+
+class Identity:
+    """The caller of one process. Nothing is asked before it is needed."""
+
+    def __init__(self, project: str, endpoint: Endpoint | None = None) -> None:
+        self._project = project
+        self._endpoint = endpoint
+        self.credentials: Once[Any] = Once(self._credentials)
+        self._email: Once[str] = Once(self._ask_email)
+
+    def _credentials(self) -> Any:
+        if self._endpoint is not None:
+            return _loopback(self._endpoint)
+        with translated("oauth2.googleapis.com", "finding the credentials"):
+            import google.auth
+
+            credentials, _ = google.auth.default(scopes=SCOPES)
+        # a person's credentials carry no project: APIs would count calls on gcloud's own project and call themselves disabled
+        if _kind(credentials) == "authorized_user" and not credentials.quota_project_id:
+            credentials = credentials.with_quota_project(self._project)
+        return credentials
+
+    def email(self) -> str:
+        """The caller's e-mail, or `` when it can't be known."""
+        return self._email()
+
+    def member(self) -> str:
+        """The caller as an IAM member, or ``."""
+        return member(self.email())
+
+    def _ask_email(self) -> str:
+        if self._endpoint is not None:
+            return self._endpoint.caller
+        credentials = self.credentials()
+        known = getattr(credentials, "service_account_email", "") or getattr(credentials, "signer_email", "") or ""
+        if "@" in known:
+            return str(known)
+        import requests
+
+        self._refresh(credentials)
+        # on a metadata server the account is called `default` until the first token came
+        known = getattr(credentials, "service_account_email", "") or ""
+        if "@" in known:
+            return str(known)
+        try:
+            answer = requests.post(TOKEN_INFO, data={"access_token": credentials.token}, timeout=TIMEOUT)
+            return str(answer.json().get("email", "")) if answer.ok else ""
+        except (requests.exceptions.RequestException, ValueError):
+            return ""
+
+    def _refresh(self, credentials: Any) -> None:
+        from google.auth.transport.requests import Request
+
+        with translated("oauth2.googleapis.com", "getting an access token"):
+            if not credentials.valid:
+                credentials.refresh(Request())
+
+    def id_token(self, audience: str) -> str:
+        """An ID token of the caller for a private service.
+
+        Raises:
+            Trouble: (refused) this kind of credentials has none.
+        """
+        if self._endpoint is not None:
+            return self._endpoint.id_token(audience)
+        credentials = self.credentials()
+        with translated("oauth2.googleapis.com", "getting an ID token"):
+            return _id_token(credentials, audience)
+
+
+def _kind(credentials: Any) -> str:
+    """Which of google-auth's classes it is, by name: importing all of them would cost more than the call."""
+    return {
+        "google.oauth2.credentials": "authorized_user",
+        "google.oauth2.service_account": "service_account",
+        "google.auth.compute_engine.credentials": "metadata",
+        "google.auth.impersonated_credentials": "impersonated",
+    }.get(type(credentials).__module__, "other")
+
+
+def _id_token(credentials: Any, audience: str) -> str:
+    from google.auth.transport.requests import Request
+
+    request = Request()
+    maker: Any
+    match _kind(credentials):
+        case "authorized_user":
+            if not credentials.id_token:
+                credentials.refresh(request)
+            if credentials.id_token:
+                return str(credentials.id_token)
+            raise _no_id_token("this login came without the openid scope")
+        case "service_account":
+            from google.oauth2 import service_account
+
+            maker = service_account.IDTokenCredentials(
+                signer=credentials.signer,
+                service_account_email=credentials.service_account_email,
+                token_uri="https://oauth2.googleapis.com/token",
+                target_audience=audience,
+            )
+        case "metadata":
+            from google.auth import compute_engine
+
+            maker = compute_engine.IDTokenCredentials(request, audience, use_metadata_identity_endpoint=True)
+        case "impersonated":
+            from google.auth import impersonated_credentials
+
+            maker = impersonated_credentials.IDTokenCredentials(credentials, target_audience=audience, include_email=True)
+        case _:
+            raise _no_id_token(f"{type(credentials).__name__} can only make access tokens")
+    maker.refresh(request)
+    return str(maker.token)
+
+
+def _no_id_token(why: str) -> Trouble:
+    return refused(
+        "no ID token can be made for the private service",
+        why=why,
+        remedy="gcloud auth application-default login, or impersonate a service account: "
+        "gcloud auth application-default login --impersonate-service-account=EMAIL",
+        code="no-id-token",
+    )
+
+
+def _loopback(endpoint: Endpoint) -> Any:
+    from google.auth.credentials import Credentials
+
+    class Loopback(Credentials):
+        """Takes a fresh token from the endpoint for every request: its clock, not ours, says when one is old."""
+
+        def refresh(self, request: Any) -> None:
+            self.token = endpoint.token()
+
+        def before_request(self, request: Any, method: str, url: str, headers: Any) -> None:
+            self.refresh(request)
+            self.apply(headers)
+
+    return Loopback()  # type: ignore[no-untyped-call]

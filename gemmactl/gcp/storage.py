@@ -1,0 +1,200 @@
+"""Cloud Storage: buckets and whole objects, checksummed. Knows not what the objects are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from gemmactl.errors import Trouble, refused
+from gemmactl.gcp.once import Once
+from gemmactl.gcp.wire import TIMEOUT, Wire
+from gemmactl.resources.cloud import BucketInfo, ObjectInfo
+
+API: Final = "storage.googleapis.com"
+CHUNK: Final = 16 * 1024 * 1024
+FIELDS: Final = "items(name,size,generation,crc32c),nextPageToken"
+SQUATTED: Final = "bucket-of-another-project"
+
+
+class CloudStorage:
+    """Implements `cloud.Storage`. `number` tells the project's number: a bucket's name alone proves no owner."""
+
+    def __init__(self, wire: Wire, number: Callable[[], str]) -> None:
+        self._wire = wire
+        self._number = number
+        self._client: Once[Any] = Once(self._make)
+
+    def _make(self) -> Any:
+        # the client else reads the bucket in the background to name it in traces, which needs storage.buckets.get
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "1")
+        from google.cloud import storage
+
+        options = {"api_endpoint": self._wire.endpoint.base_url} if self._wire.endpoint else None
+        return storage.Client(
+            project=self._wire.project, credentials=self._wire.identity.credentials(), client_options=options
+        )
+
+    # --- buckets ----------------------------------------------------------------------------------
+
+    def bucket(self, name: str) -> BucketInfo | None:
+        def ask() -> Any:
+            found = self._client().bucket(name)
+            found.reload(timeout=TIMEOUT, retry=None)
+            return found
+
+        found = self._wire.find(API, f"bucket {name}", ask)
+        if found is None:
+            return None
+        if found.project_number and str(found.project_number) != self._number():
+            raise refused(
+                f"bucket {name} belongs to another project",
+                why="names of buckets are global, and somebody else took this one: what is put there would be theirs",
+                remedy="work in another region, whose bucket has another name",
+                code=SQUATTED,
+                facts={"resource": f"projects/_/buckets/{name}"},
+            )
+        return _bucket_info(found)
+
+    def create_bucket(self, info: BucketInfo) -> None:
+        def ask() -> Any:
+            return self._client().create_bucket(
+                self._filled(info), location=info.location, timeout=TIMEOUT, retry=None, project=self._wire.project
+            )
+
+        self._wire.send(API, f"making bucket {info.name}", ask)
+
+    def update_bucket(self, info: BucketInfo) -> None:
+        def ask() -> None:
+            self._filled(info).patch(timeout=TIMEOUT, retry=None)
+
+        self._wire.send(API, f"changing bucket {info.name}", ask)
+
+    def _filled(self, info: BucketInfo) -> Any:
+        bucket = self._client().bucket(info.name)
+        bucket.iam_configuration.uniform_bucket_level_access_enabled = info.uniform_access
+        bucket.iam_configuration.public_access_prevention = "enforced" if info.public_access_prevention else "inherited"
+        bucket.labels = dict(info.labels)
+        if info.delete_after_days is not None:
+            bucket.lifecycle_rules = [{"action": {"type": "Delete"}, "condition": {"age": info.delete_after_days}}]
+        return bucket
+
+    def delete_bucket(self, name: str) -> None:
+        doing = f"deleting bucket {name}"
+
+        def empty() -> None:
+            bucket = self._client().bucket(name)
+            for blob in self._client().list_blobs(bucket, versions=True, timeout=TIMEOUT, retry=None):
+                self._wire.gone(API, doing, lambda b=blob: b.delete(timeout=TIMEOUT, retry=None))  # type: ignore[misc]
+            bucket.delete(timeout=TIMEOUT, retry=None)
+
+        self._wire.gone(API, doing, empty)
+
+    # --- objects ----------------------------------------------------------------------------------
+
+    def list(self, bucket: str, prefix: str = "") -> tuple[ObjectInfo, ...]:
+        def ask() -> tuple[ObjectInfo, ...]:
+            found = self._client().list_blobs(bucket, prefix=prefix or None, fields=FIELDS, timeout=TIMEOUT, retry=None)
+            return tuple(_object_info(b) for b in found)
+
+        return self._wire.find(API, f"the list of gs://{bucket}/{prefix}", ask) or ()
+
+    def stat(self, bucket: str, name: str) -> ObjectInfo | None:
+        def ask() -> Any:
+            blob = self._client().bucket(bucket).blob(name)
+            blob.reload(timeout=TIMEOUT, retry=None)
+            return blob
+
+        found = self._wire.find(API, f"gs://{bucket}/{name}", ask)
+        return None if found is None else _object_info(found)
+
+    def read(self, bucket: str, name: str, start: int = 0, end: int | None = None) -> bytes | None:
+        if end is not None and end <= start:
+            return b"" if self.stat(bucket, name) else None
+
+        def ask() -> Any:
+            blob = self._client().bucket(bucket).blob(name)
+            last = None if end is None else end - 1
+            first = start if start or end is not None else None
+            return blob.download_as_bytes(start=first, end=last, timeout=TIMEOUT, retry=None)
+
+        try:
+            return self._wire.find(API, f"gs://{bucket}/{name}", ask)
+        except Trouble as trouble:
+            if trouble.facts.get("status") == 416:
+                return b""
+            raise
+
+    def write(
+        self,
+        bucket: str,
+        name: str,
+        data: bytes | Path,
+        *,
+        if_generation: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> ObjectInfo:
+        def ask() -> Any:
+            blob = self._client().bucket(bucket).blob(name)
+            if isinstance(data, bytes):
+                blob.upload_from_string(
+                    data, "application/octet-stream", if_generation_match=if_generation, checksum="crc32c", timeout=TIMEOUT
+                )
+                return blob
+            # with a chunk size an upload is resumable: a broken connection costs one chunk, not the shard
+            blob.chunk_size = CHUNK
+            with data.open("rb") as file:
+                blob.upload_from_file(
+                    _Counting(file, progress),
+                    size=data.stat().st_size,
+                    content_type="application/octet-stream",
+                    if_generation_match=if_generation,
+                    checksum="crc32c",
+                    timeout=TIMEOUT,
+                )
+            return blob
+
+        return _object_info(self._wire.send(API, f"writing gs://{bucket}/{name}", ask))
+
+    def delete(self, bucket: str, name: str) -> None:
+        def ask() -> None:
+            self._client().bucket(bucket).blob(name).delete(timeout=TIMEOUT, retry=None)
+
+        self._wire.gone(API, f"deleting gs://{bucket}/{name}", ask)
+
+
+class _Counting:
+    """A file that tells how far it was read; after a retry the number goes back."""
+
+    def __init__(self, file: BinaryIO, progress: Callable[[int], None] | None) -> None:
+        self._file = file
+        self._progress = progress
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._file.read(size)
+        if self._progress:
+            self._progress(self._file.tell())
+        return block
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+
+def _bucket_info(found: Any) -> BucketInfo:
+    ages = [r["condition"]["age"] for r in found.lifecycle_rules if r["action"]["type"] == "Delete" and "age" in r["condition"]]
+    return BucketInfo(
+        found.name,
+        str(found.location).lower(),
+        bool(found.iam_configuration.uniform_bucket_level_access_enabled),
+        found.iam_configuration.public_access_prevention == "enforced",
+        dict(found.labels),
+        min(ages, default=None),
+    )
+
+
+def _object_info(blob: Any) -> ObjectInfo:
+    return ObjectInfo(blob.name, int(blob.size or 0), int(blob.generation or 0), blob.crc32c or "")

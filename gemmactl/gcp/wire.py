@@ -1,0 +1,128 @@
+"""How every call goes out: credentials, endpoint, time limits, retries of reads, translation of errors. Knows no single API."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from gemmactl.errors import Trouble
+from gemmactl.gcp import endpoint as endpoints
+from gemmactl.gcp.endpoint import Endpoint
+from gemmactl.gcp.errors import translated
+from gemmactl.gcp.identity import Identity
+from gemmactl.gcp.once import Once
+from gemmactl.kernel.resource import Clock
+
+T = TypeVar("T")
+TIMEOUT: Final = 60.0
+"""Seconds that one request may take."""
+READ_TRIES: Final = 5
+AGAIN: Final = frozenset({429, 500, 502, 503, 504})
+
+
+@dataclass
+class Wire:
+    """One project's means to call. Shared by all gateways; safe in threads."""
+
+    project: str
+    identity: Identity
+    endpoint: Endpoint | None = None
+    clock: Clock = field(default_factory=Clock)
+    _sessions: threading.local = field(default_factory=threading.local)
+
+    def client(self, make: Callable[[], Any]) -> Once[Any]:
+        """A REST client of a google-cloud-* package, imported and built at first use. `make` returns its class."""
+
+        def build() -> Any:
+            options = {"api_endpoint": self.endpoint.base_url} if self.endpoint else {}
+            return make()(transport="rest", credentials=self.identity.credentials(), client_options=options)
+
+        return Once(build)
+
+    def find(self, api: str, doing: str, call: Callable[[], T]) -> T | None:
+        """A read whose answer may be "not there". Tried again on 429, 5xx and a broken connection."""
+        for attempt in range(READ_TRIES):
+            try:
+                return self.send(api, doing, call)
+            except Trouble as trouble:
+                if trouble.facts.get("status") == 404:
+                    return None
+                if attempt == READ_TRIES - 1 or not passing(trouble):
+                    raise
+                self.clock.sleep(_pause(attempt))
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def read(self, api: str, doing: str, call: Callable[[], T]) -> T:
+        """A read of something that must be there."""
+        found = self.find(api, doing, lambda: (call(),))
+        if found is None:
+            raise Trouble(
+                f"{doing}: it is not there",
+                why=f"{api} answered 404",
+                remedy="check the name, the project and the region",
+                code="not-found",
+                facts={"api": api, "status": 404},
+            )
+        return found[0]
+
+    def send(self, api: str, doing: str, call: Callable[[], T]) -> T:
+        """A write: tried once, because the first try may have been carried out although its answer was lost."""
+        with translated(api, doing):
+            return call()
+
+    def gone(self, api: str, doing: str, call: Callable[[], Any]) -> None:
+        """A delete. Already gone is done."""
+        try:
+            self.send(api, doing, call)
+        except Trouble as trouble:
+            if trouble.facts.get("status") != 404:
+                raise
+
+    def wait(self, api: str, doing: str, operation: Any, limit: float = 300.0) -> Any:
+        """The result of a long-running operation. The client's own polling would give up at its own default."""
+        until = self.clock.now() + limit
+        pause = 0.2
+        while not self.read(api, doing, lambda: operation.done(retry=None)):
+            if self.clock.now() > until:
+                raise Trouble(
+                    f"{doing} did not end within {limit:.0f} s",
+                    why=f"{api} still calls it unfinished",
+                    remedy="run the same command again",
+                    code="step-timeout",
+                    facts={"api": api},
+                )
+            self.clock.sleep(pause)
+            pause = min(pause * 1.5, 5.0)
+        # polling is off: done() was true
+        return self.send(api, doing, lambda: operation.result(timeout=TIMEOUT))
+
+    def rest(self, host: str, method: str, path: str, *, params: Any = None, body: Any = None) -> Any:
+        """One JSON request to an API whose client has no REST transport. Raises what the clients would raise."""
+        from google.api_core.exceptions import from_http_response
+
+        url = f"{endpoints.url(self.endpoint, host)}{path}"
+        answer = self._session().request(method, url, params=params, json=body, timeout=TIMEOUT)
+        if answer.status_code >= 400:
+            raise from_http_response(answer)
+        return answer.json() if answer.content else {}
+
+    def _session(self) -> Any:
+        """One for each thread: a requests.Session is not made to be shared."""
+        if not hasattr(self._sessions, "own"):
+            from google.auth.transport.requests import AuthorizedSession
+
+            self._sessions.own = AuthorizedSession(self.identity.credentials())
+        return self._sessions.own
+
+
+def passing(trouble: Trouble) -> bool:
+    """Whether the same read may succeed a moment later."""
+    lasting = trouble.facts.get("network") in ("SSLError", "ProxyError")
+    return trouble.facts.get("status") in AGAIN or (trouble.code == "network" and not lasting)
+
+
+def _pause(attempt: int) -> float:
+    return float(min(8.0, 0.4 * 2**attempt) * random.uniform(0.7, 1.3))  # noqa: S311 - jitter, not a secret
