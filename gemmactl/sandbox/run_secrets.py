@@ -51,8 +51,8 @@ def _read(world: World, selector: Json, email: str, prefix: str) -> str:
             # source: corpus iam-098, facts cloud-run.md 2.3 (Terraform sees code 13)
             text = (
                 f"Permission denied on secret: {by_number} for Revision service account {email}. The service account used must "
-                "be granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor) at the secret, project "
-                "or higher level."
+                "be granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor) at the secret, "
+                "project or higher level."
             )
             raise failed("INTERNAL", prefix + text) from error
         # guess

@@ -160,8 +160,8 @@ class Services:
         if not world.iam.holds(caller, permission, where.parent):
             # source: corpus iam-036, facts cloud-run.md 2.3
             text = (
-                f"User must have permission to read the image, {image}. Ensure that the provided container image URL is correct and "
-                f'that the above account has permission to access the image. Permission "{permission}" denied on '
+                f"User must have permission to read the image, {image}. Ensure that the provided container image URL is correct "
+                f'and that the above account has permission to access the image. Permission "{permission}" denied on '
                 f'resource "{where.parent}" (or it may not exist)'
             )
             raise failed("PERMISSION_DENIED", text)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from gemmactl.errors import Exit, Trouble, usage
+from gemmactl.resources.mark import marked
 from gemmactl.serving.place import Place
 from gemmactl.settings import Settings, Value
 from gemmactl.spec import parse_model, service_name
 from inference_image import contract
 
 Json = dict[str, Any]
-LABEL: Final = "gemmactl"
 
 
 def full_name(place: Place, name: str) -> str:
@@ -24,7 +24,7 @@ def short(service: Mapping[str, Any]) -> str:
 
 
 def is_ours(service: Mapping[str, Any]) -> bool:
-    return any(key == LABEL or key.startswith(f"{LABEL}-") or value == LABEL for key, value in service.get("labels", {}).items())
+    return marked(service.get("labels", {}))
 
 
 def wanted_name(settings: Settings, given: str | None) -> Value | None:

@@ -53,6 +53,18 @@ def test_every_flag_of_the_grammar_is_there_and_its_default_explained(shell: She
         assert default in " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split()), default
 
 
+def test_the_list_of_verbs_says_what_each_verb_says_of_itself() -> None:
+    """The list is kept apart from the verbs for speed: its rows are the beginnings of their own texts."""
+    from importlib import import_module
+
+    from gemmactl.app import VERBS
+
+    for verb in VERBS:
+        module = import_module(f"gemmactl.commands.{verb.name}")
+        own = module.app.info.help if verb.group else getattr(module, verb.name).__doc__
+        assert own.startswith(verb.summary), verb.name
+
+
 def test_version(shell: Shell) -> None:
     """One line."""
     from gemmactl import __version__

@@ -104,6 +104,30 @@ def test_the_metadata_server_gives_the_runtime_accounts_tokens(built: Cloud):
     assert built.world.tokens.verify_identity(jwt) == (f"serviceAccount:{RUN_SA}", "a")
 
 
+def test_google_auth_in_the_container_reads_the_bucket_as_the_runtime_account(ground: Cloud):
+    """Default credentials come from the metadata server; an object is readable once the runtime account may, not before."""
+    program = """
+import os, google.auth
+from google.auth.transport.requests import AuthorizedSession
+session = AuthorizedSession(google.auth.default()[0])
+answer = session.get(os.environ["STORAGE_EMULATOR_HOST"] + "/storage/v1/b/weights/o/w%2Fshard?alt=media")
+print(answer.status_code, answer.text, flush=True)
+answer.raise_for_status()
+from stub import main
+"""
+    bucket = ground.storage().create_bucket("weights")
+    bucket.blob("w/shard").upload_from_string("tensor bytes")
+    text = 'FROM x\nWORKDIR /app\nCOPY stub ./stub\nCOPY first.py .\nCMD ["python", "first.py"]\n'
+    ground.build(context(**{"Dockerfile": text, "first.py": program}))
+    with pytest.raises(exceptions.FailedPrecondition):
+        create(ground)
+    (refused,) = ground.lines("run.googleapis.com%2Fstdout")
+    assert refused.startswith(f"403 {RUN_SA} does not have storage.objects.get access")
+    ground.world.iam.grant(f"serviceAccount:{RUN_SA}", "roles/storage.objectViewer", "projects/_/buckets/weights")
+    services(ground).update_service(request={"service": {"name": NAME, **body()}}).result(timeout=30)
+    assert "200 tensor bytes" in ground.lines("run.googleapis.com%2Fstdout")
+
+
 def test_packages_of_this_machine_cannot_stand_in_for_a_forgotten_copy(ground: Cloud):
     """inference_image is importable here, but not in a container whose Dockerfile did not copy it; the log says why."""
     text = 'FROM x\nWORKDIR /app\nCOPY stub ./stub\nENTRYPOINT ["python3", "-m", "stub.main"]\n'
@@ -316,8 +340,8 @@ def test_a_missing_image_and_a_missing_secret_role_fail_the_rollout(built: Cloud
         create(built, wish)
     words = (
         "spec.template.spec.containers[0].env[0].value_from.secret_key_ref.name: Permission denied on secret: "
-        f"projects/100000000001/secrets/hf-token/versions/1 for Revision service account {RUN_SA}. The service account used must be "
-        "granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor)"
+        f"projects/100000000001/secrets/hf-token/versions/1 for Revision service account {RUN_SA}. The service account used must "
+        "be granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor)"
     )
     assert words in str(raised.value)
     built.world.iam.grant(f"serviceAccount:{RUN_SA}", "roles/secretmanager.secretAccessor", f"{PROJECT}/secrets/hf-token")
