@@ -94,8 +94,9 @@ class Operations:
 
     def close(self) -> None:
         """Let short work end; what hangs dies with the process."""
+        end = time.monotonic() + 2.0
         for thread in list(self._threads):
-            thread.join(timeout=2)
+            thread.join(timeout=max(0.0, end - time.monotonic()))
 
     def _new(self, prefix: str, metadata: Message | None, name: str) -> operations_pb2.Operation:
         full = name or f"{prefix}/operations/{uuid.uuid4()}".removeprefix("/")
