@@ -23,7 +23,7 @@ class CloudContract:
 
     def test_apis(self, cloud: Cloud) -> None:
         """Enabled APIs are those that were enabled, out of those that are asked for."""
-        asked = ("run.googleapis.com", "translate.googleapis.com")
+        asked = ("run.googleapis.com", "compute.googleapis.com")
         assert cloud.apis.enabled(asked) == {"run.googleapis.com"}
 
     def test_identity(self, cloud: Cloud) -> None:
