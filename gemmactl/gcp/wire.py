@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Final, TypeVar
 
 from gemmactl.errors import Trouble
@@ -21,6 +22,16 @@ TIMEOUT: Final = 60.0
 """Seconds that one request may take."""
 READ_TRIES: Final = 5
 AGAIN: Final = frozenset({429, 500, 502, 503, 504})
+
+
+def _base() -> bool:
+    """What all clients share, imported by one thread: two threads that meet in it deadlock in Python's import locks."""
+    for name in ("requests", "google.api_core.exceptions", "google.auth.transport.requests"):
+        import_module(name)
+    return True
+
+
+_BASE: Final = Once(_base)
 
 
 @dataclass
@@ -64,6 +75,7 @@ class Wire:
 
     def send(self, api: str, doing: str, call: Callable[[], T]) -> T:
         """A write: tried once, because the first try may have been carried out although its answer was lost."""
+        _BASE()
         with translated(api, doing):
             return call()
 
