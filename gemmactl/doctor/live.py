@@ -194,6 +194,7 @@ def _log_findings(cloud: Cloud, revision: str, context: Context, *, failed: bool
         entries = cloud.logs.entries(query, newest=True, limit=LINES)
     except Trouble as trouble:
         return unknown("the log of the newest revision", trouble, context)
+    entries = _since_ready(entries)
     for entry in reversed(entries):
         failure = LoadFailure.parse(entry.payload) if isinstance(entry.payload, dict) else None
         if failure:
@@ -202,6 +203,12 @@ def _log_findings(cloud: Cloud, revision: str, context: Context, *, failed: bool
         return []
     # what a container prints is data: it may be told, it never becomes a remedy
     return [replace(f, remedies=()) for f in diagnose("\n".join(map(_text, entries)), {}, context)]
+
+
+def _since_ready(entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:
+    """What was written after a container last became ready (it then logs its timeline): an older failure is healed."""
+    ready = [at for at, entry in enumerate(entries) if isinstance(entry.payload, dict) and "timeline" in entry.payload]
+    return entries[ready[-1] + 1 :] if ready else entries
 
 
 def _text(entry: LogEntry) -> str:

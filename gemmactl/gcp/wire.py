@@ -54,30 +54,24 @@ class Wire:
         return Once(build)
 
     def find(self, api: str, doing: str, call: Callable[[], T]) -> T | None:
-        """A read whose answer may be "not there". Tried again on 429, 5xx and a broken connection."""
-        for attempt in range(READ_TRIES):
+        """A read whose answer may be "not there"."""
+        try:
+            return self.read(api, doing, call)
+        except Trouble as trouble:
+            if trouble.facts.get("status") == 404:
+                return None
+            raise
+
+    def read(self, api: str, doing: str, call: Callable[[], T]) -> T:
+        """A read of something that must be there. Tried again on 429, 5xx and a broken connection."""
+        for attempt in range(READ_TRIES - 1):
             try:
                 return self.send(api, doing, call)
             except Trouble as trouble:
-                if trouble.facts.get("status") == 404:
-                    return None
-                if attempt == READ_TRIES - 1 or not passing(trouble):
+                if not passing(trouble):
                     raise
                 self.clock.sleep(_pause(attempt))
-        raise AssertionError("unreachable: the last try returns or raises")
-
-    def read(self, api: str, doing: str, call: Callable[[], T]) -> T:
-        """A read of something that must be there."""
-        found = self.find(api, doing, lambda: (call(),))
-        if found is None:
-            raise Trouble(
-                f"{doing}: it is not there",
-                why=f"{api} answered 404",
-                remedy="check the name, the project and the region",
-                code="not-found",
-                facts={"api": api, "status": 404},
-            )
-        return found[0]
+        return self.send(api, doing, call)
 
     def send(self, api: str, doing: str, call: Callable[[], T]) -> T:
         """A write: tried once, because the first try may have been carried out although its answer was lost."""
@@ -118,7 +112,7 @@ class Wire:
         url = f"{endpoints.url(self.endpoint, host)}{path}"
         answer = self._session().request(method, url, params=params, json=body, timeout=TIMEOUT)
         if answer.status_code >= 400:
-            raise from_http_response(answer)
+            raise from_http_response(answer)  # type: ignore[no-untyped-call]
         return answer.json() if answer.content else {}
 
     def _session(self) -> Any:
@@ -126,7 +120,7 @@ class Wire:
         if not hasattr(self._sessions, "own"):
             from google.auth.transport.requests import AuthorizedSession
 
-            self._sessions.own = AuthorizedSession(self.identity.credentials())
+            self._sessions.own = AuthorizedSession(self.identity.credentials())  # type: ignore[no-untyped-call]
         return self._sessions.own
 
 

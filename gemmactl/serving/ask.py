@@ -17,8 +17,8 @@ from gemmactl.serving.place import Place
 from gemmactl.settings import Settings
 from gemmactl.voice import Voice
 
-SMOKE_PROMPT = "Say hello."
-SMOKE_TOKENS = 8
+SMOKE_PROMPT = "Who are you?"
+SMOKE_TOKENS = 24
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -142,6 +143,20 @@ def test_the_engines_refusal_in_the_log_is_the_cause() -> None:
     assert only.code == "load-shard-missing"
     assert "model-00002-of-00004" in only.title
     assert 'revision_name="gemma-00002-abc"' in cloud.logs.queries[0]
+
+
+def test_a_failure_before_the_last_ready_start_is_healed() -> None:
+    """The line of an older start is no finding once a later container of the revision became ready."""
+    failure = LoadFailure(Code.NETWORK_FAILED, "model.safetensors", "reset")
+    entries = (
+        LogEntry("1", "ERROR", json.loads(failure.line())),
+        LogEntry("2", "INFO", {"message": "ready", "timeline": {}}),
+    )
+    ready = Run(_service("CONDITION_SUCCEEDED", ready="gemma-00002-abc"))
+    seen = examine(SmallCloud(run=ready, logs=Logs(entries)), [], service=SERVICE, context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
+    assert seen == ()
+    again = SmallCloud(run=ready, logs=Logs((*entries, entries[0])))
+    assert _codes(examine(again, [], service=SERVICE, context=HERE)) == ["load-network-failed"]  # type: ignore[arg-type]  # a part of a Cloud
 
 
 def test_a_container_log_is_told_but_never_a_remedy() -> None:
