@@ -56,6 +56,7 @@ class Shell:
             **environ,
         }
         line = [sys.executable, "-m", "gemmactl", *argv]
-        text = stdin.encode()
-        done = subprocess.run(line, input=text, capture_output=True, env=env, cwd=self.folder, timeout=self.limit, check=False)
+        done = subprocess.run(
+            line, input=stdin.encode(), capture_output=True, env=env, cwd=self.folder, timeout=self.limit, check=False
+        )
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())

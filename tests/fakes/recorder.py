@@ -94,6 +94,8 @@ class Recorder:
     id_token: Callable[[], str] = str
     email: str = ""
     exchanges: list[Exchange] = field(default_factory=list)
+    answered: Callable[[str, str], None] = lambda _method, _path: None
+    """Called with each request that the upstream has carried out, before the process hears of it."""
 
     def __post_init__(self) -> None:
         self.authority = Authority(self.folder)
@@ -148,6 +150,7 @@ class Recorder:
             hop = {"transfer-encoding", "connection", "content-length"}
             out = [(k, v) for k, v in reply.getheaders() if k.lower() not in hop]
             upstream.close()
+        self.answered(method, path)
         with self._lock:
             self.exchanges.append(Exchange(method, host, path, body, status))
         return status, out, data

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from gemmactl.sandbox import daemon
-from gemmactl.sandbox.endpoint import Endpoint
-from gemmactl.sandbox.front_door import LOGIN_CLIENTS
-from tests.fakes.recorder import Exchange, Recorder
+from tests.fakes.recorder import Exchange
+from tests.wire.conftest import SAMPLE, Desk
 
-ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT / "gemmactl" / "sandbox" / "sample" / "model"
 CANARY = "hf_" + "Canary7Kq" * 4
 READS = re.compile(r":(getIamPolicy|testIamPermissions|batchGet|access)$|/entries:list$")
 
@@ -29,57 +19,6 @@ def reads(exchange: Exchange) -> bool:
     """A call that can't change anything (Google writes some reads as POST)."""
     path = exchange.path.partition("?")[0]
     return exchange.method in ("GET", "HEAD") or bool(READS.search(path)) or exchange.host == "oauth2.googleapis.com"
-
-
-@dataclass
-class Desk:
-    """A user's terminal on a machine that knows Google only through the proxy."""
-
-    recorder: Recorder
-    home: Path
-    endpoint: Endpoint
-
-    def run(self, *argv: str, **more: str) -> subprocess.CompletedProcess[str]:
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("GEMMACTL_", "GOOGLE_", "CLOUDSDK_"))}
-        env = {
-            **own,
-            **self.recorder.environment(),
-            "PYTHONPATH": str(ROOT),
-            "HOME": str(self.home),
-            "CLOUDSDK_CONFIG": str(self.home / "gcloud"),
-            "XDG_STATE_HOME": str(self.home / "state"),
-            "CI": "true",
-            **more,
-        }
-        place = ("--project", self.endpoint.project, "--format", "json")
-        return subprocess.run(
-            [sys.executable, "-m", "gemmactl", *argv, *place],
-            env=env,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    """A sandbox of its own behind a recorder."""
-    home = tmp_path / "sandbox"
-    endpoint = daemon.ensure(home)
-    recorder = Recorder(
-        tmp_path,
-        endpoint.base_url.removeprefix("http://"),
-        endpoint.token,
-        lambda: endpoint.id_token(min(LOGIN_CLIENTS)),
-        endpoint.caller,
-    )
-    (tmp_path / "user").mkdir()
-    yield Desk(recorder, tmp_path / "user", endpoint)
-    recorder.close()
-    daemon.stop(home)
 
 
 @pytest.mark.timeout(400)
