@@ -20,9 +20,8 @@ from tests.fakes.cloud import FakeCloud, refusal
 from tests.resources.wishes import CONTEXT, quick, work
 
 TAG = "us-central1-docker.pkg.dev/demo-proj/gemmactl/serve:0123456789abcdef"
-IMAGE = Image(
-    "demo-proj", "us-central1", TAG, "inference_image/Dockerfile", "b", "gemmactl-build@demo-proj.iam.gserviceaccount.com", CONTEXT
-)
+ACCOUNT = "gemmactl-build@demo-proj.iam.gserviceaccount.com"
+IMAGE = Image("demo-proj", "us-central1", TAG, "inference_image/Dockerfile", "b", ACCOUNT, CONTEXT)
 
 
 @pytest.fixture
