@@ -19,9 +19,6 @@ ifndef PIP_CACHE_DIR
 export PIP_NO_CACHE_DIR := 1
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# the demo's pretended cloud keeps its state here, not in the home directory
-GEMMACTL_SANDBOX_HOME ?= $(CURDIR)/.sandbox
-demo clean: export GEMMACTL_SANDBOX_HOME := $(GEMMACTL_SANDBOX_HOME)
 
 PIP := $(BIN)/python -m pip
 LOCKED := $(PIP) install --quiet --constraint constraints.txt
@@ -77,9 +74,8 @@ lock: python ## constraints.txt from a fresh environment without it
 	mv constraints.new constraints.txt
 	rm -rf $(VENV)-lock
 
-clean: ## remove what make, the demo and the tests made here
-	@if [ -x $(BIN)/gemmactl ] && [ -d "$(GEMMACTL_SANDBOX_HOME)" ]; then $(BIN)/gemmactl sandbox stop || true; fi
-	rm -rf $(VENV) $(VENV)-lock .sandbox dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## remove what make and the tests made here
+	rm -rf $(VENV) $(VENV)-lock dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment: each stamp is older than what it was made from, or it is made again --------------------------------

@@ -5,40 +5,39 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
 
-from gemmactl.commands.session import SESSION, Session
-from gemmactl.errors import Exit, Trouble, usage
-from gemmactl.result import Result, failure
-from gemmactl.ui.screen import Format, Screen
+if TYPE_CHECKING:
+    from gemmactl.errors import Trouble
+    from gemmactl.result import Result
+    from gemmactl.ui.screen import Format, Screen
 
 
-@dataclass(frozen=True)
-class Verb:
-    """One row of `gemmactl --help`. The module is imported when the verb, or help, is asked for."""
+class Verb(NamedTuple):
+    """One row of `gemmactl --help`. The module is imported when the verb is asked for; help makes do with this row."""
 
     name: str
     panel: str
+    summary: str
     data: bool = False
     """Its stdout is data that other programs read: the banner goes to stderr."""
     group: bool = False
 
 
 VERBS: Final = (
-    Verb("deploy", "Deploy"),
-    Verb("plan", "Deploy"),
-    Verb("destroy", "Deploy"),
-    Verb("generate", "Ask", data=True),
-    Verb("serve", "Ask"),
-    Verb("status", "Watch"),
-    Verb("logs", "Watch", data=True),
-    Verb("doctor", "Repair"),
-    Verb("sandbox", "Try", group=True),
+    Verb("deploy", "Deploy", "Put a model into service: plan, ask, apply, wait until ready, try one prompt."),
+    Verb("plan", "Deploy", "Show what deploy would do, and change nothing: only read calls are made."),
+    Verb("destroy", "Deploy", "Remove a service and what was made for it; models stay."),
+    Verb("generate", "Ask", "Send a prompt; the answer alone goes to stdout. A sleeping service is woken.", data=True),
+    Verb("serve", "Ask", "Run the container's own server here, on GPU or CPU; Ctrl-C ends it."),
+    Verb("status", "Watch", "Show a service: address, state, model, size, revisions and traffic."),
+    Verb("logs", "Watch", "Show what the service wrote, oldest first.", data=True),
+    Verb("doctor", "Repair", "Say what is wrong, why, and the least that cures it."),
+    Verb("sandbox", "Try", "A pretended Google Cloud on this machine: no account, no network, $0.", group=True),
 )
 
 _HELP: Final = (
@@ -46,19 +45,20 @@ _HELP: Final = (
 )
 
 
-def build(only: str | None = None) -> typer.Typer:
-    """The app; with `only` a single verb is imported, which is what a run needs."""
+def build(only: Verb | None = None, *, rows: bool = False) -> typer.Typer:
+    """The app. A run imports its verb alone (`only`), `gemmactl --help` none (`rows`), completion and the reference all."""
     app = typer.Typer(
         name="gemmactl",
         help=_HELP,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
-        add_completion=only is None,
+        add_completion=only is None and not rows,  # two rows and 8 ms less; --install-completion works all the same
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_top)
-    for verb in VERBS:
-        if only not in (None, verb.name):
+    for verb in VERBS if only is None else (only,):
+        if rows:
+            app.command(verb.name, help=verb.summary, rich_help_panel=verb.panel)(_row)
             continue
         module = import_module(f"gemmactl.commands.{verb.name}")
         if verb.group:
@@ -66,6 +66,10 @@ def build(only: str | None = None) -> typer.Typer:
         else:
             app.command(verb.name, rich_help_panel=verb.panel)(getattr(module, verb.name))
     return app
+
+
+def _row() -> None:
+    """Stands for a verb in the list of verbs."""
 
 
 def _version(wanted: bool) -> None:
@@ -82,20 +86,32 @@ def _top(
     """The options before a verb."""
 
 
-def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
-    """Run one command line; returns the exit code."""
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None, folder: Path | None = None) -> int:
+    """Run one command line in a folder (default: this one); returns the exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
     environ = os.environ if environ is None else environ
     verb = next((v for v in VERBS if args and v.name == args[0]), None)
     if not args or (verb and verb.group and len(args) == 1):
         args.append("--help")
+    if args[-1] in ("-h", "--help") and len(args) <= 2 and (verb or len(args) == 1):
+        build(verb, rows=verb is None)(args, prog_name="gemmactl", standalone_mode=False)
+        return 0
+    return _run(args, verb, environ, folder or Path.cwd())
+
+
+def _run(args: list[str], verb: Verb | None, environ: Mapping[str, str], folder: Path) -> int:
+    from gemmactl.commands.session import SESSION, Session
+    from gemmactl.errors import Exit, Trouble
+    from gemmactl.result import failure
+    from gemmactl.ui.screen import Screen
+
     for stream in (sys.stdout, sys.stderr):  # an answer may hold any character whatever the locale says
         getattr(stream, "reconfigure", lambda **_: None)(encoding="utf-8", errors="backslashreplace")
     screen = Screen(asked_format(args), environ, data_verb=bool(verb and verb.data))
-    session = Session(screen, environ, Path.cwd(), Path(environ.get("HOME") or Path.home()), screen.format, args)
+    session = Session(screen, environ, folder, Path(environ.get("HOME") or Path.home()), screen.format, args)
     name = verb.name if verb else ""
     try:
-        outcome = build(name or None)(args, prog_name="gemmactl", standalone_mode=False, obj={SESSION: session})
+        outcome = build(verb)(args, prog_name="gemmactl", standalone_mode=False, obj={SESSION: session})
         return _close(screen, outcome)
     except KeyboardInterrupt:
         return _end(screen, failure(name, _interrupted(), target=screen.target))
@@ -119,6 +135,9 @@ def asked_format(args: Sequence[str]) -> Format:
 
 
 def _close(screen: Screen, outcome: Any) -> int:
+    from gemmactl.errors import Exit
+    from gemmactl.result import Result, failure
+
     if isinstance(outcome, Result):
         return _end(screen, explained(outcome) if outcome.problems else outcome)
     screen.settle()
@@ -136,6 +155,8 @@ def explained(result: Result) -> Result:
     """The result with what doctor knows about its first problem: cause and fix, without being asked."""
     from dataclasses import replace
 
+    from gemmactl.errors import Exit
+
     first = result.problems[0]
     if first.exit is Exit.USAGE or first.code in ("interrupted", "internal") or len(result.problems) > 1:
         return result
@@ -148,6 +169,8 @@ def explained(result: Result) -> Result:
 
 
 def _interrupted() -> Trouble:
+    from gemmactl.errors import Exit, Trouble
+
     return Trouble(
         "interrupted",
         why="Ctrl-C; what is under way in the cloud goes on",
@@ -159,6 +182,8 @@ def _interrupted() -> Trouble:
 
 def _unexpected(error: Exception, environ: Mapping[str, str]) -> Trouble:
     """A usage error of Typer, or a bug."""
+    from gemmactl.errors import Trouble, usage
+
     message = getattr(error, "format_message", None)
     if callable(message):
         where = getattr(getattr(error, "ctx", None), "command_path", "gemmactl")

@@ -44,7 +44,8 @@ class Settings:
     @property
     def model_name(self) -> str:
         """The name that answers carry: the one that was set, or the last part of the model's place."""
-        return self.name or self.model.partition("@")[0].rstrip("/").rpartition("/")[2].removeprefix("hf:") or self.model
+        place = self.model.partition("@")[0] if self.model.startswith("hf:") else self.model
+        return self.name or place.rstrip("/").rpartition("/")[2] or self.model
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:

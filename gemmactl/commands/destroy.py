@@ -22,7 +22,9 @@ def destroy(
     yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
-    """Remove a service and what was made for it. Buckets with models, enabled APIs and what is not ours stay, and are listed.
+    """Remove a service and what was made for it; models stay.
+
+    Buckets with models, enabled APIs and what is not ours are kept and listed.
 
     Example: gemmactl destroy gemma-3-4b-product-merged-model --project PROJECT_ID
     """

@@ -21,7 +21,9 @@ def doctor(
     yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
-    """Say what is wrong, why, and the least that cures it. Exit 6 when something is found.
+    """Say what is wrong, why, and the least that cures it.
+
+    Exit 6 when something is found.
 
     Example: gemmactl doctor --project PROJECT_ID
 

@@ -22,7 +22,9 @@ def generate(
     region: o.Region = None,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
-    """Send a prompt; the answer alone goes to stdout. A service that is scaled to zero is woken and waited for.
+    """Send a prompt; the answer alone goes to stdout. A sleeping service is woken.
+
+    A service that is scaled to zero takes a cold start: what it waits for is told on stderr.
 
     Example: gemmactl generate "Google Cloud Run의 장점은 무엇인가요?" --type text
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import typer
 
-from gemmactl.voice import Voice
-
 if TYPE_CHECKING:
     from gemmactl.serving.place import Place
     from gemmactl.settings import Settings
+    from gemmactl.voice import Voice
 
 SESSION: Final = "gemmactl.session"
 

@@ -87,10 +87,15 @@ def _settled(found: list[_Found]) -> tuple[Finding, ...]:
     from gemmactl.doctor.row import CAUSE, CONSEQUENCE
 
     superfluous = {code for _, _, row, _ in found for code in row.explains}
-    causes = any(rank == CAUSE and f.code not in superfluous for rank, _, _, f in found)
+
+    def explained(row: Row) -> bool:
+        category = f"category:{row.category}"
+        return row.code in superfluous or (category in superfluous and not any(e.startswith("category:") for e in row.explains))
+
+    causes = any(rank == CAUSE and not explained(row) for rank, _, row, _ in found)
     out: list[Finding] = []
-    for rank, _, _, finding in sorted(found, key=lambda x: (x[0], x[1])):
-        if finding.code in superfluous or (rank == CONSEQUENCE and causes):
+    for rank, _, row, finding in sorted(found, key=lambda x: (x[0], x[1])):
+        if explained(row) or (rank == CONSEQUENCE and causes):
             continue
         if not any(_same(finding, told) for told in out):
             out.append(finding)

@@ -54,8 +54,9 @@ def unknown(check: str, trouble: Trouble, context: Context) -> list[Finding]:
     lacking = f"the caller lacks {permission}" if permission else trouble.why or trouble.what
     return [
         Finding(
-            code=f"unknown-{check}",
+            code="unknown",
             category="unknown",
+            subcategory=check,
             title=f"{check}: unknown, {lacking}",
             cause=trouble.what,
             remedy=trouble.remedy,
@@ -161,7 +162,8 @@ def _service_findings(cloud: Cloud, name: str, context: Context) -> list[Finding
         message = str(bad.get("message") or "")
         told = list(diagnose(message, {}, here))
         # a probe that failed is a consequence of what the log already told
-        found += [f for f in told if not found or f.category != "container"] or ([] if found else [_not_ready(bad, message)])
+        caused = any(f.state == "problem" for f in found)
+        found += [f for f in told if not caused or f.category != "container"] or ([] if caused else [_not_ready(bad, message)])
     return found
 
 
@@ -192,6 +194,7 @@ def _log_findings(cloud: Cloud, revision: str, context: Context, *, failed: bool
         entries = cloud.logs.entries(query, newest=True, limit=LINES)
     except Trouble as trouble:
         return unknown("the log of the newest revision", trouble, context)
+    entries = _since_ready(entries)
     for entry in reversed(entries):
         failure = LoadFailure.parse(entry.payload) if isinstance(entry.payload, dict) else None
         if failure:
@@ -200,6 +203,12 @@ def _log_findings(cloud: Cloud, revision: str, context: Context, *, failed: bool
         return []
     # what a container prints is data: it may be told, it never becomes a remedy
     return [replace(f, remedies=()) for f in diagnose("\n".join(map(_text, entries)), {}, context)]
+
+
+def _since_ready(entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:
+    """What was written after a container last became ready (it then logs its timeline): an older failure is healed."""
+    ready = [at for at, entry in enumerate(entries) if isinstance(entry.payload, dict) and "timeline" in entry.payload]
+    return entries[ready[-1] + 1 :] if ready else entries
 
 
 def _text(entry: LogEntry) -> str:

@@ -22,7 +22,7 @@ SLOTS: Final[dict[str, str]] = {
     "region": REGION,
     "bucket": BUCKET,
     "repository": r"[a-z0-9][a-z0-9.-]{0,62}",
-    "secret": r"[A-Za-z0-9_-]{1,255}",
+    "secret": r"[A-Za-z0-9_][A-Za-z0-9_-]{0,254}",
     "version": r"\d{1,9}|latest",
     "service": r"[a-z][a-z0-9-]{0,62}",
     "job": r"[a-z][a-z0-9-]{0,62}",

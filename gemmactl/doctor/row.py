@@ -64,7 +64,7 @@ class Row:
     confidence: float = 0.9
     rank: int = CAUSE
     explains: tuple[str, ...] = ()
-    """Codes of findings that this one makes superfluous."""
+    """Codes of findings that this one makes superfluous; `category:NAME` for all of a category but its own kind."""
 
 
 @cache

@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Final, TypeVar
 
 from gemmactl.errors import Trouble
@@ -23,6 +24,16 @@ READ_TRIES: Final = 5
 SETTLING: Final = 240.0
 """Seconds after enabling in which an API may still refuse as disabled."""
 AGAIN: Final = frozenset({429, 500, 502, 503, 504})
+
+
+def _base() -> bool:
+    """What all clients share, imported by one thread: two threads that meet in it deadlock in Python's import locks."""
+    for name in ("requests", "google.api_core.exceptions", "google.auth.transport.requests"):
+        import_module(name)
+    return True
+
+
+_BASE: Final = Once(_base)
 
 
 @dataclass
@@ -72,6 +83,7 @@ class Wire:
         Only one refusal is sure to have changed nothing and to pass: the API was enabled a moment ago and not all of
         its servers know it yet (Google: "if you enabled this API recently, wait a few minutes").
         """
+        _BASE()
         pause = 1.0
         while True:
             try:

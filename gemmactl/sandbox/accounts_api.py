@@ -62,6 +62,7 @@ def _on_account(world: World, request: Request, account: dict[str, Any] | None, 
     if request.method == "DELETE":
         world.store.delete(COLLECTION, email)
         world.iam.forget(name)
+        world.iam.retire(email, account["uniqueId"])
         return json_response({})
     if verb in ("enable", "disable"):
         world.store.put(COLLECTION, email, {**account, "disabled": verb == "disable"})
@@ -133,7 +134,7 @@ def _account(world: World, text: str) -> dict[str, Any] | None:
 
 
 def _unknown(name: str) -> Exception:
-    # source: Google's text in public reports: it names the account by what was asked for
+    # guess
     return failed("NOT_FOUND", f"Unknown service account: {name}")
 
 

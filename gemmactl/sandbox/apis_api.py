@@ -170,8 +170,8 @@ def _require_enable(world: World, caller: str, name: str, apis: list[str]) -> No
 def _require_known(world: World, apis: list[str]) -> None:
     unknown = [api for api in apis if api not in KNOWN and not world.enabled(api)]
     if unknown:
-        # source: Google's text in public reports of mistyped names
-        raise failed("NOT_FOUND", f"Not found or permission denied for service(s): {', '.join(unknown)}.")
+        # source: public reports of mistyped names; it is a 403 although nothing was denied
+        raise failed("PERMISSION_DENIED", f"Not found or permission denied for service(s): {', '.join(unknown)}.")
 
 
 def _service(world: World, api: str) -> Any:

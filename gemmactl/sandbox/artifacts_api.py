@@ -64,7 +64,7 @@ def create(world: World, caller: str, request: Any) -> Message:
     name = f"{parent}/repositories/{request.repository_id}"
     with world.store.lock:
         if world.store.get(COLLECTION, name) is not None:
-            raise failed("ALREADY_EXISTS", "the repository already exists")  # source: public reports of gcloud's output
+            raise failed("ALREADY_EXISTS", "the repository already exists")  # guess
         made = type(request.repository)()
         made.CopyFrom(request.repository)
         made.name = name

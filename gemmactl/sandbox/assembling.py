@@ -36,7 +36,7 @@ class Image:
         return f"sha256:{total.hexdigest()}"
 
 
-class BuildFailed(Exception):
+class BuildFailed(Exception):  # noqa: N818 - an outcome of the user's build
     """The build ends here; the text is the log's last word on why."""
 
 
@@ -87,7 +87,9 @@ def _copy(
     if copy.stage:
         stage = copy.stage.lower()
         if stage not in roots:
-            raise BuildFailed(f"COPY --from={copy.stage}: the sandbox pulls no images, and there is no earlier stage of that name")
+            raise BuildFailed(
+                f"COPY --from={copy.stage}: the sandbox pulls no images, and there is no earlier stage of that name"
+            )
         base, skip = roots[stage], lambda _path: False
     target = inside(root, copy.target)
     many = len(copy.sources) > 1 or copy.target.endswith("/")
@@ -98,7 +100,9 @@ def _copy(
             continue
         if not found:
             # source: Docker's classic builder
-            raise BuildFailed(f"COPY failed: file not found in build context or excluded by .dockerignore: stat {wanted}: file does not exist")
+            raise BuildFailed(
+                f"COPY failed: file not found in build context or excluded by .dockerignore: stat {wanted}: file does not exist"
+            )
         for path in found:
             if path.is_dir():
                 _copy_folder(path, target, base, skip)
@@ -112,7 +116,9 @@ def _copy(
 def _matches(base: Path, wanted: str, skip: Callable[[str], bool]) -> Iterator[Path]:
     relative = PurePosixPath(wanted.lstrip("/"))
     if ".." in relative.parts:
-        raise BuildFailed(f"COPY failed: forbidden path outside the build context: {wanted} ()")  # source: Docker's classic builder
+        raise BuildFailed(
+            f"COPY failed: forbidden path outside the build context: {wanted} ()"
+        )  # source: Docker's classic builder
     text = str(relative)
     if not any(c in text for c in "*?["):
         path = base / relative

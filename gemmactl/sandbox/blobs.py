@@ -1,4 +1,4 @@
-"""Buckets and objects on disk: complete or absent, one file of bytes and one of metadata each. Knows no request and no permission."""
+"""Buckets and objects on disk: complete or absent, a file of bytes and one of metadata each. Knows no request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Digest:
 
 def copy_digesting(source: BinaryIO, target: BinaryIO, limit: int | None = None) -> Digest:
     """Copy a stream (at most `limit` bytes) and say what passed."""
-    crc, hasher, size = google_crc32c.Checksum(), md5(usedforsecurity=False), 0
+    crc: Any = google_crc32c.Checksum()  # type: ignore[no-untyped-call]  # the package has no types
+    hasher, size = md5(usedforsecurity=False), 0
     while limit is None or size < limit:
         piece = source.read(PIECE if limit is None else min(PIECE, limit - size))
         if not piece:

@@ -16,13 +16,26 @@ from gemmactl.sandbox.dockerfile import DockerfileError, parse
 Say = Callable[[str], None]
 _BUILDER: Final = re.compile(r"gcr\.io/cloud-builders/docker(:.*|@.*)?")
 _KNOWN_FIELDS: Final = {"name", "args", "dir", "id", "waitFor", "env", "entrypoint", "timeout", "status", "timing", "pullTiming"}
-_VALUED: Final = {"-f", "--file", "-t", "--tag", "--build-arg", "--network", "--cache-from", "--platform", "--label", "--progress",
-                  "--shm-size", "-m", "--memory", "--target"}  # fmt: skip
+_VALUED: Final = frozenset(
+    (
+        "-f",
+        "--file",
+        "-t",
+        "--tag",
+        "--build-arg",
+        "--network",
+        "--cache-from",
+        "--platform",
+        "--label",
+        "--progress",
+        "--shm-size",
+    )
+)
 _BARE: Final = {"--no-cache", "--pull", "-q", "--quiet", "--rm", "--force-rm", "--squash", "--compress"}
 _LENIENT: Final = re.compile(r"\|\|\s*(true|exit 0|:)\s*$")
 
 
-class StepFailed(Exception):
+class StepFailed(Exception):  # noqa: N818 - an outcome of the user's build
     """A step ended with a status that is not 0; what it said is already in the log."""
 
 
@@ -54,7 +67,7 @@ class Docker:
         """
         unknown = set(step) - _KNOWN_FIELDS
         if unknown or not _BUILDER.fullmatch(step.get("name", "")):
-            what = f"the field {sorted(unknown)[0]}" if unknown else f"the builder {step.get('name', '')}"
+            what = f"the field {min(unknown)}" if unknown else f"the builder {step.get('name', '')}"
             self._refuse(what, say)
         folder = self.workspace / _relative(step.get("dir", "") or ".")
         args = list(step.get("args", []))
@@ -121,7 +134,8 @@ class Docker:
         if not file.is_file():
             # source: Docker's classic builder
             said = flags["file"][-1] if flags["file"] else "Dockerfile"
-            say(f"unable to prepare context: unable to evaluate symlinks in Dockerfile path: lstat /workspace/{said}: no such file or directory")
+            lost = f"lstat /workspace/{said}: no such file or directory"
+            say(f"unable to prepare context: unable to evaluate symlinks in Dockerfile path: {lost}")
             raise StepFailed
         own = file.with_name(file.name + ".dockerignore")
         ignore = next((p.read_text() for p in (own, context / ".dockerignore") if p.is_file()), "")
@@ -152,7 +166,7 @@ class Docker:
             name, sign, value = word.partition("=")
             if name in _BARE or (name in ("--push", "--load") and not sign):
                 continue
-            if name not in _VALUED or name == "--target":
+            if name not in _VALUED:
                 self._refuse(f"docker build {name}", say)
             if not sign:
                 if not rest:

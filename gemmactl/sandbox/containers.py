@@ -1,10 +1,11 @@
-"""The instances that run: at most one for each revision, started on demand, stopped when idle. Knows no HTTP and no service's state."""
+"""The instances that run: at most one for each revision, started on demand, stopped when idle. Knows no HTTP."""
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,8 @@ from gemmactl.sandbox.container_logs import Entry
 from gemmactl.sandbox.instances import Instance, NothingToStart, Recipe
 from gemmactl.sandbox.metadata import Identity
 from gemmactl.sandbox.probes import wait_started
+from gemmactl.sandbox.resource_rules import has_gpu
 from gemmactl.sandbox.run_secrets import resolved
-from gemmactl.sandbox.service_rules import has_gpu
 from gemmactl.sandbox.store import private_folder
 from gemmactl.sandbox.wire import ApiError, failed
 
@@ -27,7 +28,7 @@ PATIENCE: Final = 10.0
 """Seconds that a request waits for a free place in a full instance. Source: Cloud Run's documentation of maximum instances."""
 
 
-class Busy(Exception):
+class Busy(Exception):  # noqa: N818 - a state of the instance, no fault
     """The one instance has no place for another request."""
 
 
@@ -37,6 +38,8 @@ class _Slot:
 
     condition: threading.Condition = field(default_factory=threading.Condition)
     instance: Instance | None = None
+    probed: Instance | None = None
+    """Started, but its startup probe is still running."""
     starting: bool = False
     failures: int = 0
     failure: ApiError | None = None
@@ -52,6 +55,8 @@ class Containers:
         self._slots: dict[str, _Slot] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        # what a killed daemon's instances have left; their wardens end the processes themselves
+        shutil.rmtree(world.home / "instances", ignore_errors=True)
         self._folder = private_folder(world.home / "instances")
         threading.Thread(target=self._sweep, name="idle-instances", daemon=True).start()
         world.closers.append(self.close)
@@ -75,14 +80,15 @@ class Containers:
                 return slot.instance
             slot.starting, slot.instance = True, None
         try:
-            started = self._start(revision)
+            started = self._start(revision, slot)
         except ApiError as error:
             with slot.condition:
                 slot.starting, slot.failure, slot.failures = False, error, slot.failures + 1
                 slot.condition.notify_all()
             raise
         with slot.condition:
-            slot.starting, slot.instance, slot.in_flight, slot.last_used = False, started, 0, time.monotonic()
+            slot.starting, slot.instance, slot.probed = False, started, None
+            slot.in_flight, slot.last_used = 0, time.monotonic()
             slot.condition.notify_all()
         if self._closed.is_set() or revision not in self._slots:  # stopped or deleted meanwhile
             started.stop()
@@ -116,7 +122,7 @@ class Containers:
                 if instance is slot.instance:
                     slot.in_flight -= 1
                 slot.last_used = time.monotonic()
-                slot.condition.notify()
+                slot.condition.notify_all()
 
     def running(self, revision: str) -> Instance | None:
         """The instance that is there now; starts none."""
@@ -124,11 +130,12 @@ class Containers:
         return slot.instance if slot and slot.instance and slot.instance.alive else None
 
     def stop(self, revision: str) -> None:
-        """End the revision's instance, if there is one."""
+        """End the revision's instance, also one whose startup probe is still running."""
         with self._lock:
             slot = self._slots.pop(revision, None)
-        if slot and slot.instance:
-            slot.instance.stop()
+        for instance in (slot.instance, slot.probed) if slot else ():
+            if instance:
+                instance.stop()
 
     def close(self) -> None:
         """End all of them, at the same time."""
@@ -160,7 +167,7 @@ class Containers:
         document = self._world.store.get("revisions", revision) or {}
         return int(document.get("scaling", {}).get("minInstanceCount", 0)) > 0
 
-    def _start(self, revision: str) -> Instance:
+    def _start(self, revision: str, slot: _Slot) -> Instance:
         world = self._world
         document = world.store.get("revisions", revision)
         image = world.store.get("revision_images", revision)
@@ -188,33 +195,36 @@ class Containers:
         entry_labels: dict[str, str] = {}
 
         def write(stream: str, entry: Entry, severity: str) -> None:
-            world.logs.write(f"run.googleapis.com/{stream}", "cloud_run_revision", labels, entry, severity, entry_labels=entry_labels)
+            world.logs.write(
+                f"run.googleapis.com/{stream}", "cloud_run_revision", labels, entry, severity, entry_labels=entry_labels
+            )
 
         not_ready = f"Revision '{short}' is not ready and cannot serve traffic. "
         write("varlog/system", "Starting new instance.", "INFO")
+        if recipe.gpu:
+            write(
+                "varlog/system",
+                "SANDBOX: no GPU is attached; the container sees the devices of this machine, if there are any.",
+                "INFO",
+            )
         try:
             instance = Instance(recipe, self._folder, identity, write)
         except NothingToStart:
-            raise failed("FAILED_PRECONDITION", f"{not_ready}The image has no ENTRYPOINT and no CMD, and the sandbox pulls no base image "
-                         "that might have one.") from None  # fmt: skip
+            text = "The image has no ENTRYPOINT and no CMD, and the sandbox pulls no base image that might have one."
+            raise failed("FAILED_PRECONDITION", not_ready + text) from None
         entry_labels["instanceId"] = instance.id
-        _note_end(instance, write)
+        slot.probed = instance
         verdict = wait_started(
-            instance, container, container.get("name") or f"{service}-1", world.settings.pace, default=image.get("defaultProbe", False)
+            instance,
+            container,
+            container.get("name") or f"{service}-1",
+            world.settings.pace,
+            default=image.get("defaultProbe", False),
         )
         write("varlog/system", verdict.log, "INFO" if verdict.ok else "ERROR")
         if not verdict.ok:
             instance.stop()
-            raise failed("FAILED_PRECONDITION", f"{not_ready}{verdict.sentence} Logs for this revision might contain more information.")
+            raise failed(
+                "FAILED_PRECONDITION", f"{not_ready}{verdict.sentence} Logs for this revision might contain more information."
+            )
         return instance
-
-
-def _note_end(instance: Instance, write: Callable[[str, Entry, str], None]) -> None:
-    """Log how a container ended that nobody had stopped. Source: corpus run-005."""
-
-    def wait() -> None:
-        instance.exited.wait()
-        if not instance.stopping:
-            write("varlog/system", f"Container called exit({instance.exit_code}).", "WARNING")
-
-    threading.Thread(target=wait, daemon=True).start()

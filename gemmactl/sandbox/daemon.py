@@ -49,8 +49,8 @@ def build() -> str:
     """Version and a hash over this room's files: a daemon of other code is replaced."""
     folder = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in sorted([*folder.glob("*.py"), *folder.glob("*.json")]):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for file in sorted([*folder.rglob("*.py"), *folder.rglob("*.json")]):
+        digest.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes())
     return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
@@ -160,8 +160,20 @@ def announced(home: Path) -> dict[str, Any]:
 
 
 def _own(home: Path) -> None:
-    private_folder(home)
+    """Make the folder the sandbox's.
+
+    Raises:
+        Trouble: it holds something else, which `reset` would delete.
+    """
     mark = home / MARK
+    if home.exists() and not mark.exists() and any(home.iterdir()):
+        raise Trouble(
+            f"{home} is not used for the sandbox",
+            why="the folder is not empty and is not a sandbox's",
+            remedy="set GEMMACTL_SANDBOX_HOME to a folder that is empty or does not exist",
+            code="sandbox-home",
+        )
+    private_folder(home)
     if not mark.exists():
         mark.write_text("The state of `gemmactl --project @sandbox`. `gemmactl sandbox reset` deletes it.\n")
 

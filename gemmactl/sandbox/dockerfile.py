@@ -56,7 +56,8 @@ def parse(text: str, build_args: Mapping[str, str] | None = None) -> list[Stage]
     Raises:
         DockerfileError: an unknown instruction, a shell-form ENTRYPOINT or CMD, a heredoc, a malformed line.
     """
-    given, known = dict(build_args or {}), {}
+    given = dict(build_args or {})
+    known: dict[str, str] = {}
     stages: list[Stage] = []
     for number, word, rest in _instructions(text):
         if word == "ARG":
@@ -149,8 +150,13 @@ def _copy(number: int, word: str, rest: str, workdir: str, values: Mapping[str, 
     target = str(PurePosixPath(workdir) / words[-1])
     folder = words[-1].endswith(("/", "/.")) or words[-1] == "." or len(words) > 2
     if len(words) > 2 and not (words[-1].endswith("/") or words[-1] == "."):
-        raise DockerfileError(f"line {number}: when using {word} with more than one source file, the destination must be a directory and end with a /")
-    return Copy(number, tuple(words[:-1]), target.rstrip("/") + "/" if folder else target, flags.get("from", ""), flags.get("chmod", ""))
+        raise DockerfileError(
+            f"line {number}: when using {word} with more than one source file, "
+            "the destination must be a directory and end with a /"
+        )
+    return Copy(
+        number, tuple(words[:-1]), target.rstrip("/") + "/" if folder else target, flags.get("from", ""), flags.get("chmod", "")
+    )
 
 
 def _env(number: int, rest: str, values: Mapping[str, str]) -> dict[str, str]:
@@ -163,7 +169,9 @@ def _env(number: int, rest: str, values: Mapping[str, str]) -> dict[str, str]:
     for pair in shlex.split(rest.replace("\\$", "\\\\$")):
         name, sign, value = pair.partition("=")
         if not sign:
-            raise DockerfileError(f"dockerfile parse error line {number}: can't find = in {pair!r}. Must be of the form: name=value")
+            raise DockerfileError(
+                f"dockerfile parse error line {number}: can't find = in {pair!r}. Must be of the form: name=value"
+            )
         out[name] = expand(value, values)
     return out
 

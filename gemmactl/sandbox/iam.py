@@ -19,8 +19,18 @@ from gemmactl.sandbox.wire import failed
 
 COLLECTION: Final = "policies"
 _KINDS: Final = frozenset(
-    ("user", "serviceAccount", "group", "domain", "principal", "principalSet", "deleted")
-    + ("projectOwner", "projectEditor", "projectViewer")
+    (
+        "user",
+        "serviceAccount",
+        "group",
+        "domain",
+        "principal",
+        "principalSet",
+        "deleted",
+        "projectOwner",
+        "projectEditor",
+        "projectViewer",
+    )
 )
 
 
@@ -101,22 +111,37 @@ class Iam:
 
     def grant(self, member: str, role: str, resource: str) -> None:
         """Add one binding, as its owner would."""
-        policy = self.policy(resource)
-        for binding in policy["bindings"]:
-            if binding["role"] == role and not binding.get("condition"):
-                binding["members"] = sorted({*binding["members"], member})
-                break
-        else:
-            policy["bindings"].append({"role": role, "members": [member]})
-        self.set_policy(resource, policy)
+        with self._store.lock:
+            policy = self.policy(resource)
+            for binding in policy["bindings"]:
+                if binding["role"] == role:
+                    binding["members"] = sorted({*binding["members"], member})
+                    break
+            else:
+                policy["bindings"].append({"role": role, "members": [member]})
+            self.set_policy(resource, policy)
 
     def revoke(self, member: str, role: str, resource: str) -> None:
         """Take one binding away, if it is there."""
-        policy = self.policy(resource)
-        for binding in policy["bindings"]:
-            if binding["role"] == role:
-                binding["members"] = [m for m in binding["members"] if m != member]
-        self.set_policy(resource, policy)
+        with self._store.lock:
+            policy = self.policy(resource)
+            for binding in policy["bindings"]:
+                if binding["role"] == role:
+                    binding["members"] = [m for m in binding["members"] if m != member]
+            self.set_policy(resource, policy)
+
+    def retire(self, email: str, unique_id: str) -> None:
+        """A deleted account's bindings stay, but for a member that a new account of the same name is not.
+
+        Source: IAM documentation, "Policies with deleted principals".
+        """
+        alive, dead = f"serviceAccount:{email}", f"deleted:serviceAccount:{email}?uid={unique_id}"
+        with self._store.lock:
+            for resource, document in self._store.items(COLLECTION):
+                bindings = document["policy"]["bindings"]
+                if any(alive in binding["members"] for binding in bindings):
+                    renamed = [{**b, "members": [dead if m == alive else m for m in b["members"]]} for b in bindings]
+                    self._write(resource, renamed)
 
     def _levels(self, resource: str) -> Iterator[str]:
         parts = resource.split("/")
@@ -160,8 +185,10 @@ class Iam:
     def _checked(self, binding: dict[str, Any]) -> dict[str, Any]:
         role = binding.get("role", "")
         if not known(role):
-            # source: shared corpus, gcloud's report of a mistyped role
+            # source: public reports of a role bound where it can't be
             raise failed("INVALID_ARGUMENT", f"Role {role} is not supported for this resource.")
+        if binding.get("condition"):
+            raise failed("UNIMPLEMENTED", "The sandbox does not evaluate conditions in IAM policies.")
         for member in binding.get("members", []):
             kind, colon, name = member.partition(":")
             if member in ("allUsers", "allAuthenticatedUsers"):
@@ -171,7 +198,7 @@ class Iam:
                 raise failed("INVALID_ARGUMENT", wrong)
             if kind == "serviceAccount" and not self._exists(name):
                 raise failed("INVALID_ARGUMENT", f"Service account {name} does not exist.")
-        return {k: v for k, v in binding.items() if k in ("role", "members", "condition") and v}
+        return {k: v for k, v in binding.items() if k in ("role", "members") and v}
 
     def _exists(self, email: str) -> bool:
         """Accounts of this project must be there; Google's own are taken as they come."""

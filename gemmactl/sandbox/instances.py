@@ -1,7 +1,12 @@
-"""One container instance as processes of this machine: environment, run folder, output, end. Knows no probe and no request."""
+"""One container instance as processes of this machine: environment, run folder, output, end. Knows no probe and no request.
+
+What a real container has and this has not: a file system of its own (paths of the image are mapped in argv and PYTHONPATH only),
+the USER of the Dockerfile, a memory limit.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -50,18 +55,21 @@ class Recipe:
         return entry + rest
 
 
-class NothingToStart(Exception):
+class NothingToStart(Exception):  # noqa: N818 - what is wrong with the image
     """The image names no program."""
 
 
 class Instance:
     """A started container. `exited` is set as soon as its process is gone."""
 
-    def __init__(self, recipe: Recipe, folder: Path, identity: Identity, write: Callable[[str, Entry, str], None]) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Path, identity: Identity, write: Callable[[str, Entry, str], None], grace: float = GRACE
+    ) -> None:
         self.id = uuid.uuid4().hex
         self.exited = threading.Event()
         self.exit_code: int | None = None
         self.stopping = False
+        self._grace = grace
         self._folder = folder / self.id
         argv = recipe.argv()
         if not argv:
@@ -72,22 +80,29 @@ class Instance:
         shutil.copytree(recipe.image_root, root, symlinks=True)
         (self._folder / "tmp").mkdir()
         (self._folder / "home").mkdir()
+        argv = [_mapped(root, word) for word in argv]
         work = inside(root, recipe.config.get("workdir") or "/")
         work.mkdir(parents=True, exist_ok=True)
         self._metadata = MetadataServer(identity)
         environment = self._environment(recipe, root, work)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_HERE / "warden.py"), str(GRACE), *argv],
-                cwd=work, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, "-I", "-S", str(_HERE / "warden.py"), str(grace), *argv],
+                cwd=work,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
         except OSError:
             self._metadata.close()
             raise
         self._pumps = [
-            _thread(_pump, stream, name, write) for name, stream in (("stdout", self._process.stdout), ("stderr", self._process.stderr))
+            _thread(_pump, stream, name, write)
+            for name, stream in (("stdout", self._process.stdout), ("stderr", self._process.stderr))
         ]
-        _thread(self._wait)
+        _thread(self._wait, write)
 
     @property
     def pid(self) -> int:
@@ -102,16 +117,16 @@ class Instance:
         """SIGTERM, SIGKILL after the grace time, and wait until it is over."""
         self.stopping = True
         if self._process.stdin:
-            try:
+            with contextlib.suppress(OSError):  # it was gone already
                 self._process.stdin.close()
-            except OSError:
-                pass  # it was gone already
-        self.exited.wait(GRACE + 5)
+        self.exited.wait(self._grace + 5)
 
-    def _wait(self) -> None:
+    def _wait(self, write: Callable[[str, Entry, str], None]) -> None:
         code = self._process.wait()
         for reader in self._pumps:
             reader.join(timeout=5)  # its last line is the reason: it must be in the log before anybody looks
+        if not self.stopping:
+            write("varlog/system", f"Container called exit({code}).", "WARNING")  # source: corpus run-005
         self.exit_code = code
         self._metadata.close()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -119,7 +134,9 @@ class Instance:
 
     def _environment(self, recipe: Recipe, root: Path, work: Path) -> dict[str, str]:
         image_env = {k: v for k, v in recipe.config.get("env", {}).items() if k not in _OF_THIS_MACHINE}
-        own_paths = [str(inside(root, p)) for p in recipe.config.get("env", {}).get("PYTHONPATH", "").split(":") if p.startswith("/")]
+        own_paths = [
+            str(inside(root, p)) for p in recipe.config.get("env", {}).get("PYTHONPATH", "").split(":") if p.startswith("/")
+        ]
         return {
             **{k: os.environ[k] for k in _OF_THE_NETWORK if k in os.environ},
             "NO_PROXY": "127.0.0.1,localhost",
@@ -145,6 +162,13 @@ class Instance:
             "GCE_METADATA_ROOT": self._metadata.address,
             "STORAGE_EMULATOR_HOST": recipe.storage_url,
         }
+
+
+def _mapped(root: Path, word: str) -> str:
+    """A path of the image as this machine sees it; any other word as it is."""
+    if word.startswith("/") and ".." not in word.split("/") and inside(root, word).exists():
+        return str(inside(root, word))
+    return word
 
 
 def _pump(stream: BinaryIO, name: str, write: Callable[[str, Entry, str], None]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
+from operator import ge, gt, le, lt
 from typing import Any, Final
 
 from gemmactl.sandbox.wire import failed
@@ -111,7 +112,8 @@ def _compare(field: str, have: Any, operator: str, value: str) -> bool:
         left, right = _order(field, have), _order(field, value)
         if left is None or right is None or type(left) is not type(right):
             return False
-        return bool({">=": left >= right, ">": left > right, "<=": left <= right, "<": left < right}[operator])
+        compare: Callable[[Any, Any], Any] = {">=": ge, ">": gt, "<=": le, "<": lt}[operator]
+        return bool(compare(left, right))
     if have is None:
         return operator in ("!=", "!~")
     text = str(have)
@@ -120,7 +122,8 @@ def _compare(field: str, have: Any, operator: str, value: str) -> bool:
     if operator == ":":
         return value == "*" or value.lower() in text.lower()
     if field in ("timestamp", "receiveTimestamp"):
-        return (_order(field, have) == _order(field, value)) == (operator == "=")
+        same: bool = _order(field, have) == _order(field, value)
+        return same == (operator == "=")
     return (text == value) == (operator == "=")
 
 

@@ -8,10 +8,14 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
 
 from gemmactl.sandbox.log_filter import matcher
 from gemmactl.sandbox.store import Document
+
+KEEP: Final = 50_000
+"""Entries that a restart keeps."""
 
 
 class Logs:
@@ -39,8 +43,6 @@ class Logs:
 
         `labels` are the monitored resource's (service_name, build_id...), `entry_labels` the entry's own.
         """
-        from urllib.parse import quote
-
         full = log_name if log_name.startswith("projects/") else f"projects/{self._project}/logs/{quote(log_name, safe='')}"
         with self._lock:
             stamp = self._now().isoformat().replace("+00:00", "Z")
@@ -77,11 +79,14 @@ class Logs:
 
 
 def _whole_lines(file: Path) -> list[str]:
-    """Lines that were written to their end; a kill can leave half of the last one, which is cut off."""
+    """The newest lines that were written to their end; a kill can leave half of the last one, which is cut off."""
     if not file.exists():
         return []
-    text = file.read_text(encoding="utf-8", errors="replace")
-    whole, newline, rest = text.rpartition("\n")
-    if rest:
-        file.write_text(whole + newline, encoding="utf-8")
-    return whole.split("\n") if whole else []
+    whole, _, rest = file.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+    lines = whole.split("\n") if whole else []
+    if rest or len(lines) > KEEP:
+        lines = lines[-KEEP:]
+        scratch = file.with_suffix(".tmp")
+        scratch.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        scratch.replace(file)
+    return lines

@@ -67,13 +67,13 @@ class _Handler(BaseHTTPRequestHandler):
                 return json.dumps({"aliases": ["default"], "email": me.email, "scopes": [SCOPE]})
             if rest == "identity":
                 return me.identity_token(query["audience"][0]) if "audience" in query else None
-            simple = {
+            simple: dict[str, Callable[[], str]] = {
                 "email": lambda: me.email,
                 "aliases": lambda: "default\n",
                 "scopes": lambda: SCOPE + "\n",
                 "token": lambda: json.dumps({"access_token": me.access_token(), "expires_in": 3599, "token_type": "Bearer"}),
-            }.get(rest)
-            return simple() if simple else None
+            }
+            return simple[rest]() if rest in simple else None
         return {
             "project/project-id": me.project,
             "project/numeric-project-id": me.number,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Final
@@ -61,7 +62,7 @@ class Operations:
 
     def note(self, name: str, metadata: Message) -> None:
         """Replace the metadata of one that runs: how a build tells its status."""
-        with self._changed:
+        with self._store.lock:
             operation = self.get(name)
             operation.metadata.Pack(metadata)
             self._write(name, operation)
@@ -81,14 +82,21 @@ class Operations:
 
     def wait(self, name: str, seconds: float) -> operations_pb2.Operation:
         """It, when it is done or the time is over."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.get(name).done, seconds)
-            return self.get(name)
+        end = time.monotonic() + seconds
+        while True:
+            operation = self.get(name)
+            left = end - time.monotonic()
+            if operation.done or left <= 0:
+                return operation
+            # the store is never asked with this lock held: who holds the store's may be about to notify
+            with self._changed:
+                self._changed.wait(min(left, 0.1))
 
     def close(self) -> None:
         """Let short work end; what hangs dies with the process."""
+        end = time.monotonic() + 2.0
         for thread in list(self._threads):
-            thread.join(timeout=2)
+            thread.join(timeout=max(0.0, end - time.monotonic()))
 
     def _new(self, prefix: str, metadata: Message | None, name: str) -> operations_pb2.Operation:
         full = name or f"{prefix}/operations/{uuid.uuid4()}".removeprefix("/")
@@ -108,7 +116,7 @@ class Operations:
         except Exception:
             logging.getLogger(__name__).exception("the work of %s failed", name)
             error = failed("INTERNAL", "Internal error encountered.")
-        with self._changed:
+        with self._store.lock:
             document = self._store.get(COLLECTION, name)
             if document is not None:
                 operation = _read(document)
@@ -118,7 +126,8 @@ class Operations:
                 elif response is not None:
                     operation.response.Pack(response)
                 self._write(name, operation)
-            self._threads.discard(threading.current_thread())
+        self._threads.discard(threading.current_thread())
+        with self._changed:
             self._changed.notify_all()
 
     def _write(self, name: str, operation: operations_pb2.Operation) -> None:

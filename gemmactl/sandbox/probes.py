@@ -49,10 +49,11 @@ def wait_started(instance: Started, container: Mapping[str, Any], name: str, pac
     reason = ""
     for attempt in range(1, int(probe["failureThreshold"]) + 1):
         begun = time.monotonic()
-        if http:
-            reason = _http(target, http, max(timeout * pace, 0.5))
-        else:
-            reason = _tcp(target, timeout * pace, instance.exited.is_set)
+        reason = (
+            _http(target, http, timeout * pace)
+            if http
+            else _tcp(target, max(timeout * pace, min(timeout, 1.0)), instance.exited.is_set)
+        )
         if not reason and not instance.exited.is_set():
             return Verdict(True, "", f"{kind} succeeded after {attempt} attempt{'s' if attempt > 1 else ''} {place}.")
         if instance.exited.wait(max(period * pace - (time.monotonic() - begun), _LEAST)):
@@ -73,21 +74,25 @@ def _failure(
         return Verdict(False, "The user-provided container failed the configured startup probe checks.", log)
     if default or instance.exited.is_set():
         # source: corpus run-004 (Google's own doubled word)
-        return Verdict(False, f"The user-provided container failed to start and listen on the port defined provided by the PORT={port} "
-                       "environment variable within the allocated timeout.", log)  # fmt: skip
+        sentence = (
+            f"The user-provided container failed to start and listen on the port defined provided by the PORT={port} environment "
+            "variable within the allocated timeout."
+        )
+        return Verdict(False, sentence, log)
     each, delay = int(probe["timeoutSeconds"]), int(probe.get("initialDelaySeconds", 0))
     # source: seed 1 and corpus run-002
     sentence = (
-        f"Container failed to become healthy. Startup probes timed out after {span(delay + times * each)} ({times} attempts with a timeout "
-        f"of {span(each)} each). There was an initial delay of {span(delay)}. If this happens frequently, consider adjusting the probe "
-        "settings."
+        f"Container failed to become healthy. Startup probes timed out after {span(delay + times * each)} ({times} attempts with "
+        f"a timeout of {span(each)} each). There was an initial delay of {span(delay)}. If this happens frequently, consider "
+        "adjusting the probe settings."
     )
     return Verdict(False, sentence, log)
 
 
 def _http(port: int, action: Mapping[str, Any], timeout: float) -> str:
-    """"" for 2xx and 3xx, else why not. One try: a refused connection ends the attempt at once."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    """Nothing for 2xx and 3xx, else why not. One try: a refused connection ends the attempt at once."""
+    # never less than half a second, however fast time is made to run: the process doesn't run faster
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=max(timeout, 0.5))
     try:
         headers = {h["name"]: h.get("value", "") for h in action.get("httpHeaders", [])}
         connection.request("GET", action["path"], headers={"User-Agent": "GoogleHC/1.0", **headers})
@@ -101,9 +106,9 @@ def _http(port: int, action: Mapping[str, Any], timeout: float) -> str:
     return "" if 200 <= status < 400 else f"ERROR_HTTP_{status}"  # guess
 
 
-def _tcp(port: int, timeout: float, gone: Callable[[], bool]) -> str:
+def _tcp(port: int, patience: float, gone: Callable[[], bool]) -> str:
     """Keeps trying inside one attempt, as Cloud Run's TCP probe does."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + patience
     while not gone():
         try:
             socket.create_connection(("127.0.0.1", port), timeout=max(end - time.monotonic(), _LEAST)).close()
@@ -120,5 +125,3 @@ def span(seconds: int) -> str:
     """240 -> 4m, as Cloud Run writes times."""
     minutes, rest = divmod(seconds, 60)
     return (f"{minutes}m" if minutes else "") + (f"{rest}s" if rest or not minutes else "")
-
-

@@ -1,4 +1,4 @@
-"""The ports of services: who may call, which revision answers, bytes passed through as they come. Knows no rollout."""
+"""The ports of services: which revision answers, bytes passed through as they come. Knows neither rollout nor who may call."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmactl.sandbox.containers import Busy, Containers
+from gemmactl.sandbox.front_door import NOT_FOUND, refusal_of
 from gemmactl.sandbox.rollout import SERVICES, revision_of
 from gemmactl.sandbox.service_rules import seconds
 from gemmactl.sandbox.wire import ApiError
@@ -23,9 +24,20 @@ if TYPE_CHECKING:
     from gemmactl.sandbox.world import World
 
 Json = dict[str, Any]
-_HOP: Final = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding", "upgrade"}
-_RESERVED: Final = re.compile(r".*z|/eventlog|/_ah(/.*)?")
-"""Paths that never reach a container from outside: source: facts cloud-run.md 3."""
+_HOP: Final = frozenset(
+    [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+        "expect",
+    ]
+)
+_BROKEN: Final = "The request failed because either the HTTP response was malformed or connection to the instance had an error."
 _log = logging.getLogger(__name__)
 
 
@@ -109,10 +121,10 @@ class _Handler(BaseHTTPRequestHandler):
         front, begun = self.server, time.monotonic()
         front.world.touch()
         service = front.world.store.get(SERVICES, front.name)
-        refusal = _refusal(front, service, self.headers, self.path)
+        refusal = refusal_of(front.world, service, self.headers, self.path, f"http://127.0.0.1:{front.server_port}")
         revision = revision_of(service, front.tag) if service and not refusal else ""
         if refusal or service is None or not revision:
-            self._plain(*(refusal or (404, _page(404, "Page not found", "The requested URL was not found on this server."))))
+            self._plain(*(refusal or NOT_FOUND))
             return
         template = front.world.store.get("revisions", revision) or service["template"]
         limit = int(template.get("maxInstanceRequestConcurrency", 80))
@@ -134,15 +146,16 @@ class _Handler(BaseHTTPRequestHandler):
         upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=max(deadline - time.monotonic(), 0.1))
         with contextlib.closing(upstream):
             try:
-                upstream.request(self.command, self.path, body=self._body(), headers=self._forwarded(), encode_chunked=self._chunked())
+                upstream.request(
+                    self.command, self.path, body=self._body(), headers=self._forwarded(), encode_chunked=self._chunked()
+                )
                 answer = upstream.getresponse()
             except TimeoutError:
                 self._plain(504, "upstream request timeout")
                 return
             except (OSError, http.client.HTTPException):
-                # source: facts cloud-run.md, wording of Cloud Run's 503
-                self._plain(503, "The request failed because either the HTTP response was malformed or connection to the instance had "
-                            "an error.")  # fmt: skip
+                # guess
+                self._plain(503, _BROKEN)
                 return
             self._answer(answer, deadline, upstream)
 
@@ -177,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._counted(length) if length else None
 
     def _counted(self, left: int) -> Iterator[bytes]:
-        while left and (block := self.rfile.read1(min(left, 1 << 16))):  # type: ignore[attr-defined]  # a BufferedReader
+        while left and (block := self.rfile.read1(min(left, 1 << 16))):
             left -= len(block)
             yield block
 
@@ -219,41 +232,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_args: object) -> None:
         """Silent: requests are the container's to log."""
-
-
-Refusal = tuple[int, str] | tuple[int, str, dict[str, str]]
-
-
-def _refusal(front: _Front, service: Json | None, headers: Any, path: str) -> Refusal | None:
-    """Why the request does not reach a container, or None. Pages: guess, after Cloud Run's own."""
-    bare = path.partition("?")[0]
-    if service is None or _RESERVED.fullmatch(bare):
-        return 404, _page(404, "Page not found", "The requested URL was not found on this server.")
-    if service.get("invokerIamDisabled"):
-        return None
-    token = headers.get("x-serverless-authorization") or headers.get("authorization") or ""
-    kind, _, jwt = token.partition(" ")
-    caller = ""
-    if token:
-        found = front.world.tokens.verify_identity(jwt.strip()) if kind.lower() == "bearer" else None
-        audiences = {*service.get("urls", []), service.get("uri", ""), *service.get("customAudiences", [])}
-        audiences.add(f"http://127.0.0.1:{front.server_port}")
-        if found is None or found[1] not in audiences:
-            why = {"WWW-Authenticate": 'Bearer error="invalid_token" error_description="The access token could not be verified"'}
-            return 401, _page(401, "Unauthorized", f"Your client does not have permission to the requested URL <code>{_safe(bare)}</code>."), why
-        caller = found[0]
-    if front.world.iam.holds(caller, "run.routes.invoke", front.name):
-        return None
-    return 403, _page(403, "Forbidden", f"Your client does not have permission to get URL <code>{_safe(bare)}</code> from this server.")
-
-
-def _safe(path: str) -> str:
-    return re.sub(r"[<>&\"']", "", path)
-
-
-def _page(status: int, title: str, text: str) -> str:
-    return (
-        '<html><head>\n<meta http-equiv="content-type" content="text/html;charset=utf-8">\n'
-        f"<title>{status} {title}</title>\n</head>\n<body text=#000000 bgcolor=#ffffff>\n<h1>Error: {title}</h1>\n<h2>{text}</h2>\n"
-        "<h2></h2>\n</body></html>\n"
-    )

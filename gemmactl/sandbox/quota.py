@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gemmactl.sandbox.service_rules import GIB, has_gpu, quantity
+from gemmactl.sandbox.resource_rules import GIB, has_gpu, quantity
 from gemmactl.sandbox.wire import ApiError, failed
 
 _IDS = {"nvidia-l4": "NvidiaL4GpuAlloc", "nvidia-rtx-pro-6000": "NvidiaRtxPro6000GpuAlloc"}
@@ -40,7 +40,9 @@ def check_quota(template: Mapping[str, Any], quota: Quota) -> None:
     how = "with" if redundant else "without"
     if not allowed:
         hint = " You could deploy using GPUs without zonal redundancy instead." if redundant and quota.gpus else ""
-        raise _refused(f"You do not have quota for using GPUs {how} zonal redundancy.{hint} To request quota: g.co/cloudrun/gpu-quota")
+        raise _refused(
+            f"You do not have quota for using GPUs {how} zonal redundancy.{hint} To request quota: g.co/cloudrun/gpu-quota"
+        )
     if count > allowed:
         name = _IDS[template["nodeSelector"]["accelerator"]] + ("" if redundant else "NoZonalRedundancy") + "PerProjectRegion"
         raise _refused(
@@ -50,8 +52,8 @@ def check_quota(template: Mapping[str, Any], quota: Quota) -> None:
     memory, cpu = quantity(limits["memory"]), quantity(limits["cpu"])
     if memory * count > quota.memory_gib * GIB:
         raise _refused(
-            f"Max instances must be set to {int(quota.memory_gib * GIB // memory)} or fewer to set the requested total memory. Quota "
-            f"violated: MemAllocPerProjectRegion requested: {int(memory * count)} allowed: {quota.memory_gib * GIB}"
+            f"Max instances must be set to {int(quota.memory_gib * GIB // memory)} or fewer to set the requested total memory. "
+            f"Quota violated: MemAllocPerProjectRegion requested: {int(memory * count)} allowed: {quota.memory_gib * GIB}"
         )
     if cpu * count > quota.cpus:
         # guess: by analogy with memory

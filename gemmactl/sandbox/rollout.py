@@ -39,6 +39,8 @@ class Rollout:
         """Go on with what a stopped daemon had begun, and open every service's port."""
         for name, service in self._world.store.items(SERVICES):
             self._fronts.open(name, service)
+            if service["uri"] != self._fronts.uri(name):  # the port was taken while the daemon was away
+                self._change(name, uri=self._fronts.uri(name), urls=[self._fronts.uri(name)])
             if service.get("reconciling"):
                 threading.Thread(target=self._again, args=(name,), daemon=True).start()
 
@@ -59,16 +61,22 @@ class Rollout:
         with self._locks.setdefault(name, threading.Lock()):
             service = self._get(name)
             error: ApiError | None = None
-            if new_revision:
+            # an update that waited for another one's rollout finds its own template already there
+            if new_revision and not self._settled(service):
                 try:
                     self._revise(name, service)
                 except ApiError as raised:
                     error = raised
-            service = self._settle(name, error)
+            service = self._settle(name, str(service["generation"]), error)
         self._retire(name, service)
         if error:
             raise error
         return service
+
+    @staticmethod
+    def _settled(service: Json) -> bool:
+        done = service.get("observedGeneration") == service["generation"]
+        return done and bool(service["terminalCondition"]["state"] == "CONDITION_SUCCEEDED")
 
     # --- the new revision
     def _revise(self, name: str, service: Json) -> None:
@@ -94,30 +102,38 @@ class Rollout:
         world.store.put(REVISIONS, full, document)
         self._change(name, latestCreatedRevision=full)
         try:
-            self._start(full, document, not_ready=f"Revision '{revision}' is not ready and cannot serve traffic. ")
+            self._start(full, document, probed=not template.get("healthCheckDisabled", False))
         except ApiError as error:
             world.store.put(REVISIONS, full, {**document, "reconciling": False, "conditions": [self._condition("Ready", error)]})
             raise
         world.store.put(REVISIONS, full, {**document, "reconciling": False, "conditions": [self._condition("Ready", None)]})
         self._change(name, latestReadyRevision=full)
 
-    def _start(self, full: str, document: Json, not_ready: str) -> None:
+    def _start(self, full: str, document: Json, *, probed: bool) -> None:
+        not_ready = f"Revision '{full.rpartition('/')[2]}' is not ready and cannot serve traffic. "
         image = images.resolve(self._world, document["containers"][0]["image"])
         if image is None:
             # source: corpus img-002
             raise failed("NOT_FOUND", f"{not_ready}Image '{document['containers'][0]['image']}' not found.")
-        kept = {"root": image["root"], "config": image["config"], "digest": image["digest"], "defaultProbe": is_default_probe(document)}
+        kept = {
+            "root": image["root"],
+            "config": image["config"],
+            "digest": image["digest"],
+            "defaultProbe": is_default_probe(document),
+        }
         self._world.store.put("revision_images", full, kept)
-        self._containers.ensure(full)
+        if probed:
+            self._containers.ensure(full)
 
     # --- the service around it
-    def _settle(self, name: str, error: ApiError | None) -> Json:
+    def _settle(self, name: str, generation: str, error: ApiError | None) -> Json:
+        """Write how the rollout of one generation ended; a newer one may be waiting already."""
         service = self._get(name)
         condition = self._condition("Ready", error)
         service = self._change(
             name,
-            reconciling=False,
-            observedGeneration=service["generation"],
+            reconciling=service["generation"] != generation,
+            observedGeneration=generation,
             terminalCondition=condition,
             conditions=[{**condition, "type": "RoutesReady"}, {**condition, "type": "ConfigurationsReady"}],
             trafficStatuses=self._statuses(name, service),
@@ -147,7 +163,13 @@ class Rollout:
         now = stamp(self._world.clock.now())
         if error is None:
             return {"type": kind, "state": "CONDITION_SUCCEEDED", "lastTransitionTime": now}
-        out = {"type": kind, "state": "CONDITION_FAILED", "message": error.message, "lastTransitionTime": now, "severity": "ERROR"}
+        out = {
+            "type": kind,
+            "state": "CONDITION_FAILED",
+            "message": error.message,
+            "lastTransitionTime": now,
+            "severity": "ERROR",
+        }
         if error.status == "NOT_FOUND":
             return {**out, "reason": "CONTAINER_MISSING"}
         if error.status == "INTERNAL":
@@ -157,12 +179,20 @@ class Rollout:
     def _get(self, name: str) -> Json:
         service = self._world.store.get(SERVICES, name)
         if service is None:
-            raise failed("NOT_FOUND", f"Resource '{name.rpartition('/')[2]}' of kind 'SERVICE' in region '{name.split('/')[3]}' does not exist.")
+            raise failed(
+                "NOT_FOUND",
+                f"Resource '{name.rpartition('/')[2]}' of kind 'SERVICE' in region '{name.split('/')[3]}' does not exist.",
+            )
         return service
 
     def _change(self, name: str, **fields: Any) -> Json:
         with self._world.store.lock:
-            service = {**self._get(name), **fields, "updateTime": stamp(self._world.clock.now()), "etag": f'"{uuid.uuid4().hex[:12]}"'}
+            service = {
+                **self._get(name),
+                **fields,
+                "updateTime": stamp(self._world.clock.now()),
+                "etag": f'"{uuid.uuid4().hex[:12]}"',
+            }
             self._world.store.put(SERVICES, name, service)
         return service
 
@@ -190,5 +220,3 @@ def revision_of(service: Json, tag: str) -> str:
         return ""
     names, weights = zip(*shares, strict=True)
     return str(random.choices(names, weights)[0])  # noqa: S311 - shares of traffic, no secret
-
-

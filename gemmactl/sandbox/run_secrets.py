@@ -50,10 +50,12 @@ def _read(world: World, selector: Json, email: str, prefix: str) -> str:
         if error.status == "PERMISSION_DENIED":
             # source: corpus iam-098, facts cloud-run.md 2.3 (Terraform sees code 13)
             text = (
-                f"Permission denied on secret: {by_number} for Revision service account {email}. The service account used must be granted "
-                "the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor) at the secret, project or higher level."
+                f"Permission denied on secret: {by_number} for Revision service account {email}. The service account used must "
+                "be granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor) at the secret, "
+                "project or higher level."
             )
             raise failed("INTERNAL", prefix + text) from error
         # guess
         raise failed("INTERNAL", f"{prefix}Secret {by_number} was not found or can't be read: {error.message}") from error
-    return bytes(answer.payload.data).decode()  # type: ignore[attr-defined]  # an AccessSecretVersionResponse
+    payload: Any = answer
+    return bytes(payload.payload.data).decode()

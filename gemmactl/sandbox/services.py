@@ -1,4 +1,4 @@
-"""Cloud Run's Services and Revisions: create, update, get, list, delete, IAM. Knows no process and no port number."""
+"""Cloud Run's Services: create, update, get, list, delete, IAM. Knows no process and no port number."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from gemmactl.sandbox.containers import Containers
 from gemmactl.sandbox.iam_methods import methods
 from gemmactl.sandbox.proxy import Fronts
 from gemmactl.sandbox.quota import Quota, check_quota
+from gemmactl.sandbox.regions import require_region
+from gemmactl.sandbox.revisions import Revisions, missing
 from gemmactl.sandbox.rollout import REVISIONS, SERVICES, Rollout
-from gemmactl.sandbox.service_rules import check, with_defaults
+from gemmactl.sandbox.service_defaults import with_defaults
+from gemmactl.sandbox.service_rules import check
 from gemmactl.sandbox.wire import failed
 
 if TYPE_CHECKING:
@@ -27,10 +30,27 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _WRITTEN_BY_SERVER: Final = (
-    "name", "uid", "generation", "createTime", "updateTime", "deleteTime", "expireTime", "creator", "lastModifier", "observedGeneration",
-    "terminalCondition", "conditions", "latestReadyRevision", "latestCreatedRevision", "trafficStatuses", "uri", "urls", "reconciling",
-    "etag", "satisfiesPzs",
-)  # fmt: skip
+    "name",
+    "uid",
+    "generation",
+    "createTime",
+    "updateTime",
+    "deleteTime",
+    "expireTime",
+    "creator",
+    "lastModifier",
+    "observedGeneration",
+    "terminalCondition",
+    "conditions",
+    "latestReadyRevision",
+    "latestCreatedRevision",
+    "trafficStatuses",
+    "uri",
+    "urls",
+    "reconciling",
+    "etag",
+    "satisfiesPzs",
+)
 
 
 class Services:
@@ -51,12 +71,10 @@ class Services:
             "Services.GetService": self._read,
             "Services.ListServices": self._list,
             "Services.DeleteService": self._delete,
-            "Revisions.GetRevision": self._revision,
-            "Revisions.ListRevisions": self._revisions,
-            "Revisions.DeleteRevision": self._delete_revision,
         }
         self._world.behaviours.update({f"run_v2.{name}": behaviour for name, behaviour in table.items()})
-        self._world.behaviours.update(methods("run_v2.Services", "run.services", lambda _world, name: _found(self._world, name) and None))
+        Revisions(self._world, self._containers).install()
+        self._world.behaviours.update(methods("run_v2.Services", "run.services", _exists))
 
     def recover(self) -> None:
         """Open the ports of all services and go on with unfinished rollouts."""
@@ -78,17 +96,17 @@ class Services:
         old = world.store.get(SERVICES, name)
         world.iam.require(caller, "run.services.update" if old else "run.services.create", name)
         if old is None and not request.allow_missing:
-            raise _missing(name)
+            raise missing(name)
         if old and given.get("etag") and given["etag"] != old["etag"]:
-            # guess
-            raise failed("ABORTED", f"Conflict for resource '{name.rpartition('/')[2]}': version '{given['etag']}' was specified but current "
-                         f"version is '{old['etag']}'.")  # fmt: skip
+            versions = f"version '{given['etag']}' was specified but current version is '{old['etag']}'."
+            raise failed("ABORTED", f"Conflict for resource '{name.rpartition('/')[2]}': {versions}")  # guess
         paths = list(request.update_mask.paths)
         wish = _wish(given) if old is None or not paths or paths == ["*"] else _masked(_wish(old), given, paths)
         return self._apply(caller, name, wish, old, dry=request.validate_only)
 
     def _apply(self, caller: str, name: str, wish: Json, old: Json | None, *, dry: bool) -> operations_pb2.Operation:
         world, now = self._world, stamp(self._world.clock.now())
+        require_region(name)
         check(wish, name.rpartition("/")[2], dry=dry)
         service = with_defaults(wish, world.compute_account)
         check_quota(service["template"], self.quota)
@@ -124,9 +142,14 @@ class Services:
         world, template = self._world, service["template"]
         email = template["serviceAccount"]
         known = email == world.compute_account or world.account(email) is not None
-        if not known or not world.iam.holds(caller, "iam.serviceAccounts.actAs", f"projects/{world.project}/serviceAccounts/{email}"):
+        if not known or not world.iam.holds(
+            caller, "iam.serviceAccounts.actAs", f"projects/{world.project}/serviceAccounts/{email}"
+        ):
             # source: facts cloud-run.md 2.3, corpus iam-027
-            raise failed("PERMISSION_DENIED", f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} (or it may not exist).")
+            raise failed(
+                "PERMISSION_DENIED",
+                f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} (or it may not exist).",
+            )
         if bool(service.get("invokerIamDisabled")) != bool(old and old.get("invokerIamDisabled")):
             world.iam.require(caller, "run.services.setIamPolicy", name)
         image = template["containers"][0]["image"]
@@ -136,9 +159,12 @@ class Services:
         permission = "artifactregistry.repositories.downloadArtifacts"
         if not world.iam.holds(caller, permission, where.parent):
             # source: corpus iam-036, facts cloud-run.md 2.3
-            raise failed("PERMISSION_DENIED", f"User must have permission to read the image, {image}. Ensure that the provided container image "
-                f'URL is correct and that the above account has permission to access the image. Permission "{permission}" denied on '
-                f'resource "{where.parent}" (or it may not exist)')  # fmt: skip
+            text = (
+                f"User must have permission to read the image, {image}. Ensure that the provided container image URL is correct "
+                f'and that the above account has permission to access the image. Permission "{permission}" denied on '
+                f'resource "{where.parent}" (or it may not exist)'
+            )
+            raise failed("PERMISSION_DENIED", text)
 
     def _delete(self, world: World, caller: str, request: Any) -> operations_pb2.Operation:
         name = world.name(request.name)
@@ -174,56 +200,21 @@ class Services:
     def _list(self, world: World, caller: str, request: Any) -> Any:
         parent = world.name(request.parent)
         world.iam.require(caller, "run.services.list", parent)
-        prefix = re.compile(re.escape(parent).replace(r"/locations/\-", "/locations/[^/]+").replace("/locations/-", "/locations/[^/]+") + "/services/")
+        region = parent.split("/")[3]
         answer = api.ListServicesResponse.pb(api.ListServicesResponse())
-        answer.services.extend(_proto(s) for name, s in world.store.items(SERVICES) if prefix.match(name))
+        answer.services.extend(_proto(s) for name, s in world.store.items(SERVICES) if region in ("-", name.split("/")[3]))
         return answer
 
-    def _revision(self, world: World, caller: str, request: Any) -> Any:
-        name = world.name(request.name)
-        world.iam.require(caller, "run.revisions.get", name)
-        document = world.store.get(REVISIONS, name)
-        if document is None:
-            raise _missing(name, "REVISION")
-        return _revision_proto(document)
 
-    def _revisions(self, world: World, caller: str, request: Any) -> Any:
-        parent = world.name(request.parent)
-        world.iam.require(caller, "run.revisions.list", parent)
-        found = [d for name, d in world.store.items(REVISIONS) if name.startswith(f"{parent}/revisions/") or parent.endswith("/services/-")]
-        found.sort(key=lambda d: str(d["createTime"]), reverse=True)
-        answer = api.ListRevisionsResponse.pb(api.ListRevisionsResponse())
-        answer.revisions.extend(_revision_proto(d) for d in found)
-        return answer
-
-    def _delete_revision(self, world: World, caller: str, request: Any) -> operations_pb2.Operation:
-        name = world.name(request.name)
-        world.iam.require(caller, "run.revisions.delete", name)
-        document = world.store.get(REVISIONS, name)
-        if document is None:
-            raise _missing(name, "REVISION")
-        service = world.store.get(SERVICES, name.partition("/revisions/")[0]) or {}
-        serving = {s.get("revision") for s in service.get("trafficStatuses", [])}
-        if name.rpartition("/")[2] in serving or service.get("latestCreatedRevision") == name:
-            # guess
-            raise failed("FAILED_PRECONDITION", f"Revision '{name.rpartition('/')[2]}' can't be deleted: it serves or is the newest one.")
-        self._containers.stop(name)
-        world.store.delete(REVISIONS, name)
-        world.store.delete("revision_images", name)
-        return world.operations.done(name.partition("/services/")[0], _revision_proto(document), _revision_proto(document))
+def _exists(world: World, name: str) -> None:
+    _found(world, name)
 
 
 def _found(world: World, name: str) -> Json:
     service = world.store.get(SERVICES, name)
     if service is None:
-        raise _missing(name)
+        raise missing(name)
     return service
-
-
-def _missing(name: str, kind: str = "SERVICE") -> Exception:
-    # guess
-    region = name.split("/")[3] if name.count("/") > 3 else ""
-    return failed("NOT_FOUND", f"Resource '{name.rpartition('/')[2]}' of kind '{kind}' in region '{region}' in project does not exist.")
 
 
 def _wish(document: Json) -> Json:
@@ -249,7 +240,3 @@ def _masked(old: Json, given: Json, paths: list[str]) -> Json:
 
 def _proto(service: Json) -> Any:
     return json_format.ParseDict(service, api.Service.pb(api.Service()))
-
-
-def _revision_proto(revision: Json) -> Any:
-    return json_format.ParseDict(revision, api.Revision.pb(api.Revision()))

@@ -18,7 +18,15 @@ from gemmactl.sandbox.wire import CutConnection, Request, Response, json_respons
 
 Json = dict[str, Any]
 Need = Callable[[str, str, str], None]
-_PATCHABLE: Final = {"contentType", "contentEncoding", "contentLanguage", "contentDisposition", "cacheControl", "metadata", "customTime"}
+_PATCHABLE: Final = {
+    "contentType",
+    "contentEncoding",
+    "contentLanguage",
+    "contentDisposition",
+    "cacheControl",
+    "metadata",
+    "customTime",
+}
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 
 

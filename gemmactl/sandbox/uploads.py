@@ -19,7 +19,15 @@ from gemmactl.sandbox.wire import Request, Response, json_response
 
 Json = dict[str, Any]
 Need = Callable[[str, str, str], None]
-_KEPT: Final = {"contentType", "contentEncoding", "contentLanguage", "contentDisposition", "cacheControl", "metadata", "customTime"}
+_KEPT: Final = {
+    "contentType",
+    "contentEncoding",
+    "contentLanguage",
+    "contentDisposition",
+    "cacheControl",
+    "metadata",
+    "customTime",
+}
 _RANGE: Final = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _QUANTUM: Final = 256 << 10
 
@@ -123,8 +131,8 @@ class Uploads:
             if start > have:
                 raise StorageError(400, f"Invalid request. The bytes from {have} to {start - 1} are missing.")
             if (total is None or end + 1 < total) and (end + 1) % _QUANTUM:
-                raise StorageError(400, "Invalid request. The number of bytes uploaded is required to be equal or greater than 262144, "
-                                   "except for the final request, and a multiple of it.")  # fmt: skip
+                # guess
+                raise StorageError(400, f"Invalid request. All chunks but the last must be a multiple of {_QUANTUM} bytes.")
             with request.open() as body, data.open("ab") as target:
                 body.seek(have - start)  # bytes that a lost answer had already brought are skipped
                 copy_digesting(body, target)

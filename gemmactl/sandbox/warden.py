@@ -1,7 +1,8 @@
 """A small process between the daemon and one container: passes SIGTERM on, and ends the container when the daemon is gone.
 
-Run as a script, isolated, with the standard library only: `warden.py GRACE ARGV...`. Its stdin is a pipe that the daemon holds: closed
-(also by a SIGKILL of the daemon) it means stop. A thread of the daemon could not use PR_SET_PDEATHSIG: that fires when the thread ends.
+Run as a script, isolated, with the standard library only: `warden.py GRACE ARGV...`. Its stdin is a pipe that the daemon holds:
+closed (also by a SIGKILL of the daemon) it means stop. The daemon itself can't use PR_SET_PDEATHSIG: that fires already when the
+thread ends that started the process.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 
 def main(arguments: list[str]) -> int:
@@ -48,7 +50,7 @@ def _signal(child: "subprocess.Popen[bytes]", kind: signal.Signals) -> None:
         os.killpg(child.pid, kind)
 
 
-def _die_with_me():  # type: ignore[no-untyped-def]  # noqa: ANN202 - a ctypes call or None
+def _die_with_me() -> Callable[[], object] | None:
     """On Linux: the container is killed when even this process is."""
     if not sys.platform.startswith("linux"):
         return None

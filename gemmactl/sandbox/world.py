@@ -10,6 +10,7 @@ An API without REST clients is a raw handler: `world.raw.append((regex of the pa
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import time
@@ -133,7 +134,8 @@ class World:
     def close(self) -> None:
         """Stop what the rooms started."""
         while self.closers:
-            self.closers.pop()()
+            with contextlib.suppress(OSError, RuntimeError):
+                self.closers.pop()()
         self.operations.close()
         self.logs.close()
 

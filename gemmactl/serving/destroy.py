@@ -25,7 +25,7 @@ def destroy(
         Trouble: nothing says what belongs to it, or nobody confirmed.
     """
     wish = _wish(place, settings, name, model)
-    plan = make_teardown(stack.serving(wish), place.cloud, keep=shared(place, wish))
+    plan = make_teardown(stack.serving(wish, teardown=True), place.cloud, keep=shared(place, wish))
     data = {"service": wish.name, **place.document(), **show.document(plan)}
     if not plan.work:
         return Result(
@@ -52,11 +52,11 @@ def kept(plan: Plan) -> tuple[Item, ...]:
 
 def shared(place: Place, wish: Serve) -> dict[str, str]:
     """Addresses that another service of ours in the region also stands on."""
-    mine = {resource.address for resource in stack.serving(wish)}
+    mine = {resource.address for resource in stack.serving(wish, teardown=True)}
     keep: dict[str, str] = {}
     for live in place.cloud.run.list(place.region.text):
         if find.is_ours(live) and find.short(live) != wish.name:
-            theirs = {resource.address for resource in stack.serving(recalled(place, find.short(live), live))}
+            theirs = {resource.address for resource in stack.serving(recalled(place, find.short(live), live), teardown=True)}
             keep |= {address: f"{find.short(live)} uses it" for address in mine & theirs}
     return keep
 

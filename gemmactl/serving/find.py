@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from gemmactl.errors import Exit, Trouble, usage
+from gemmactl.resources.mark import marked
 from gemmactl.serving.place import Place
 from gemmactl.settings import Settings, Value
 from gemmactl.spec import parse_model, service_name
 from inference_image import contract
 
 Json = dict[str, Any]
-LABEL: Final = "gemmactl"
 
 
 def full_name(place: Place, name: str) -> str:
@@ -24,7 +24,7 @@ def short(service: Mapping[str, Any]) -> str:
 
 
 def is_ours(service: Mapping[str, Any]) -> bool:
-    return any(key == LABEL or key.startswith(f"{LABEL}-") or value == LABEL for key, value in service.get("labels", {}).items())
+    return marked(service.get("labels", {}))
 
 
 def wanted_name(settings: Settings, given: str | None) -> Value | None:
@@ -98,6 +98,14 @@ def variable(live: Mapping[str, Any], name: str) -> str:
 def model_of(live: Mapping[str, Any]) -> str:
     """Where its weights are, as its container was told."""
     return variable(live, contract.ENV_MODEL)
+
+
+def about(live: Mapping[str, Any]) -> dict[str, str]:
+    """What doctor can use of a service: its name, runtime account and model bucket."""
+    model = model_of(live)
+    account = str(live.get("template", {}).get("serviceAccount", ""))
+    bucket = model.removeprefix("gs://").partition("/")[0] if model.startswith("gs://") else ""
+    return {"service": short(live), "runtime_account": account, "bucket": bucket}
 
 
 def ready(live: Mapping[str, Any]) -> tuple[bool, str]:

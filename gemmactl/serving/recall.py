@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from gemmactl.resources import names
+from gemmactl.resources.service_account import email_of
 from gemmactl.serving import find
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
-from gemmactl.spec import Model, SecretRef, Serve, Token, parse_model
+from gemmactl.spec import Model, Probe, SecretRef, Serve, parse_model
 from inference_image import contract
+
+_DEFAULTS = Serve("", "", Model("hf", ""), "")
 
 
 def recalled(place: Place, name: str, live: Json) -> Serve:
-    """Enough of a Serve to know every resource of its stack by address."""
-    return Serve(place.id, place.region.text, _model(live), name, hf_token=_token(live))
+    """Every wish that a live service shows; what it does not show is our default."""
+    template, box = live.get("template", {}), find.container(live)
+    limits, scaling = box.get("resources", {}).get("limits", {}), template.get("scaling", {})
+    secrets = dict(_secrets(box))
+    token = secrets.pop(contract.ENV_HF_TOKEN, None)
+    account = str(template.get("serviceAccount", ""))
+    image = str(box.get("image", ""))
+    return Serve(
+        place.id,
+        place.region.text,
+        _model(live),
+        name,
+        image=None if _built(image, place) else image,
+        gpu_type=str(template.get("nodeSelector", {}).get("accelerator", _DEFAULTS.gpu_type)),
+        cpu=int(limits.get("cpu", _DEFAULTS.cpu)),
+        memory=str(limits.get("memory", _DEFAULTS.memory)),
+        concurrency=int(template.get("maxInstanceRequestConcurrency", _DEFAULTS.concurrency)),
+        allow_unauthenticated=bool(live.get("invokerIamDisabled")),
+        probe=_probe(box.get("startupProbe", {})),
+        probe_given=True,
+        timeout=_seconds(template.get("timeout", "")),
+        max_instances=int(scaling.get("maxInstanceCount", _DEFAULTS.max_instances)),
+        min_instances=int(scaling.get("minInstanceCount", 0)),
+        service_account=None if account == _own(place, name) else account or None,
+        env=tuple(_plain(box)),
+        secrets=tuple(secrets.items()),
+        hf_token=token,
+    )
+
+
+def _own(place: Place, name: str) -> str:
+    """The runtime account that the stack makes when none is given."""
+    return email_of(names.runtime_account(place.id, place.region.text, name), place.id)
+
+
+def _built(image: str, place: Place) -> bool:
+    """Whether the image is our own, built in this project."""
+    ours = names.image_tag(place.id, place.region.text, names.SERVE_IMAGE, "").rstrip(":")
+    return not image or image.partition("@")[0].rpartition(":")[0] == ours or image.partition("@")[0] == ours
 
 
 def _model(live: Json) -> Model:
@@ -19,9 +62,39 @@ def _model(live: Json) -> Model:
     return parse_model(text) if text else Model("hf", "hf:unknown/unknown")
 
 
-def _token(live: Json) -> SecretRef | Token | None:
-    for entry in find.container(live).get("env", ()):
+def _secrets(box: Json) -> list[tuple[str, SecretRef]]:
+    found = []
+    for entry in box.get("env", ()):
         reference = entry.get("valueSource", {}).get("secretKeyRef", {})
-        if entry.get("name") == contract.ENV_HF_TOKEN and reference:
-            return SecretRef(str(reference.get("secret", "")), str(reference.get("version", "latest")))
-    return None
+        if reference:
+            found.append(
+                (str(entry["name"]), SecretRef(str(reference.get("secret", "")), str(reference.get("version", "latest"))))
+            )
+    return found
+
+
+def _plain(box: Json) -> list[tuple[str, str]]:
+    """Variables with values, the model's own place excepted: the stack writes that one."""
+    entries = [e for e in box.get("env", ()) if "valueSource" not in e]
+    return [(str(e["name"]), str(e.get("value", ""))) for e in entries if e["name"] != contract.ENV_MODEL]
+
+
+def _probe(live: Json) -> Probe:
+    if not live:
+        return Probe()
+    kind: dict[str, Any] = live.get("httpGet") or live.get("tcpSocket") or {}
+    tcp = "httpGet" not in live
+    return Probe(
+        None if tcp else str(kind.get("path", "/")),
+        int(kind.get("port", contract.DEFAULT_PORT)),
+        tcp,
+        int(live.get("initialDelaySeconds", 0)),
+        int(live.get("timeoutSeconds", 1)),
+        int(live.get("periodSeconds", 10)),
+        int(live.get("failureThreshold", 3)),
+    )
+
+
+def _seconds(text: str) -> int:
+    """`1800s` of a protobuf Duration."""
+    return int(float(text.removesuffix("s"))) if text else _DEFAULTS.timeout

@@ -22,10 +22,9 @@ def line(event: Event, verb: str = "") -> Styled:
             return Styled(f"  {address}: {text}", "dim")
         case Log(address, text):
             return Styled(f"  {address} | {text}", "dim")
-        case Done(address, verb, seconds):
-            return Styled(
-                f"+ {address}: {DID.get(verb, verb)} in {seconds:.0f} s" if verb != "delete" else f"- {address}: removed", "good"
-            )
+        case Done(address, said, seconds):
+            sign = "-" if verb == "delete" else "+"
+            return Styled(f"{sign} {address}: {DID.get(said or verb, 'done')} ({seconds:.0f} s)", "good")
         case Failed(address, trouble):
             return Styled(f"! {address}: {trouble.what}", "bad")
         case Skipped(address, because):

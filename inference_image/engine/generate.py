@@ -17,7 +17,7 @@ from inference_image.contract import RequestCode
 from inference_image.engine.answer import Answer
 from inference_image.engine.request import Piece, Refused, Request, Sampling, Usage
 from inference_image.engine.text import StopScan, Text
-from inference_image.presets import Preset, put
+from inference_image.presets import PRESETS, Preset, put
 
 
 class Runner(Protocol):
@@ -73,7 +73,14 @@ class Engine:
         stops: Sequence[str] = (),
         sampling: Sampling | None = None,
     ) -> Request:
-        """A prompt in the form of its preset. Without `max_tokens` the preset's own, as far as the context allows."""
+        """A prompt in the form of its preset. Without `max_tokens` the preset's own, as far as the context allows.
+
+        Raises Refused(unknown_type) for a chat type on a checkpoint without a chat template.
+        """
+        if preset.mode == "chat" and not self.text.chats:
+            raw = [one.type for one in PRESETS.values() if one.mode == "raw"]
+            message = f"this model has no chat template, which {preset.type} needs; its types: {', '.join(raw)}"
+            raise Refused(RequestCode.UNKNOWN_TYPE, message, facts={"types": raw})
         ids = self.text.encode(put(preset, prompt))
         room = max(1, self.max_context - len(ids))
         return Request(

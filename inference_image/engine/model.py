@@ -26,11 +26,12 @@ def choose_device(wanted: str) -> torch.device:
         except RuntimeError as error:
             raise LoadFailed(Code.GPU_UNAVAILABLE, contract.ENV_DEVICE, _first_line(error)) from None
         return torch.device("cuda", torch.cuda.current_device())
-    driver = Path("/proc/driver/nvidia/version")
-    if wanted == "cuda" or driver.exists():
+    driver = any(Path(path).exists() for path in ("/proc/driver/nvidia/version", "/dev/nvidiactl"))
+    if wanted == "cuda" or driver:
         built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
-        there = "there is a GPU driver" if driver.exists() else "no GPU driver was found"
-        raise LoadFailed(Code.GPU_UNAVAILABLE, contract.ENV_DEVICE, f"no usable GPU: {there}; this torch is built {built}")
+        there = "there is a GPU driver" if driver else "no GPU driver was found"
+        detail = f"no usable GPU: {there}; this torch is built {built}; {contract.ENV_DEVICE}=cpu serves without"
+        raise LoadFailed(Code.GPU_UNAVAILABLE, contract.ENV_DEVICE, detail)
     return torch.device("cpu")
 
 

@@ -91,7 +91,7 @@ def serve(
             break
     service.draining = True
     if not failed:
-        _drain(service)
+        drain(service)
     server.should_exit = True
     web.join(timeout=3)
     if service.engine is not None:
@@ -131,9 +131,9 @@ def _announce(timeline: Timeline) -> None:
     log.write("INFO", f"ready in {timeline.seconds():.1f} s", timeline=timeline.record())
 
 
-def _drain(service: Service) -> None:
-    """Let what runs and waits end by itself; what doesn't within DRAIN_SECONDS ends with what it has."""
-    deadline = time.monotonic() + contract.DRAIN_SECONDS
+def drain(service: Service, seconds: float = contract.DRAIN_SECONDS) -> None:
+    """Let what runs and waits end by itself; what doesn't in time is cancelled, and its client told."""
+    deadline = time.monotonic() + seconds
     engine = service.engine
     while engine is not None and engine.busy and time.monotonic() < deadline:
         time.sleep(_POLL)

@@ -15,7 +15,6 @@ NOT_OURS = {
     ".git",
     ".venv",
     ".venv-lock",
-    ".sandbox",
     "__pycache__",
     "build",
     "dist",

@@ -135,6 +135,17 @@ def test_a_request_without_max_tokens_fits_the_context(queue: Engine) -> None:
     assert len(request.ids) + request.max_tokens == 100
 
 
+def test_a_model_without_a_template_serves_raw_types() -> None:
+    """A chat type on a base model's fine-tune is refused with the types that work; the others go on."""
+    bare = Text(TokenizerFiles((MODEL / "tokenizer.json").read_bytes(), {}, None))
+    engine = Engine(Scripted([]), bare, name="m", stop_ids=frozenset(), max_context=100, max_queue=2)
+    with pytest.raises(Refused) as refused:
+        engine.request(PRESETS["text"], "Hi")
+    assert refused.value.facts == {"types": ["translation", "sql"]}
+    assert engine.request(PRESETS["sql"], "Hi").ids
+    engine.close()
+
+
 def test_a_failure_belongs_to_its_request(queue: Engine, scripted: Scripted) -> None:
     """An exception of the model ends that answer; the engine goes on."""
     scripted.error = RuntimeError("boom")

@@ -17,6 +17,7 @@ from inference_image import contract
 from inference_image.contract import EXCHANGES, Exchange
 from inference_image.engine import Engine, Sampling
 from inference_image.server.app import create_app
+from inference_image.server.process import drain
 from inference_image.server.service import Service
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
@@ -26,9 +27,7 @@ from inference_image.timeline import Timeline
 def serving(service: Service) -> Iterator[int]:
     """The port of a server over the service."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(service), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-    )
+    server = uvicorn.Server(uvicorn.Config(create_app(service), log_config=None, lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
@@ -232,6 +231,21 @@ def test_a_full_queue_is_429(endless: tuple[Endless, Engine]) -> None:
         engine.cancel_all()
         first.close()
         second.close()
+
+
+def test_what_does_not_end_in_time_is_told(endless: tuple[Endless, Engine]) -> None:
+    """After the drain's time a running answer is stopped, and its client gets 503 draining, not half an answer."""
+    runner, engine = endless
+    service = service_of(engine)
+    with serving(service) as port:
+        connection = post_and_leave(port)
+        assert runner.began.wait(5)
+        service.draining = True
+        drain(service, seconds=0.01)
+        answer = connection.recv(4096).decode()
+        connection.close()
+    assert answer.startswith("HTTP/1.1 503")
+    assert "draining" in answer
 
 
 class Failing:

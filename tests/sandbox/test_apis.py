@@ -52,10 +52,10 @@ def test_apis_are_off_until_enabled(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(
     ("names", "wrong"),
-    [(["runn.googleapis.com"], exceptions.NotFound), ([f"a{i}.googleapis.com" for i in range(21)], exceptions.BadRequest)],
+    [(["runn.googleapis.com"], exceptions.Forbidden), ([f"a{i}.googleapis.com" for i in range(21)], exceptions.BadRequest)],
 )
 def test_enabling_what_can_not_be(cloud: Cloud, names: list[str], wrong: type[Exception]) -> None:
-    """A mistyped API is a 404; more than twenty in one request is a 400."""
+    """A mistyped API is a 403, as at Google; more than twenty in one request is a 400."""
     with pytest.raises(wrong):
         cloud.client(service_usage_v1.ServiceUsageClient).batch_enable_services(request={"parent": PROJECT, "service_ids": names})
 
@@ -274,3 +274,31 @@ def test_the_accounts_api_has_to_be_enabled_and_allowed(cloud: Cloud) -> None:
     cloud.enable("iam")
     error = cloud.session("dev@sandbox.invalid").post(url, json={"accountId": "gemma-runtime"}).json()["error"]
     assert error["details"][0]["metadata"]["permission"] == "iam.serviceAccounts.create"
+
+
+def test_a_deleted_accounts_bindings_do_not_serve_its_successor(cloud: Cloud) -> None:
+    """The policy keeps a `deleted:` member, can still be edited, and a new account of that name has no rights."""
+    cloud.enable("iam")
+    session, base = cloud.session(), f"{cloud.world.base_url}/v1/{PROJECT}/serviceAccounts"
+    first = session.post(base, json={"accountId": "gemma-runtime"}).json()
+    cloud.world.iam.grant(f"serviceAccount:{ACCOUNT}", "roles/viewer", PROJECT)
+    session.delete(f"{base}/{ACCOUNT}")
+    session.post(base, json={"accountId": "gemma-runtime"})
+    assert not cloud.world.iam.holds(f"serviceAccount:{ACCOUNT}", "run.services.get", PROJECT)
+    members = [m for b in cloud.world.iam.policy(PROJECT)["bindings"] for m in b["members"]]
+    assert f"deleted:serviceAccount:{ACCOUNT}?uid={first['uniqueId']}" in members
+    client = cloud.client(resourcemanager_v3.ProjectsClient)
+    policy = client.get_iam_policy(request={"resource": PROJECT})
+    policy.bindings.add(role="roles/viewer", members=[f"serviceAccount:{ACCOUNT}"])
+    client.set_iam_policy(request={"resource": PROJECT, "policy": policy})
+    assert cloud.world.iam.holds(f"serviceAccount:{ACCOUNT}", "run.services.get", PROJECT)
+
+
+def test_conditions_are_refused_rather_than_ignored(cloud: Cloud) -> None:
+    """A binding that would hold only sometimes is not stored as one that always holds."""
+    client = cloud.client(resourcemanager_v3.ProjectsClient)
+    policy = client.get_iam_policy(request={"resource": PROJECT})
+    binding = policy.bindings.add(role="roles/viewer", members=["user:dev@sandbox.invalid"])
+    binding.condition.expression = "request.time < timestamp('2020-01-01T00:00:00Z')"
+    with pytest.raises(exceptions.MethodNotImplemented, match="conditions"):
+        client.set_iam_policy(request={"resource": PROJECT, "policy": policy})

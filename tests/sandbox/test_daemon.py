@@ -207,6 +207,8 @@ def test_reset_forgets_everything_but_only_in_a_sandboxs_folder(home: Path, tmp_
     (mine / "letter").write_text("dear")
     with pytest.raises(Trouble, match="is not deleted"):
         daemon.reset(mine)
+    with pytest.raises(Trouble, match="is not used for the sandbox"):
+        daemon.ensure(mine)
     assert (mine / "letter").read_text() == "dear"
     daemon.reset(tmp_path / "nothing")
 

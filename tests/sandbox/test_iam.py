@@ -111,8 +111,10 @@ def test_the_owner_reaches_objects_through_the_buckets_own_bindings(cloud: Cloud
         (
             "artifactregistry.repositories.create",
             "R",
-            "Permission 'artifactregistry.repositories.create' denied on resource "
-            "'//artifactregistry.googleapis.com/R' (or it may not exist).",
+            (
+                "Permission 'artifactregistry.repositories.create' denied on resource "
+                "'//artifactregistry.googleapis.com/R' (or it may not exist)."
+            ),
         ),
         (
             "secretmanager.versions.access",
@@ -122,8 +124,10 @@ def test_the_owner_reaches_objects_through_the_buckets_own_bindings(cloud: Cloud
         (
             "storage.objects.get",
             "R",
-            "dev@sandbox.invalid does not have storage.objects.get access to the Google Cloud Storage object. "
-            "Permission 'storage.objects.get' denied on resource (or it may not exist).",
+            (
+                "dev@sandbox.invalid does not have storage.objects.get access to the Google Cloud Storage object. "
+                "Permission 'storage.objects.get' denied on resource (or it may not exist)."
+            ),
         ),
         (
             "iam.serviceAccounts.actAs",

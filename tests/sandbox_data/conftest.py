@@ -26,7 +26,7 @@ BUILD_SA = "builder@gemmactl-sandbox.iam.gserviceaccount.com"
 RUN_SA = "runner@gemmactl-sandbox.iam.gserviceaccount.com"
 TAG = "us-central1-docker.pkg.dev/gemmactl-sandbox/repo/stub:v1"
 
-STUB = '''
+STUB = """
 import json, os, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -74,8 +74,10 @@ if os.environ.get("RAISE"):
     raise RuntimeError("no such model")
 if os.environ.get("DEAF"):
     time.sleep(60)
+if os.environ.get("TOLD"):
+    print(json.dumps({"message": "listening", "pid": os.getpid()}), flush=True)
 ThreadingHTTPServer((os.environ.get("HOST", "0.0.0.0"), int(os.environ["PORT"])), H).serve_forever()
-'''
+"""
 DOCKERFILE = """\
 ARG BASE=python:3.11-slim
 FROM ${BASE}

@@ -34,7 +34,9 @@ def test_a_dockerfile_in_a_subfolder_is_chosen_with_f(ground: Cloud):
     """`-f sub/Dockerfile` with the root as context, and build arguments."""
     text = 'FROM x\nARG NAME\nENV N=${NAME}\nWORKDIR /app\nCOPY pkg ./pkg\nENTRYPOINT ["python", "-m", "pkg"]\n'
     args = ["build", "--no-cache", "-f", "pkg/Dockerfile", "--build-arg", "NAME=n", "--network", "cloudbuild", "-t", TAG, "."]
-    build = ground.build({"pkg/Dockerfile": text, "pkg/__main__.py": ""}, steps=[{"name": "gcr.io/cloud-builders/docker", "args": args}])
+    build = ground.build(
+        {"pkg/Dockerfile": text, "pkg/__main__.py": ""}, steps=[{"name": "gcr.io/cloud-builders/docker", "args": args}]
+    )
     assert build.status.name == "SUCCESS"
     assert images.resolve(ground.world, TAG)["config"]["env"] == {"N": "n"}
 
@@ -44,14 +46,20 @@ def test_several_steps_with_a_lenient_pull_a_cache_and_a_push(ground: Cloud):
     docker = "gcr.io/cloud-builders/docker"
     steps = [
         {"name": docker, "entrypoint": "bash", "args": ["-c", "docker pull $_IMAGE:latest || true"]},
-        {"name": docker, "args": ["build", "--cache-from", "$_IMAGE:latest", "-t", "${_IMAGE}:$BUILD_ID", "."], "env": ["DOCKER_BUILDKIT=1"]},
+        {
+            "name": docker,
+            "args": ["build", "--cache-from", "$_IMAGE:latest", "-t", "${_IMAGE}:$BUILD_ID", "."],
+            "env": ["DOCKER_BUILDKIT=1"],
+        },
         {"name": docker, "args": ["tag", "$_IMAGE:$BUILD_ID", "$_IMAGE:latest"]},
         {"name": docker, "args": ["push", "$_IMAGE:latest"]},
     ]
     name = TAG.rpartition(":")[0]
     build = ground.build(context(), steps=steps, images=["$_IMAGE:$BUILD_ID"], substitutions={"_IMAGE": name})
     assert build.status.name == "SUCCESS", ground.lines("cloudbuild")
-    assert images.resolve(ground.world, f"{name}:latest")["digest"] == images.resolve(ground.world, f"{name}:{build.id}")["digest"]
+    assert (
+        images.resolve(ground.world, f"{name}:latest")["digest"] == images.resolve(ground.world, f"{name}:{build.id}")["digest"]
+    )
     assert any("manifest unknown" in line for line in ground.lines("cloudbuild"))
     assert ground.build(context(), steps=steps, images=[], substitutions={"_IMAGE": name}).status.name == "SUCCESS"
 
@@ -63,7 +71,10 @@ def test_several_steps_with_a_lenient_pull_a_cache_and_a_push(ground: Cloud):
         ({"name": "gcr.io/cloud-builders/docker", "entrypoint": "bash", "args": ["-c", "curl x | sh"]}, "the script line"),
         ({"name": "gcr.io/cloud-builders/docker", "args": ["run", "x"]}, "docker run x"),
         ({"name": "gcr.io/cloud-builders/docker", "args": ["build", "--squish", "-t", TAG, "."]}, "docker build --squish"),
-        ({"name": "gcr.io/cloud-builders/docker", "args": ["build", "-f", "no/Dockerfile", "-t", TAG, "."]}, "no such file or directory"),
+        (
+            {"name": "gcr.io/cloud-builders/docker", "args": ["build", "-f", "no/Dockerfile", "-t", TAG, "."]},
+            "no such file or directory",
+        ),
         ({"name": "gcr.io/cloud-builders/docker", "script": "true"}, "the field script"),
     ],
 )
@@ -97,7 +108,9 @@ def test_the_four_build_errors_of_the_seed(ground: Cloud):
     world.iam.revoke(MEMBER, "roles/logging.logWriter", PROJECT)
     silent = ground.build(context())
     assert silent.status.name == "SUCCESS"
-    assert [(w.priority.name, "grant the Logs Writer (roles/logging.logWriter) role" in w.text) for w in silent.warnings] == [("INFO", True)]
+    assert [(w.priority.name, "grant the Logs Writer (roles/logging.logWriter) role" in w.text) for w in silent.warnings] == [
+        ("INFO", True)
+    ]
     assert ground.lines("cloudbuild") == []
     world.iam.grant(MEMBER, "roles/logging.logWriter", PROJECT)
 
@@ -105,7 +118,8 @@ def test_the_four_build_errors_of_the_seed(ground: Cloud):
     world.iam.revoke(MEMBER, "roles/artifactregistry.writer", repository)
     unpushed = ground.build(context())
     assert (unpushed.status.name, unpushed.failure_info.type_.name) == ("FAILURE", "PUSH_NOT_AUTHORIZED")
-    denied = f'denied: Permission "artifactregistry.repositories.uploadArtifacts" denied on resource "{repository}" (or it may not exist)'
+    permission = "artifactregistry.repositories.uploadArtifacts"
+    denied = f'denied: Permission "{permission}" denied on resource "{repository}" (or it may not exist)'
     assert denied in ground.lines("cloudbuild")
 
 
@@ -141,7 +155,11 @@ def test_the_caller_needs_to_act_as_the_build_account(ground: Cloud):
         builds.create_build(request={"parent": REGION, "build": body})
     account = f"{PROJECT}/serviceAccounts/{BUILD_SA}"
     ground.world.iam.grant("user:dev@sandbox.invalid", "roles/iam.serviceAccountUser", account)
-    assert builds.create_build(request={"parent": REGION, "build": body}).metadata.build.status.name in ("QUEUED", "WORKING", "SUCCESS")
+    assert builds.create_build(request={"parent": REGION, "build": body}).metadata.build.status.name in (
+        "QUEUED",
+        "WORKING",
+        "SUCCESS",
+    )
 
 
 def test_builds_are_listed_by_tag_and_status(ground: Cloud):
@@ -184,5 +202,3 @@ def test_a_build_cut_off_by_a_stop_is_not_left_running(tmp_path):
         assert world.store.get("builds", name)["status"] == "INTERNAL_ERROR"
     finally:
         shut(world, server)
-
-

@@ -24,8 +24,10 @@ def build(tmp_path: Path, dockerfile: str, files: dict[str, str], ignore: str = 
 def test_arguments_environment_and_continuations_are_expanded():
     """ARG before FROM, --build-arg, ${X:-default}, ENV in later lines, comments and continuation lines."""
     stages = parse(
-        "# syntax=docker/dockerfile:1\nARG BASE=python:3.11\nFROM ${BASE} AS run\nARG PLACE=/srv\nENV HOME_OF=$PLACE \\\n    # note\n"
-        '    NAME="two words"\nWORKDIR ${HOME_OF}/${MISSING:-app}\nWORKDIR sub\nUSER 1000\nENTRYPOINT ["python", "-m", "x"]\nCMD ["--port", "1"]\n',
+        "# syntax=docker/dockerfile:1\nARG BASE=python:3.11\nFROM ${BASE} AS run\nARG PLACE=/srv\nENV HOME_OF=$PLACE \\\n"
+        "    # note\n"
+        '    NAME="two words"\nWORKDIR ${HOME_OF}/${MISSING:-app}\nWORKDIR sub\n'
+        'USER 1000\nENTRYPOINT ["python", "-m", "x"]\nCMD ["--port", "1"]\n',
         {"PLACE": "/opt"},
     )
     (stage,) = stages
@@ -58,7 +60,9 @@ def test_what_cannot_be_built_is_refused_with_its_reason(text: str, words: str):
 def test_copy_brings_exactly_what_it_names(tmp_path: Path):
     """Folders by content, files by name, wildcards, several sources; nothing else of the context."""
     files = {"pkg/a.py": "", "pkg/sub/b.py": "", "r.txt": "", "x1.txt": "", "x2.txt": "", "secret": ""}
-    text = 'FROM a\nWORKDIR /app\nCOPY --chown=1:1 pkg ./pkg\nCOPY r.txt /etc/req\nCOPY x*.txt data/\nCOPY ["r.txt", "in folder/"]\n'
+    text = (
+        'FROM a\nWORKDIR /app\nCOPY --chown=1:1 pkg ./pkg\nCOPY r.txt /etc/req\nCOPY x*.txt data/\nCOPY ["r.txt", "in folder/"]\n'
+    )
     found, _, _ = build(tmp_path, text, files)
     assert found == {"app/pkg/a.py", "app/pkg/sub/b.py", "etc/req", "app/data/x1.txt", "app/data/x2.txt", "app/in folder/r.txt"}
 
@@ -76,7 +80,7 @@ def test_dockerignore_excludes_and_includes_again(tmp_path: Path):
     files = {"a/x.py": "", "a/x.pyc": "", "a/keep.pyc": "", ".git/h": ""}
     found, _, _ = build(tmp_path, "FROM a\nCOPY . /app\n", files, "**/*.pyc\n!a/keep.pyc\n.git\n")
     assert found == {"app/a/x.py", "app/a/keep.pyc"}
-    with pytest.raises(BuildFailed, match="excluded by .dockerignore"):
+    with pytest.raises(BuildFailed, match=r"excluded by \.dockerignore"):
         build(tmp_path / "2", "FROM a\nCOPY .git /g\n", files, ".git")
     assert ignored("dir/")("dir/deep/file")
     assert not ignored("*.py")("sub/x.py")
@@ -84,7 +88,8 @@ def test_dockerignore_excludes_and_includes_again(tmp_path: Path):
 
 def test_a_later_stage_takes_from_an_earlier_one(tmp_path: Path):
     """COPY --from copies what the stage has; what only its RUN would have made is left out and said."""
-    text = "FROM a AS build\nCOPY x /out/x\nRUN make /out/y\nFROM a\nCOPY --from=build /out/x /app/x\nCOPY --from=build /out/y /app/y\n"
+    text = "FROM a AS build\nCOPY x /out/x\nRUN make /out/y\nFROM a\nCOPY --from=build /out/x /app/x\n"
+    text += "COPY --from=build /out/y /app/y\n"
     found, _, said = build(tmp_path, text, {"x": ""})
     assert found == {"app/x"}
     assert any("/out/y: not there, because the RUN lines of stage build were not executed" in line for line in said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,7 +60,10 @@ def test_a_service_starts_its_entrypoint_under_the_container_contract(built: Clo
     assert made.template.max_instance_request_concurrency == 80
     assert made.template.timeout.seconds == 300
     seen = built.get(f"{made.uri}/env").json()
-    assert seen["env"].items() >= {"K_SERVICE": "stub", "MINE": "1", "FROM_IMAGE": "yes", "HOST": "127.0.0.1", "OMP_NUM_THREADS": "1"}.items()
+    assert (
+        seen["env"].items()
+        >= {"K_SERVICE": "stub", "MINE": "1", "FROM_IMAGE": "yes", "HOST": "127.0.0.1", "OMP_NUM_THREADS": "1"}.items()
+    )
     assert seen["env"]["K_REVISION"] == made.latest_ready_revision.rpartition("/")[2]
     assert "CANARY_OF_THE_TEST" not in seen["env"]
     assert seen["cwd"].endswith("/root/app")
@@ -90,19 +94,54 @@ def test_the_metadata_server_gives_the_runtime_accounts_tokens(built: Cloud):
     assert requests.get(f"{base}/project/project-id", headers=flavor, timeout=5).text == "gemmactl-sandbox"
     account = requests.get(f"{base}/instance/service-accounts/default/?recursive=true", headers=flavor, timeout=5).json()
     assert account["email"] == RUN_SA
-    token = requests.get(f"{base}/instance/service-accounts/default/token?scopes=x", headers=flavor, timeout=5).json()["access_token"]
+    token = requests.get(f"{base}/instance/service-accounts/default/token?scopes=x", headers=flavor, timeout=5).json()[
+        "access_token"
+    ]
     assert built.world.tokens.verify(token) == f"serviceAccount:{RUN_SA}"
-    jwt = requests.get(f"{base}/instance/service-accounts/default/identity?audience=a&format=full", headers=flavor, timeout=5).text
+    jwt = requests.get(
+        f"{base}/instance/service-accounts/default/identity?audience=a&format=full", headers=flavor, timeout=5
+    ).text
     assert built.world.tokens.verify_identity(jwt) == (f"serviceAccount:{RUN_SA}", "a")
+
+
+def test_google_auth_in_the_container_reads_the_bucket_as_the_runtime_account(ground: Cloud):
+    """Default credentials come from the metadata server; an object is readable once the runtime account may, not before."""
+    program = """
+import os, google.auth
+from google.auth.transport.requests import AuthorizedSession
+session = AuthorizedSession(google.auth.default()[0])
+answer = session.get(os.environ["STORAGE_EMULATOR_HOST"] + "/storage/v1/b/weights/o/w%2Fshard?alt=media")
+print(answer.status_code, answer.text, flush=True)
+answer.raise_for_status()
+from stub import main
+"""
+    bucket = ground.storage().create_bucket("weights")
+    bucket.blob("w/shard").upload_from_string("tensor bytes")
+    text = 'FROM x\nWORKDIR /app\nCOPY stub ./stub\nCOPY first.py .\nCMD ["python", "first.py"]\n'
+    ground.build(context(**{"Dockerfile": text, "first.py": program}))
+    with pytest.raises(exceptions.FailedPrecondition):
+        create(ground)
+    (refused,) = ground.lines("run.googleapis.com%2Fstdout")
+    assert refused.startswith(f"403 {RUN_SA} does not have storage.objects.get access")
+    ground.world.iam.grant(f"serviceAccount:{RUN_SA}", "roles/storage.objectViewer", "projects/_/buckets/weights")
+    services(ground).update_service(request={"service": {"name": NAME, **body()}}).result(timeout=30)
+    assert "200 tensor bytes" in ground.lines("run.googleapis.com%2Fstdout")
 
 
 def test_packages_of_this_machine_cannot_stand_in_for_a_forgotten_copy(ground: Cloud):
     """inference_image is importable here, but not in a container whose Dockerfile did not copy it; the log says why."""
     text = 'FROM x\nWORKDIR /app\nCOPY stub ./stub\nENTRYPOINT ["python3", "-m", "stub.main"]\n'
-    ground.build(context(**{"Dockerfile": text, "stub/main.py": "import sys; sys.path.append(%r); import inference_image" % os.getcwd()}))
+    ground.build(
+        context(
+            **{"Dockerfile": text, "stub/main.py": f"import sys; sys.path.append({str(Path.cwd())!r}); import inference_image"}
+        )
+    )
     with pytest.raises(exceptions.FailedPrecondition, match="failed the configured startup probe checks"):
         create(ground)
-    assert any("No module named 'inference_image' (it is not in the image" in line for line in ground.lines("run.googleapis.com%2Fstderr"))
+    assert any(
+        "No module named 'inference_image' (it is not in the image" in line
+        for line in ground.lines("run.googleapis.com%2Fstderr")
+    )
 
 
 # --- who may call
@@ -118,7 +157,9 @@ def test_a_private_service_answers_invokers_only(built: Cloud):
     policy.bindings.add(role="roles/run.invoker", members=["user:dev@sandbox.invalid"])
     client.set_iam_policy(request={"resource": NAME, "policy": policy})
     assert built.get(f"{made.uri}/", email="dev@sandbox.invalid").status_code == 200
-    opened = run_v2.UpdateServiceRequest(service={"name": NAME, "invoker_iam_disabled": True}, update_mask={"paths": ["invoker_iam_disabled"]})
+    opened = run_v2.UpdateServiceRequest(
+        service={"name": NAME, "invoker_iam_disabled": True}, update_mask={"paths": ["invoker_iam_disabled"]}
+    )
     after = client.update_service(request=opened).result(timeout=20)
     assert after.latest_ready_revision == made.latest_ready_revision
     assert built.get(f"{made.uri}/", email=None).status_code == 200
@@ -177,6 +218,49 @@ def test_an_idle_instance_stops_and_starts_again(tmp_path):
         shut(world, server)
 
 
+def test_deleting_a_service_ends_an_instance_that_is_still_starting(built: Cloud):
+    """A rollout that waits for its probe ends with the service, and so does its process."""
+    operation = services(built).create_service(
+        request={"parent": REGION, "service_id": "stub", "service": body({"env": env(LOAD_SECONDS="60", TOLD="1")})}
+    )
+    pid = until(lambda: [e["jsonPayload"]["pid"] for e in built.world.logs.entries('jsonPayload.message="listening"')])[0]
+    services(built).delete_service(name=NAME).result(timeout=20)
+    until(lambda: not alive(pid))
+    with pytest.raises(exceptions.GoogleAPICallError):
+        operation.result(timeout=20)
+
+
+def test_an_address_that_was_taken_meanwhile_is_replaced(tmp_path):
+    """When another program has the service's port at the restart, the service gets a new one and says so."""
+    import socket
+
+    world, server = boot(tmp_path / "home")
+    made = create(ground_of(Cloud(world)))
+    shut(world, server)
+    with socket.socket() as thief:
+        thief.bind(("127.0.0.1", int(made.uri.rpartition(":")[2])))
+        thief.listen()
+        world, server = boot(tmp_path / "home")
+        try:
+            again = services(Cloud(world)).get_service(name=NAME)
+            assert again.uri != made.uri
+            assert Cloud(world).get(f"{again.uri}/").status_code == 200
+        finally:
+            shut(world, server)
+
+
+def test_two_updates_at_once_end_with_the_last_one(built: Cloud):
+    """Rollouts of one service run one after another; the service is what the last update wished."""
+    create(built)
+    client = services(built)
+    first = client.update_service(request={"service": {"name": NAME, **body({"env": env(V="1", LOAD_SECONDS="0.5")})}})
+    second = client.update_service(request={"service": {"name": NAME, **body({"env": env(V="2")})}})
+    first.result(timeout=30)
+    last = second.result(timeout=30)
+    assert (last.generation, last.observed_generation) == (3, 3)
+    assert built.get(f"{last.uri}/env").json()["env"]["V"] == "2"
+
+
 def test_state_and_address_survive_a_restart_of_the_daemon(tmp_path):
     """The service has the same uri, its process ended with the daemon, and the first request starts it again."""
     world, server = boot(tmp_path / "home")
@@ -213,7 +297,9 @@ def test_a_request_that_takes_too_long_is_a_504(built: Cloud):
 def test_a_crash_is_seen_at_once_and_its_last_line_is_in_the_log(built: Cloud):
     """exit(3) during start fails the operation long before the probe's budget; the load_failed line is a JSON payload."""
     begun = time.monotonic()
-    with pytest.raises(exceptions.FailedPrecondition, match="The user-provided container failed the configured startup probe checks"):
+    with pytest.raises(
+        exceptions.FailedPrecondition, match="The user-provided container failed the configured startup probe checks"
+    ):
         create(built, body({"env": env(CRASH="1")}))
     assert time.monotonic() - begun < 10
     service = services(built).get_service(name=NAME)
@@ -240,8 +326,14 @@ def test_a_traceback_is_one_error_entry(built: Cloud):
     ("probe", "words"),
     [
         (
-            {"tcp_socket": {"port": 8080}, "period_seconds": 10, "timeout_seconds": 5, "failure_threshold": 2, "initial_delay_seconds": 5},
-            "Startup probes timed out after 15s (2 attempts with a timeout of 5s each). There was an initial delay of 5s. If this",
+            {
+                "tcp_socket": {"port": 8080},
+                "period_seconds": 10,
+                "timeout_seconds": 5,
+                "failure_threshold": 2,
+                "initial_delay_seconds": 5,
+            },
+            "Startup probes timed out after 15s (2 attempts with a timeout of 5s each). There was an initial delay of 5s.",
         ),
         (
             {"http_get": {"path": "/ready"}, "period_seconds": 1, "failure_threshold": 3},
@@ -257,7 +349,10 @@ def test_a_container_that_never_listens_fails_with_its_probes_sentence(built: Cl
         create(built, body(container))
     assert words in str(raised.value)
     assert "is not ready and cannot serve traffic." in str(raised.value)
-    assert any("STARTUP" in line and "The instance was not started." in line for line in built.lines("run.googleapis.com%2Fvarlog%2Fsystem"))
+    assert any(
+        "STARTUP" in line and "The instance was not started." in line
+        for line in built.lines("run.googleapis.com%2Fvarlog%2Fsystem")
+    )
 
 
 def test_the_old_revision_goes_on_serving_when_the_new_one_fails(built: Cloud):
@@ -277,8 +372,8 @@ def test_the_old_revision_goes_on_serving_when_the_new_one_fails(built: Cloud):
 
 
 def test_a_missing_image_and_a_missing_secret_role_fail_the_rollout(built: Cloud):
-    """Image not found: NOT_FOUND. Secret without secretAccessor: the sentence with secret, account and role; the grant cures it."""
-    with pytest.raises(exceptions.NotFound, match="Image '.*:none' not found"):
+    """Image: NOT_FOUND. Secret without secretAccessor: the sentence with secret, account and role; the grant cures it."""
+    with pytest.raises(exceptions.NotFound, match=r"Image '.*:none' not found"):
         create(built, body({"image": TAG.replace(":v1", ":none")}), "lost")
     secrets = built.client(secretmanager_v1.SecretManagerServiceClient)
     secret = secrets.create_secret(parent=PROJECT, secret_id="hf-token", secret={"replication": {"automatic": {}}})
@@ -288,8 +383,8 @@ def test_a_missing_image_and_a_missing_secret_role_fail_the_rollout(built: Cloud
         create(built, wish)
     words = (
         "spec.template.spec.containers[0].env[0].value_from.secret_key_ref.name: Permission denied on secret: "
-        f"projects/100000000001/secrets/hf-token/versions/1 for Revision service account {RUN_SA}. The service account used must be granted "
-        "the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor)"
+        f"projects/100000000001/secrets/hf-token/versions/1 for Revision service account {RUN_SA}. The service account used must "
+        "be granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor)"
     )
     assert words in str(raised.value)
     built.world.iam.grant(f"serviceAccount:{RUN_SA}", "roles/secretmanager.secretAccessor", f"{PROJECT}/secrets/hf-token")
@@ -322,7 +417,9 @@ def test_what_the_deployer_himself_must_be_allowed(built: Cloud):
 # --- control plane
 def test_validate_only_changes_nothing(built: Cloud):
     """The answer carries the defaults, and no service is there afterwards."""
-    dry = services(built).create_service(request={"parent": REGION, "service_id": "stub", "service": body(), "validate_only": True})
+    dry = services(built).create_service(
+        request={"parent": REGION, "service_id": "stub", "service": body(), "validate_only": True}
+    )
     assert dry.result(timeout=5).template.max_instance_request_concurrency == 80
     with pytest.raises(exceptions.NotFound):
         services(built).get_service(name=NAME)
@@ -343,7 +440,9 @@ def test_a_masked_update_touches_only_its_paths_and_an_old_etag_is_refused(built
     assert dict(again.labels) == {}
     with pytest.raises(exceptions.NotFound):
         client.update_service(request={"service": {"name": f"{NAME}2", **body()}})
-    assert client.update_service(request={"service": {"name": f"{NAME}2", **body()}, "allow_missing": True}).result(timeout=30).uri
+    assert (
+        client.update_service(request={"service": {"name": f"{NAME}2", **body()}, "allow_missing": True}).result(timeout=30).uri
+    )
 
 
 def test_traffic_and_tags_reach_their_revisions(built: Cloud):
@@ -393,7 +492,9 @@ def ground_of(cloud: Cloud) -> Cloud:
     (root / "app" / "stub").mkdir(parents=True)
     (root / "app" / "stub" / "main.py").write_text(STUB)
     config = {"entrypoint": ["python", "-m", "stub.main"], "cmd": [], "env": {}, "workdir": "/app", "user": "", "exposed": []}
-    cloud.world.store.put("repositories", f"{REGION}/repositories/repo", {"name": f"{REGION}/repositories/repo", "format": "DOCKER"})
+    cloud.world.store.put(
+        "repositories", f"{REGION}/repositories/repo", {"name": f"{REGION}/repositories/repo", "format": "DOCKER"}
+    )
     from gemmactl.sandbox import images
 
     images.push(cloud.world, TAG, "sha256:" + "0" * 64, str(root), config)
@@ -406,5 +507,3 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-

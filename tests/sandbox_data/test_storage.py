@@ -10,7 +10,8 @@ import pytest
 import requests
 from google.api_core import exceptions
 
-from gemmactl.sandbox.stream_faults import StreamFault
+from gemmactl.sandbox.stream_faults import StreamFault, stream_fault_of
+from gemmactl.sandbox.wire import ApiError
 
 from .conftest import RUN_SA, YOU, Cloud, boot, shut
 
@@ -80,10 +81,17 @@ def test_an_interrupted_resumable_upload_goes_on_after_a_restart(tmp_path):
     cloud = Cloud(world)
     cloud.storage().create_bucket("weights")
     auth = {"Authorization": f"Bearer {world.tokens.access(YOU)}"}
-    begun = requests.post(f"{world.base_url}/upload/storage/v1/b/weights/o?uploadType=resumable&name=x", headers=auth, json={}, timeout=5)
+    begun = requests.post(
+        f"{world.base_url}/upload/storage/v1/b/weights/o?uploadType=resumable&name=x", headers=auth, json={}, timeout=5
+    )
     session = begun.headers["Location"].removeprefix(world.base_url)
     data = os.urandom((256 << 10) + 5)
-    first = requests.put(world.base_url + session, data=data[: 256 << 10], headers={**auth, "Content-Range": f"bytes 0-262143/{len(data)}"}, timeout=5)
+    first = requests.put(
+        world.base_url + session,
+        data=data[: 256 << 10],
+        headers={**auth, "Content-Range": f"bytes 0-262143/{len(data)}"},
+        timeout=5,
+    )
     assert (first.status_code, first.headers["Range"]) == (308, "bytes=0-262143")
     shut(world, server)
     world, server = boot(tmp_path / "home")
@@ -146,7 +154,7 @@ def test_a_listing_has_pages_prefixes_and_delimiters(cloud: Cloud, bucket):
 
 
 def test_an_object_is_copied_with_its_checksum(cloud: Cloud, bucket):
-    """rewrite makes a second object of the same bytes."""
+    """Rewrite makes a second object of the same bytes."""
     source = bucket.blob("a")
     source.upload_from_string(b"bytes", content_type="text/x")
     copy = bucket.copy_blob(source, bucket, "b/c")
@@ -168,7 +176,8 @@ def test_a_denial_names_caller_and_permission(cloud: Cloud, bucket):
     bucket.blob("x").upload_from_string("x")
     cloud.world.store.put("service_accounts", RUN_SA, {"email": RUN_SA})
     theirs = cloud.storage(RUN_SA).bucket("weights")
-    words = f"{RUN_SA} does not have storage.objects.get access to the Google Cloud Storage object. Permission 'storage.objects.get' denied"
+    words = f"{RUN_SA} does not have storage.objects.get access to the Google Cloud Storage object. "
+    words += "Permission 'storage.objects.get' denied"
     with pytest.raises(exceptions.Forbidden, match=words):
         theirs.blob("x").download_as_bytes()
     with pytest.raises(exceptions.Forbidden, match=words):
@@ -180,7 +189,7 @@ def test_a_denial_names_caller_and_permission(cloud: Cloud, bucket):
     assert [b.name for b in theirs.list_blobs()] == ["x"]
     with pytest.raises(exceptions.NotFound):
         theirs.blob("nothing there").download_as_bytes()
-    with pytest.raises(exceptions.Forbidden, match="storage.objects.create"):
+    with pytest.raises(exceptions.Forbidden, match=r"storage\.objects\.create"):
         theirs.blob("y").upload_from_string("y")
     asked = ["storage.objects.get", "storage.objects.create"]
     assert theirs.test_iam_permissions(asked) == ["storage.objects.get"]
@@ -244,7 +253,13 @@ def test_each_fault_strikes_once_and_is_over(cloud: Cloud, bucket, fault, seen):
     path = "/download/storage/v1/b/weights/o/x?alt=media"
     try:
         answer = raw(cloud, path)
-        got = str(answer.status_code) if answer.status_code != 200 else "other bytes" if answer.content != b"0123456789" else "all well"
+        got = (
+            str(answer.status_code)
+            if answer.status_code != 200
+            else "other bytes"
+            if answer.content != b"0123456789"
+            else "all well"
+        )
     except requests.exceptions.RequestException:
         got = "cut"
     assert got == seen
@@ -261,3 +276,18 @@ def test_a_stalled_stream_goes_on_when_it_is_let(cloud: Cloud, bucket):
     assert answer.raw.read(4) == b"0123"
     fault.stall.set()
     assert answer.raw.read() == b"456789"
+
+
+def test_a_stream_fault_can_be_ordered_as_json(cloud: Cloud, bucket):
+    """What the admin's route takes: known kinds and fields only; clear() calls off what has not struck."""
+    bucket.blob("x").upload_from_string(b"0123456789")
+    faults = cloud.world.storage.faults
+    faults.add(stream_fault_of({"kind": "stall", "match": "x", "after": 2, "seconds": 0.05}))
+    faults.add(stream_fault_of({"kind": "status", "status": 429}))
+    path = "/storage/v1/b/weights/o/x?alt=media"
+    assert raw(cloud, path).content == b"0123456789"
+    faults.clear()
+    assert raw(cloud, path).status_code == 200
+    for wrong in ({"kind": "flood"}, {"kind": "stall", "stall": True}, {}):
+        with pytest.raises(ApiError, match="a stream fault has a kind of"):
+            stream_fault_of(wrong)

@@ -156,6 +156,21 @@ ROWS: Final = (
         fix_kind="iam_grant",
     ),
     Row(
+        code="build-log-bucket-denied",
+        category="iam",
+        subcategory="build_sa",
+        title="The build's service account may not use the log bucket",
+        cause="A build with its own account can't write to the default log bucket, which lies in a Google project.",
+        remedy="Set options.logging to CLOUD_LOGGING_ONLY; no grant on that bucket is possible.",
+        patterns=(
+            (
+                rf"invalid bucket \"[^\"]{{3,200}}\"; service account (?:serviceAccount:)?(?P<account>{EMAIL}) does"
+                " not have access to the bucket"
+            ),
+        ),
+        not_fix=("roles/storage.admin",),
+    ),
+    Row(
         code="build-region-quota",
         category="quota_capacity",
         subcategory="build_region",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.row import Row
+from gemmactl.doctor.row import CONSEQUENCE, Row
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     r"builds\.(?:submit|create)": ("cloudbuild.builds.create", "build_caller"),
@@ -52,6 +52,20 @@ def _caller(command: str, permission: str, family: str) -> Row:
 
 ROWS: Final = (
     *(_caller(command, permission, family) for command, (permission, family) in COMMANDS.items()),
+    Row(
+        code="caller-denied",
+        category="iam",
+        subcategory="denied",
+        title="The caller lacks a permission that the text does not name",
+        cause="`The caller does not have permission` hides which one; the call or the lines around it tell what was asked for.",
+        remedy="Run `gemmactl doctor NAME`: it tests what each step needs and names the missing permission.",
+        patterns=(r"\b(?:403|PERMISSION_DENIED)\b.{0,200}?The caller does not have permission(?! to act)",),
+        principal="$CALLER",
+        fix_kind="diagnose",
+        rank=CONSEQUENCE,
+        confidence=0.5,
+        not_fix=("roles/owner or roles/editor on the project",),
+    ),
     Row(
         code="build-step-deploys",
         category="iam",

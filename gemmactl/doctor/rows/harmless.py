@@ -8,8 +8,10 @@ from gemmactl.doctor.row import pattern
 
 MASKS: Final = (
     # what somebody else said, quoted in an application's log
-    r"\b(?:user|prompt|message|input|request|body|question|answer|completion) (?:said|says|asked|wrote|was|text|content)\b"
-    r' ?[:=]? ?"[^"]{0,4000}"',
+    (
+        r"\b(?:user|prompt|message|input|request|body|question|answer|completion) (?:said|says|asked|wrote|was|text|content)\b"
+        r' ?[:=]? ?"[^"]{0,4000}"'
+    ),
     r"""['"]?\b(?:prompt|user_input|completion|instruction|query_text)['"]? ?[:=] ?(?:"[^"]{0,4000}"|'[^']{0,4000}')""",
     # source code of tests
     r"\bdef test_\w+\(.{0,1500}",
@@ -22,6 +24,7 @@ MASKS: Final = (
     r"Permission denied \(publickey[^)]{0,60}\)",
     r"permission denied while trying to connect to the Docker daemon socket.{0,300}",
     r"Running pip as the 'root' user.{0,300}",
+    r"\b[Rr]etry(?:ing)?\b.{0,200}?succeeded after \d+ retr(?:y|ies)",
     # best-effort checks of gcloud that stop nothing
     r"WARNING: Your account does not have permission to check details of build service account.{0,400}? is active\.",
     r"WARNING: Your active project does not match the quota project.{0,400}",

@@ -118,6 +118,22 @@ ROWS: Final = (
         not_fix=_NO_GRANT,
     ),
     Row(
+        code="image-step-failed",
+        category="image_build",
+        subcategory="run_step",
+        title="A RUN line of the Dockerfile failed",
+        cause="The command's own output above this line tells why.",
+        remedy="Read the lines above it.",
+        patterns=(
+            r"failed to solve: process \"[^\"]{1,400}\" did not complete successfully",
+            r"The command '[^']{1,400}' returned a non-zero code",
+        ),
+        fix_kind="diagnose",
+        rank=CONSEQUENCE,
+        confidence=0.7,
+        not_fix=_NO_GRANT,
+    ),
+    Row(
         code="build-step-failed",
         category="image_build",
         subcategory="unknown_build_failure",

@@ -14,7 +14,7 @@ ROWS: Final = (
         title="The task reached its time limit",
         cause="3600 s is also the most a GPU task may have; a retry starts from the beginning.",
         remedy="Make the run shorter, save checkpoints to the bucket and go on from them in the next execution.",
-        patterns=(r"reached the maximum timeout of \d+ seconds",),
+        patterns=(r"reached the maximum timeout of \d+ seconds", r"Execution \S{1,120} failed: Task timed out"),
         not_fix=("a longer --task-timeout for a GPU job: the cap is one hour", "any IAM grant"),
     ),
     Row(

@@ -192,7 +192,8 @@ def _row(code: Code, why: _Why) -> Row:
         not_fix=("a longer startup probe: the engine refused, it was not slow",),
         permission="storage.objects.get" if code is Code.ACCESS_DENIED else "",
         principal="$RUNTIME_SA" if code is Code.ACCESS_DENIED else "",
-        explains=("container-exit", "port-not-opened", "probe-failed", "probe-timeout", "probe-timeout-longest"),
+        # the detail of a refusal quotes what others would take for a failure of its own
+        explains=("category:model", "category:container", "category:gpu", "category:network", "category:iam"),
         confidence=0.95,
     )
 

@@ -36,6 +36,17 @@ ROWS: Final = (
         confidence=0.8,
     ),
     Row(
+        code="mount-bucket-missing",
+        category="storage_mount",
+        subcategory="bucket_missing",
+        title="The bucket to mount does not exist",
+        cause="A misspelled name, or the bucket of another project that was deleted.",
+        remedy="Correct the bucket's name in the volume.",
+        patterns=(r"(?:gcsfuse|mount|fuse).{0,300}?bucket doesn't exist", r"storage: bucket doesn't exist"),
+        commands=("gcloud storage buckets list --project={project}",),
+        not_fix=("any IAM grant",),
+    ),
+    Row(
         code="mount-io-error",
         category="iam",
         subcategory="gcsfuse",

@@ -50,6 +50,8 @@ ROWS: Final = (
             r"Temporary failure in name resolution",
             r"Failed to establish a new connection: \[Errno \d+\]",
             r"Network is unreachable",
+            r"\b(?:ConnectTimeout|ConnectTimeoutError|ReadTimeout)\b",
+            r"Could not resolve host",
         ),
         not_fix=_NO_GRANT,
         confidence=0.7,

@@ -62,7 +62,7 @@ ROWS: Final = (
         remedy=f"Lower --max-instances to what the message allows, or ask for more. {_ASK}",
         patterns=(
             r"Max instances must be set to (?P<allowed>\d+) or fewer in order to set GPU requirements",
-            rf"Quota violated: (?P<quota>Nvidia\w+NoZonalRedundancyPerProjectRegion){_USED}",
+            r"(?P<quota>Nvidia\w+NoZonalRedundancyPerProjectRegion) requested: (?P<requested>\d+) allowed: (?P<allowed>\d+)",
         ),
         commands=("gcloud run services update {service} --max-instances=1 --region={region} --project={project}", _LIST),
         not_fix=_NO_GRANT,
@@ -111,6 +111,18 @@ ROWS: Final = (
         not_fix=_NO_GRANT,
     ),
     Row(
+        code="region-not-opened",
+        category="quota_capacity",
+        subcategory="region_quota",
+        title="The project may not use Cloud Run in this many regions",
+        cause="A project has a limit of regions; this one would be above it.",
+        remedy="Deploy in a region that the project uses already, or ask for more.",
+        patterns=(r"Project failed to initialize in this region due to quota exceeded",),
+        fix_kind="user_action",
+        commands=("gcloud run services list --project={project}",),
+        not_fix=("any IAM grant",),
+    ),
+    Row(
         code="no-instance",
         category="quota_capacity",
         subcategory="no_instance",
@@ -130,6 +142,7 @@ ROWS: Final = (
         remedy="Try again later, or deploy in another GPU region.",
         patterns=(
             r"(?:no|insufficient|not enough|out of) (?:GPU )?capacity",
+            r"capacity is exhausted",
             r"ZONE_RESOURCE_POOL_EXHAUSTED",
             r"resources? exhausted in (?:the )?region",
         ),
@@ -146,7 +159,7 @@ ROWS: Final = (
         remedy="Wait a minute; poll less often, with growing pauses.",
         patterns=(
             r"rateLimitExceeded",
-            r"Quota exceeded for quota metric '[^']{1,200}' and limit '[^']{0,80}(?:PerMinute|PerSecond)",
+            r"Quota exceeded for quota metric '[^']{1,200}' and limit '[^']{0,80}(?:PerMinute|PerSecond|per minute|per second)",
             r"RATE_LIMIT_EXCEEDED",
         ),
         reasons=("RATE_LIMIT_EXCEEDED",),

@@ -1,4 +1,4 @@
-"""Read by Python when an instance starts: packages that are in no image but on this machine can't be imported. Knows the names only.
+"""Read by Python when an instance starts: our packages can only be imported from the image. Knows their names only.
 
 Without it a checkout installed in editable mode would stand in for a file that the Dockerfile forgot to copy.
 """
@@ -26,4 +26,4 @@ class _OnlyFromTheImage:
         return spec
 
 
-sys.meta_path.insert(0, _OnlyFromTheImage(os.environ.get("PYTHONPATH", "").split(os.pathsep)[1:]))  # type: ignore[arg-type]  # protocol with an optional method
+sys.meta_path.insert(0, _OnlyFromTheImage(os.environ.get("PYTHONPATH", "").split(os.pathsep)[1:]))

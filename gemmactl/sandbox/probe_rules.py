@@ -1,0 +1,60 @@
+"""Legal numbers of probes. Knows no container beyond its probes.
+
+Sentences: source: facts cloud-run.md 3, corpus conf-001; those marked so are a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gemmactl.sandbox.resource_rules import has_gpu
+
+Json = dict[str, Any]
+Finding = tuple[str, str]
+
+
+def _each_probe(template: Json) -> Iterator[tuple[str, str, Json]]:
+    for number, container in enumerate(template.get("containers", [])):
+        for key, name in (
+            ("startupProbe", "startup_probe"),
+            ("livenessProbe", "liveness_probe"),
+            ("readinessProbe", "readiness_probe"),
+        ):
+            if key in container:
+                yield f"template.containers[{number}].{name}", key, container[key]
+
+
+def probes(template: Json) -> Iterator[Finding]:
+    for at, kind, probe in _each_probe(template):
+        longest = {"startupProbe": 240, "livenessProbe": 3600, "readinessProbe": 300}[kind]
+        for key, name in (
+            ("initialDelaySeconds", "initial_delay_seconds"),
+            ("periodSeconds", "period_seconds"),
+            ("timeoutSeconds", "timeout_seconds"),
+        ):
+            top = 240 if key == "initialDelaySeconds" else longest
+            if not 0 <= probe.get(key, 0) <= top:
+                yield at, f"{name} must be a number between 0 and {top}."
+        if probe.get("failureThreshold", 1) < 0:
+            yield at, "failure_threshold must be greater than or equal to 1."
+        kinds = [k for k in ("httpGet", "tcpSocket", "grpc") if k in probe]
+        if len(kinds) != 1:
+            yield at, "exactly one of http_get, tcp_socket and grpc is required"  # guess
+        if kind != "startupProbe" and "tcpSocket" in probe:
+            yield at, "tcp_socket is not supported for this probe"  # guess
+        if "grpc" in probe:
+            yield at, "the sandbox can't run a gRPC probe"
+        if "httpGet" in probe and not probe["httpGet"].get("path", "/").startswith("/"):
+            yield at, "http_get.path must begin with /"  # guess
+
+
+def patience(template: Json) -> Iterator[Finding]:
+    """What validateOnly lets pass."""
+    most = 1800 if has_gpu(template) else 600
+    for at, kind, probe in _each_probe(template):
+        period = probe.get("periodSeconds") or 10
+        if (probe.get("timeoutSeconds") or 1) > period:
+            yield at, "timeout_seconds must be less than or equal to period_seconds."  # guess
+        if kind == "startupProbe" and period * (probe.get("failureThreshold") or 3) > most:
+            yield at, f"failure_threshold * period_seconds must be less than or equal to {most}."  # guess

