@@ -41,9 +41,7 @@ def test_opening_a_project_imports_no_google_client() -> None:
 
 def test_a_persons_calls_count_on_the_project(tmp_path: Path) -> None:
     """A person's credentials get the project as quota project; one that was chosen before stays."""
-    code = (
-        "from gemmactl.gcp.identity import Identity\nprint(Identity('p').credentials().quota_project_id)"
-    )
+    code = "from gemmactl.gcp.identity import Identity\nprint(Identity('p').credentials().quota_project_id)"
     file = tmp_path / "adc.json"
     person = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
     file.write_text(json.dumps(person))
