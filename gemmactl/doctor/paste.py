@@ -9,10 +9,24 @@ from typing import Final
 LIMIT: Final = 100_000
 """Characters that are searched: of a longer text the telling lines and both ends. Bounds the time of one diagnosis."""
 
-_TELLING: Final = (
-    r"(?i)error|denied|permission|fail|exceed|quota|not found|unable|invalid|cannot|reason|missing|disabled|exception"
-    r"|forbidden|memory"
-)
+_TELLING: Final = [
+    "error",
+    "denied",
+    "permission",
+    "fail",
+    "exceed",
+    "quota",
+    "unable",
+    "invalid",
+    "cannot",
+    "reason",
+    "missing",
+    "disabled",
+    "exception",
+    "forbidden",
+    "memory",
+]
+"""Words of which a line in the middle of a long text must hold one. Plain search: an expression over each line is far slower."""
 
 
 @cache
@@ -47,7 +61,8 @@ def shorten(text: str) -> str:
         if room <= 0:
             break
         piece = line[:2000]
-        if _re(_TELLING).search(piece):
+        lowered = piece.lower()
+        if any(word in lowered for word in _TELLING):
             kept.append(piece)
             room -= len(piece) + 1
     return "\n".join((text[:edge], *kept, text[-edge:]))

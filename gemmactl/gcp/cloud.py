@@ -17,6 +17,7 @@ from gemmactl.gcp.service_usage import ServiceUsage
 from gemmactl.gcp.storage import CloudStorage
 from gemmactl.gcp.wire import Wire
 from gemmactl.kernel.resource import Clock
+from gemmactl.resources import cloud as contract
 
 
 class GoogleCloud:
@@ -25,16 +26,19 @@ class GoogleCloud:
     def __init__(self, wire: Wire) -> None:
         self.project = wire.project
         self._identity = wire.identity
-        self.number: Once[str] = Once(Projects(wire).number)
-        self.apis = ServiceUsage(wire)
-        self.accounts = ServiceAccounts(wire)
-        self.policies = Policies(wire)
-        self.repositories = ArtifactRegistry(wire)
-        self.storage = CloudStorage(wire, self.number)
-        self.secrets = SecretManager(wire)
-        self.builds = CloudBuild(wire)
-        self.run = CloudRun(wire)
-        self.logs = CloudLogging(wire)
+        self._number: Once[str] = Once(Projects(wire).number)
+        self.apis: contract.Apis = ServiceUsage(wire)
+        self.accounts: contract.Accounts = ServiceAccounts(wire)
+        self.policies: contract.Policies = Policies(wire)
+        self.repositories: contract.Repositories = ArtifactRegistry(wire)
+        self.storage: contract.Storage = CloudStorage(wire, self._number)
+        self.secrets: contract.Secrets = SecretManager(wire)
+        self.builds: contract.Builds = CloudBuild(wire)
+        self.run: contract.Run = CloudRun(wire)
+        self.logs: contract.Logs = CloudLogging(wire)
+
+    def number(self) -> str:
+        return self._number()
 
     def caller(self) -> str:
         return self._identity.member()

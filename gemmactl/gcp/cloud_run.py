@@ -68,7 +68,8 @@ class CloudRun:
             from google.api_core.exceptions import from_grpc_status
 
             def fail() -> None:
-                raise from_grpc_status(found.error.code, found.error.message, details=_details(found.error))
+                code, said = found.error.code, found.error.message
+                raise from_grpc_status(code, said, details=_details(found.error))  # type: ignore[no-untyped-call]
 
             self._wire.send(API, "the rollout", fail)
         return bool(found.done)

@@ -176,7 +176,7 @@ def _expired(error: Exception) -> Trouble:
 def _storage_stream(error: Exception, api: str, doing: str) -> Trouble | None:
     """Errors that the storage client's up- and downloads raise in words of their own."""
     from google.api_core.exceptions import from_http_response
-    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse  # type: ignore[import-untyped]  # ships none
 
     if isinstance(error, InvalidResponse):
         make: Callable[[Any], Exception] = from_http_response

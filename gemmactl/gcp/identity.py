@@ -29,7 +29,7 @@ class Identity:
         with translated("oauth2.googleapis.com", "finding the credentials"):
             import google.auth
 
-            credentials, _ = google.auth.default(scopes=SCOPES)
+            credentials: Any = google.auth.default(scopes=SCOPES)[0]
         # a person's credentials carry no project: APIs would count calls on gcloud's own project and call themselves disabled
         if _kind(credentials) == "authorized_user" and not credentials.quota_project_id:
             credentials = credentials.with_quota_project(self._project)
@@ -98,6 +98,7 @@ def _id_token(credentials: Any, audience: str) -> str:
 
     request = Request()
     maker: Any
+    kind: Any  # google-auth's classes are not typed
     match _kind(credentials):
         case "authorized_user":
             if not credentials.id_token:
@@ -108,7 +109,8 @@ def _id_token(credentials: Any, audience: str) -> str:
         case "service_account":
             from google.oauth2 import service_account
 
-            maker = service_account.IDTokenCredentials(
+            kind = service_account.IDTokenCredentials
+            maker = kind(
                 signer=credentials.signer,
                 service_account_email=credentials.service_account_email,
                 token_uri="https://oauth2.googleapis.com/token",
@@ -117,11 +119,13 @@ def _id_token(credentials: Any, audience: str) -> str:
         case "metadata":
             from google.auth import compute_engine
 
-            maker = compute_engine.IDTokenCredentials(request, audience, use_metadata_identity_endpoint=True)
+            kind = compute_engine.IDTokenCredentials
+            maker = kind(request, audience, use_metadata_identity_endpoint=True)
         case "impersonated":
             from google.auth import impersonated_credentials
 
-            maker = impersonated_credentials.IDTokenCredentials(credentials, target_audience=audience, include_email=True)
+            kind = impersonated_credentials.IDTokenCredentials
+            maker = kind(credentials, target_audience=audience, include_email=True)
         case _:
             raise _no_id_token(f"{type(credentials).__name__} can only make access tokens")
     maker.refresh(request)
@@ -149,6 +153,6 @@ def _loopback(endpoint: Endpoint) -> Any:
 
         def before_request(self, request: Any, method: str, url: str, headers: Any) -> None:
             self.refresh(request)
-            self.apply(headers)
+            self.apply(headers)  # type: ignore[no-untyped-call]
 
     return Loopback()  # type: ignore[no-untyped-call]

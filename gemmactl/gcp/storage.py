@@ -29,7 +29,7 @@ class CloudStorage:
     def _make(self) -> Any:
         # the client else reads the bucket in the background to name it in traces, which needs storage.buckets.get
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "1")
-        from google.cloud import storage
+        from google.cloud import storage  # type: ignore[attr-defined]  # a package without types
 
         options = {"api_endpoint": self._wire.endpoint.base_url} if self._wire.endpoint else None
         return storage.Client(

@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Final, TypeVar
 
 from gemmactl.errors import Trouble
@@ -21,6 +22,16 @@ TIMEOUT: Final = 60.0
 """Seconds that one request may take."""
 READ_TRIES: Final = 5
 AGAIN: Final = frozenset({429, 500, 502, 503, 504})
+
+
+def _base() -> bool:
+    """What all clients share, imported by one thread: two threads that meet in it deadlock in Python's import locks."""
+    for name in ("requests", "google.api_core.exceptions", "google.auth.transport.requests"):
+        import_module(name)
+    return True
+
+
+_BASE: Final = Once(_base)
 
 
 @dataclass
@@ -43,33 +54,28 @@ class Wire:
         return Once(build)
 
     def find(self, api: str, doing: str, call: Callable[[], T]) -> T | None:
-        """A read whose answer may be "not there". Tried again on 429, 5xx and a broken connection."""
-        for attempt in range(READ_TRIES):
+        """A read whose answer may be "not there"."""
+        try:
+            return self.read(api, doing, call)
+        except Trouble as trouble:
+            if trouble.facts.get("status") == 404:
+                return None
+            raise
+
+    def read(self, api: str, doing: str, call: Callable[[], T]) -> T:
+        """A read of something that must be there. Tried again on 429, 5xx and a broken connection."""
+        for attempt in range(READ_TRIES - 1):
             try:
                 return self.send(api, doing, call)
             except Trouble as trouble:
-                if trouble.facts.get("status") == 404:
-                    return None
-                if attempt == READ_TRIES - 1 or not passing(trouble):
+                if not passing(trouble):
                     raise
                 self.clock.sleep(_pause(attempt))
-        raise AssertionError("unreachable: the last try returns or raises")
-
-    def read(self, api: str, doing: str, call: Callable[[], T]) -> T:
-        """A read of something that must be there."""
-        found = self.find(api, doing, lambda: (call(),))
-        if found is None:
-            raise Trouble(
-                f"{doing}: it is not there",
-                why=f"{api} answered 404",
-                remedy="check the name, the project and the region",
-                code="not-found",
-                facts={"api": api, "status": 404},
-            )
-        return found[0]
+        return self.send(api, doing, call)
 
     def send(self, api: str, doing: str, call: Callable[[], T]) -> T:
         """A write: tried once, because the first try may have been carried out although its answer was lost."""
+        _BASE()
         with translated(api, doing):
             return call()
 
@@ -106,7 +112,7 @@ class Wire:
         url = f"{endpoints.url(self.endpoint, host)}{path}"
         answer = self._session().request(method, url, params=params, json=body, timeout=TIMEOUT)
         if answer.status_code >= 400:
-            raise from_http_response(answer)
+            raise from_http_response(answer)  # type: ignore[no-untyped-call]
         return answer.json() if answer.content else {}
 
     def _session(self) -> Any:
@@ -114,7 +120,7 @@ class Wire:
         if not hasattr(self._sessions, "own"):
             from google.auth.transport.requests import AuthorizedSession
 
-            self._sessions.own = AuthorizedSession(self.identity.credentials())
+            self._sessions.own = AuthorizedSession(self.identity.credentials())  # type: ignore[no-untyped-call]
         return self._sessions.own
 
 

@@ -129,6 +129,7 @@ def demo(voice: Voice, environ: Mapping[str, str]) -> Result:
     seconds = time.monotonic() - since
     data = {
         "seconds": round(seconds, 1),
+        "home": str(home),
         "commands": [
             {"argv": t.argv, "exit": t.code, "seconds": round(t.seconds, 1), "data": t.document.get("data", {})}
             for t in story.told

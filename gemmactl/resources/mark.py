@@ -29,8 +29,8 @@ def noted(description: str) -> bool:
 
 
 def wished(wish: Pairs | None, live: Mapping[str, str]) -> Pairs:
-    """The live labels that the wish speaks of; labels of others are none of our business."""
-    keys = dict(wish or ())
+    """The live labels that the wish speaks of (all, when it has no opinion); labels of others are none of our business."""
+    keys = live if wish is None else dict(wish)
     return tuple(sorted((k, v) for k, v in live.items() if k in keys))
 
 

@@ -128,7 +128,7 @@ class Service(Resource):
             gpuZonalRedundancyDisabled=self.gpu_zonal_redundancy_disabled,
         )
         return service_body.some(
-            labels=None if self.labels is None else dict(self.labels),
+            labels=dict(self.labels) if self.labels else None,
             ingress=self.ingress,
             launchStage=self.launch_stage,
             template=template,

@@ -193,7 +193,7 @@ def vpc_json(v: Vpc | None) -> Json | None:
 def vpc_of(j: Json | None) -> Vpc | None:
     if not j:
         return None
-    interface = next(iter(j.get("networkInterfaces", [])), {})
+    interface: Json = next(iter(j.get("networkInterfaces", [])), {})
     return Vpc(
         interface.get("network"), interface.get("subnetwork"), _tuple(interface, "tags"), j.get("egress"), j.get("connector")
     )

@@ -24,7 +24,8 @@ class State:
 def state(body: Json) -> State:
     """Read a service's status."""
     terminal = body.get("terminalCondition") or {}
-    failed = next((c for c in (terminal, *body.get("conditions", [])) if c.get("state") == "CONDITION_FAILED"), {})
+    conditions: tuple[Json, ...] = (terminal, *body.get("conditions", []))
+    failed: Json = next((c for c in conditions if c.get("state") == "CONDITION_FAILED"), {})
     current = str(body.get("observedGeneration", "")) == str(body.get("generation", ""))
     reconciling = bool(body.get("reconciling")) or not current
     return State(

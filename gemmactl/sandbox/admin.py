@@ -10,6 +10,7 @@ from typing import Any
 
 from gemmactl.sandbox.endpoint import ADMIN
 from gemmactl.sandbox.faults import fault_of
+from gemmactl.sandbox.stream_faults import stream_fault_of
 from gemmactl.sandbox.tokens import member_of
 from gemmactl.sandbox.wire import ApiError, Request, Response, error_response, failed, json_response
 from gemmactl.sandbox.world import World
@@ -37,8 +38,11 @@ class Admin:
                 return self._status(world)
             case "POST", "/-/faults":
                 world.faults.add(fault_of(body))
+            case "POST", "/-/stream-faults":
+                world.storage.faults.add(stream_fault_of(body))
             case "DELETE", "/-/faults":
                 world.faults.clear()
+                world.storage.faults.clear()
             case "POST", "/-/settings":
                 _set(world, body)
             case "POST", "/-/iam":

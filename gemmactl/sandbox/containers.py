@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,8 @@ class _Slot:
 
     condition: threading.Condition = field(default_factory=threading.Condition)
     instance: Instance | None = None
+    probed: Instance | None = None
+    """Started, but its startup probe is still running."""
     starting: bool = False
     failures: int = 0
     failure: ApiError | None = None
@@ -78,14 +80,15 @@ class Containers:
                 return slot.instance
             slot.starting, slot.instance = True, None
         try:
-            started = self._start(revision)
+            started = self._start(revision, slot)
         except ApiError as error:
             with slot.condition:
                 slot.starting, slot.failure, slot.failures = False, error, slot.failures + 1
                 slot.condition.notify_all()
             raise
         with slot.condition:
-            slot.starting, slot.instance, slot.in_flight, slot.last_used = False, started, 0, time.monotonic()
+            slot.starting, slot.instance, slot.probed = False, started, None
+            slot.in_flight, slot.last_used = 0, time.monotonic()
             slot.condition.notify_all()
         if self._closed.is_set() or revision not in self._slots:  # stopped or deleted meanwhile
             started.stop()
@@ -119,7 +122,7 @@ class Containers:
                 if instance is slot.instance:
                     slot.in_flight -= 1
                 slot.last_used = time.monotonic()
-                slot.condition.notify()
+                slot.condition.notify_all()
 
     def running(self, revision: str) -> Instance | None:
         """The instance that is there now; starts none."""
@@ -127,11 +130,12 @@ class Containers:
         return slot.instance if slot and slot.instance and slot.instance.alive else None
 
     def stop(self, revision: str) -> None:
-        """End the revision's instance, if there is one."""
+        """End the revision's instance, also one whose startup probe is still running."""
         with self._lock:
             slot = self._slots.pop(revision, None)
-        if slot and slot.instance:
-            slot.instance.stop()
+        for instance in (slot.instance, slot.probed) if slot else ():
+            if instance:
+                instance.stop()
 
     def close(self) -> None:
         """End all of them, at the same time."""
@@ -163,7 +167,7 @@ class Containers:
         document = self._world.store.get("revisions", revision) or {}
         return int(document.get("scaling", {}).get("minInstanceCount", 0)) > 0
 
-    def _start(self, revision: str) -> Instance:
+    def _start(self, revision: str, slot: _Slot) -> Instance:
         world = self._world
         document = world.store.get("revisions", revision)
         image = world.store.get("revision_images", revision)
@@ -209,7 +213,7 @@ class Containers:
             text = "The image has no ENTRYPOINT and no CMD, and the sandbox pulls no base image that might have one."
             raise failed("FAILED_PRECONDITION", not_ready + text) from None
         entry_labels["instanceId"] = instance.id
-        _note_end(instance, write)
+        slot.probed = instance
         verdict = wait_started(
             instance,
             container,
@@ -224,14 +228,3 @@ class Containers:
                 "FAILED_PRECONDITION", f"{not_ready}{verdict.sentence} Logs for this revision might contain more information."
             )
         return instance
-
-
-def _note_end(instance: Instance, write: Callable[[str, Entry, str], None]) -> None:
-    """Log how a container ended that nobody had stopped. Source: corpus run-005."""
-
-    def wait() -> None:
-        instance.exited.wait()
-        if not instance.stopping:
-            write("varlog/system", f"Container called exit({instance.exit_code}).", "WARNING")
-
-    threading.Thread(target=wait, daemon=True).start()

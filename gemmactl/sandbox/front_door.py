@@ -16,6 +16,12 @@ Refusal = tuple[int, str, dict[str, str]]
 _RESERVED: Final = re.compile(r".*z|/eventlog|/_ah(/.*)?")
 """Paths that never reach a container from outside: source: facts cloud-run.md 3."""
 
+LOGIN_CLIENTS: Final = frozenset(
+    f"{client}.apps.googleusercontent.com" for client in ("32555940559", "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur")
+)
+"""Audiences of a person's own tokens: gcloud's login and application-default login. guess: Cloud Run takes the first (its docs
+test private services with `gcloud auth print-identity-token`); whether it takes the second is not documented."""
+
 
 def refusal_of(world: World, service: Json | None, headers: Any, path: str, address: str) -> Refusal | None:
     """Why the request does not reach a container, or None. `address` is the URL that was called, an audience too."""
@@ -30,6 +36,8 @@ def refusal_of(world: World, service: Json | None, headers: Any, path: str, addr
     if token:
         found = world.tokens.verify_identity(jwt.strip()) if kind.lower() == "bearer" else None
         audiences = {address, service.get("uri", ""), *service.get("urls", []), *service.get("customAudiences", [])}
+        if found is not None and found[0].startswith("user:"):
+            audiences |= LOGIN_CLIENTS
         if found is None or found[1] not in audiences:
             text = f"Your client does not have permission to the requested URL <code>{_safe(bare)}</code>."
             why = 'Bearer error="invalid_token" error_description="The access token could not be verified"'

@@ -102,7 +102,7 @@ class Instance:
             _thread(_pump, stream, name, write)
             for name, stream in (("stdout", self._process.stdout), ("stderr", self._process.stderr))
         ]
-        _thread(self._wait)
+        _thread(self._wait, write)
 
     @property
     def pid(self) -> int:
@@ -121,10 +121,12 @@ class Instance:
                 self._process.stdin.close()
         self.exited.wait(self._grace + 5)
 
-    def _wait(self) -> None:
+    def _wait(self, write: Callable[[str, Entry, str], None]) -> None:
         code = self._process.wait()
         for reader in self._pumps:
             reader.join(timeout=5)  # its last line is the reason: it must be in the log before anybody looks
+        if not self.stopping:
+            write("varlog/system", f"Container called exit({code}).", "WARNING")  # source: corpus run-005
         self.exit_code = code
         self._metadata.close()
         shutil.rmtree(self._folder, ignore_errors=True)

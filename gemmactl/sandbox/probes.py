@@ -49,7 +49,11 @@ def wait_started(instance: Started, container: Mapping[str, Any], name: str, pac
     reason = ""
     for attempt in range(1, int(probe["failureThreshold"]) + 1):
         begun = time.monotonic()
-        reason = _http(target, http, timeout * pace) if http else _tcp(target, timeout * pace, instance.exited.is_set)
+        reason = (
+            _http(target, http, timeout * pace)
+            if http
+            else _tcp(target, max(timeout * pace, min(timeout, 1.0)), instance.exited.is_set)
+        )
         if not reason and not instance.exited.is_set():
             return Verdict(True, "", f"{kind} succeeded after {attempt} attempt{'s' if attempt > 1 else ''} {place}.")
         if instance.exited.wait(max(period * pace - (time.monotonic() - begun), _LEAST)):
@@ -102,9 +106,9 @@ def _http(port: int, action: Mapping[str, Any], timeout: float) -> str:
     return "" if 200 <= status < 400 else f"ERROR_HTTP_{status}"  # guess
 
 
-def _tcp(port: int, timeout: float, gone: Callable[[], bool]) -> str:
+def _tcp(port: int, patience: float, gone: Callable[[], bool]) -> str:
     """Keeps trying inside one attempt, as Cloud Run's TCP probe does."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + patience
     while not gone():
         try:
             socket.create_connection(("127.0.0.1", port), timeout=max(end - time.monotonic(), _LEAST)).close()

@@ -39,6 +39,8 @@ class Rollout:
         """Go on with what a stopped daemon had begun, and open every service's port."""
         for name, service in self._world.store.items(SERVICES):
             self._fronts.open(name, service)
+            if service["uri"] != self._fronts.uri(name):  # the port was taken while the daemon was away
+                self._change(name, uri=self._fronts.uri(name), urls=[self._fronts.uri(name)])
             if service.get("reconciling"):
                 threading.Thread(target=self._again, args=(name,), daemon=True).start()
 
@@ -59,16 +61,22 @@ class Rollout:
         with self._locks.setdefault(name, threading.Lock()):
             service = self._get(name)
             error: ApiError | None = None
-            if new_revision:
+            # an update that waited for another one's rollout finds its own template already there
+            if new_revision and not self._settled(service):
                 try:
                     self._revise(name, service)
                 except ApiError as raised:
                     error = raised
-            service = self._settle(name, error)
+            service = self._settle(name, str(service["generation"]), error)
         self._retire(name, service)
         if error:
             raise error
         return service
+
+    @staticmethod
+    def _settled(service: Json) -> bool:
+        done = service.get("observedGeneration") == service["generation"]
+        return done and bool(service["terminalCondition"]["state"] == "CONDITION_SUCCEEDED")
 
     # --- the new revision
     def _revise(self, name: str, service: Json) -> None:
@@ -118,13 +126,14 @@ class Rollout:
             self._containers.ensure(full)
 
     # --- the service around it
-    def _settle(self, name: str, error: ApiError | None) -> Json:
+    def _settle(self, name: str, generation: str, error: ApiError | None) -> Json:
+        """Write how the rollout of one generation ended; a newer one may be waiting already."""
         service = self._get(name)
         condition = self._condition("Ready", error)
         service = self._change(
             name,
-            reconciling=False,
-            observedGeneration=service["generation"],
+            reconciling=service["generation"] != generation,
+            observedGeneration=generation,
             terminalCondition=condition,
             conditions=[{**condition, "type": "RoutesReady"}, {**condition, "type": "ConfigurationsReady"}],
             trafficStatuses=self._statuses(name, service),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
 
-from gemmactl.sandbox.wire import CutConnection
+from gemmactl.sandbox.wire import CutConnection, failed
 
 Kind = Literal["status", "reset", "broken", "corrupt", "stall"]
 
@@ -21,8 +21,9 @@ class StreamFault:
     times: int = 1
     status: int = 503
     after: int = 0
+    seconds: float | None = None
+    """kind stall: how long; None: until `stall` is set."""
     stall: threading.Event = field(default_factory=threading.Event)
-    """kind stall: the stream goes on once this is set."""
 
 
 class StreamFaults:
@@ -39,6 +40,13 @@ class StreamFaults:
             self._waiting.append(fault)
         return fault
 
+    def clear(self) -> None:
+        """Call off what has not struck; a stalled stream goes on."""
+        with self._lock:
+            for fault in self._waiting:
+                fault.stall.set()
+            self._waiting.clear()
+
     def take(self, name: str) -> StreamFault | None:
         """The fault for this download, if any; counts it down."""
         with self._lock:
@@ -48,6 +56,20 @@ class StreamFaults:
                     self.struck.append((fault.kind, name))
                     return fault
         return None
+
+
+def stream_fault_of(document: dict[str, Any]) -> StreamFault:
+    """A StreamFault from its JSON.
+
+    Raises:
+        ApiError: 400, it is none.
+    """
+    known = {f.name for f in fields(StreamFault)} - {"stall"}
+    if document.get("kind") not in get_args(Kind) or set(document) - known:
+        raise failed(
+            "INVALID_ARGUMENT", f"a stream fault has a kind of {', '.join(get_args(Kind))} and the fields {sorted(known)}"
+        )
+    return StreamFault(**document)
 
 
 def spoiled(body: Iterator[bytes], fault: StreamFault) -> Iterator[bytes]:
@@ -63,7 +85,7 @@ def spoiled(body: Iterator[bytes], fault: StreamFault) -> Iterator[bytes]:
         if fault.kind in ("broken", "reset"):
             raise CutConnection(f"{fault.kind} after {fault.after} bytes")
         if fault.kind == "stall":
-            fault.stall.wait()
+            fault.stall.wait(fault.seconds)
             yield piece[cut:]
         else:
             yield bytes([piece[cut] ^ 0xFF]) + piece[cut + 1 :]

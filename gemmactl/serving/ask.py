@@ -17,8 +17,8 @@ from gemmactl.serving.place import Place
 from gemmactl.settings import Settings
 from gemmactl.voice import Voice
 
-SMOKE_PROMPT = "Say hello."
-SMOKE_TOKENS = 8
+SMOKE_PROMPT = "Who are you?"
+SMOKE_TOKENS = 24
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ class Prompt:
 
 def ask(place: Place, settings: Settings, name: str | None, prompt: Prompt, voice: Voice) -> Result:
     """The answer alone on stdout; with JSON all that the service says about it."""
-    service = reach(place, find.service(place, settings, name), voice)
+    live = find.service(place, settings, name)
+    service = reach(place, live, voice)
     try:
         answer = generate(service, prompt.text, prompt.type, prompt.max_tokens)
     except Trouble as trouble:
-        raise located(trouble, place, service=service.name) from None
+        raise located(trouble, place, **find.about(live)) from None
     return told(answer, place.target, service=service.name, url=service.url)
 
 

@@ -79,7 +79,9 @@ def _look(wish: Serve, place: Place) -> tuple[Seen, Plan]:
 def _screen(seen: Seen, planned: Plan, place: Place) -> tuple[Block, ...]:
     """Who, where, what; remarks on the model; the steps."""
     wish = seen.wish
-    size = f"{wish.gpu_type}, {wish.cpu} CPU, {wish.memory}, at most {wish.max_instances} instance(s)"
+    size = (
+        f"{wish.gpu_type}, {wish.cpu} CPU, {wish.memory}, at most {wish.max_instances} instance{'s' * (wish.max_instances != 1)}"
+    )
     remarks = tuple(Item("?", r.text, (r.remedy,) if r.remedy else (), "warn") for r in seen.remarks)
     return (place.line(), Line(f"service {wish.name} · {seen.text} · {size}"), *remarks, *show.blocks(planned))
 
@@ -91,7 +93,7 @@ def _prove(wish: Serve, place: Place, voice: Voice, data: dict[str, Any]) -> Res
     try:
         answer = ask.smoke(service)
     except Trouble as trouble:
-        trouble = located(trouble, place, service=wish.name, bucket=wish.model.bucket)
+        trouble = located(trouble, place, **find.about(live))
         return Result(
             "deploy",
             {**data, "url": service.url},
@@ -104,7 +106,7 @@ def _prove(wish: Serve, place: Place, voice: Voice, data: dict[str, Any]) -> Res
         ("service", wish.name),
         ("url", service.url),
         ("model", wish.model.uri),
-        ("smoke test", f"answered with {answer.text!r}"),
+        ("smoke test", f"one prompt answered with {answer.usage.get('completion_tokens', '?')} tokens"),
     )
     follow = (f'gemmactl generate "Good morning." --name {wish.name} {place.flags}', f"gemmactl status {wish.name} {place.flags}")
     return Result("deploy", {**data, "url": service.url, "smoke": answer.document()}, (Facts(rows),), follow, place.target)

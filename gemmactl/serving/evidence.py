@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from gemmactl.errors import Trouble
 from gemmactl.resources.cloud import LogEntry
-from gemmactl.serving import find
 from gemmactl.serving.place import Place
 from inference_image.contract import LoadFailure
 
@@ -79,11 +78,6 @@ class Watch:
             code="load-failed",
             facts={**facts(failure), "service": self.name},
         )
-
-
-def account(live: find.Json) -> str:
-    """The e-mail of the runtime account."""
-    return str(live.get("template", {}).get("serviceAccount", ""))
 
 
 def clean(text: str) -> str:

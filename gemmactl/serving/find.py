@@ -100,6 +100,14 @@ def model_of(live: Mapping[str, Any]) -> str:
     return variable(live, contract.ENV_MODEL)
 
 
+def about(live: Mapping[str, Any]) -> dict[str, str]:
+    """What doctor can use of a service: its name, runtime account and model bucket."""
+    model = model_of(live)
+    account = str(live.get("template", {}).get("serviceAccount", ""))
+    bucket = model.removeprefix("gs://").partition("/")[0] if model.startswith("gs://") else ""
+    return {"service": short(live), "runtime_account": account, "bucket": bucket}
+
+
 def ready(live: Mapping[str, Any]) -> tuple[bool, str]:
     """Whether Cloud Run calls it Ready, and its own words otherwise."""
     condition = live.get("terminalCondition", {})

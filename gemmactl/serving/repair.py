@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gemmactl import stack
 from gemmactl.errors import Trouble, refused
 from gemmactl.result import Item, Line, Result
-from gemmactl.serving import evidence, find, show
+from gemmactl.serving import find, show
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.findings import findings_blocks, findings_result
 from gemmactl.serving.place import Place
@@ -38,15 +38,12 @@ def context_of(place: Place, service: find.Json) -> Context:
     """What is known about a service beside the words of its errors."""
     from gemmactl.doctor.finding import Context
 
-    model = find.model_of(service)
     return Context(
         project=place.id,
         number=place.cloud.number(),
         region=place.region.text,
-        service=find.short(service),
-        bucket=model.removeprefix("gs://").partition("/")[0] if model.startswith("gs://") else "",
         caller=place.cloud.caller(),
-        runtime_account=evidence.account(service),
+        **find.about(service),
     )
 
 

@@ -29,7 +29,9 @@ def blocks(plan: Plan) -> tuple[Block, ...]:
     """Signs + ~ ! - =, the fields that differ, and the counts. Nothing to do is one line."""
     if not plan.work and not plan.destroy:
         return (Line(f"Nothing to change: all {len(plan.steps)} things are as wished.", "good"),)
-    return (*(_item(step) for step in plan.steps), Line(counts(plan)))
+    unknown = sum(step.unknown for step in plan.steps)
+    note = (Line(f"{unknown} of them can't be read until their APIs are enabled", "dim"),) if unknown else ()
+    return (*(_item(step) for step in plan.steps), *note, Line(counts(plan)))
 
 
 def counts(plan: Plan) -> str:
@@ -57,6 +59,6 @@ def document(plan: Plan) -> dict[str, Any]:
 def _item(step: Step) -> Item:
     sign, tone = SIGNS[step.op]
     lines = [f"{c.field}: {c.live} -> {c.wanted}{' (fixed)' if c.fixed else ''}" for c in step.changes]
-    if step.note:
+    if step.note and not step.unknown:
         lines.append(step.note)
     return Item(sign, step.address, tuple(lines), tone)

@@ -68,11 +68,9 @@ class Live:
         now = time.monotonic()
         lines = []
         for address, step in rows:
-            text = Text(
-                f"{address}: {scrub(step.text) or DOING.get(step.verb, step.verb)}  {now - step.since:.0f} s",
-                no_wrap=True,
-                overflow="ellipsis",
-            )
+            words = scrub(step.text) or DOING.get(step.verb, step.verb)
+            # the seconds first: on 80 columns the end of a long address is cut
+            text = Text(f"{now - step.since:3.0f} s  {address}: {words}", no_wrap=True, overflow="ellipsis")
             text.truncate(self._stream.width - 4, overflow="ellipsis")
             lines.append(Columns([self._spinner, text]))
         return Group(*lines)

@@ -44,6 +44,7 @@ class Shell:
     """A home and a working directory of its own."""
 
     folder: Path
+    limit: float = 120
 
     def __call__(self, *argv: str, stdin: str = "", **environ: str) -> Ran:
         env = {
@@ -55,5 +56,5 @@ class Shell:
             **environ,
         }
         line = [sys.executable, "-m", "gemmactl", *argv]
-        done = subprocess.run(line, input=stdin.encode(), capture_output=True, env=env, cwd=self.folder, timeout=120, check=False)
+        done = subprocess.run(line, input=stdin.encode(), capture_output=True, env=env, cwd=self.folder, timeout=self.limit, check=False)
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())

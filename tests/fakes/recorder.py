@@ -86,12 +86,16 @@ class Authority:
 
 @dataclass
 class Recorder:
-    """`upstream` is host:port of the plain server; `token` answers the OAuth token endpoint."""
+    """`upstream` is host:port of the plain server; `token`, `id_token` and `email` answer the OAuth host."""
 
     folder: Path
     upstream: str
     token: Callable[[], str]
+    id_token: Callable[[], str] = str
+    email: str = ""
     exchanges: list[Exchange] = field(default_factory=list)
+    answered: Callable[[str, str], None] = lambda _method, _path: None
+    """Called with each request that the upstream has carried out, before the process hears of it."""
 
     def __post_init__(self) -> None:
         self.authority = Authority(self.folder)
@@ -135,7 +139,8 @@ class Recorder:
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """Forward one request, or mint a token for the OAuth host; record it either way."""
         if host == OAUTH:
-            document = json.dumps({"access_token": self.token(), "expires_in": 3600, "token_type": "Bearer"}).encode()
+            login = {"access_token": self.token(), "id_token": self.id_token(), "expires_in": 3600, "token_type": "Bearer"}
+            document = json.dumps({"email": self.email} if path.startswith("/tokeninfo") else login).encode()
             status, out, data = 200, [("Content-Type", "application/json")], document
         else:
             upstream = http.client.HTTPConnection(self.upstream, timeout=120)
@@ -145,6 +150,7 @@ class Recorder:
             hop = {"transfer-encoding", "connection", "content-length"}
             out = [(k, v) for k, v in reply.getheaders() if k.lower() not in hop]
             upstream.close()
+        self.answered(method, path)
         with self._lock:
             self.exchanges.append(Exchange(method, host, path, body, status))
         return status, out, data

@@ -74,6 +74,8 @@ if os.environ.get("RAISE"):
     raise RuntimeError("no such model")
 if os.environ.get("DEAF"):
     time.sleep(60)
+if os.environ.get("TOLD"):
+    print(json.dumps({"message": "listening", "pid": os.getpid()}), flush=True)
 ThreadingHTTPServer((os.environ.get("HOST", "0.0.0.0"), int(os.environ["PORT"])), H).serve_forever()
 """
 DOCKERFILE = """\

@@ -218,6 +218,49 @@ def test_an_idle_instance_stops_and_starts_again(tmp_path):
         shut(world, server)
 
 
+def test_deleting_a_service_ends_an_instance_that_is_still_starting(built: Cloud):
+    """A rollout that waits for its probe ends with the service, and so does its process."""
+    operation = services(built).create_service(
+        request={"parent": REGION, "service_id": "stub", "service": body({"env": env(LOAD_SECONDS="60", TOLD="1")})}
+    )
+    pid = until(lambda: [e["jsonPayload"]["pid"] for e in built.world.logs.entries('jsonPayload.message="listening"')])[0]
+    services(built).delete_service(name=NAME).result(timeout=20)
+    until(lambda: not alive(pid))
+    with pytest.raises(exceptions.GoogleAPICallError):
+        operation.result(timeout=20)
+
+
+def test_an_address_that_was_taken_meanwhile_is_replaced(tmp_path):
+    """When another program has the service's port at the restart, the service gets a new one and says so."""
+    import socket
+
+    world, server = boot(tmp_path / "home")
+    made = create(ground_of(Cloud(world)))
+    shut(world, server)
+    with socket.socket() as thief:
+        thief.bind(("127.0.0.1", int(made.uri.rpartition(":")[2])))
+        thief.listen()
+        world, server = boot(tmp_path / "home")
+        try:
+            again = services(Cloud(world)).get_service(name=NAME)
+            assert again.uri != made.uri
+            assert Cloud(world).get(f"{again.uri}/").status_code == 200
+        finally:
+            shut(world, server)
+
+
+def test_two_updates_at_once_end_with_the_last_one(built: Cloud):
+    """Rollouts of one service run one after another; the service is what the last update wished."""
+    create(built)
+    client = services(built)
+    first = client.update_service(request={"service": {"name": NAME, **body({"env": env(V="1", LOAD_SECONDS="0.5")})}})
+    second = client.update_service(request={"service": {"name": NAME, **body({"env": env(V="2")})}})
+    first.result(timeout=30)
+    last = second.result(timeout=30)
+    assert (last.generation, last.observed_generation) == (3, 3)
+    assert built.get(f"{last.uri}/env").json()["env"]["V"] == "2"
+
+
 def test_state_and_address_survive_a_restart_of_the_daemon(tmp_path):
     """The service has the same uri, its process ended with the daemon, and the first request starts it again."""
     world, server = boot(tmp_path / "home")

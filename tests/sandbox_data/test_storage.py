@@ -10,7 +10,8 @@ import pytest
 import requests
 from google.api_core import exceptions
 
-from gemmactl.sandbox.stream_faults import StreamFault
+from gemmactl.sandbox.stream_faults import StreamFault, stream_fault_of
+from gemmactl.sandbox.wire import ApiError
 
 from .conftest import RUN_SA, YOU, Cloud, boot, shut
 
@@ -275,3 +276,18 @@ def test_a_stalled_stream_goes_on_when_it_is_let(cloud: Cloud, bucket):
     assert answer.raw.read(4) == b"0123"
     fault.stall.set()
     assert answer.raw.read() == b"456789"
+
+
+def test_a_stream_fault_can_be_ordered_as_json(cloud: Cloud, bucket):
+    """What the admin's route takes: known kinds and fields only; clear() calls off what has not struck."""
+    bucket.blob("x").upload_from_string(b"0123456789")
+    faults = cloud.world.storage.faults
+    faults.add(stream_fault_of({"kind": "stall", "match": "x", "after": 2, "seconds": 0.05}))
+    faults.add(stream_fault_of({"kind": "status", "status": 429}))
+    path = "/storage/v1/b/weights/o/x?alt=media"
+    assert raw(cloud, path).content == b"0123456789"
+    faults.clear()
+    assert raw(cloud, path).status_code == 200
+    for wrong in ({"kind": "flood"}, {"kind": "stall", "stall": True}, {}):
+        with pytest.raises(ApiError, match="a stream fault has a kind of"):
+            stream_fault_of(wrong)

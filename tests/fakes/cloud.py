@@ -1,0 +1,416 @@
+"""A Google Cloud in memory: every protocol of resources/cloud.py, every call counted and stoppable. Knows no client."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+
+from gemmactl.errors import Trouble
+from gemmactl.resources.cloud import (
+    Account,
+    BucketInfo,
+    BuildInfo,
+    Json,
+    Labels,
+    LogEntry,
+    ObjectInfo,
+    PolicyTarget,
+    RepositoryInfo,
+)
+from gemmactl.resources.service_body import lean
+from gemmactl.resources.service_merge import merge
+from tests.fakes.rollout import defaulted, rolled
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: `repositories.create`, on what, and whether it may change something."""
+
+    name: str
+    subject: str
+    write: bool
+
+
+def refusal(status: int, message: str, **facts: Any) -> Trouble:
+    """What a gateway would raise for an answer of the API."""
+    code = {404: "not-found", 409: "conflict", 412: "precondition", 403: "denied"}.get(status, "invalid")
+    return Trouble(message, why=message, remedy="test", code=code, facts={"status": status, "message": message, **facts})
+
+
+@dataclass
+class State:
+    """Everything that lives in the pretended project."""
+
+    apis: set[str] = field(default_factory=set)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    policies: dict[PolicyTarget, dict[str, set[str]]] = field(default_factory=dict)
+    repositories: dict[str, RepositoryInfo] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+    buckets: dict[str, BucketInfo] = field(default_factory=dict)
+    objects: dict[tuple[str, str], tuple[ObjectInfo, bytes]] = field(default_factory=dict)
+    secrets: dict[str, Labels] = field(default_factory=dict)
+    versions: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
+    builds: dict[str, tuple[Json, BuildInfo]] = field(default_factory=dict)
+    services: dict[str, Json] = field(default_factory=dict)
+    revisions: dict[str, Json] = field(default_factory=dict)
+    logs: list[tuple[str, LogEntry]] = field(default_factory=list)
+    """(a text that the filter must contain, the entry)"""
+
+
+class FakeCloud:
+    """`before_call(name)` and `after_call(name)` may raise: before, nothing happened; after, all did but nobody heard of it.
+
+    `build` and `rollout` say how the next ones end: a BuildInfo to copy status and words from, and the message of a
+    failed rollout (empty: it succeeds). `held` are the caller's permissions (None: all).
+    """
+
+    def __init__(self, project: str = "demo-proj", *, enforce_apis: bool = False) -> None:
+        self.project = project
+        self.state = State()
+        self.calls: list[Call] = []
+        self.before_call: Callable[[str], None] = lambda _name: None
+        self.after_call: Callable[[str], None] = lambda _name: None
+        self.enforce_apis = enforce_apis
+        self.build = BuildInfo("", "SUCCESS")
+        self.rollout = ""
+        self.held: frozenset[str] | None = None
+        self.generation = 0
+        self.lock = threading.RLock()
+        self.apis, self.accounts, self.policies = Apis(self), Accounts(self), Policies(self)
+        self.repositories, self.storage, self.secrets = Repositories(self), Storage(self), Secrets(self)
+        self.builds, self.run, self.logs = Builds(self), Run(self), Logs(self)
+
+    @contextmanager
+    def call(self, name: str, subject: str = "", *, write: bool = False, api: str = "") -> Iterator[State]:
+        """One call of the API, alone: calls of other threads wait."""
+        self.before_call(name)
+        with self.lock:
+            self.calls.append(Call(name, subject, write))
+            if self.enforce_apis and api and f"{api}.googleapis.com" not in self.state.apis:
+                raise refusal(403, f"{api} is disabled", reason="SERVICE_DISABLED", service=f"{api}.googleapis.com")
+            yield self.state
+        self.after_call(name)
+
+    @property
+    def writes(self) -> list[Call]:
+        return [c for c in self.calls if c.write]
+
+    def next_generation(self) -> int:
+        self.generation += 1
+        return self.generation
+
+    def number(self) -> str:
+        return "123456789012"
+
+    def caller(self) -> str:
+        return "user:you@sandbox.invalid"
+
+    def id_token(self, audience: str) -> str:
+        return f"id-token-for-{audience}"
+
+    def digest_of(self, tag: str) -> str | None:
+        return self.repositories.digest(tag)
+
+    def newest_version(self, secret: str) -> str | None:
+        return self.secrets.newest_version(secret)
+
+
+@dataclass
+class Part:
+    """One API of the cloud."""
+
+    cloud: FakeCloud
+
+
+class Apis(Part):
+    def enabled(self, names: Iterable[str]) -> frozenset[str]:
+        with self.cloud.call("apis.enabled") as state:
+            return frozenset(names) & frozenset(state.apis)
+
+    def enable(self, names: Iterable[str]) -> None:
+        with self.cloud.call("apis.enable", write=True) as state:
+            state.apis |= set(names)
+
+
+class Accounts(Part):
+    def get(self, email: str) -> Account | None:
+        with self.cloud.call("accounts.get", email, api="iam") as state:
+            return state.accounts.get(email)
+
+    def create(self, account_id: str, display_name: str, description: str) -> Account:
+        with self.cloud.call("accounts.create", account_id, write=True, api="iam") as state:
+            email = f"{account_id}@{self.cloud.project}.iam.gserviceaccount.com"
+            if email in state.accounts:
+                raise refusal(409, f"Service account {account_id} already exists within project")
+            state.accounts[email] = Account(email, display_name, description)
+            return state.accounts[email]
+
+    def delete(self, email: str) -> None:
+        with self.cloud.call("accounts.delete", email, write=True, api="iam") as state:
+            state.accounts.pop(email, None)
+
+
+class Policies(Part):
+    def members(self, target: PolicyTarget, role: str) -> frozenset[str]:
+        with self.cloud.call("policies.members", str(target), api=POLICY_API[target.kind]) as state:
+            return frozenset(state.policies.get(target, {}).get(role, ()))
+
+    def add(self, target: PolicyTarget, role: str, member: str) -> None:
+        with self.cloud.call("policies.add", str(target), write=True, api=POLICY_API[target.kind]) as state:
+            if not exists(state, target):
+                raise refusal(404, f"{target} does not exist")
+            email = member.partition(":")[2]
+            if email.endswith(f"@{self.cloud.project}.iam.gserviceaccount.com") and email not in state.accounts:
+                raise refusal(400, f"Service account {email} does not exist.")
+            state.policies.setdefault(target, {}).setdefault(role, set()).add(member)
+
+    def remove(self, target: PolicyTarget, role: str, member: str) -> None:
+        with self.cloud.call("policies.remove", str(target), write=True, api=POLICY_API[target.kind]) as state:
+            state.policies.get(target, {}).get(role, set()).discard(member)
+
+    def test(self, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
+        with self.cloud.call("policies.test", str(target)):
+            asked = frozenset(permissions)
+            return asked if self.cloud.held is None else asked & self.cloud.held
+
+
+POLICY_API = {
+    "project": "cloudresourcemanager", "bucket": "storage", "repository": "artifactregistry", "secret": "secretmanager",
+    "service_account": "iam", "service": "run", "job": "run",
+}  # fmt: skip
+
+
+def exists(state: State, target: PolicyTarget) -> bool:
+    """Whether the thing that a policy is on is there."""
+    known: dict[str, Any] = {
+        "bucket": state.buckets,
+        "repository": state.repositories,
+        "secret": state.secrets,
+        "service_account": state.accounts,
+        "service": state.services,
+    }
+    return target.kind not in known or target.name in known[target.kind]
+
+
+class Repositories(Part):
+    def get(self, name: str) -> RepositoryInfo | None:
+        with self.cloud.call("repositories.get", name, api="artifactregistry") as state:
+            return state.repositories.get(name)
+
+    def create(self, info: RepositoryInfo) -> None:
+        with self.cloud.call("repositories.create", info.name, write=True, api="artifactregistry") as state:
+            if info.name in state.repositories:
+                raise refusal(409, "the repository already exists")
+            state.repositories[info.name] = info
+
+    def update(self, info: RepositoryInfo) -> None:
+        with self.cloud.call("repositories.update", info.name, write=True, api="artifactregistry") as state:
+            state.repositories[info.name] = replace(info, format=state.repositories[info.name].format)
+
+    def delete(self, name: str) -> None:
+        with self.cloud.call("repositories.delete", name, write=True, api="artifactregistry") as state:
+            state.repositories.pop(name, None)
+            _, project, _, region, _, short = name.split("/")
+            path = f"{region}-docker.pkg.dev/{project}/{short}/"
+            state.images = {k: v for k, v in state.images.items() if not k.startswith(path)}
+            state.policies.pop(PolicyTarget("repository", name), None)
+
+    def digest(self, image: str) -> str | None:
+        with self.cloud.call("repositories.digest", image, api="artifactregistry") as state:
+            return state.images.get(image)
+
+    def delete_image(self, image: str) -> None:
+        with self.cloud.call("repositories.delete_image", image, write=True, api="artifactregistry") as state:
+            state.images.pop(image, None)
+
+
+class Storage(Part):
+    def bucket(self, name: str) -> BucketInfo | None:
+        with self.cloud.call("storage.bucket", name, api="storage") as state:
+            return state.buckets.get(name)
+
+    def create_bucket(self, info: BucketInfo) -> None:
+        with self.cloud.call("storage.create_bucket", info.name, write=True, api="storage") as state:
+            if info.name in state.buckets:
+                raise refusal(409, "Your previous request to create the named bucket succeeded and you already own it.")
+            state.buckets[info.name] = info
+
+    def update_bucket(self, info: BucketInfo) -> None:
+        with self.cloud.call("storage.update_bucket", info.name, write=True, api="storage") as state:
+            state.buckets[info.name] = replace(info, location=state.buckets[info.name].location)
+
+    def delete_bucket(self, name: str) -> None:
+        with self.cloud.call("storage.delete_bucket", name, write=True, api="storage") as state:
+            state.buckets.pop(name, None)
+            state.objects = {k: v for k, v in state.objects.items() if k[0] != name}
+            state.policies.pop(PolicyTarget("bucket", name), None)
+
+    def list(self, bucket: str, prefix: str = "") -> tuple[ObjectInfo, ...]:
+        with self.cloud.call("storage.list", f"{bucket}/{prefix}", api="storage") as state:
+            found = [o for (b, n), (o, _) in state.objects.items() if b == bucket and n.startswith(prefix)]
+            return tuple(sorted(found, key=lambda o: o.name))
+
+    def stat(self, bucket: str, name: str) -> ObjectInfo | None:
+        with self.cloud.call("storage.stat", f"{bucket}/{name}", api="storage") as state:
+            return state.objects[bucket, name][0] if (bucket, name) in state.objects else None
+
+    def read(self, bucket: str, name: str, start: int = 0, end: int | None = None) -> bytes | None:
+        with self.cloud.call("storage.read", f"{bucket}/{name}", api="storage") as state:
+            return state.objects[bucket, name][1][start:end] if (bucket, name) in state.objects else None
+
+    def write(
+        self,
+        bucket: str,
+        name: str,
+        data: bytes | Path,
+        *,
+        if_generation: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> ObjectInfo:
+        content = data if isinstance(data, bytes) else data.read_bytes()
+        with self.cloud.call("storage.write", f"{bucket}/{name}", write=True, api="storage") as state:
+            if bucket not in state.buckets:
+                raise refusal(404, "The specified bucket does not exist.")
+            old = state.objects.get((bucket, name))
+            if if_generation is not None and if_generation != (old[0].generation if old else 0):
+                raise refusal(412, "At least one of the pre-conditions you specified did not hold.")
+            checksum = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
+            info = ObjectInfo(name, len(content), self.cloud.next_generation(), checksum)
+            state.objects[bucket, name] = (info, content)
+        if progress:
+            progress(len(content))
+        return info
+
+    def delete(self, bucket: str, name: str) -> None:
+        with self.cloud.call("storage.delete", f"{bucket}/{name}", write=True, api="storage") as state:
+            state.objects.pop((bucket, name), None)
+
+
+class Secrets(Part):
+    def get(self, name: str) -> Labels | None:
+        with self.cloud.call("secrets.get", name, api="secretmanager") as state:
+            return state.secrets.get(name)
+
+    def create(self, name: str, location: str, labels: Labels) -> None:
+        with self.cloud.call("secrets.create", name, write=True, api="secretmanager") as state:
+            if name in state.secrets:
+                raise refusal(409, f"Secret [{name}] already exists.")
+            state.secrets[name] = dict(labels)
+
+    def add_version(self, name: str, value: bytes) -> str:
+        with self.cloud.call("secrets.add_version", name, write=True, api="secretmanager") as state:
+            if name not in state.secrets:
+                raise refusal(404, f"Secret [{name}] not found.")
+            versions = state.versions.setdefault(name, [])
+            versions.append(("ENABLED", value))
+            return str(len(versions))
+
+    def newest_version(self, name: str) -> str | None:
+        with self.cloud.call("secrets.newest_version", name, api="secretmanager") as state:
+            live = [i for i, (word, _) in enumerate(state.versions.get(name, []), 1) if word == "ENABLED"]
+            return str(live[-1]) if live else None
+
+    def version_state(self, name: str, version: str) -> str | None:
+        with self.cloud.call("secrets.version_state", name, api="secretmanager") as state:
+            versions = state.versions.get(name, [])
+            number = int(version) if version.isdigit() else len(versions)
+            return versions[number - 1][0] if 0 < number <= len(versions) else None
+
+    def delete(self, name: str) -> None:
+        with self.cloud.call("secrets.delete", name, write=True, api="secretmanager") as state:
+            state.secrets.pop(name, None)
+            state.versions.pop(name, None)
+            state.policies.pop(PolicyTarget("secret", name), None)
+
+
+class Builds(Part):
+    def start(self, region: str, body: Json) -> str:
+        with self.cloud.call("builds.start", body["images"][0], write=True, api="cloudbuild") as state:
+            source = body["source"]["storageSource"]
+            if (source["bucket"], source["object"]) not in state.objects:
+                raise refusal(400, "could not resolve source: googleapi: Error 404: No such object")
+            build_id = f"build-{len(state.builds) + 1}"
+            state.builds[build_id] = (body, replace(self.cloud.build, id=build_id))
+            return build_id
+
+    def get(self, region: str, build_id: str) -> BuildInfo:
+        with self.cloud.call("builds.get", build_id, api="cloudbuild") as state:
+            body, info = state.builds[build_id]
+            following = {"QUEUED": "WORKING", "WORKING": "SUCCESS"}.get(info.status, info.status)
+            state.builds[build_id] = (body, replace(info, status=following))
+            if following == "SUCCESS":
+                state.images.update(dict.fromkeys(body["images"], DIGEST))
+            return info
+
+    def running(self, region: str, tag: str) -> str | None:
+        with self.cloud.call("builds.running", tag, api="cloudbuild") as state:
+            found = [i for i, (b, info) in state.builds.items() if tag in b["tags"] and info.status in ("QUEUED", "WORKING")]
+            return found[-1] if found and region != "global" else None
+
+
+class Run(Part):
+    def get(self, name: str) -> Json | None:
+        with self.cloud.call("run.get", name, api="run") as state:
+            return state.services.get(name)
+
+    def list(self, region: str) -> tuple[Json, ...]:
+        with self.cloud.call("run.list", region, api="run") as state:
+            parent = f"projects/{self.cloud.project}/locations/{region}/"
+            return tuple(v for k, v in sorted(state.services.items()) if k.startswith(parent))
+
+    def create(self, parent: str, service_id: str, body: Json, *, validate_only: bool = False) -> str:
+        name = f"{parent}/services/{service_id}"
+        with self.cloud.call("run.create", name, write=not validate_only, api="run") as state:
+            if name in state.services:
+                raise refusal(409, f"Resource '{service_id}' already exists.")
+            return "" if validate_only else self._roll(state, name, defaulted(body, self.cloud.number()), new_revision=True)
+
+    def update(self, body: Json, mask: Iterable[str], *, validate_only: bool = False) -> str:
+        name = body["name"]
+        with self.cloud.call("run.update", name, write=not validate_only, api="run") as state:
+            old = state.services[name]
+            if "etag" in body and body["etag"] != old["etag"]:
+                raise refusal(409, "the etag does not match")
+            masked = {key: body[key] for key in mask if key in body}
+            new = {**{k: v for k, v in old.items() if k not in set(mask)}, **masked}
+            changed = new["template"] != old["template"]
+            return "" if validate_only else self._roll(state, name, defaulted(new, self.cloud.number()), new_revision=changed)
+
+    def _roll(self, state: State, name: str, body: Json, *, new_revision: bool) -> str:
+        service, revision = rolled(name, body, self.cloud.rollout if new_revision else None)
+        state.services[name] = lean(merge({}, service))
+        if revision is not None:
+            state.revisions[revision["name"]] = revision
+        failed = new_revision and self.cloud.rollout
+        return f"{name}/operations/{'failed' if failed else 'ok'}-{service['generation']}"
+
+    def delete(self, name: str) -> str:
+        with self.cloud.call("run.delete", name, write=True, api="run") as state:
+            state.services.pop(name, None)
+            return f"{name}/operations/deleted"
+
+    def finished(self, operation: str) -> bool:
+        with self.cloud.call("run.finished", operation, api="run"):
+            if "/operations/failed-" in operation:
+                raise refusal(400, self.cloud.rollout, operation=operation)
+            return True
+
+    def revision(self, name: str) -> Json | None:
+        with self.cloud.call("run.revision", name, api="run") as state:
+            return state.revisions.get(name)
+
+
+class Logs(Part):
+    def entries(self, query: str, *, newest: bool = False, limit: int = 100) -> tuple[LogEntry, ...]:
+        with self.cloud.call("logs.entries", query, api="logging") as state:
+            found = [e for needle, e in state.logs if needle in query]
+            return tuple(found[-limit:] if newest else found[:limit])

@@ -1,0 +1,67 @@
+"""The whole main job at the wire: an unmodified process, real host names, recorded; the sandbox answers behind the proxy."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import pytest
+
+from tests.fakes.recorder import Exchange
+from tests.wire.conftest import SAMPLE, Desk
+
+CANARY = "hf_" + "Canary7Kq" * 4
+READS = re.compile(r":(getIamPolicy|testIamPermissions|batchGet|access)$|/entries:list$")
+
+
+def reads(exchange: Exchange) -> bool:
+    """A call that can't change anything (Google writes some reads as POST)."""
+    path = exchange.path.partition("?")[0]
+    return exchange.method in ("GET", "HEAD") or bool(READS.search(path)) or exchange.host == "oauth2.googleapis.com"
+
+
+@pytest.mark.timeout(400)
+def test_deploy_at_the_wire(desk: Desk) -> None:
+    """deploy, plan, deploy again and destroy over real host names: second deploy only reads, and no secret shows anywhere."""
+    model = desk.home / "my_model"
+    model.symlink_to(SAMPLE)
+    first = desk.run("deploy", str(model), "--yes", HF_TOKEN=CANARY)
+    assert first.returncode == 0, first.stderr + first.stdout
+    document = json.loads(first.stdout)
+    assert (document["target"], document["ok"]) == ("cloud", True)
+    assert document["data"]["smoke"]["text"]
+    names = {h for h in desk.recorder.hosts if not h.startswith("oauth2.")}
+    assert {"run.googleapis.com", "storage.googleapis.com", "secretmanager.googleapis.com", "iam.googleapis.com"} <= names
+    assert {"serviceusage.googleapis.com", "cloudbuild.googleapis.com", "artifactregistry.googleapis.com"} <= names
+    assert all(name.endswith(".googleapis.com") for name in names)
+
+    writes_of_first = [e for e in desk.recorder.exchanges if not reads(e)]
+    assert writes_of_first
+    desk.recorder.exchanges.clear()
+    plan = desk.run("plan", str(model), "--detailed-exitcode", HF_TOKEN=CANARY)
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    second = desk.run("deploy", str(model), "--yes", HF_TOKEN=CANARY)
+    assert second.returncode == 0, second.stderr
+    assert [e for e in desk.recorder.exchanges if not reads(e)] == []
+
+    desk.recorder.exchanges.clear()
+    gone = desk.run("destroy", "my-model", "--yes")
+    assert gone.returncode == 0, gone.stdout + gone.stderr
+
+    with_payload = [e for e in writes_of_first if CANARY.encode() in e.body or base64.b64encode(CANARY.encode()) in e.body]
+    assert [e.path.partition("?")[0].rpartition(":")[2] for e in with_payload] == ["addVersion"]
+    for run in (first, plan, second, gone):
+        assert CANARY not in run.stdout + run.stderr
+    left = [p for p in desk.home.rglob("*") if p.is_file() and CANARY.encode() in p.read_bytes()]
+    assert left == []
+
+
+def test_no_credentials_is_said_before_anything_is_asked(desk: Desk) -> None:
+    """Without credentials the exit code is 4, the two commands that help are named, and no API was called."""
+    out = desk.run("plan", "gs://some-bucket/model", GOOGLE_APPLICATION_CREDENTIALS="", NO_GCE_CHECK="true")
+    document = json.loads(out.stdout)
+    assert out.returncode == 4, out.stdout + out.stderr
+    assert document["problems"][0]["code"] == "no-credentials"
+    assert "gcloud auth application-default login" in document["problems"][0]["remedy"]
+    assert desk.recorder.exchanges == []
