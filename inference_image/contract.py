@@ -174,17 +174,14 @@ class Exchange:
 
 
 _SEED_TRANSLATION: Final = (
-    "The ability to fine-tune powerful language models on consumer hardware is a significant breakthrough"
-    " for the AI community."
+    "The ability to fine-tune powerful language models on consumer hardware is a significant breakthrough for the AI community."
 )
 _SEED_KOREAN: Final = "소비자용 하드웨어에서 강력한 언어 모델을 미세 조정할 수 있게 된 것은 AI 커뮤니티에 획기적인 발전입니다."
 _SEED_QUESTION: Final = (
     "Question: What are the first name and last name of all candidates? Context: CREATE TABLE candidates"
     " (candidate_id VARCHAR); CREATE TABLE people (first_name VARCHAR, last_name VARCHAR, person_id VARCHAR)"
 )
-_SEED_SQL: Final = (
-    "SELECT T2.first_name, T2.last_name FROM candidates AS T1 JOIN people AS T2 ON T1.candidate_id = T2.person_id"
-)
+_SEED_SQL: Final = "SELECT T2.first_name, T2.last_name FROM candidates AS T1 JOIN people AS T2 ON T1.candidate_id = T2.person_id"
 
 EXCHANGES: Final[tuple[Exchange, ...]] = (
     Exchange(

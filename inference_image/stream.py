@@ -145,9 +145,7 @@ class CheckpointStream:
 
     def _read_weights(self, objects: Mapping[str, Object], table: Mapping[str, Tensor], heads: Mapping[str, int]) -> None:
         have = [Range(name, 0, end) for name, end in heads.items()]
-        self._timeline.arrived(
-            sum(max(0, min(tensor.end, heads[tensor.object]) - tensor.begin) for tensor in table.values())
-        )
+        self._timeline.arrived(sum(max(0, min(tensor.end, heads[tensor.object]) - tensor.begin) for tensor in table.values()))
         plan = cover((Range(tensor.object, tensor.begin, tensor.end) for tensor in table.values()), have, self._settings.chunk)
         sinks: dict[str, Sink] = {name: self.landing.open(objects[name]) for name in {one.object for one in plan}}
 
@@ -189,9 +187,7 @@ class CheckpointStream:
                 raise LoadFailed(Code.CHECKSUM_MISMATCH, one.name, detail)
             known = ours if ours is not None else one.crc32c
             text = f"{known:08x}" if known is not None else None
-            self._timeline.loaded(
-                Loaded(one.name, one.size, one.generation, text, ours is not None and one.crc32c is not None)
-            )
+            self._timeline.loaded(Loaded(one.name, one.size, one.generation, text, ours is not None and one.crc32c is not None))
 
 
 def _present(objects: Mapping[str, Object]) -> list[str]:

@@ -45,9 +45,7 @@ class CloudRun:
         def ask() -> Any:
             from google.cloud.run_v2 import UpdateServiceRequest
 
-            request = UpdateServiceRequest(
-                service=_message(body), update_mask={"paths": paths}, validate_only=validate_only
-            )
+            request = UpdateServiceRequest(service=_message(body), update_mask={"paths": paths}, validate_only=validate_only)
             return self._call("update_service", request)
 
         return str(self._wire.send(API, f"changing {_short(body['name'])}", ask).operation.name)

@@ -32,9 +32,7 @@ class CloudStorage:
         from google.cloud import storage  # type: ignore[attr-defined]  # a package without types
 
         options = {"api_endpoint": self._wire.endpoint.base_url} if self._wire.endpoint else None
-        return storage.Client(
-            project=self._wire.project, credentials=self._wire.identity.credentials(), client_options=options
-        )
+        return storage.Client(project=self._wire.project, credentials=self._wire.identity.credentials(), client_options=options)
 
     # --- buckets ----------------------------------------------------------------------------------
 

@@ -25,7 +25,6 @@ def serve(text: str, host: str, port: int, voice: Voice, environ: Mapping[str, s
     for key, value in models.quiet(environ).items():
         os.environ.setdefault(key, value)
     from inference_image.server.process import serve as run
-
     from inference_image.settings import Settings
 
     voice.say(

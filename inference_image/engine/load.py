@@ -64,9 +64,7 @@ def finish(
         raise as_load_failed(error) from error
 
 
-def _finish(
-    stream: CheckpointStream, settings: Settings, timeline: Timeline, memory: Callable[[], int | None]
-) -> Engine:
+def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, memory: Callable[[], int | None]) -> Engine:
     with timeline.phase("import torch"):
         import torch
 

@@ -54,9 +54,7 @@ class Text:
         # From here on encode() never yields a control token: `_ids` puts those of the trusted parts in by itself.
         self._tokenizer.encode_special_tokens = True
         self.control: dict[str, int] = {
-            token.content: number
-            for number, token in self._tokenizer.get_added_tokens_decoder().items()
-            if token.special
+            token.content: number for number, token in self._tokenizer.get_added_tokens_decoder().items() if token.special
         }
         longest_first = sorted(self.control, key=len, reverse=True)
         self._control_pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
@@ -128,9 +126,7 @@ class Text:
             raise LoadFailed(Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE, "this checkpoint has no chat template")
         contents = [message.parts for message in messages]
         # Spaces around a mark tell whether the template trims: then we trim the text in its place.
-        dialogue = [
-            {"role": message.role, "content": f" {_MARK.format(index)} "} for index, message in enumerate(messages)
-        ]
+        dialogue = [{"role": message.role, "content": f" {_MARK.format(index)} "} for index, message in enumerate(messages)]
         try:
             rendered = self._template.render(messages=dialogue, add_generation_prompt=True, **self._special)
         except Exception as error:  # noqa: BLE001 - a template may raise anything, its own raise_exception included

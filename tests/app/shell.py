@@ -56,5 +56,7 @@ class Shell:
             **environ,
         }
         line = [sys.executable, "-m", "gemmactl", *argv]
-        done = subprocess.run(line, input=stdin.encode(), capture_output=True, env=env, cwd=self.folder, timeout=self.limit, check=False)
+        done = subprocess.run(
+            line, input=stdin.encode(), capture_output=True, env=env, cwd=self.folder, timeout=self.limit, check=False
+        )
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())

@@ -34,8 +34,7 @@ def tensors_of(data: bytes) -> dict[str, Stored]:
     header.pop("__metadata__", None)
     body = data[8 + length :]
     return {
-        name: (row["dtype"], row["shape"], body[row["data_offsets"][0] : row["data_offsets"][1]])
-        for name, row in header.items()
+        name: (row["dtype"], row["shape"], body[row["data_offsets"][0] : row["data_offsets"][1]]) for name, row in header.items()
     }
 
 

@@ -222,7 +222,7 @@ def test_refused_tokens_are_access_denied(address: str, bucket: Bucket, patience
 class Metadata(fake_storage.Handler):
     """The metadata server that Cloud Run gives a container."""
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         body, kind = b"project", "text/plain"
         if "token" in self.path:
             body, kind = b'{"access_token": "from-metadata", "expires_in": 3600}', "application/json"

@@ -365,9 +365,7 @@ def from_store(address: str, patience: Patience, timeline: Timeline) -> Engine:
     return load(settings, timeline=timeline, source=source)
 
 
-def test_a_faulty_store_gives_the_same_bits(
-    bucket: Bucket, address: str, patience: Patience, reference: object
-) -> None:
+def test_a_faulty_store_gives_the_same_bits(bucket: Bucket, address: str, patience: Patience, reference: object) -> None:
     """Through 503s, cuts and resets the model is bit-equal, and the record proves every object's sum."""
     import torch
 

@@ -23,9 +23,7 @@ class Tty(io.StringIO):
         return True
 
 
-def screen(
-    form: str = "text", environ: Mapping[str, str] | None = None, **more: Any
-) -> tuple[Screen, io.StringIO, io.StringIO]:
+def screen(form: str = "text", environ: Mapping[str, str] | None = None, **more: Any) -> tuple[Screen, io.StringIO, io.StringIO]:
     out, err = more.pop("out", io.StringIO()), more.pop("err", io.StringIO())
     made = Screen(form, environ or {}, stdin=more.pop("stdin", io.StringIO()), stdout=out, stderr=err, **more)  # type: ignore[arg-type]  # text or json
     return made, out, err
