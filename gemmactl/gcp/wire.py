@@ -24,14 +24,14 @@ READ_TRIES: Final = 5
 AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 
 
-def _base() -> bool:
+def _import_shared() -> bool:
     """What all clients share, imported by one thread: two threads that meet in it deadlock in Python's import locks."""
     for name in ("requests", "google.api_core.exceptions", "google.auth.transport.requests"):
         import_module(name)
     return True
 
 
-_BASE: Final = Once(_base)
+_SHARED: Final = Once(_import_shared)
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Wire:
 
     def send(self, api: str, doing: str, call: Callable[[], T]) -> T:
         """A write: tried once, because the first try may have been carried out although its answer was lost."""
-        _BASE()
+        _SHARED()
         with translated(api, doing):
             return call()
 
@@ -112,7 +112,7 @@ class Wire:
         url = f"{endpoints.url(self.endpoint, host)}{path}"
         answer = self._session().request(method, url, params=params, json=body, timeout=TIMEOUT)
         if answer.status_code >= 400:
-            raise from_http_response(answer)  # type: ignore[no-untyped-call]
+            raise from_http_response(answer)  # type: ignore[no-untyped-call]  # the library is untyped here
         return answer.json() if answer.content else {}
 
     def _session(self) -> Any:
@@ -120,7 +120,7 @@ class Wire:
         if not hasattr(self._sessions, "own"):
             from google.auth.transport.requests import AuthorizedSession
 
-            self._sessions.own = AuthorizedSession(self.identity.credentials())  # type: ignore[no-untyped-call]
+            self._sessions.own = AuthorizedSession(self.identity.credentials())  # type: ignore[no-untyped-call]  # the library is untyped here
         return self._sessions.own
 
 
