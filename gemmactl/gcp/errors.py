@@ -11,8 +11,9 @@ from gemmactl.errors import Exit, Trouble
 
 ERROR_INFO: Final = "google.rpc.ErrorInfo"
 PREFIX: Final = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE|HEAD) \S+: ")
-PERMISSION: Final = re.compile(r"\b[a-z]+\.[A-Za-z]+\.[A-Za-z]+\b")
-DENIED_ON: Final = re.compile(r"[Pp]ermission '?\"?([\w.]+)'?\"? denied (?:on|for)(?: resource)? '?\"?([^'\"\s]+)")
+DENIED_ON: Final = re.compile(
+    r"[Pp]ermission '?\"?([\w.]+)'?\"? denied (?:on|for)(?: resource| service account)? '?\"?([^'\"\s]+)"
+)
 STORAGE: Final = re.compile(r"^(\S+@\S+) does not have (storage\.[\w.]+) access")
 
 Words = tuple[str, str, str]
@@ -122,7 +123,8 @@ def facts_of(error: Any, api: str) -> dict[str, Any]:
         facts.setdefault("permission", found[2])
         facts["principal"] = found[1]
     if found := DENIED_ON.search(message):
-        facts.setdefault("permission", found[1])
+        # Cloud Run writes this one permission in lower case
+        facts.setdefault("permission", found[1].replace("serviceaccounts", "serviceAccounts"))
         facts.setdefault("resource", found[2])
     if violations := violations_of(error):
         facts["violations"] = violations

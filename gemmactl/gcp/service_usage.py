@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from gemmactl.gcp.wire import TIMEOUT, Wire
+from gemmactl.gcp.wire import SETTLING, TIMEOUT, Wire
 
 API: Final = "serviceusage.googleapis.com"
 AT_ONCE: Final = 20
@@ -45,6 +45,7 @@ class ServiceUsage:
 
             doing = "enabling APIs"
             self._wire.wait(API, doing, self._wire.send(API, doing, ask), 600.0)
+            self._wire.enabled |= dict.fromkeys(part, self._wire.clock.now() + SETTLING)
 
 
 def _parts(names: Iterable[str]) -> list[list[str]]:

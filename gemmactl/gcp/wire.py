@@ -21,6 +21,8 @@ T = TypeVar("T")
 TIMEOUT: Final = 60.0
 """Seconds that one request may take."""
 READ_TRIES: Final = 5
+SETTLING: Final = 240.0
+"""Seconds after enabling in which an API may still refuse as disabled."""
 AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 
 
@@ -42,6 +44,8 @@ class Wire:
     identity: Identity
     endpoint: Endpoint | None = None
     clock: Clock = field(default_factory=Clock)
+    enabled: dict[str, float] = field(default_factory=dict)
+    """APIs that this process enabled, and until when they may still call themselves disabled."""
     _sessions: threading.local = field(default_factory=threading.local)
 
     def client(self, make: Callable[[], Any]) -> Once[Any]:
@@ -74,10 +78,22 @@ class Wire:
         return self.send(api, doing, call)
 
     def send(self, api: str, doing: str, call: Callable[[], T]) -> T:
-        """A write: tried once, because the first try may have been carried out although its answer was lost."""
+        """A write: tried once, because the first try may have been carried out although its answer was lost.
+
+        Only one refusal is sure to have changed nothing and to pass: the API was enabled a moment ago and not all of
+        its servers know it yet (Google: "if you enabled this API recently, wait a few minutes").
+        """
         _SHARED()
-        with translated(api, doing):
-            return call()
+        pause = 1.0
+        while True:
+            try:
+                with translated(api, doing):
+                    return call()
+            except Trouble as trouble:
+                if trouble.facts.get("reason") != "SERVICE_DISABLED" or self.clock.now() > self.enabled.get(api, 0.0):
+                    raise
+            self.clock.sleep(pause)
+            pause = min(pause * 1.6, 10.0)
 
     def gone(self, api: str, doing: str, call: Callable[[], Any]) -> None:
         """A delete. Already gone is done."""

@@ -10,10 +10,10 @@ from gemmactl.kernel.resource import Resource, Work
 from gemmactl.resources import build_log
 from gemmactl.resources.cloud import BuildInfo, Cloud, Json
 from gemmactl.resources.context import BuildContext
+from gemmactl.resources.pace import pauses
 
 FINISHED: Final = frozenset({"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"})
 BUILDER: Final = "gcr.io/cloud-builders/docker"
-POLL: Final = 2.0
 # a torch image is several GB: on the default machine the push alone looks hung
 MACHINE: Final = "E2_HIGHCPU_8"
 NO_BUILDS_HERE: Final = "cannot run builds in this region"
@@ -121,7 +121,7 @@ class Image(Resource):
     def _followed(self, cloud: Cloud, work: Work, region: str, build_id: str) -> BuildInfo:
         lines = build_log.Lines(self.project, build_id)
         said = ""
-        while True:
+        for pause in pauses():
             build = cloud.builds.get(region, build_id)
             for line in lines.fresh(cloud):
                 work.log(line)
@@ -130,7 +130,8 @@ class Image(Resource):
             if build.status != said:
                 said = build.status
                 work.progress(f"build {build_id}: {said.lower()}")
-            work.wait(POLL)
+            work.wait(pause)
+        raise AssertionError("unreachable: pauses never end")
 
     def _failure(self, build: BuildInfo, log: tuple[str, ...]) -> Trouble:
         text = "\n".join((build.detail, *build.warnings, *log))

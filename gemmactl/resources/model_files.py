@@ -76,7 +76,7 @@ class ModelFiles(Resource):
         total, missing = sum(f.size for f in self._files), sum(f.size for f in todo)
         voice = _Progress(work, len(self._files), total, total - missing)
         shards = [f for f in todo if f.name.endswith(".safetensors")]
-        small = sorted((f for f in todo if f not in shards), key=lambda f: (f.name == INDEX, f.name == CONFIG))
+        small = sorted((f for f in todo if f not in shards), key=lambda f: (f.name == CONFIG, f.name == INDEX))
         with ThreadPoolExecutor(PARALLEL) as pool:
             for done in [pool.submit(self._put, cloud, f, there.get(f.name), voice) for f in shards]:
                 done.result()

@@ -10,11 +10,11 @@ from gemmactl.kernel.plan import agrees
 from gemmactl.kernel.resource import Resource, Work
 from gemmactl.resources import mark, service_body, service_show, service_trouble
 from gemmactl.resources.cloud import Cloud, Json
+from gemmactl.resources.pace import pauses
 from gemmactl.resources.service_merge import merge, renewed
 from gemmactl.resources.service_state import state
 from gemmactl.resources.service_types import Container, Scaling, Traffic, Volume, Vpc
 
-POLL: Final = 2.0
 TRIES: Final = 5
 KEYS: Final = {
     "labels": "labels",
@@ -80,6 +80,7 @@ class Service(Resource):
         self._finish(cloud, work, operation)
 
     def update(self, cloud: Cloud, live: Service, work: Work) -> None:
+        pace = pauses()
         for attempt in range(TRIES):
             changed = self.changed(live)
             if changed == {"ready"} and state(live.live or {}).reconciling:
@@ -91,7 +92,7 @@ class Service(Resource):
                 # somebody else wrote in between: look again and lay the wishes over what is there now
                 if trouble.facts.get("status") not in (409, 412) or attempt == TRIES - 1:
                     raise
-                work.wait(POLL)
+                work.wait(next(pace))
                 live = self.read(cloud) or live
             else:
                 return self._finish(cloud, work, operation)
@@ -99,8 +100,9 @@ class Service(Resource):
 
     def delete(self, cloud: Cloud, live: Service, work: Work) -> None:
         operation = cloud.run.delete(self.full_name)
+        pace = pauses()
         while not cloud.run.finished(operation):
-            work.wait(POLL)
+            work.wait(next(pace))
 
     def ours(self, cloud: Cloud, live: Service) -> bool:
         return mark.marked((live.live or {}).get("labels", {}))
@@ -148,10 +150,11 @@ class Service(Resource):
         return {**body, **{key: new[key] for key in sorted(mask) if key in new}}, tuple(sorted(mask))
 
     def _finish(self, cloud: Cloud, work: Work, operation: str) -> None:
+        pace = pauses()
+        work.progress("rolling out")
         try:
             while not cloud.run.finished(operation):
-                work.progress("rolling out")
-                work.wait(POLL)
+                work.wait(next(pace))
         except Trouble as trouble:
             if trouble.code == "step-timeout":
                 raise
@@ -160,13 +163,14 @@ class Service(Resource):
 
     def _settle(self, cloud: Cloud, work: Work) -> None:
         """Wait until the service itself says how it fares."""
-        while True:
+        for pause in pauses():
             now = state(cloud.run.get(self.full_name) or {})
             if now.ready:
                 return work.progress(now.uri)
             if not now.reconciling:
                 raise service_trouble.explain(cloud, self.full_name, None)
-            work.wait(POLL)
+            work.wait(pause)
+        return None
 
 
 _TEMPLATE: Final = (

@@ -1,0 +1,277 @@
+"""Each kind of resource on the in-memory cloud: made, read back, drift per field, brought back, removed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemmactl.errors import Trouble
+from gemmactl.kernel.plan import Op, decide
+from gemmactl.kernel.resource import Resource
+from gemmactl.resources import quantity
+from gemmactl.resources.apis import Apis
+from gemmactl.resources.bucket import BuildBucket, ModelBucket
+from gemmactl.resources.cloud import Account, BucketInfo, PolicyTarget, RepositoryInfo
+from gemmactl.resources.iam_member import IamMember
+from gemmactl.resources.local_model import read_folder
+from gemmactl.resources.model_files import ModelFiles
+from gemmactl.resources.repository import Repository
+from gemmactl.resources.secret import Secret
+from gemmactl.resources.service_account import ServiceAccount
+from gemmactl.spec import Token
+from tests.fakes.cloud import FakeCloud
+from tests.resources.wishes import work
+
+PROJECT, REGION = "demo-proj", "us-central1"
+REPOSITORY = f"projects/{PROJECT}/locations/{REGION}/repositories/gemmactl"
+SECRET = f"projects/{PROJECT}/secrets/s"
+
+
+@pytest.fixture
+def cloud() -> FakeCloud:
+    return FakeCloud()
+
+
+SIMPLE: dict[str, Resource] = {
+    "apis": Apis(("run.googleapis.com", "iam.googleapis.com")),
+    "account": ServiceAccount(PROJECT, "worker", "A worker"),
+    "bucket": BuildBucket("b", REGION, delete_after_days=30),
+    "models": ModelBucket("m", REGION),
+    "repository": Repository(PROJECT, REGION, "gemmactl"),
+    "secret": Secret(PROJECT, "s", REGION, value=Token("hf_x")),
+    "grant": IamMember(PolicyTarget("project", PROJECT), "roles/logging.logWriter", "user:a@b.invalid"),
+}
+
+
+@pytest.mark.parametrize("wish", SIMPLE.values(), ids=SIMPLE)
+def test_what_is_made_is_read_back_as_wished(cloud: FakeCloud, wish: Resource) -> None:
+    """Absent it is a CREATE; made, it is a KEEP."""
+    assert decide(wish, wish.read(cloud)).op is Op.CREATE
+    wish.create(cloud, work())
+    assert decide(wish, wish.read(cloud)).op is Op.KEEP
+
+
+@pytest.mark.parametrize("key", ["account", "bucket", "repository", "secret", "grant"])
+def test_what_is_removed_is_gone(cloud: FakeCloud, key: str) -> None:
+    """After a delete nothing is read."""
+    wish = SIMPLE[key]
+    wish.create(cloud, work())
+    live = wish.read(cloud)
+    assert live is not None
+    wish.delete(cloud, live, work())
+    assert wish.read(cloud) is None
+
+
+def drift(cloud: FakeCloud, wish: Resource) -> tuple[Op, tuple[str, ...]]:
+    step = decide(wish, wish.read(cloud))
+    return step.op, tuple(c.field for c in step.changes)
+
+
+@pytest.mark.parametrize(
+    ("field", "info"),
+    [
+        ("uniform_access", {"uniform_access": False}),
+        ("public_access_prevention", {"public_access_prevention": False}),
+        ("delete_after_days", {"delete_after_days": None}),
+        ("labels", {"labels": {"team": "x"}}),
+    ],
+)
+def test_drift_of_a_bucket(cloud: FakeCloud, field: str, info: dict[str, Any]) -> None:
+    """Each field that somebody changed is seen alone and brought back; labels of others stay."""
+    wish = SIMPLE["bucket"]
+    right = BucketInfo("b", REGION, labels={"managed-by": "gemmactl", "team": "x"}, delete_after_days=30)
+    cloud.state.buckets["b"] = replace(right, **info)
+    assert drift(cloud, wish) == (Op.UPDATE, (field,))
+    live = wish.read(cloud)
+    assert live is not None
+    wish.update(cloud, live, work())
+    assert cloud.state.buckets["b"] == right
+
+
+def test_a_bucket_in_another_region_blocks(cloud: FakeCloud) -> None:
+    """A bucket can't move: the step is BLOCKED and says what to do."""
+    cloud.state.buckets["b"] = BucketInfo("b", "europe-west1", labels={"managed-by": "gemmactl"}, delete_after_days=30)
+    assert drift(cloud, SIMPLE["bucket"]) == (Op.BLOCKED, ("location",))
+
+
+@pytest.mark.parametrize(
+    ("field", "info"),
+    [
+        ("keep_newest", {"keep_newest": None}),
+        ("delete_untagged_after_days", {"delete_untagged_after_days": 90}),
+        ("labels", {"labels": {}}),
+    ],
+)
+def test_drift_of_a_repository(cloud: FakeCloud, field: str, info: dict[str, Any]) -> None:
+    """Each field that somebody changed is seen alone and brought back."""
+    wish = SIMPLE["repository"]
+    right = RepositoryInfo(REPOSITORY, "DOCKER", {"managed-by": "gemmactl"}, 5, 7)
+    cloud.state.repositories[REPOSITORY] = replace(right, **info)
+    assert drift(cloud, wish) == (Op.UPDATE, (field,))
+    live = wish.read(cloud)
+    assert live is not None
+    wish.update(cloud, live, work())
+    assert cloud.state.repositories[REPOSITORY] == right
+
+
+def test_a_repository_of_another_format_blocks(cloud: FakeCloud) -> None:
+    """A repository for packages can't hold images."""
+    cloud.state.repositories[REPOSITORY] = RepositoryInfo(REPOSITORY, "PYTHON", {"managed-by": "gemmactl"}, 5, 7)
+    assert drift(cloud, SIMPLE["repository"]) == (Op.BLOCKED, ("format",))
+
+
+def test_missing_apis_are_enabled_alone(cloud: FakeCloud) -> None:
+    """Only what is missing is enabled."""
+    cloud.state.apis.add("iam.googleapis.com")
+    wish = SIMPLE["apis"]
+    assert drift(cloud, wish) == (Op.UPDATE, ("names",))
+    wish.update(cloud, wish.read(cloud), work())  # type: ignore[arg-type]  # it was read a line above
+    assert decide(wish, wish.read(cloud)).op is Op.KEEP
+
+
+def test_a_disabled_account_blocks(cloud: FakeCloud) -> None:
+    """Somebody disabled it on purpose: gemmactl says how to enable it and does not do it."""
+    email = f"worker@{PROJECT}.iam.gserviceaccount.com"
+    cloud.state.accounts[email] = Account(email, disabled=True)
+    step = decide(SIMPLE["account"], SIMPLE["account"].read(cloud))
+    assert step.op is Op.BLOCKED
+    assert f"gcloud iam service-accounts enable {email}" in step.note
+
+
+def test_a_secret_without_an_enabled_version_is_filled(cloud: FakeCloud) -> None:
+    """A secret whose making was cut off gets its version; without a value that is refused with the way out."""
+    cloud.state.secrets[SECRET] = {"managed-by": "gemmactl"}
+    wish = SIMPLE["secret"]
+    assert drift(cloud, wish) == (Op.UPDATE, ("filled",))
+    wish.update(cloud, wish.read(cloud), work())  # type: ignore[arg-type]  # it was read a line above
+    assert cloud.state.versions[SECRET] == [("ENABLED", b"hf_x")]
+    cloud.state.versions[SECRET] = [("DISABLED", b"hf_x")]
+    empty = Secret(PROJECT, "s", REGION)
+    with pytest.raises(Trouble) as refused:
+        empty.update(cloud, empty, work())
+    assert refused.value.code == "secret-value-missing"
+
+
+def test_a_tokens_newline_is_dropped(cloud: FakeCloud) -> None:
+    """A token read from a file with a line end works all the same."""
+    Secret(PROJECT, "s", REGION, value=Token("hf_x\n")).create(cloud, work())
+    assert cloud.state.versions[SECRET] == [("ENABLED", b"hf_x")]
+
+
+@pytest.mark.parametrize(
+    ("member", "description", "label", "ours"),
+    [
+        ("user:a@b.invalid", "", "gemmactl", False),
+        ("serviceAccount:theirs@demo-proj.iam.gserviceaccount.com", "", "", False),
+        ("serviceAccount:theirs@demo-proj.iam.gserviceaccount.com", "", "gemmactl", True),
+        ("serviceAccount:theirs@demo-proj.iam.gserviceaccount.com", "managed-by=gemmactl", "", True),
+    ],
+)
+def test_whose_a_binding_is(cloud: FakeCloud, member: str, description: str, label: str, ours: bool) -> None:
+    """Ours: a service account's, when we made the account or the thing. Never a person's."""
+    email = member.partition(":")[2]
+    cloud.state.accounts[email] = Account(email, description=description)
+    cloud.state.buckets["b"] = BucketInfo("b", REGION, labels={"managed-by": label})
+    grant = IamMember(PolicyTarget("bucket", "b"), "roles/storage.objectViewer", member)
+    assert grant.ours(cloud, grant) is ours
+
+
+def test_grants_on_one_policy_share_a_lock_and_differ_in_address() -> None:
+    """Two writes of one policy never run together; secrets of one name in two projects are two things."""
+    one = IamMember(PolicyTarget("secret", "projects/a/secrets/s"), "roles/x", "user:a@b.invalid")
+    two = IamMember(PolicyTarget("secret", "projects/b/secrets/s"), "roles/x", "user:a@b.invalid")
+    assert one.lock == replace(one, role="roles/y").lock != two.lock
+    assert one.address != two.address
+
+
+# --- model files -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for number in (1, 2):
+        (folder / f"model-0000{number}-of-00002.safetensors").write_bytes(b"w" * number)
+    for name in ("config.json", "model.safetensors.index.json", "tokenizer.json", "README.md", "optimizer.pt"):
+        (folder / name).write_text("{}")
+    return folder
+
+
+def test_files_are_uploaded_with_the_config_last(cloud: FakeCloud, model: Path) -> None:
+    """Shards come first, the index and then config.json last; what a server doesn't need stays here."""
+    cloud.state.buckets["b"] = BucketInfo("b", REGION)
+    ModelFiles("b", "p", model=read_folder(model)).create(cloud, work())
+    names = [c.subject.removeprefix("b/p/") for c in cloud.writes]
+    assert sorted(names[:2]) == ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    assert names[2:] == ["tokenizer.json", "model.safetensors.index.json", "config.json"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "other", "truncated"])
+def test_only_what_differs_is_sent_again(cloud: FakeCloud, model: Path, damage: str) -> None:
+    """A file that is missing, has other bytes of the same size, or is shorter, is stale and alone uploaded."""
+    cloud.state.buckets["b"] = BucketInfo("b", REGION)
+    wish = ModelFiles("b", "p", model=read_folder(model))
+    wish.create(cloud, work())
+    cloud.storage.delete("b", "p/tokenizer.json")
+    if damage != "missing":
+        cloud.storage.write("b", "p/tokenizer.json", b"[]" if damage == "other" else b"{")
+    live = wish.read(cloud)
+    assert live is not None
+    assert live.stale == ("tokenizer.json",)
+    cloud.calls.clear()
+    wish.update(cloud, live, work())
+    assert [c.subject for c in cloud.writes] == ["b/p/tokenizer.json"]
+    assert decide(wish, wish.read(cloud)).op is Op.KEEP
+
+
+def test_a_file_that_changes_under_the_upload_fails(cloud: FakeCloud, model: Path) -> None:
+    """What arrives must be what was looked at: else the step fails, and config.json is not written."""
+    cloud.state.buckets["b"] = BucketInfo("b", REGION)
+    wish = ModelFiles("b", "p", model=read_folder(model))
+    (model / "tokenizer.json").write_text("{ }")
+    with pytest.raises(Trouble) as changed:
+        wish.create(cloud, work())
+    assert changed.value.code == "model-changed"
+    assert cloud.storage.stat("b", "p/config.json") is None
+
+
+def test_the_same_content_has_the_same_name_and_other_content_another(model: Path) -> None:
+    """The digest follows names and bytes only."""
+    first = read_folder(model).digest
+    (model / "config.json").touch()
+    (model / "README.md").write_text("changed")
+    assert read_folder(model).digest == first
+    (model / "config.json").write_text("[]")
+    assert read_folder(model).digest != first
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    """Neither an empty directory nor a missing one is a model."""
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(Trouble) as refused:
+            read_folder(folder)
+        assert refused.value.code == "model-folder"
+
+
+@pytest.mark.parametrize(
+    ("function", "same"),
+    [
+        (quantity.cpu, ("8", "8.0", "8000m")),
+        (quantity.cpu, ("500m", "0.5", ".5".rjust(3, "0"))),
+        (quantity.memory, ("32Gi", "32768Mi", "34359738368")),
+        (quantity.memory, ("1500M", "1.5G", "1500000000")),
+        (quantity.memory, ("4k", "4000", "4K")),
+    ],
+)
+def test_quantities_are_compared_by_value(function: Any, same: tuple[str, ...]) -> None:
+    """Every spelling of one amount has one canonical text."""
+    assert len({function(text) for text in same}) == 1
+
+
+def test_an_amount_that_is_none_stays_as_it_is() -> None:
+    """What can't be read is left for the server to refuse."""
+    assert (quantity.cpu("many"), quantity.memory("much")) == ("many", "much")
