@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 from gemmactl.client.generate import Answer, Patience, Service, generate
-from gemmactl.client.wire import Https
 from gemmactl.errors import Exit, Trouble, usage
 from gemmactl.result import Line, Result, Verbatim
 from gemmactl.serving import evidence, find
@@ -82,7 +80,7 @@ def reach(place: Place, live: find.Json, voice: Voice, patience: Patience | None
     return Service(
         name,
         url,
-        Https(os.environ),
+        place.wire,
         token=(lambda: "") if public else (lambda: place.cloud.id_token(url)),
         caller=place.cloud.caller(),
         patience=patience or Patience(),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gemmactl.client.wire import Https, Wire
 from gemmactl.result import Line, Target
 from gemmactl.serving.wishes import project_id
 from gemmactl.settings import SANDBOX, Value
@@ -22,6 +24,8 @@ class Place:
     region: Value
     target: Target
     cloud: Cloud
+    wire: Wire = field(default_factory=lambda: Https(os.environ))
+    """The way to services that run there."""
 
     @property
     def id(self) -> str:

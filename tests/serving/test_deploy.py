@@ -1,0 +1,198 @@
+"""plan, deploy and destroy on the in-memory cloud, from wish to Result."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gemmactl import stack
+from gemmactl.errors import Exit, Trouble
+from gemmactl.kernel.plan import make_plan
+from gemmactl.result import Line
+from gemmactl.serving.deploy import deploy, plan
+from gemmactl.serving.destroy import destroy
+from gemmactl.serving.recall import recalled
+from gemmactl.spec import Probe, SecretRef, Serve, Token, parse_model
+from tests.fakes.cloud import FakeCloud
+from tests.serving.ear import Answers, Ear, place, settings, with_model
+
+WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")
+CANARY = "hf_CANARYcanaryCANARYcanary"
+
+
+def test_the_first_line_of_a_plan_says_who_where_and_what() -> None:
+    """Identity, project and region with their origins, and the target; only read calls are made."""
+    cloud = with_model(FakeCloud())
+    result = plan(WISH, place(cloud))
+    assert result.blocks[0] == Line(
+        "you@sandbox.invalid · project demo-proj (--project) · region us-central1 (default) · target cloud"
+    )
+    assert result.exit is Exit.OK
+    assert result.data["changes"] > 5
+    assert result.next == ("gemmactl deploy gs://weights/m --project demo-proj",)
+    assert cloud.writes == []
+
+
+def test_detailed_exitcode_tells_pending_from_done() -> None:
+    """3 before, 0 after a deploy."""
+    cloud = with_model(FakeCloud())
+    assert plan(WISH, place(cloud), detailed=True).exit is Exit.PENDING
+    deploy(WISH, place(cloud), Ear(), yes=True)
+    done = plan(WISH, place(cloud), detailed=True)
+    assert (done.exit, done.data["changes"], done.next) == (Exit.OK, 0, ())
+
+
+def test_deploy_shows_applies_and_proves() -> None:
+    """The plan is shown before, the smoke test is sent with an ID token, the URL and the next command come out."""
+    cloud, wire, ear = with_model(FakeCloud()), Answers(), Ear(yes=True)
+    result = deploy(WISH, place(cloud, wire), ear, yes=False)
+    assert result.exit is Exit.OK
+    assert any(line.startswith("+ service") for line in ear.said)
+    url, headers, body = wire.sent[0]
+    assert url == f"{result.data['url']}/generate"
+    assert headers["Authorization"].startswith("Bearer id-token-for-https://")
+    assert body["type"] == "text"
+    assert result.next[0].startswith("gemmactl generate")
+
+
+def test_a_second_deploy_writes_nothing() -> None:
+    """And asks nobody: there is nothing to confirm."""
+    cloud = with_model(FakeCloud())
+    deploy(WISH, place(cloud), Ear(), yes=True)
+    cloud.calls.clear()
+    assert deploy(WISH, place(cloud), Ear(yes=None), yes=False).exit is Exit.OK
+    assert cloud.writes == []
+
+
+@pytest.mark.parametrize(("yes", "code"), [(None, Exit.USAGE), (False, Exit.FAILURE)])
+def test_nothing_happens_without_a_yes(yes: bool | None, code: Exit) -> None:
+    """Nobody there, or a no: no write call."""
+    cloud = with_model(FakeCloud())
+    with pytest.raises(Trouble) as caught:
+        deploy(WISH, place(cloud), Ear(yes=yes), yes=False)
+    assert caught.value.exit is code
+    assert cloud.writes == []
+
+
+def test_a_service_that_does_not_answer_fails_the_gate() -> None:
+    """Exit 5, with the URL still told: the deploy is done, the proof failed."""
+    cloud = with_model(FakeCloud())
+    result = deploy(WISH, place(cloud, Answers(500, {"error": {"message": "nan"}})), Ear(), yes=True)
+    assert result.exit is Exit.GATE
+    assert result.data["url"]
+    assert result.problems[0].facts["at_service"] == "gemma"
+
+
+def test_a_failed_step_names_itself_and_what_was_not_started() -> None:
+    """The failing step's own Trouble, where it happened, and the rest of the plan."""
+    cloud = with_model(FakeCloud())
+    cloud.rollout = "The user-provided container failed the configured startup probe checks."
+    result = deploy(WISH, place(cloud), Ear(), yes=True)
+    assert result.exit is Exit.FAILURE
+    assert result.data["failed"] == ["service us-central1/gemma"]
+    assert result.problems[0].facts["at_project"] == "demo-proj"
+
+
+@pytest.mark.parametrize(
+    ("without", "code"),
+    [
+        ("config.json", "config-missing"),
+        ("model-00003-of-00004.safetensors", "shard-missing"),
+        ("tokenizer.json", "tokenizer-missing"),
+    ],
+)
+def test_a_broken_model_is_refused_before_any_change(without: str, code: str) -> None:
+    """Exit 4; nothing was made."""
+    cloud = with_model(FakeCloud(), without=without)
+    with pytest.raises(Trouble) as caught:
+        deploy(WISH, place(cloud), Ear(), yes=True)
+    assert (caught.value.exit, caught.value.code) == (Exit.REFUSED, code)
+    assert cloud.writes == []
+
+
+def test_an_empty_folder_is_refused() -> None:
+    """The folder's own name stands in the refusal."""
+    with pytest.raises(Trouble) as caught:
+        plan(replace(WISH, model=parse_model("gs://weights/elsewhere")), place(with_model(FakeCloud())))
+    assert (caught.value.exit, "gs://weights/elsewhere" in caught.value.what) == (Exit.REFUSED, True)
+
+
+def test_the_probe_is_as_long_as_the_weights_need() -> None:
+    """Unless the user chose one: then it is kept."""
+    cloud = with_model(FakeCloud())
+    deploy(WISH, place(cloud), Ear(), yes=True)
+    live = next(iter(cloud.state.services.values()))
+    assert live["template"]["containers"][0]["startupProbe"]["failureThreshold"] == 46
+    seed = Probe(None, 8080, True, 240, 240, 240, 5)
+    deploy(replace(WISH, probe=seed, probe_given=True), place(cloud), Ear(), yes=True)
+    live = next(iter(cloud.state.services.values()))
+    assert live["template"]["containers"][0]["startupProbe"]["failureThreshold"] == 5
+
+
+RECALLED = [
+    WISH,
+    replace(WISH, probe=Probe(None, 8080, True, 240, 240, 240, 5), probe_given=True, concurrency=1, allow_unauthenticated=True),
+    replace(WISH, cpu=4, memory="16Gi", env=(("A", "1"), ("B", "x=y,z")), max_instances=3, min_instances=1, timeout=60),
+    replace(WISH, hf_token=Token(CANARY)),
+    replace(WISH, service_account="mine@demo-proj.iam.gserviceaccount.com", image="us-docker.pkg.dev/other/repo/image:1"),
+]
+
+
+@pytest.mark.parametrize("wish", RECALLED)
+def test_a_live_service_tells_the_wish_that_it_was_made_from(wish: Serve) -> None:
+    """The plan of the recalled wish is empty: doctor and destroy see the stack that deploy made."""
+    cloud = with_model(FakeCloud())
+    cloud.accounts.create("mine", "", "")
+    here = place(cloud)
+    result = deploy(wish, here, Ear(), yes=True)
+    assert result.exit is Exit.OK, result.problems
+    live = next(iter(cloud.state.services.values()))
+    steps = make_plan(stack.serving(recalled(here, "gemma", live)), cloud).work
+    assert [(s.address, s.changes) for s in steps] == []
+
+
+def test_destroy_removes_what_is_ours_and_lists_what_stays(tmp_path: Path) -> None:
+    """Nothing of ours is left but what lasts; a second destroy has nothing to do without the service, and says how to go on."""
+    cloud = with_model(FakeCloud())
+    here = place(cloud)
+    deploy(replace(WISH, hf_token=Token(CANARY)), here, Ear(), yes=True)
+    result = destroy(here, settings(tmp_path), None, Ear(), yes=True)
+    assert result.exit is Exit.OK
+    state = cloud.state
+    assert (state.services, state.accounts, state.repositories, state.secrets) == ({}, {}, {}, {})
+    assert "weights" in state.buckets
+    assert any("apis" in block.head for block in result.blocks if hasattr(block, "head"))
+    with pytest.raises(Trouble) as caught:
+        destroy(here, settings(tmp_path), "gemma", Ear(), yes=True)
+    assert "--model MODEL" in caught.value.remedy
+    assert destroy(here, settings(tmp_path), "gemma", Ear(), model="gs://weights/m", yes=True).data["changes"] == 0
+
+
+def test_what_another_service_stands_on_is_kept(tmp_path: Path) -> None:
+    """Two services share repository, build account and bucket: destroying one leaves them to the other."""
+    cloud = with_model(FakeCloud())
+    here = place(cloud)
+    for name in ("one", "two"):
+        deploy(replace(WISH, name=name), here, Ear(), yes=True)
+    result = destroy(here, settings(tmp_path), "one", Ear(), yes=True)
+    assert {s["address"]: s["note"] for s in result.data["steps"]}["repository us-central1/gemmactl"] == "two uses it"
+    assert plan(replace(WISH, name="two"), here).data["changes"] == 0
+
+
+def test_the_token_is_in_no_result_event_or_talk() -> None:
+    """One canary over everything that deploy says and returns."""
+    cloud, ear = with_model(FakeCloud()), Ear(yes=True)
+    wish = replace(WISH, hf_token=Token(CANARY))
+    results = [plan(wish, place(cloud)), deploy(wish, place(cloud), ear, yes=False)]
+    assert "CANARY" not in str([r.document() for r in results]) + str(ear.said) + str(ear.told) + str([r.blocks for r in results])
+
+
+def test_a_strangers_secret_stays_his(tmp_path: Path) -> None:
+    """A reference to an existing secret: bound, never made, never removed."""
+    cloud = with_model(FakeCloud())
+    cloud.secrets.create("projects/demo-proj/secrets/theirs", "us-central1", {})
+    cloud.secrets.add_version("projects/demo-proj/secrets/theirs", b"x")
+    here = place(cloud)
+    assert deploy(replace(WISH, hf_token=SecretRef("theirs")), here, Ear(), yes=True).exit is Exit.OK
+    destroy(here, settings(tmp_path), None, Ear(), yes=True)
+    assert list(cloud.state.secrets) == ["projects/demo-proj/secrets/theirs"]

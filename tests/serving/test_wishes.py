@@ -1,0 +1,111 @@
+"""Flags and settings become one legal Serve."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemmactl.errors import Trouble
+from gemmactl.serving.wishes import wishes
+from gemmactl.spec import Probe, SecretRef, Token
+from tests.serving.ear import Ear, settings
+
+SEED_PROBE = "tcpSocket.port=8080,initialDelaySeconds=240,failureThreshold=5,timeoutSeconds=240,periodSeconds=240"
+BASE: dict[str, Any] = {
+    "model": "gs://ayouzone-ai-gemma3/gce-us-central1/gemma-3-4b-product_merged_model",
+    "project": "my-project",
+}
+
+
+def test_the_seeds_own_flags(tmp_path: Path) -> None:
+    """The seed's deploy line with our MODEL: every flag arrives, nothing else is chosen."""
+    found = wishes(
+        settings(tmp_path),
+        {
+            **BASE,
+            "image": "us-central1-docker.pkg.dev/my-project/gemma3-repo/gemma3-trans-ft-service:latest",
+            "gpu_type": "nvidia-l4",
+            "cpu": 8,
+            "memory": "32Gi",
+            "concurrency": 1,
+            "no_cpu_throttling": True,
+            "allow_unauthenticated": True,
+            "startup_probe": SEED_PROBE,
+            "timeout": "30m",
+        },
+        Ear(),
+    )
+    assert found.name == "gemma-3-4b-product-merged-model"
+    assert (found.cpu, found.memory, found.concurrency, found.timeout) == (8, "32Gi", 1, 1800)
+    assert (found.allow_unauthenticated, found.cpu_throttling) == (True, False)
+    assert found.probe == Probe(None, 8080, True, 240, 240, 240, 5)
+    assert found.probe_given
+
+
+def test_defaults_are_private_one_instance_and_zero_when_idle(tmp_path: Path) -> None:
+    """What nobody chose."""
+    found = wishes(settings(tmp_path), BASE, Ear())
+    assert (found.allow_unauthenticated, found.max_instances, found.min_instances) == (False, 1, 0)
+    assert (found.image, found.service_account, found.hf_token) == (None, None, None)
+    assert not found.probe_given
+
+
+def test_sizes_follow_the_gpu(tmp_path: Path) -> None:
+    """An RTX has its own defaults."""
+    found = wishes(settings(tmp_path), {**BASE, "gpu_type": "nvidia-rtx-pro-6000"}, Ear())
+    assert (found.cpu, found.memory) == (20, "80Gi")
+
+
+def test_the_sandbox_has_its_own_project_id(tmp_path: Path) -> None:
+    """@sandbox is a choice, not an id."""
+    assert wishes(settings(tmp_path), {**BASE, "project": "@sandbox"}, Ear()).project == "gemmactl-sandbox"
+
+
+@pytest.mark.parametrize(
+    ("environ", "flags", "public"),
+    [
+        ({}, {}, False),
+        ({"GEMMACTL_ALLOW_UNAUTHENTICATED": "true"}, {}, True),
+        ({"GEMMACTL_ALLOW_UNAUTHENTICATED": "true"}, {"no_allow_unauthenticated": True}, False),
+        ({}, {"allow_unauthenticated": True}, True),
+    ],
+)
+def test_a_switch_that_is_not_given_leaves_the_word_to_others(
+    tmp_path: Path, environ: dict[str, str], flags: dict[str, bool], public: bool
+) -> None:
+    """Both halves of --[no-]x win over the environment; neither given, the environment speaks."""
+    assert wishes(settings(tmp_path, **environ), {**BASE, **flags}, Ear()).allow_unauthenticated is public
+
+
+@pytest.mark.parametrize(
+    ("environ", "flags", "want"),
+    [
+        ({"HF_TOKEN": "sayouzone-huggingface-token:latest"}, {}, SecretRef("sayouzone-huggingface-token", "latest")),
+        ({"HF_TOKEN": "hf_abcdefghijkl"}, {}, Token("hf_abcdefghijkl")),
+        ({"HF_TOKEN": "hf_abcdefghijkl"}, {"hf_token": "mine:3"}, SecretRef("mine", "3")),
+    ],
+)
+def test_where_the_token_comes_from(tmp_path: Path, environ: dict[str, str], flags: dict[str, str], want: object) -> None:
+    """Seed 1's reference, a token of the environment, and a reference of the flag, which wins."""
+    assert wishes(settings(tmp_path, **environ), {**BASE, **flags}, Ear()).hf_token == want
+
+
+def test_rotation_needs_something_to_rotate_to(tmp_path: Path) -> None:
+    """--rotate-hf-token without a token."""
+    with pytest.raises(Trouble) as caught:
+        wishes(settings(tmp_path), {**BASE, "rotate_hf_token": True}, Ear())
+    assert caught.value.code == "hf-token-missing"
+
+
+def test_a_hub_model_asks_for_its_token(tmp_path: Path) -> None:
+    """Hidden prompt; nobody there: the variable to set."""
+    with pytest.raises(Trouble) as caught:
+        wishes(settings(tmp_path), {**BASE, "model": "hf:google/gemma-3-4b-it"}, Ear())
+    assert "HF_TOKEN" in caught.value.remedy
+
+
+def test_the_model_may_stand_in_the_project_file(tmp_path: Path) -> None:
+    """And with it every other flag."""
+    (tmp_path / "gemmactl.yaml").write_text("project: my-project\nmodel: gs://weights/My_Model\nconcurrency: 2\ntimeout: 10m\n")
+    found = wishes(settings(tmp_path), {}, Ear())
+    assert (found.name, found.concurrency, found.timeout) == ("my-model", 2, 600)
