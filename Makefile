@@ -22,7 +22,6 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PIP := $(BIN)/python -m pip
 LOCKED := $(PIP) install --quiet --constraint constraints.txt
-BUILT := $(VENV)/.built
 LOCAL := $(VENV)/.local
 DEV := $(VENV)/.dev
 
@@ -83,45 +82,43 @@ clean: ## remove what make and the tests made here
 $(BIN)/python: | python
 	$(PYTHON) -m venv $(VENV)
 
-# the build backend comes from the lock as well; the projects are then built without a second, unlocked environment
-$(BUILT): constraints.txt pyproject.toml | $(BIN)/python
-	@$(LOCKED) hatchling
+$(LOCAL): constraints.txt pyproject.toml | $(BIN)/python
+	@$(call announce,,70 MB)
+	@$(call install,local)
 	@touch $@
 
-$(LOCAL): $(BUILT)
-	@$(call announce,,90 MB,270 MB)
-	@$(call install_torch)
-	@$(LOCKED) --no-build-isolation --editable '.[local]'
-	@touch $@
-
-$(DEV): $(BUILT)
-	@$(call announce, and the test tools,130 MB,420 MB)
-	@$(call install_torch)
-	@$(LOCKED) --no-build-isolation --editable '.[dev]'
+$(DEV): constraints.txt pyproject.toml | $(BIN)/python
+	@$(call announce,$(comma) the test tools,110 MB)
+	@$(call install,dev)
 	@touch $@ $(LOCAL)
 
+comma := ,
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 has_torch = $(BIN)/python -c 'import importlib.metadata as m, sys; sys.exit(m.version("torch").split("+")[0] != "$(TORCH)")' 2>/dev/null
 has_gpu = nvidia-smi -L >/dev/null 2>&1
 index_answers = $(BIN)/python -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1] + "/torch/", timeout=4)' $(TORCH_CPU_INDEX) >/dev/null 2>&1
 
-# $(call announce,what else,download without torch,size on disk without torch)
+# $(call announce,what else,download without torch)
 define announce
 if $(has_torch); then echo "Installing into $(VENV): torch $(TORCH) is there; packages that are missing or changed are downloaded."; \
 else \
-	if $(has_gpu); then torch="the default build: an NVIDIA GPU is here                            about 3 GB on Linux"; \
-	elif $(index_answers); then torch="the CPU build, from PyTorch's own index: no NVIDIA GPU is seen      about 190 MB"; \
-	else torch="the build that your pip finds: CPU about 190 MB, with CUDA libraries up to 3 GB"; fi; \
-	echo "About to download into $(VENV) and install there:"; \
+	if $(has_gpu); then torch="the default build, because an NVIDIA GPU is here: about 3 GB on Linux"; \
+	elif $(index_answers); then torch="the CPU build from PyTorch's own index, because no NVIDIA GPU is seen: about 190 MB"; \
+	else torch="the build that your pip finds: CPU about 190 MB, with CUDA libraries about 3 GB"; fi; \
+	echo "About to download and install into $(VENV):"; \
 	echo "  torch $(TORCH), $$torch"; \
-	echo "  transformers, tokenizers, fastapi, the google-cloud clients, typer, rich$(1)    about $(2)"; \
-	echo "All versions are those of constraints.txt. Nothing is written outside this folder. Ctrl-C stops; make goes on where it was."; \
+	echo "  transformers, tokenizers, fastapi, google-cloud clients, typer, rich$(1): about $(2)"; \
+	echo "All versions are those of constraints.txt. Nothing is written outside this folder (1.4 GB on disk with the CPU build)."; \
+	echo "Ctrl-C stops; the same command goes on."; \
 fi
 endef
 
-# torch alone comes from PyTorch's index, so nothing else can; a failure there leaves the choice to pip's own configuration
-define install_torch
+# $(call install,extra): torch alone comes from PyTorch's index, so nothing else can; a failure there leaves the choice to pip's own
+# configuration. The build backend comes from the lock as well: no second, unlocked environment is made to build in.
+define install
 if ! $(has_torch) && ! $(has_gpu) && $(index_answers); then \
 	$(LOCKED) --no-deps --index-url $(TORCH_CPU_INDEX) torch==$(TORCH) || echo "PyTorch's index did not deliver: asking pip's own."; \
-fi
+fi; \
+$(LOCKED) hatchling; \
+$(LOCKED) --no-build-isolation --editable '.[$(1)]'
 endef

@@ -8,7 +8,7 @@ from typing import Final
 from gemmactl.doctor.finding import Context
 from gemmactl.doctor.place import PROJECT, REGION, valid
 from gemmactl.doctor.principal import EMAIL, agent_number, is_email
-from gemmactl.doctor.row import pattern
+from gemmactl.doctor.search import search
 
 CALLER: Final = (
     rf"authenticated as \[?(?P<x>{EMAIL})",
@@ -66,13 +66,13 @@ def enrich(context: Context, flat: str) -> Context:
 
 def _first(expressions: tuple[str, ...], flat: str, slot: str) -> str:
     for expression in expressions:
-        if (found := pattern(expression).search(flat)) and valid(slot, found["x"]):
+        if (found := search(expression, flat)) and valid(slot, found["x"]):
             return found["x"]
     return ""
 
 
 def _account(expressions: tuple[str, ...], flat: str) -> str:
     for expression in expressions:
-        if (found := pattern(expression).search(flat)) and is_email(found["x"]):
+        if (found := search(expression, flat)) and is_email(found["x"]):
             return found["x"]
     return ""

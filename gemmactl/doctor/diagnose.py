@@ -64,14 +64,15 @@ def _needs_permission(row: Row) -> bool:
 
 
 def _matches(row: Row, flat: str, context: Context) -> Iterator[_Found]:
-    from gemmactl.doctor.row import finding, pattern
+    from gemmactl.doctor.row import finding
+    from gemmactl.doctor.search import matches, search
 
-    if row.only_with and not pattern(row.only_with).search(flat):
+    if row.only_with and not search(row.only_with, flat):
         return
-    if row.unless and pattern(row.unless).search(flat):
+    if row.unless and search(row.unless, flat):
         return
     for expression in row.patterns:
-        for count, match in enumerate(pattern(expression).finditer(flat)):
+        for count, match in enumerate(matches(expression, flat)):
             if count >= MOST:
                 break
             groups = {k: v for k, v in match.groupdict().items() if v}

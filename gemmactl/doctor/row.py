@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from gemmactl.doctor import place as places
 from gemmactl.doctor import principal as who
 from gemmactl.doctor.finding import Context, Finding, FixKind
 from gemmactl.doctor.permissions import canonical, least
+from gemmactl.doctor.search import pattern
 
 if TYPE_CHECKING:
     from gemmactl.kernel.resource import Resource
@@ -65,12 +65,6 @@ class Row:
     rank: int = CAUSE
     explains: tuple[str, ...] = ()
     """Codes of findings that this one makes superfluous; `category:NAME` for all of a category but its own kind."""
-
-
-@cache
-def pattern(text: str) -> re.Pattern[str]:
-    """Compiled once, at first use; start-up pays for none."""
-    return re.compile(text, re.IGNORECASE)
 
 
 def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str) -> Finding:

@@ -67,7 +67,7 @@ class CloudRun:
 
             def fail() -> None:
                 code, said = found.error.code, found.error.message
-                raise from_grpc_status(code, said, details=_details(found.error))  # type: ignore[no-untyped-call]
+                raise from_grpc_status(code, said, details=_details(found.error))  # type: ignore[no-untyped-call]  # the library is untyped here
 
             self._wire.send(API, "the rollout", fail)
         return bool(found.done)

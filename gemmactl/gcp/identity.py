@@ -153,6 +153,6 @@ def _loopback(endpoint: Endpoint) -> Any:
 
         def before_request(self, request: Any, method: str, url: str, headers: Any) -> None:
             self.refresh(request)
-            self.apply(headers)  # type: ignore[no-untyped-call]
+            self.apply(headers)  # type: ignore[no-untyped-call]  # the library is untyped here
 
-    return Loopback()  # type: ignore[no-untyped-call]
+    return Loopback()  # type: ignore[no-untyped-call]  # the library is untyped here

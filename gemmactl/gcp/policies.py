@@ -71,7 +71,7 @@ class Policies:
                 return
             policy["version"] = 3
             try:
-                self._wire.send(way.api, doing, lambda p=policy: way.set(p))  # type: ignore[misc]
+                self._wire.send(way.api, doing, lambda p=policy: way.set(p))  # type: ignore[misc]  # mypy infers no type for a bound default
             except Trouble as trouble:
                 if trouble.facts.get("status") in (409, 412) and conflicts < CONFLICTS:
                     conflicts += 1

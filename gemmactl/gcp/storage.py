@@ -84,7 +84,7 @@ class CloudStorage:
         def empty() -> None:
             bucket = self._client().bucket(name)
             for blob in self._client().list_blobs(bucket, versions=True, timeout=TIMEOUT, retry=None):
-                self._wire.gone(API, doing, lambda b=blob: b.delete(timeout=TIMEOUT, retry=None))  # type: ignore[misc]
+                self._wire.gone(API, doing, lambda b=blob: b.delete(timeout=TIMEOUT, retry=None))  # type: ignore[misc]  # mypy infers no type for a bound default
             bucket.delete(timeout=TIMEOUT, retry=None)
 
         self._wire.gone(API, doing, empty)

@@ -26,14 +26,14 @@ SETTLING: Final = 240.0
 AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 
 
-def _base() -> bool:
+def _import_shared() -> bool:
     """What all clients share, imported by one thread: two threads that meet in it deadlock in Python's import locks."""
     for name in ("requests", "google.api_core.exceptions", "google.auth.transport.requests"):
         import_module(name)
     return True
 
 
-_BASE: Final = Once(_base)
+_SHARED: Final = Once(_import_shared)
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Wire:
         Only one refusal is sure to have changed nothing and to pass: the API was enabled a moment ago and not all of
         its servers know it yet (Google: "if you enabled this API recently, wait a few minutes").
         """
-        _BASE()
+        _SHARED()
         pause = 1.0
         while True:
             try:
@@ -128,7 +128,7 @@ class Wire:
         url = f"{endpoints.url(self.endpoint, host)}{path}"
         answer = self._session().request(method, url, params=params, json=body, timeout=TIMEOUT)
         if answer.status_code >= 400:
-            raise from_http_response(answer)  # type: ignore[no-untyped-call]
+            raise from_http_response(answer)  # type: ignore[no-untyped-call]  # the library is untyped here
         return answer.json() if answer.content else {}
 
     def _session(self) -> Any:
@@ -136,7 +136,7 @@ class Wire:
         if not hasattr(self._sessions, "own"):
             from google.auth.transport.requests import AuthorizedSession
 
-            self._sessions.own = AuthorizedSession(self.identity.credentials())  # type: ignore[no-untyped-call]
+            self._sessions.own = AuthorizedSession(self.identity.credentials())  # type: ignore[no-untyped-call]  # the library is untyped here
         return self._sessions.own
 
 

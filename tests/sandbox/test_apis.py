@@ -112,9 +112,9 @@ def test_repositories_that_can_not_be(cloud: Cloud, name: str, repository: dict,
 def test_images_by_tag_version_and_digest(cloud: Cloud) -> None:
     """What was pushed is found by its tag; a tagged version goes only by force; the tags go with it."""
     client = registry(cloud)
-    images.push(cloud.world, f"{IMAGE}:one", DIGEST, "/root/of/it", {"Cmd": ["x"]}, size=7)
+    images.push(cloud.world, f"{IMAGE}:one", DIGEST, "/image/of/it", {"Cmd": ["x"]}, size=7)
     images.push(cloud.world, f"{IMAGE}:two", OTHER, "/other", {})
-    images.push(cloud.world, f"{IMAGE}:three", DIGEST, "/root/of/it", {"Cmd": ["x"]})
+    images.push(cloud.world, f"{IMAGE}:three", DIGEST, "/image/of/it", {"Cmd": ["x"]})
     package = f"{REPOSITORY}/packages/serve"
     assert client.get_tag(name=f"{package}/tags/one").version == f"{package}/versions/{DIGEST}"
     assert {t.name.rpartition("/")[2] for t in client.list_tags(parent=package)} == {"one", "two", "three"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.row import pattern
+from gemmactl.doctor.search import pattern, search
 
 MASKS: Final = (
     # what somebody else said, quoted in an application's log
@@ -35,5 +35,6 @@ MASKS: Final = (
 def mask(flat: str) -> str:
     """The same text with harmless passages blanked; lengths stay."""
     for expression in MASKS:
-        flat = pattern(expression).sub(lambda m: " " * len(m[0]), flat)
+        if search(expression, flat):
+            flat = pattern(expression).sub(lambda m: " " * len(m[0]), flat)
     return flat
