@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gemmactl.errors import Trouble, refused
-from gemmactl.kernel.events import Done, Events, Failed, Skipped, Started, silent
+from gemmactl.kernel.events import Done, Events, Failed, Skipped, Started, Stopping, silent
 from gemmactl.kernel.graph import needs, reversed_needs
 from gemmactl.kernel.plan import Op, Plan, Step, decide, known
 from gemmactl.kernel.reference import resolve
@@ -111,6 +111,7 @@ class _Run:
                 if self.interrupted:
                     break
                 self.interrupted = True
+                self.events(Stopping(tuple(self.running)))
         skipped = tuple(self.todo)
         for address in skipped:
             self.events(Skipped(address, "interrupted" if self.interrupted else self._because(address)))

@@ -51,7 +51,14 @@ class Skipped:
     because: str
 
 
-Event = Started | Progress | Log | Done | Failed | Skipped
+@dataclass(frozen=True)
+class Stopping:
+    """Ctrl-C was heard: these steps run to their end, no other is started."""
+
+    running: tuple[str, ...]
+
+
+Event = Started | Progress | Log | Done | Failed | Skipped | Stopping
 Events = Callable[[Event], None]
 
 

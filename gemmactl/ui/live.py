@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, Started
+from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, Started, Stopping
 from gemmactl.ui.progress import DOING, line
 from gemmactl.ui.scrub import scrub
 from gemmactl.ui.stream import Stream
@@ -47,6 +47,8 @@ class Live:
                 case Done(address) | Failed(address) | Skipped(address):
                     ended = self._running.pop(address, None)
                     self._keep(event, ended.verb if ended else "")
+                case Stopping():
+                    self._keep(event, "")
 
     def stop(self) -> None:
         self._live.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, Started
+from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, Started, Stopping
 from gemmactl.ui.layout import Styled
 from gemmactl.ui.stream import Stream
 
@@ -29,6 +29,9 @@ def line(event: Event, verb: str = "") -> Styled:
             return Styled(f"! {address}: {trouble.what}", "bad")
         case Skipped(address, because):
             return Styled(f"  {address}: not started ({because})", "warn")
+        case Stopping(running):
+            rest = f"waiting for {', '.join(running)}; Ctrl-C again to leave at once" if running else "nothing is under way"
+            return Styled(f"! interrupted: nothing new is started; {rest}", "warn")
 
 
 class Lines:
@@ -48,7 +51,8 @@ class Lines:
                 if self._last.get(event.address) == event.text:
                     return
                 self._last[event.address] = event.text
-            self._stream.lines([line(event, self._verbs.get(event.address, ""))])
+            verb = "" if isinstance(event, Stopping) else self._verbs.get(event.address, "")
+            self._stream.lines([line(event, verb)])
 
     def stop(self) -> None:
         """Nothing to put away."""

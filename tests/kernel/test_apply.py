@@ -114,6 +114,7 @@ def test_ctrl_c_finishes_what_runs_and_starts_no_more():
     assert "a" in cloud.things
     assert "b" not in cloud.things
     assert [e.because for e in told if isinstance(e, ev.Skipped)] == ["interrupted"]
+    assert [e for e in told if isinstance(e, ev.Stopping)] == [ev.Stopping(("a",))]
 
 
 def test_a_step_that_hangs_is_given_up_by_name():
