@@ -219,5 +219,10 @@ def _once(found: Sequence[Finding]) -> list[Finding]:
     """Problems before unknowns, each once."""
     out: dict[tuple[str, ...], Finding] = {}
     for finding in sorted(found, key=lambda f: f.state == "unknown"):
-        out.setdefault((finding.code, finding.principal, finding.role, finding.resource, finding.title), finding)
+        cure = (finding.principal, finding.role, finding.resource)
+        # a policy that lacks a binding and a container that was refused for it are one finding with two witnesses
+        key = cure if all(cure) else (finding.code, *cure, finding.title)
+        first = out.setdefault(key, finding)
+        if first is not finding and finding.evidence not in first.evidence:
+            out[key] = replace(first, evidence="\n".join(filter(None, (first.evidence, finding.evidence))))
     return list(out.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Final
 
 from gemmactl.errors import Exit, usage
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from gemmactl.serving.place import Place
 
 LOG_LIMIT: Final = 4 * 1024 * 1024
+EVIDENCE: Final = 200
+"""Characters of a line of evidence on the screen; the JSON document has all of it."""
 
 
 def from_log(path: Path, settings: Settings, project: str | None, region: str | None) -> Result:
@@ -54,6 +57,7 @@ def _item(finding: Finding) -> Item:
         ("remedy", finding.remedy),
     )
     lines = [f"{key}: {value}" for key, value in rows if value] + list(finding.commands)
+    lines += [f"seen: {shorten(seen, EVIDENCE)}" for seen in finding.evidence.splitlines()[:2] if seen]
     lines += [f"not this: {wrong}" for wrong in finding.not_fix]
     return Item(
         "?" if finding.state == "unknown" else "!", finding.title, tuple(lines), "warn" if finding.state == "unknown" else "bad"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from gemmactl import stack
 from gemmactl.errors import Trouble, refused
+from gemmactl.resources import names
+from gemmactl.resources.service_account import email_of
 from gemmactl.result import Item, Line, Result
 from gemmactl.serving import find, show
 from gemmactl.serving.deploy import unfinished
@@ -43,6 +45,7 @@ def context_of(place: Place, service: find.Json) -> Context:
         number=place.cloud.number(),
         region=place.region.text,
         caller=place.cloud.caller(),
+        build_account=email_of(names.BUILD_ACCOUNT, place.id),
         **find.about(service),
     )
 

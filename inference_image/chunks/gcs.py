@@ -132,7 +132,7 @@ def _reason(response: HTTPResponse) -> str:
     try:
         import json
 
-        return str(json.loads(body)["error"]["message"])[:200]
+        return str(json.loads(body)["error"]["message"])[:400]
     except (ValueError, KeyError, TypeError):
         return body.decode("utf-8", "replace").strip()[:200] or "no explanation"
 
