@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # set before anything imports torch or a cloud client: two workers on two cores, and no look at the machine's own settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +17,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 for _name in tuple(os.environ):
     if _name.startswith(("GEMMACTL_", "GOOGLE_", "CLOUDSDK_")) or _name in {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}:
         del os.environ[_name]
+
+# the same cases in every run: a change is judged by what it changed. HYPOTHESIS_PROFILE=search looks for new ones
+settings.register_profile("steady", derandomize=True)
+settings.register_profile("search", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def find_tool(name: str, *, path: str | None = None, ci: bool) -> Path:

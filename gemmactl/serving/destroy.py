@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 from gemmactl import stack
 from gemmactl.errors import Trouble, usage
 from gemmactl.kernel.apply import apply
 from gemmactl.kernel.plan import Op, Plan, make_teardown
+from gemmactl.limits import GPUS
 from gemmactl.result import Item, Line, Result
 from gemmactl.serving import find, show
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
-from gemmactl.settings import Settings
+from gemmactl.settings import Settings, Value
 from gemmactl.spec import Serve, parse_model
 from gemmactl.voice import Voice
 
@@ -51,14 +55,32 @@ def kept(plan: Plan) -> tuple[Item, ...]:
 
 
 def shared(place: Place, wish: Serve) -> dict[str, str]:
-    """Addresses that another service of ours in the region also stands on."""
+    """Addresses that another service of ours also stands on: in this region, or in another one for what is project-wide."""
     mine = {resource.address for resource in stack.serving(wish, teardown=True)}
+    regions = sorted({place.region.text, *(region for gpu in GPUS.values() for region in gpu.regions)})
+    with ThreadPoolExecutor(len(regions)) as pool:
+        lists = list(pool.map(lambda region: _ours(place, region), regions))
     keep: dict[str, str] = {}
-    for live in place.cloud.run.list(place.region.text):
-        if find.is_ours(live) and find.short(live) != wish.name:
-            theirs = {resource.address for resource in stack.serving(recalled(place, find.short(live), live), teardown=True)}
-            keep |= {address: f"{find.short(live)} uses it" for address in mine & theirs}
+    for region, services in zip(regions, lists, strict=True):
+        there = replace(place, region=Value(region, "where it is"))
+        for live in services:
+            name = find.short(live)
+            if (region, name) == (place.region.text, wish.name):
+                continue
+            theirs = {resource.address for resource in stack.serving(recalled(there, name, live), teardown=True)}
+            where = "" if region == place.region.text else f" in {region}"
+            keep |= dict.fromkeys(mine & theirs, f"{name}{where} uses it")
     return keep
+
+
+def _ours(place: Place, region: str) -> tuple[find.Json, ...]:
+    """Our services of a region. A region that this project can't look into holds none of ours."""
+    try:
+        return tuple(live for live in place.cloud.run.list(region) if find.is_ours(live))
+    except Trouble as trouble:
+        if region == place.region.text or trouble.facts.get("status") not in (403, 404):
+            raise
+        return ()
 
 
 def _wish(place: Place, settings: Settings, name: str | None, model: str | None) -> Serve:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gemmactl.resources import names
+from gemmactl.resources import names, quantity
 from gemmactl.resources.service_account import email_of
 from gemmactl.serving import find
 from gemmactl.serving.find import Json
@@ -30,7 +30,7 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         name,
         image=None if _built(image, place) else image,
         gpu_type=str(template.get("nodeSelector", {}).get("accelerator", _DEFAULTS.gpu_type)),
-        cpu=int(limits.get("cpu", _DEFAULTS.cpu)),
+        cpu=_cpus(limits.get("cpu", "")),
         memory=str(limits.get("memory", _DEFAULTS.memory)),
         concurrency=int(template.get("maxInstanceRequestConcurrency", _DEFAULTS.concurrency)),
         allow_unauthenticated=bool(live.get("invokerIamDisabled")),
@@ -93,6 +93,12 @@ def _probe(live: Json) -> Probe:
         int(live.get("periodSeconds", 10)),
         int(live.get("failureThreshold", 3)),
     )
+
+
+def _cpus(text: str) -> int:
+    """Whole CPUs; `8000m`, as other tools write them, is 8."""
+    whole = quantity.cpu(text)
+    return int(whole) if whole.isdigit() else _DEFAULTS.cpu
 
 
 def _seconds(text: str) -> int:

@@ -13,6 +13,8 @@ from gemmactl.doctor.diagnose import diagnose
 from gemmactl.doctor.finding import Context, Finding
 
 SAFE_LINE = re.compile(r"[\w ./:@=,+%-]+")
+TOO_MUCH = re.compile(r"roles/owner|=(?:allUsers|allAuthenticatedUsers)(?![\w@.-])")
+"""The most powerful role, or everybody; somebody whose address begins like that is somebody."""
 FRAGMENTS = (
     "ERROR: (gcloud.builds.submit) PERMISSION_DENIED: The caller does not have permission",
     "Permission 'storage.objects.get' denied on resource '",
@@ -40,7 +42,7 @@ FRAGMENTS = (
 
 def _harmless(found: tuple[Finding, ...]) -> bool:
     commands = [c for f in found for c in f.commands]
-    return all(SAFE_LINE.fullmatch(c) for c in commands) and not any("roles/owner" in c or "allUsers" in c for c in commands)
+    return all(SAFE_LINE.fullmatch(c) for c in commands) and not any(TOO_MUCH.search(c) for c in commands)
 
 
 @given(st.text(max_size=600))
