@@ -38,6 +38,11 @@ def trouble(found: Trouble, width: int, sign: str = "error") -> Iterator[Styled]
             yield from _wrap(f"  {label if number == 0 else ' ' * len(label)}{line}", width, tone, indent=10)
 
 
+def fold(line: Styled, width: int) -> Iterator[Styled]:
+    """One line of progress, what does not fit below it."""
+    yield from _wrap(line.text, width, line.tone, indent=4, bold=line.bold)
+
+
 def cells(text: str) -> int:
     """Columns that a text takes: East Asian wide characters take two."""
     if text.isascii():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, Started, Stopping
+from gemmactl.ui.layout import fold
 from gemmactl.ui.progress import DOING, line
 from gemmactl.ui.scrub import scrub
 from gemmactl.ui.stream import Stream
@@ -20,20 +21,29 @@ class _Running:
     since: float = field(default_factory=time.monotonic)
 
 
+FRAME: Final = 1 / 8
+"""Seconds between two pictures."""
+
+
 class Live:
     """One moving region at the foot of the screen; owner of all that is written to it."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, frame: float = FRAME) -> None:
         from rich.live import Live as RichLive
         from rich.spinner import Spinner
 
         self._stream = stream
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._running: dict[str, _Running] = {}
         self._spinner = Spinner("dots")
         self._console = stream.console()
-        self._live = RichLive(console=self._console, get_renderable=self._picture, refresh_per_second=8, transient=True)
+        # rich's own refresh thread would take its lock and then ours, a printing step ours and then rich's: they would wait
+        # for each other for ever. And rich prints without its lock, which leaves rows of an older picture behind
+        self._live = RichLive(console=self._console, get_renderable=self._picture, auto_refresh=False, transient=True)
         self._live.start()
+        self._ended = threading.Event()
+        self._painter = threading.Thread(target=self._paint, args=(frame,), name="live", daemon=True)
+        self._painter.start()
 
     def __call__(self, event: Event) -> None:
         with self._lock:
@@ -51,25 +61,31 @@ class Live:
                     self._keep(event, "")
 
     def stop(self) -> None:
-        self._live.stop()
+        self._ended.set()
+        self._painter.join()
+        with self._lock:
+            self._live.stop()
+
+    def _paint(self, frame: float) -> None:
+        while not self._ended.wait(frame):
+            with self._lock:
+                self._live.refresh()
 
     def _keep(self, event: Event, verb: str) -> None:
         from rich.text import Text
 
-        styled = line(event, verb)
-        style = {"good": "green", "bad": "red", "warn": "yellow"}.get(styled.tone, "")
-        self._console.print(Text(scrub(styled.text), style=style))
+        for styled in fold(line(event, verb), self._stream.width):
+            style = {"good": "green", "bad": "red", "warn": "yellow"}.get(styled.tone, "")
+            self._console.print(Text(scrub(styled.text), style=style))
 
     def _picture(self) -> Any:
         from rich.columns import Columns
         from rich.console import Group
         from rich.text import Text
 
-        with self._lock:
-            rows = list(self._running.items())
         now = time.monotonic()
         lines = []
-        for address, step in rows:
+        for address, step in self._running.items():
             words = scrub(step.text) or DOING.get(step.verb, step.verb)
             # the seconds first: on 80 columns the end of a long address is cut
             text = Text(f"{now - step.since:3.0f} s  {address}: {words}", no_wrap=True, overflow="ellipsis")

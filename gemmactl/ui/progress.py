@@ -6,7 +6,7 @@ import threading
 from typing import Final
 
 from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, Started, Stopping
-from gemmactl.ui.layout import Styled
+from gemmactl.ui.layout import Styled, fold
 from gemmactl.ui.stream import Stream
 
 DOING: Final = {"create": "creating", "update": "updating", "delete": "removing", "load": "loading"}
@@ -23,7 +23,7 @@ def line(event: Event, verb: str = "") -> Styled:
         case Log(address, text):
             return Styled(f"  {address} | {text}", "dim")
         case Done(address, said, seconds):
-            sign = "-" if verb == "delete" else "+"
+            sign = {"delete": "-", "update": "~"}.get(said or verb, "+")
             return Styled(f"{sign} {address}: {DID.get(said or verb, 'done')} ({seconds:.0f} s)", "good")
         case Failed(address, trouble):
             return Styled(f"! {address}: {trouble.what}", "bad")
@@ -52,7 +52,7 @@ class Lines:
                     return
                 self._last[event.address] = event.text
             verb = "" if isinstance(event, Stopping) else self._verbs.get(event.address, "")
-            self._stream.lines([line(event, verb)])
+            self._stream.lines(fold(line(event, verb), self._stream.width))
 
     def stop(self) -> None:
         """Nothing to put away."""
