@@ -126,8 +126,8 @@ def _project_file(path: Path) -> dict[str, str]:
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = str(getattr(error, "problem_mark", "")).strip()
-        raise _bad_file(f"it is not YAML{': ' + where if where else ''}") from None
+        mark = getattr(error, "problem_mark", None)
+        raise _bad_file(f"it is not YAML{f': look at line {mark.line + 1}' if mark else ''}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -117,11 +117,11 @@ def _numbers(serve: Serve) -> None:
         ("--min-instances", serve.min_instances, 0, serve.max_instances),
     ):
         if not low <= value <= high:
-            unit = " seconds" if flag == "--timeout" else ""
+            unit = " seconds" if flag == "--timeout" else ", which is --max-instances" if flag == "--min-instances" else ""
             raise usage(
                 f"{flag} {value} is out of range",
                 why=f"legal: {low} to {high}{unit}",
-                remedy=f"choose {flag} between {low} and {high}",
+                remedy=f"choose {flag} between {low} and {high}" + (", or raise --max-instances" if "min" in flag else ""),
                 code="out-of-range",
             )
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from gemmactl.errors import Trouble
 from gemmactl.resources.cloud import Storage
 
 
@@ -21,6 +22,10 @@ class Files(Protocol):
     @property
     def sizes(self) -> Mapping[str, int]:
         """Bytes of every file, by its path below the folder."""
+
+    @property
+    def emptiness(self) -> str:
+        """Why there are no files, as far as it is known."""
 
     def read(self, name: str, start: int, end: int) -> bytes:
         """Bytes [start, end), fewer when the file is shorter; empty when it is not there."""
@@ -44,6 +49,14 @@ class BucketFiles:
     @cached_property
     def sizes(self) -> Mapping[str, int]:
         return {name: size for name, size in self._below(self._root) if not name.endswith("/")}
+
+    @property
+    def emptiness(self) -> str:
+        try:
+            found = self.storage.bucket(self.bucket)
+        except Trouble:  # who may list objects may not always see the bucket
+            return "the folder is empty or misspelled"
+        return "the folder is empty or misspelled" if found else f"there is no bucket {self.bucket}"
 
     def read(self, name: str, start: int, end: int) -> bytes:
         return self.storage.read(self.bucket, self._root + name, start, end) or b""
@@ -75,6 +88,12 @@ class DirectoryFiles:
     def sizes(self) -> Mapping[str, int]:
         found = [*self.directory.glob("*"), *self.directory.glob("*/*")] if self.directory.is_dir() else []
         return {p.relative_to(self.directory).as_posix(): p.stat().st_size for p in found if p.is_file()}
+
+    @property
+    def emptiness(self) -> str:
+        if self.directory.is_file():
+            return "it is a file; a model is the directory around it"
+        return "the directory is empty" if self.directory.is_dir() else "there is no such directory"
 
     def read(self, name: str, start: int, end: int) -> bytes:
         path = self.directory / name

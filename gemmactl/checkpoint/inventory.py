@@ -51,8 +51,8 @@ def take(files: Files) -> Inventory:
             "model-not-found",
             files.place,
             f"there is nothing in {files.place}",
-            "the folder is empty or misspelled",
-            _meant(files, "check the bucket and the folder"),
+            files.emptiness,
+            _meant(files, "check how it is spelled, or put the model there"),
         )
     config = _config(files)
     names, index = _shards(files)

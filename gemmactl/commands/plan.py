@@ -50,4 +50,4 @@ def plan(
     wish = wishes(settings, ctx.params, here.voice)
     from gemmactl.serving.deploy import plan as run
 
-    return run(wish, here.place(settings, project, region), detailed=detailed_exitcode)
+    return run(wish, here.place(settings, project, region), detailed=detailed_exitcode, typed=here.argv[1:])

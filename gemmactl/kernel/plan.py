@@ -88,8 +88,7 @@ def decide(wanted: Resource, live: Resource | None, found: Mapping[Reference, st
     changes = tuple(
         Change(
             f.name,
-            wanted.diff_text(f.name, getattr(live, f.name)),
-            wanted.diff_text(f.name, getattr(wanted, f.name)),
+            *wanted.difference(f.name, getattr(live, f.name), getattr(resolved, f.name)),
             f.name in wanted.fixed,
         )
         for f in fields(wanted)

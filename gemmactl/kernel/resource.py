@@ -108,3 +108,7 @@ class Resource(ABC):
     def diff_text(self, name: str, value: object) -> str:
         """How a field's value is shown in a plan; secrets are never fields that compare."""
         return str(value)
+
+    def difference(self, name: str, live: object, wanted: object) -> tuple[str, str]:
+        """Both sides of a field that differs. A field of many parts shows those that differ."""
+        return self.diff_text(name, live), self.diff_text(name, wanted)

@@ -46,6 +46,11 @@ class Apis(Resource):
         names = value if isinstance(value, tuple) else ()
         return ", ".join(str(n).removesuffix(".googleapis.com") for n in names)
 
+    def difference(self, name: str, live: object, wanted: object) -> tuple[str, str]:
+        there = live if isinstance(live, tuple) else ()
+        missing = tuple(n for n in self.names if n not in there)
+        return f"{len(self.names) - len(missing)} of {len(self.names)} enabled", f"enable {self.diff_text(name, missing)}"
+
     @staticmethod
     def _enable(cloud: Cloud, work: Work, names: tuple[str, ...]) -> None:
         work.progress(f"enabling {len(names)} API{'s' if len(names) != 1 else ''}")

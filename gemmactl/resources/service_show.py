@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from gemmactl.kernel.plan import agrees
 from gemmactl.resources.service_types import Container, EnvVar, Probe, Resources, SecretEnv, Traffic
 
 
@@ -24,6 +25,26 @@ def text(name: str, value: Any, wish: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(_part(v) for v in value)
     return _part(value)
+
+
+def containers(live: object, wanted: object) -> tuple[str, str] | None:
+    """Both sides with only the parts that differ; None when they are not the same number of containers."""
+    if not (isinstance(live, tuple) and isinstance(wanted, tuple) and len(live) == len(wanted)):
+        return None
+    pairs = [_differing(here, wish) for here, wish in zip(live, wanted, strict=True) if not agrees(wish, here)]
+    return "; ".join(here for here, _ in pairs), "; ".join(wish for _, wish in pairs)
+
+
+def _differing(live: Container, wish: Container) -> tuple[str, str]:
+    names = [f.name for f in fields(Container) if not agrees(getattr(wish, f.name), getattr(live, f.name))]
+    sides: tuple[list[str], list[str]] = ([], [])
+    for name in names:
+        here, there = getattr(live, name), getattr(wish, name)
+        if isinstance(here, tuple) and isinstance(there, tuple):
+            here, there = tuple(v for v in here if v not in there), tuple(v for v in there if v not in here)
+        for side, value in zip(sides, (here, there), strict=True):
+            side.append(f"{name}={'none' if value in (None, ()) else _part(value)}")
+    return " ".join(sides[0]), " ".join(sides[1])
 
 
 def _container(c: Container, wish: Container | None) -> str:

@@ -30,7 +30,8 @@ def blocks(plan: Plan) -> tuple[Block, ...]:
     if not plan.work and not plan.destroy:
         return (Line(f"Nothing to change: all {len(plan.steps)} things are as wished.", "good"),)
     unknown = sum(step.unknown for step in plan.steps)
-    note = (Line(f"{unknown} of them can't be read until their APIs are enabled", "dim"),) if unknown else ()
+    until = "its API is enabled" if unknown == 1 else "their APIs are enabled"
+    note = (Line(f"{unknown} of them can't be read until {until}", "dim"),) if unknown else ()
     return (*(_item(step) for step in plan.steps), *note, Line(counts(plan)))
 
 

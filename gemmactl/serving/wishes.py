@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gemmactl import spec_parse, spec_rules
 from gemmactl.errors import Trouble, usage
-from gemmactl.settings import SANDBOX, Settings, Value
+from gemmactl.settings import PROJECT_FILE, SANDBOX, Settings, Value
 from gemmactl.spec import Model, SecretRef, Serve, Token, parse_model, service_name
 from gemmactl.voice import Voice
 
@@ -35,7 +35,7 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
     for key, (field, parse) in _PARSERS.items():
         said = settings.value(key, given[key] if key in given else flags.get(key))
         if said is not None:
-            chosen[field] = _read(parse, said)
+            chosen[field] = _read(parse, said, key)
     row = spec_rules.gpu(chosen.get("gpu_type", _default("gpu_type")))
     for field, size in (("cpu", row.default_cpu), ("memory", row.default_memory), ("name", service_name(model.leaf))):
         chosen.setdefault(field, size)
@@ -83,12 +83,17 @@ _PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
 }
 
 
-def _read(parse: Callable[[str], Any], value: Value) -> Any:
+def _read(parse: Callable[[str], Any], value: Value, key: str) -> Any:
     try:
         return parse(value.text)
     except ValueError as error:
+        named = key.replace("_", "-") if value.origin == PROJECT_FILE else value.origin
+        where = f" in {PROJECT_FILE}" if value.origin == PROJECT_FILE else ""
         raise usage(
-            f"{value.origin} can't be read", why=f"it must be {error}", remedy=f"correct {value.origin}", code="setting-illegal"
+            f"{named}{where} can't be read",
+            why=f"{value.text!r} is given, it must be {error}",
+            remedy=f"correct {named}{where}",
+            code="setting-illegal",
         ) from None
 
 

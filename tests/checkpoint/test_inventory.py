@@ -12,7 +12,7 @@ import pytest
 from gemmactl.checkpoint.files import BucketFiles, DirectoryFiles
 from gemmactl.checkpoint.inventory import Inventory, take
 from gemmactl.errors import Exit, Trouble
-from gemmactl.resources.cloud import ObjectInfo
+from gemmactl.resources.cloud import BucketInfo, ObjectInfo
 
 NAMES = tuple(f"model-{i:05d}-of-00003.safetensors" for i in (1, 2, 3))
 
@@ -23,6 +23,9 @@ class BucketOfDirectory:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.bytes_read = 0
+
+    def bucket(self, name: str) -> BucketInfo | None:
+        return BucketInfo(name, "us-central1") if (self.root / name).is_dir() else None
 
     def list(self, bucket: str, prefix: str = "") -> tuple[ObjectInfo, ...]:
         files = sorted(p for p in (self.root / bucket).rglob("*") if p.is_file())
@@ -221,3 +224,20 @@ def test_float16_and_absent_extras_are_remarks(tmp_path: Path) -> None:
 def test_a_path_that_is_no_directory_is_refused(tmp_path: Path) -> None:
     """A directory that does not exist is an empty one, and said to be misspelled."""
     assert _refusal(tmp_path / "nowhere").code == "model-not-found"
+
+
+def test_why_there_is_nothing_is_said(tmp_path: Path) -> None:
+    """A file, an empty directory, no directory, no bucket: four different mistakes."""
+    (tmp_path / "a-file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    storage = BucketOfDirectory(tmp_path)
+    for files, why in (
+        (DirectoryFiles(tmp_path / "a-file"), "it is a file; a model is the directory around it"),
+        (DirectoryFiles(tmp_path / "empty"), "the directory is empty"),
+        (DirectoryFiles(tmp_path / "nowhere"), "there is no such directory"),
+        (BucketFiles(storage, "nowhere", "m"), "there is no bucket nowhere"),  # type: ignore[arg-type]  # a part of a Cloud
+        (BucketFiles(storage, "empty", "m"), "the folder is empty or misspelled"),  # type: ignore[arg-type]  # a part of a Cloud
+    ):
+        with pytest.raises(Trouble) as caught:
+            take(files)
+        assert caught.value.why == why

@@ -275,3 +275,11 @@ def test_quantities_are_compared_by_value(function: Any, same: tuple[str, ...]) 
 def test_an_amount_that_is_none_stays_as_it_is() -> None:
     """What can't be read is left for the server to refuse."""
     assert (quantity.cpu("many"), quantity.memory("much")) == ("many", "much")
+
+
+def test_only_missing_apis_are_named_in_a_plan(cloud: FakeCloud) -> None:
+    """What is on already is a number."""
+    cloud.state.apis.add("iam.googleapis.com")
+    wish = SIMPLE["apis"]
+    (change,) = decide(wish, wish.read(cloud)).changes
+    assert (change.live, change.wanted) == ("1 of 2 enabled", "enable run")

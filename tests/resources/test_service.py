@@ -231,3 +231,14 @@ def test_differences_are_shown_by_what_was_wished() -> None:
     assert "(http /ready port 8080, delay 0, 300 x 2 s, timeout 2 s)" in text
     assert "ports" not in text
     assert WISH.diff_text("ready", False) == "the last rollout is not ready"
+
+
+def test_of_two_containers_only_the_parts_that_differ_are_shown(cloud: FakeCloud) -> None:
+    """A changed probe or one new variable is not hidden among all that stays."""
+    env = (*CONTAINER.env, EnvVar("C", "3"))  # type: ignore[misc]  # it has an environment
+    wish = replace(
+        WISH, containers=(replace(CONTAINER, env=env, startup_probe=Probe("tcp", 8080, None, None, 240, 240, 240, 5)),)
+    )
+    (change,) = decide(wish, wish.read(cloud)).changes
+    assert change.live == "env=none startup_probe=(http /ready port 8080, delay 0, 300 x 2 s, timeout 2 s)"
+    assert change.wanted == "env=[C=3] startup_probe=(tcp port 8080, delay 240, 5 x 240 s, timeout 240 s)"

@@ -33,6 +33,13 @@ def test_the_first_line_of_a_plan_says_who_where_and_what() -> None:
     assert cloud.writes == []
 
 
+def test_the_next_command_of_a_plan_wishes_the_same() -> None:
+    """Its own words come back as deploy's, without what only plan knows."""
+    typed = ("gs://weights/m", "--name", "gemma", "--format", "text", "--cpu=4", "--detailed-exitcode", "--set-env-vars", "A=b c")
+    result = plan(WISH, place(with_model(FakeCloud())), typed=typed)
+    assert result.next == ("gemmactl deploy gs://weights/m --name gemma --cpu=4 --set-env-vars 'A=b c'",)
+
+
 def test_detailed_exitcode_tells_pending_from_done() -> None:
     """3 before, 0 after a deploy."""
     cloud = with_model(FakeCloud())

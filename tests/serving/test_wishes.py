@@ -109,3 +109,12 @@ def test_the_model_may_stand_in_the_project_file(tmp_path: Path) -> None:
     (tmp_path / "gemmactl.yaml").write_text("project: my-project\nmodel: gs://weights/My_Model\nconcurrency: 2\ntimeout: 10m\n")
     found = wishes(settings(tmp_path), {}, Ear())
     assert (found.name, found.concurrency, found.timeout) == ("my-model", 2, 600)
+
+
+def test_an_unreadable_setting_of_the_file_is_named(tmp_path: Path) -> None:
+    """The key and its value, not only the file."""
+    (tmp_path / "gemmactl.yaml").write_text("max-instances: many\n")
+    with pytest.raises(Trouble) as caught:
+        wishes(settings(tmp_path), BASE, Ear())
+    assert caught.value.what == "max-instances in gemmactl.yaml can't be read"
+    assert caught.value.why == "'many' is given, it must be a whole number"
