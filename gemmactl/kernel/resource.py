@@ -108,3 +108,10 @@ class Resource(ABC):
     def diff_text(self, name: str, value: object) -> str:
         """How a field's value is shown in a plan; secrets are never fields that compare."""
         return str(value)
+
+    def diff(self, name: str, live: Any, wanted: Any) -> tuple[tuple[str, str, str], ...]:
+        """(label, live, wanted) for each part of a field that differs; kinds with large fields show them part by part.
+
+        `wanted` is the wish with the late references put in that are known already.
+        """
+        return ((name, self.diff_text(name, live), self.diff_text(name, wanted)),)

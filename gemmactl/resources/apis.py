@@ -42,9 +42,9 @@ class Apis(Resource):
     def delete(self, cloud: Cloud, live: Apis, work: Work) -> None:
         raise TypeError("enabled APIs are never disabled")
 
-    def diff_text(self, name: str, value: object) -> str:
-        names = value if isinstance(value, tuple) else ()
-        return ", ".join(str(n).removesuffix(".googleapis.com") for n in names)
+    def diff(self, name: str, live: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+        missing = (str(n).removesuffix(".googleapis.com") for n in wanted if n not in live)
+        return (("enabled", f"{len(live)} of {len(wanted)}", f"also {', '.join(missing)}"),)
 
     @staticmethod
     def _enable(cloud: Cloud, work: Work, names: tuple[str, ...]) -> None:

@@ -110,6 +110,11 @@ class Service(Resource):
     def diff_text(self, name: str, value: object) -> str:
         return service_show.text(name, value, getattr(self, name))
 
+    def diff(self, name: str, live: Any, wanted: Any) -> tuple[tuple[str, str, str], ...]:
+        if name == "containers" and live and wanted and len(live) == len(wanted):
+            return tuple(row for i, pair in enumerate(zip(live, wanted, strict=True)) for row in service_show.parts(i, *pair))
+        return super().diff(name, live, wanted)
+
     def changed(self, live: Service) -> set[str]:
         """Names of the fields in which the live service is not as wished."""
         names = ("ready", *KEYS, *_TEMPLATE)

@@ -17,12 +17,12 @@ from gemmactl.spec import Serve
 from gemmactl.voice import Voice
 
 
-def plan(wish: Serve, place: Place, *, detailed: bool = False) -> Result:
-    """What deploy would do; read calls only."""
+def plan(wish: Serve, place: Place, *, again: str, detailed: bool = False) -> Result:
+    """What deploy would do; read calls only. `again`: the command line that does it."""
     seen, planned = _look(wish, place)
     changes = bool(planned.work)
     code = Exit.REFUSED if planned.blocked else Exit.PENDING if detailed and changes else Exit.OK
-    follow = (f"gemmactl deploy {wish.model.text} {place.flags}",) if changes and not planned.blocked else ()
+    follow = (again,) if changes and not planned.blocked else ()
     return Result(
         "plan", {**_data(wish, place), **show.document(planned)}, _screen(seen, planned, place), follow, place.target, code
     )

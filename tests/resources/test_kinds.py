@@ -127,7 +127,7 @@ def test_missing_apis_are_enabled_alone(cloud: FakeCloud) -> None:
     """Only what is missing is enabled."""
     cloud.state.apis.add("iam.googleapis.com")
     wish = SIMPLE["apis"]
-    assert drift(cloud, wish) == (Op.UPDATE, ("names",))
+    assert drift(cloud, wish) == (Op.UPDATE, ("enabled",))
     wish.update(cloud, wish.read(cloud), work())  # type: ignore[arg-type]  # it was read a line above
     assert decide(wish, wish.read(cloud)).op is Op.KEEP
 
