@@ -50,4 +50,5 @@ def plan(
     wish = wishes(settings, ctx.params, here.voice)
     from gemmactl.serving.deploy import plan as run
 
-    return run(wish, here.place(settings, project, region), detailed=detailed_exitcode, typed=here.argv[1:])
+    again = here.again("deploy", "--detailed-exitcode", "--format", "--format=json", "json", "text")
+    return run(wish, here.place(settings, project, region), again=again, detailed=detailed_exitcode)

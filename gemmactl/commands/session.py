@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ class Session:
         from gemmactl.settings import load
 
         return load(self.environ, self.folder, self.home)
+
+    def again(self, verb: str, *drop: str) -> str:
+        """The same command line with another verb, ready to copy, without the flags in `drop`."""
+        return shlex.join(["gemmactl", verb, *(word for word in self.argv[1:] if word not in drop)])
 
     def place(self, settings: Settings, project: str | None, region: str | None) -> Place:
         """Where the command works; says so before anything else."""

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from gemmactl.gcp.wire import Wire
 from gemmactl.resources.cloud import Account
+from gemmactl.resources.service_account import project_of
 
 API: Final = "iam.googleapis.com"
 
@@ -18,8 +19,7 @@ class ServiceAccounts:
         self._path = f"/v1/projects/{wire.project}/serviceAccounts"
 
     def get(self, email: str) -> Account | None:
-        # `-`: an account of another project is found too; the API takes the project from the e-mail
-        path = f"/v1/projects/-/serviceAccounts/{email}"
+        path = f"/v1/projects/{project_of(email)}/serviceAccounts/{email}"
         found = self._wire.find(API, f"service account {email}", lambda: self._wire.rest(API, "GET", path))
         return _account(found) if found else None
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gemmactl.gcp.wire import TIMEOUT, Wire
 from gemmactl.resources.cloud import Json, PolicyTarget
+from gemmactl.resources.service_account import project_of
 
 IAM: Final = "iam.googleapis.com"
 STORAGE: Final = "storage.googleapis.com"
@@ -72,7 +73,7 @@ def _bucket(wire: Wire, name: str) -> Door:
 
 
 def _account(wire: Wire, email: str) -> Door:
-    path = f"/v1/projects/-/serviceAccounts/{email}"
+    path = f"/v1/projects/{project_of(email)}/serviceAccounts/{email}"
     return Door(
         IAM,
         lambda: wire.rest(IAM, "POST", f"{path}:getIamPolicy", params={"options.requestedPolicyVersion": 3}),

@@ -86,13 +86,10 @@ def decide(wanted: Resource, live: Resource | None, found: Mapping[Reference, st
         return Step(Op.CREATE, wanted)
     resolved = put(wanted, dict(found or {}))
     changes = tuple(
-        Change(
-            f.name,
-            *wanted.difference(f.name, getattr(live, f.name), getattr(resolved, f.name)),
-            f.name in wanted.fixed,
-        )
+        Change(label, was, will, f.name in wanted.fixed)
         for f in fields(wanted)
         if f.compare and not agrees(getattr(resolved, f.name), getattr(live, f.name))
+        for label, was, will in wanted.diff(f.name, getattr(live, f.name), getattr(resolved, f.name))
     )
     if not changes:
         return Step(Op.KEEP, wanted, live)

@@ -109,6 +109,9 @@ class Resource(ABC):
         """How a field's value is shown in a plan; secrets are never fields that compare."""
         return str(value)
 
-    def difference(self, name: str, live: object, wanted: object) -> tuple[str, str]:
-        """Both sides of a field that differs. A field of many parts shows those that differ."""
-        return self.diff_text(name, live), self.diff_text(name, wanted)
+    def diff(self, name: str, live: Any, wanted: Any) -> tuple[tuple[str, str, str], ...]:
+        """(label, live, wanted) for each part of a field that differs; kinds with large fields show them part by part.
+
+        `wanted` is the wish with the late references put in that are known already.
+        """
+        return ((name, self.diff_text(name, live), self.diff_text(name, wanted)),)

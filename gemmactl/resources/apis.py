@@ -42,14 +42,9 @@ class Apis(Resource):
     def delete(self, cloud: Cloud, live: Apis, work: Work) -> None:
         raise TypeError("enabled APIs are never disabled")
 
-    def diff_text(self, name: str, value: object) -> str:
-        names = value if isinstance(value, tuple) else ()
-        return ", ".join(str(n).removesuffix(".googleapis.com") for n in names)
-
-    def difference(self, name: str, live: object, wanted: object) -> tuple[str, str]:
-        there = live if isinstance(live, tuple) else ()
-        missing = tuple(n for n in self.names if n not in there)
-        return f"{len(self.names) - len(missing)} of {len(self.names)} enabled", f"enable {self.diff_text(name, missing)}"
+    def diff(self, name: str, live: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+        missing = (str(n).removesuffix(".googleapis.com") for n in wanted if n not in live)
+        return (("enabled", f"{len(live)} of {len(wanted)}", f"also {', '.join(missing)}"),)
 
     @staticmethod
     def _enable(cloud: Cloud, work: Work, names: tuple[str, ...]) -> None:

@@ -110,9 +110,10 @@ class Service(Resource):
     def diff_text(self, name: str, value: object) -> str:
         return service_show.text(name, value, getattr(self, name))
 
-    def difference(self, name: str, live: object, wanted: object) -> tuple[str, str]:
-        parts = service_show.containers(live, wanted) if name == "containers" else None
-        return parts or super().difference(name, live, wanted)
+    def diff(self, name: str, live: Any, wanted: Any) -> tuple[tuple[str, str, str], ...]:
+        if name == "containers" and live and wanted and len(live) == len(wanted):
+            return tuple(row for i, pair in enumerate(zip(live, wanted, strict=True)) for row in service_show.parts(i, *pair))
+        return super().diff(name, live, wanted)
 
     def changed(self, live: Service) -> set[str]:
         """Names of the fields in which the live service is not as wished."""

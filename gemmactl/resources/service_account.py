@@ -16,6 +16,22 @@ def email_of(account_id: str, project: str) -> str:
     return f"{account_id}@{f'{name}.{domain}' if domain else project}.iam.gserviceaccount.com"
 
 
+def project_of(email: str) -> str:
+    """The project that an account's e-mail names: an id, a number, or `-` where it names none.
+
+    Asked through `-`, IAM answers 403 for an account that does not exist, and 404 through its project.
+    Source: https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/get
+    """
+    account, _, host = email.partition("@")
+    if host == "developer.gserviceaccount.com":
+        return account.removesuffix("-compute")
+    place = account if host == "appspot.gserviceaccount.com" else host.removesuffix(".iam.gserviceaccount.com")
+    if place == host:
+        return "-"
+    name, _, domain = place.partition(".")
+    return f"{domain}:{name}" if domain else name
+
+
 @dataclass(frozen=True)
 class ServiceAccount(Resource):
     """An identity for builds or for the running service."""

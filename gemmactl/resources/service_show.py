@@ -1,11 +1,13 @@
-"""Fields of a service as text for a plan: only what the wish speaks of. Knows no cloud."""
+"""Fields of a service as text for a plan, part by part: only what the wish speaks of. Knows no cloud."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from gemmactl.kernel.plan import agrees
+from gemmactl.kernel.reference import Digest
 from gemmactl.resources.service_types import Container, EnvVar, Probe, Resources, SecretEnv, Traffic
 
 
@@ -27,24 +29,36 @@ def text(name: str, value: Any, wish: Any) -> str:
     return _part(value)
 
 
-def containers(live: object, wanted: object) -> tuple[str, str] | None:
-    """Both sides with only the parts that differ; None when they are not the same number of containers."""
-    if not (isinstance(live, tuple) and isinstance(wanted, tuple) and len(live) == len(wanted)):
-        return None
-    pairs = [_differing(here, wish) for here, wish in zip(live, wanted, strict=True) if not agrees(wish, here)]
-    return "; ".join(here for here, _ in pairs), "; ".join(wish for _, wish in pairs)
+def parts(at: int, live: Container, wanted: Container) -> Iterator[tuple[str, str, str]]:
+    """(label, live, wanted) for each part of a container that is not as wished; variables one by one."""
+    where = f"container {at + 1} " if at else ""
+    for field in fields(Container):
+        was, will = getattr(live, field.name), getattr(wanted, field.name)
+        if agrees(will, was):
+            continue
+        match field.name:
+            case "env":
+                olds, news = ({v.name: v for v in side or ()} for side in (was, will))
+                for name in dict.fromkeys((*olds, *news)):
+                    if olds.get(name) != news.get(name):
+                        yield f"{where}{name}", _value(olds.get(name)), _value(news.get(name))
+            case "resources" if was and will:
+                for part in fields(Resources):
+                    sides = getattr(was, part.name), getattr(will, part.name)
+                    if not agrees(sides[1], sides[0]):
+                        yield f"{where}{part.name}", _part(sides[0]), _part(sides[1])
+            case name:
+                yield f"{where}{name.replace('_', ' ')}", _part(was), _part(will)
 
 
-def _differing(live: Container, wish: Container) -> tuple[str, str]:
-    names = [f.name for f in fields(Container) if not agrees(getattr(wish, f.name), getattr(live, f.name))]
-    sides: tuple[list[str], list[str]] = ([], [])
-    for name in names:
-        here, there = getattr(live, name), getattr(wish, name)
-        if isinstance(here, tuple) and isinstance(there, tuple):
-            here, there = tuple(v for v in here if v not in there), tuple(v for v in there if v not in here)
-        for side, value in zip(sides, (here, there), strict=True):
-            side.append(f"{name}={'none' if value in (None, ()) else _part(value)}")
-    return " ".join(sides[0]), " ".join(sides[1])
+def _value(variable: EnvVar | SecretEnv | None) -> str:
+    match variable:
+        case None:
+            return "none"
+        case EnvVar():
+            return variable.value or "empty"
+        case _:
+            return f"secret {variable.secret}:{variable.version}"
 
 
 def _container(c: Container, wish: Container | None) -> str:
@@ -55,6 +69,12 @@ def _container(c: Container, wish: Container | None) -> str:
 
 def _part(value: Any) -> str:
     match value:
+        case None | ():
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case Digest():
+            return str(value)
         case EnvVar():
             return f"{value.name}={value.value}"
         case SecretEnv():

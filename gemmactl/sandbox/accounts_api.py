@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from gemmactl.sandbox.denial import denied
 from gemmactl.sandbox.gate import require_enabled
 from gemmactl.sandbox.iam_methods import over_http
 from gemmactl.sandbox.projects_api import require_project
@@ -23,6 +24,7 @@ _PARTS: Final = re.compile(r"/v1/(?P<project>projects/[^/]+)/serviceAccounts(?:/
 _ID: Final = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
 """6 to 30 characters. Source: the reference of serviceAccounts.create."""
 
+_PERMISSIONS: Final = {"GET": "get", "DELETE": "delete", "PATCH": "update"}
 _KNOWN_KEYS: Final = frozenset(("accountId", "serviceAccount"))
 _KNOWN_FIELDS: Final = frozenset(("displayName", "description", "name", "projectId", "uniqueId", "email", "etag", "disabled"))
 
@@ -40,6 +42,9 @@ def handle(world: World, request: Request) -> Response:
     account = _account(world, unquote(found["account"]))
     name = f"projects/{world.project}/serviceAccounts/{account['email'] if account else unquote(found['account'])}"
     verb = found["verb"] or ""
+    if account is None and found["project"] == "projects/-":
+        # source: the reference of serviceAccounts.get: through the wildcard what is missing is a 403, not a 404
+        raise denied(request.caller, f"iam.serviceAccounts.{verb or _PERMISSIONS.get(request.method, 'get')}", name)
     if verb in ("getIamPolicy", "setIamPolicy", "testIamPermissions"):
         if account is None:
             raise _unknown(name)
@@ -54,7 +59,7 @@ def add_google_account(world: World, email: str, title: str) -> None:
 
 
 def _on_account(world: World, request: Request, account: dict[str, Any] | None, name: str, verb: str) -> Response:
-    permission = {"GET": "get", "DELETE": "delete", "PATCH": "update", "POST": verb}.get(request.method, "get")
+    permission = verb or _PERMISSIONS.get(request.method, "get")
     world.iam.require(request.caller, f"iam.serviceAccounts.{permission}", name)
     if account is None:
         raise _unknown(name)

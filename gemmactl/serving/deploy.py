@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
 from typing import Any
 
 from gemmactl import stack
@@ -19,26 +17,15 @@ from gemmactl.spec import Serve
 from gemmactl.voice import Voice
 
 
-def plan(wish: Serve, place: Place, *, detailed: bool = False, typed: Sequence[str] = ()) -> Result:
-    """What deploy would do; read calls only. `typed`: plan's own words, so that the next command wishes the same."""
+def plan(wish: Serve, place: Place, *, again: str, detailed: bool = False) -> Result:
+    """What deploy would do; read calls only. `again`: the command line that does it."""
     seen, planned = _look(wish, place)
     changes = bool(planned.work)
     code = Exit.REFUSED if planned.blocked else Exit.PENDING if detailed and changes else Exit.OK
-    follow = (_deploy_line(wish, place, typed),) if changes and not planned.blocked else ()
+    follow = (again,) if changes and not planned.blocked else ()
     return Result(
         "plan", {**_data(wish, place), **show.document(planned)}, _screen(seen, planned, place), follow, place.target, code
     )
-
-
-def _deploy_line(wish: Serve, place: Place, typed: Sequence[str]) -> str:
-    if not typed:
-        return f"gemmactl deploy {wish.model.text} {place.flags}"
-    words, skip = ["gemmactl", "deploy"], False
-    for word in typed:
-        if not skip and word != "--detailed-exitcode" and not word.startswith("--format"):
-            words.append(word)
-        skip = word == "--format"
-    return shlex.join(words)
 
 
 def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:

@@ -127,7 +127,7 @@ def test_missing_apis_are_enabled_alone(cloud: FakeCloud) -> None:
     """Only what is missing is enabled."""
     cloud.state.apis.add("iam.googleapis.com")
     wish = SIMPLE["apis"]
-    assert drift(cloud, wish) == (Op.UPDATE, ("names",))
+    assert drift(cloud, wish) == (Op.UPDATE, ("enabled",))
     wish.update(cloud, wish.read(cloud), work())  # type: ignore[arg-type]  # it was read a line above
     assert decide(wish, wish.read(cloud)).op is Op.KEEP
 
@@ -275,11 +275,3 @@ def test_quantities_are_compared_by_value(function: Any, same: tuple[str, ...]) 
 def test_an_amount_that_is_none_stays_as_it_is() -> None:
     """What can't be read is left for the server to refuse."""
     assert (quantity.cpu("many"), quantity.memory("much")) == ("many", "much")
-
-
-def test_only_missing_apis_are_named_in_a_plan(cloud: FakeCloud) -> None:
-    """What is on already is a number."""
-    cloud.state.apis.add("iam.googleapis.com")
-    wish = SIMPLE["apis"]
-    (change,) = decide(wish, wish.read(cloud)).changes
-    assert (change.live, change.wanted) == ("1 of 2 enabled", "enable run")

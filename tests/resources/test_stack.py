@@ -100,7 +100,7 @@ def test_a_directory_is_uploaded_and_stays(cloud: FakeCloud, tmp_path: Path) -> 
     assert changes(make_plan(stack(spec), cloud)) == {}
     (model / "model.safetensors").write_bytes(b"other weights")
     later = changes(make_plan(stack(spec), cloud))
-    assert later.pop("service us-central1/gemma-3-4b") == ("containers",)
+    assert later.pop("service us-central1/gemma-3-4b") == ("GEMMACTL_MODEL",)
     (address,) = later
     assert address.startswith("model files gs://demo-proj-gemmactl-models-us-central1/tuned-")
     plan = make_teardown(stack(spec), cloud)
@@ -135,7 +135,7 @@ def test_rotation_makes_a_version_and_a_revision_once(cloud: FakeCloud) -> None:
     deployed(cloud, with_token())
     assert changes(make_plan(stack(with_token()), cloud)) == {}
     rotated = changes(make_plan(stack(with_token(rotate_hf_token=True)), cloud))
-    assert rotated == {"secret gemma-3-4b-hf-token": ("rotate",), "service us-central1/gemma-3-4b": ("containers",)}
+    assert rotated == {"secret gemma-3-4b-hf-token": ("rotate",), "service us-central1/gemma-3-4b": ("HF_TOKEN",)}
     deployed(cloud, with_token(rotate_hf_token=True))
     body = cloud.state.services["projects/demo-proj/locations/us-central1/services/gemma-3-4b"]
     env = {e["name"]: e for e in body["template"]["containers"][0]["env"]}

@@ -249,6 +249,15 @@ def test_service_account_create_get_bind_delete(cloud: Cloud) -> None:
     assert (gone.status_code, gone.json()["error"]["status"]) == (404, "NOT_FOUND")
 
 
+def test_the_wildcard_project_hides_what_is_missing(cloud: Cloud) -> None:
+    """IAM's reference: through `projects/-` an account that does not exist is a 403, through its project a 404."""
+    cloud.enable("iam")
+    session, base = cloud.session(), f"{cloud.world.base_url}/v1"
+    assert session.get(f"{base}/projects/-/serviceAccounts/{ACCOUNT}").status_code == 403
+    assert session.post(f"{base}/projects/-/serviceAccounts/{ACCOUNT}:getIamPolicy").status_code == 403
+    assert session.get(f"{base}/{PROJECT}/serviceAccounts/{ACCOUNT}").status_code == 404
+
+
 @pytest.mark.parametrize(
     "body",
     [
