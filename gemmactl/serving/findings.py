@@ -36,7 +36,8 @@ def findings_result(findings: tuple[Finding, ...], target: Target, place: Place 
     data = {"findings": [f.document() for f in findings], **more}
     head: tuple[Block, ...] = (place.line(),) if place else ()
     if not findings:
-        return Result("doctor", data, (*head, Line("nothing known is wrong", "good")), target=target)
+        said = "nothing known is wrong" if place else "doctor knows no message in this text"
+        return Result("doctor", data, (*head, Line(said, "good" if place else "warn")), target=target)
     fixable = any(f.safe for f in findings)
     follow = (f"gemmactl doctor {more.get('service', '')} --fix {place.flags}",) if place and fixable else ()
     return Result("doctor", data, (*head, *findings_blocks(findings)), follow, target, Exit.FOUND)
@@ -48,9 +49,11 @@ def findings_blocks(findings: tuple[Finding, ...]) -> tuple[Block, ...]:
 
 
 def _item(finding: Finding) -> Item:
+    from gemmactl.doctor.principal import PLACEHOLDERS
+
     rows = (
         ("cause", finding.cause),
-        ("who", finding.principal),
+        ("who", PLACEHOLDERS.get(finding.principal, finding.principal)),
         ("lacks", finding.permission),
         ("on", finding.resource),
         ("role", finding.role),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from gemmactl.errors import Trouble, usage
+from gemmactl.errors import Exit, Trouble, usage
 from gemmactl.kernel.resource import Clock
 from gemmactl.resources.cloud import LogEntry
 from gemmactl.result import Result, Verbatim
@@ -18,6 +18,8 @@ from gemmactl.settings import Settings
 from gemmactl.voice import Voice
 
 SEVERITIES: Final = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
+_PAGE: Final = 1000
+"""Entries that one read of --follow may give."""
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -78,9 +80,18 @@ def logs(place: Place, settings: Settings, name: str | None, wanted: Wanted, voi
         )
     parts = wanted.filters(datetime.now(UTC))
     short = find.name_of(place, settings, name)
-    entries = place.cloud.logs.entries(evidence.query(place, short, *parts), newest=True, limit=wanted.tail)
+    # following reads the last minute again: what is older than the tail must be known by then, or it comes after the tail
+    most = max(wanted.tail, _PAGE) if wanted.follow else wanted.tail
+    read = place.cloud.logs.entries(evidence.query(place, short, *parts), newest=True, limit=most)
+    entries = read[max(0, len(read) - wanted.tail) :]
     if wanted.follow:
-        _follow(place, short, wanted, entries, voice, clock or Clock())
+        for entry in entries:
+            voice.data(f"{line(entry)}\n")
+        try:
+            for entry in fresh(place, short, wanted, read, clock or Clock()):
+                voice.data(f"{line(entry)}\n")
+        except KeyboardInterrupt:  # how following ends: nothing was under way
+            return Result("logs", {"service": short}, target=place.target, exit=Exit.INTERRUPTED)
     if not entries and not wanted.follow and place.cloud.run.get(find.full_name(place, short)) is None:
         raise Trouble(
             f"there is no service {short}",
@@ -98,13 +109,6 @@ def line(entry: LogEntry) -> str:
     return f"{entry.timestamp[:19]}Z {entry.severity or 'DEFAULT':<7} {evidence.clean(evidence.text_of(entry))}"
 
 
-def _follow(place: Place, name: str, wanted: Wanted, first: tuple[LogEntry, ...], voice: Voice, clock: Clock) -> None:
-    for entry in first:
-        voice.data(f"{line(entry)}\n")
-    for entry in fresh(place, name, wanted, first, clock):
-        voice.data(f"{line(entry)}\n")
-
-
 def fresh(place: Place, name: str, wanted: Wanted, seen: tuple[LogEntry, ...], clock: Clock) -> Iterator[LogEntry]:
     """Every entry after those seen, for ever. Entries may arrive late: the last minute is read again, known ids skipped."""
     known = {entry.insert_id for entry in seen}
@@ -112,7 +116,7 @@ def fresh(place: Place, name: str, wanted: Wanted, seen: tuple[LogEntry, ...], c
     newest = seen[-1].timestamp if seen else evidence.stamp(datetime.now(UTC))
     while True:
         back = evidence.stamp(datetime.fromisoformat(newest) - timedelta(seconds=60)) if seen else newest
-        entries = place.cloud.logs.entries(evidence.query(place, name, *severity, f'timestamp>="{back}"'), limit=1000)
+        entries = place.cloud.logs.entries(evidence.query(place, name, *severity, f'timestamp>="{back}"'), limit=_PAGE)
         for entry in entries:
             if entry.insert_id not in known:
                 known.add(entry.insert_id)

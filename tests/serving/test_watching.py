@@ -191,6 +191,21 @@ def test_follow_tells_each_entry_once(tmp_path: Path) -> None:
     assert [next(found).payload for _ in range(3)] == ["new 1", "new 2", "new 3"]
 
 
+def test_follow_starts_with_the_tail_and_never_goes_back(tmp_path: Path) -> None:
+    """What is older than the tail is not told although the last minute is read again; Ctrl-C is its end, not an error."""
+    here, ear = up("one"), Ear()
+    write(here, *(entry(second, f"old {second}") for second in range(1, 5)))
+
+    def sleep(seconds: float) -> None:
+        if len(ear.out) > 2:
+            raise KeyboardInterrupt
+        write(here, entry(9, "new"))
+
+    ended = logs(here, settings(tmp_path), None, Wanted(tail=2, follow=True), ear, Clock(sleep=sleep))
+    assert (ended.exit, ended.problems) == (Exit.INTERRUPTED, ())
+    assert [text.split()[-2:] for text in ear.out] == [["old", "3"], ["old", "4"], ["INFO", "new"]]
+
+
 def test_follow_and_json_exclude_each_other(tmp_path: Path) -> None:
     """A document has an end."""
     with pytest.raises(Trouble) as caught:

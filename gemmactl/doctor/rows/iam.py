@@ -17,9 +17,7 @@ _KNOWN: Final = (
 )
 
 _BUILD_REMEDY: Final = "Grant the one role below to the account that pushes or pulls, on this repository only."
-_MAYBE: Final = (
-    "The message says '(or it may not exist)': check that the resource exists and is spelled right before granting anything."
-)
+_MAYBE: Final = "If the message says '(or it may not exist)', check first that the resource exists and is spelled right."
 
 
 def _row(code: str, title: str, *patterns: str, principal: str = "$CALLER", **more: object) -> Row:
