@@ -93,7 +93,7 @@ class DirectoryFiles:
     def emptiness(self) -> str:
         if self.directory.is_file():
             return "it is a file; a model is the directory around it"
-        return "the directory is empty" if self.directory.is_dir() else "there is no such directory"
+        return "no file lies in it or one level below" if self.directory.is_dir() else "there is no such directory"
 
     def read(self, name: str, start: int, end: int) -> bytes:
         path = self.directory / name

@@ -89,7 +89,7 @@ def _config(files: Files) -> dict[str, Any]:
             contract.CONFIG,
             f"{files.place} is a model of type {kind!r}" if kind else f"{contract.CONFIG} in {files.place} has no model_type",
             f"this version serves {', '.join(FAMILIES)}",
-            "give a Gemma 3 checkpoint, or serve this one with an image of your own (--image)",
+            "give a Gemma 3 checkpoint",
         )
     if config.get("quantization_config"):
         raise _stop(
@@ -220,7 +220,11 @@ def _not_empty(files: Files, name: str) -> None:
 
 
 def _meant(files: Files, otherwise: str) -> str:
-    near = files.nearby(contract.CONFIG)
+    if any(name.endswith(".safetensors") for name in files.sizes):
+        return otherwise  # the folder is the right one, and not whole
+    from difflib import SequenceMatcher
+
+    near = sorted(files.nearby(contract.CONFIG), key=lambda place: -SequenceMatcher(None, files.place, place).ratio())
     return f"did you mean {' or '.join(near[:3])}?" if near else otherwise
 
 

@@ -83,6 +83,8 @@ class Service(Resource):
         pace = pauses()
         for attempt in range(TRIES):
             changed = self.changed(live)
+            if not changed:  # the plan spoke of an image by its tag, and it was built to the digest that runs already
+                return None  # an empty mask would mean: replace the whole service
             if changed == {"ready"} and state(live.live or {}).reconciling:
                 work.progress("a rollout is under way: waiting for it")
                 return self._settle(cloud, work)

@@ -69,7 +69,7 @@ def shared(place: Place, wish: Serve) -> dict[str, str]:
                 continue
             theirs = {resource.address for resource in stack.serving(recalled(there, name, live), teardown=True)}
             where = "" if region == place.region.text else f" in {region}"
-            keep |= dict.fromkeys(mine & theirs, f"{name}{where} uses it")
+            keep |= dict.fromkeys(mine & theirs, f"service {name}{where} uses it")
     return keep
 
 

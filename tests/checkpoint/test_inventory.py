@@ -233,7 +233,7 @@ def test_why_there_is_nothing_is_said(tmp_path: Path) -> None:
     storage = BucketOfDirectory(tmp_path)
     for files, why in (
         (DirectoryFiles(tmp_path / "a-file"), "it is a file; a model is the directory around it"),
-        (DirectoryFiles(tmp_path / "empty"), "the directory is empty"),
+        (DirectoryFiles(tmp_path / "empty"), "no file lies in it or one level below"),
         (DirectoryFiles(tmp_path / "nowhere"), "there is no such directory"),
         (BucketFiles(storage, "nowhere", "m"), "there is no bucket nowhere"),  # type: ignore[arg-type]  # a part of a Cloud
         (BucketFiles(storage, "empty", "m"), "the folder is empty or misspelled"),  # type: ignore[arg-type]  # a part of a Cloud
@@ -241,3 +241,16 @@ def test_why_there_is_nothing_is_said(tmp_path: Path) -> None:
         with pytest.raises(Trouble) as caught:
             take(files)
         assert caught.value.why == why
+
+
+def test_neighbours_are_named_by_likeness_and_only_when_the_folder_is_the_wrong_one(tmp_path: Path) -> None:
+    """The best guess comes first; a folder with shards needs its config.json, not another folder."""
+    for name in ("aaa", "bbb", "ccc", "gemma-sql"):
+        _model(tmp_path / name)
+    with pytest.raises(Trouble) as caught:
+        take(DirectoryFiles(tmp_path / "gemma-sq"))
+    assert caught.value.remedy.startswith(f"did you mean {tmp_path / 'gemma-sql'} or")
+    (tmp_path / "gemma-sql" / "config.json").unlink()
+    with pytest.raises(Trouble) as caught:
+        take(DirectoryFiles(tmp_path / "gemma-sql"))
+    assert "did you mean" not in caught.value.remedy

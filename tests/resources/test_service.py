@@ -231,3 +231,10 @@ def test_differences_are_shown_by_what_was_wished() -> None:
     assert "(http /ready port 8080, delay 0, 300 x 2 s, timeout 2 s)" in text
     assert "ports" not in text
     assert WISH.diff_text("ready", False) == "the last rollout is not ready"
+
+
+def test_an_update_that_turns_out_to_change_nothing_is_not_sent(cloud: FakeCloud) -> None:
+    """An image that was built again to the digest that runs already; a PATCH with an empty mask replaces the service."""
+    update(cloud)
+    assert cloud.writes == []
+    assert differs(cloud) == ()

@@ -175,7 +175,7 @@ def test_what_another_service_stands_on_is_kept(tmp_path: Path) -> None:
     for name in ("one", "two"):
         deploy(replace(WISH, name=name), here, Ear(), yes=True)
     result = destroy(here, settings(tmp_path), "one", Ear(), yes=True)
-    assert {s["address"]: s["note"] for s in result.data["steps"]}["repository us-central1/gemmactl"] == "two uses it"
+    assert {s["address"]: s["note"] for s in result.data["steps"]}["repository us-central1/gemmactl"] == "service two uses it"
     assert plan(replace(WISH, name="two"), here, again="").data["changes"] == 0
 
 
