@@ -136,7 +136,7 @@ def _call(error: Any, api: str, doing: str) -> Trouble:
     status, reason = facts["status"], str(facts.get("reason", ""))
     down = ("unavailable", "", "wait a minute and run the same command again")
     code, why, remedy = BY_REASON.get(reason) or BY_STATUS.get(status) or down
-    said = "; ".join((facts["message"], *facts.get("violations", ()))) or f"HTTP {status}"
+    said = "; ".join(dict.fromkeys((facts["message"], *facts.get("violations", ())))) or f"HTTP {status}"
     return Trouble(
         f"{doing} was refused by {api}" if status in (400, 403, 409, 412) else f"{doing} failed at {api}",
         why=why or said,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gemmactl import stack
-from gemmactl.errors import Exit, Trouble
+from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.kernel.apply import Outcome, apply
 from gemmactl.kernel.plan import Plan, make_plan
 from gemmactl.result import Block, Facts, Item, Line, Result
@@ -73,7 +73,23 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
 def _look(wish: Serve, place: Place) -> tuple[Seen, Plan]:
     """The first half of both verbs: the model is looked into before anything is planned."""
     seen = look(wish, place.cloud)
-    return seen, make_plan(stack.serving(seen.wish), place.cloud)
+    planned = make_plan(stack.serving(seen.wish), place.cloud)
+    _no_stranger(planned, place)
+    return seen, planned
+
+
+def _no_stranger(planned: Plan, place: Place) -> None:
+    """A service of that name that somebody else made is not taken over, and so not destroyed later on."""
+    for step in planned.steps:
+        if step.resource.kind == "service" and step.live is not None and not step.resource.ours(place.cloud, step.live):
+            short = step.address.rpartition("/")[2]
+            raise refused(
+                f"there is a service {short} already, and gemmactl did not make it",
+                why="it does not carry gemmactl's label; a deploy would replace what it serves",
+                remedy=f"choose another --name, or hand it over: gcloud run services update {short}"
+                f" --update-labels=managed-by=gemmactl --region={place.region.text} --project={place.id}",
+                code="service-not-ours",
+            )
 
 
 def _screen(seen: Seen, planned: Plan, place: Place) -> tuple[Block, ...]:

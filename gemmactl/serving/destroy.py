@@ -29,7 +29,8 @@ def destroy(
         Trouble: nothing says what belongs to it, or nobody confirmed.
     """
     wish = _wish(place, settings, name, model)
-    plan = make_teardown(stack.serving(wish, teardown=True), place.cloud, keep=shared(place, wish))
+    others = shared(place, wish)
+    plan = make_teardown(stack.serving(wish, teardown=True), place.cloud, keep=others)
     data = {"service": wish.name, **place.document(), **show.document(plan)}
     if not plan.work:
         return Result(
@@ -44,9 +45,9 @@ def destroy(
     data["done"] = list(outcome.done)
     if not outcome.ok:
         return unfinished("destroy", outcome, data, place, service=wish.name)
-    return Result(
-        "destroy", data, (Line(f"removed {len(outcome.done)} things of {wish.name}", "good"), *kept(plan)), target=place.target
-    )
+    said = Line(f"removed {len(outcome.done)} things of {wish.name}", "good")
+    # what other services use was in the plan a moment ago; what nobody uses and stays is worth a second line
+    return Result("destroy", data, (said, *(kept(plan) if not others else ())), target=place.target)
 
 
 def kept(plan: Plan) -> tuple[Item, ...]:

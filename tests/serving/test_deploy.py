@@ -196,3 +196,17 @@ def test_a_strangers_secret_stays_his(tmp_path: Path) -> None:
     assert deploy(replace(WISH, hf_token=SecretRef("theirs")), here, Ear(), yes=True).exit is Exit.OK
     destroy(here, settings(tmp_path), None, Ear(), yes=True)
     assert list(cloud.state.secrets) == ["projects/demo-proj/secrets/theirs"]
+
+
+def test_a_service_that_somebody_else_made_is_not_taken_over() -> None:
+    """Plan and deploy refuse before any change, and say how to hand it over; nothing is written."""
+    cloud = with_model(FakeCloud())
+    deploy(WISH, place(cloud), Ear(), yes=True)
+    next(iter(cloud.state.services.values()))["labels"] = {"team": "web"}
+    cloud.calls.clear()
+    for run in (lambda: plan(WISH, place(cloud), again="x"), lambda: deploy(WISH, place(cloud), Ear(), yes=True)):
+        with pytest.raises(Trouble) as caught:
+            run()
+        assert (caught.value.code, caught.value.exit) == ("service-not-ours", Exit.REFUSED)
+        assert "--update-labels=managed-by=gemmactl" in caught.value.remedy
+    assert cloud.writes == []
