@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -180,6 +181,10 @@ def _interrupted() -> Trouble:
     )
 
 
+_MACHINE = frozenset({"EACCES", "EDQUOT", "EIO", "EISDIR", "EMFILE", "ENOSPC", "ENOTDIR", "EPERM", "EROFS"})
+"""What a file system answers when its owner can help: nobody's bug."""
+
+
 def _unexpected(error: Exception, environ: Mapping[str, str]) -> Trouble:
     """A usage error of Typer, or a bug."""
     from gemmactl.errors import Trouble, usage
@@ -195,6 +200,13 @@ def _unexpected(error: Exception, environ: Mapping[str, str]) -> Trouble:
         )
     if isinstance(error, typer.Abort):
         return _interrupted()
+    if isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in _MACHINE:
+        return Trouble(
+            f"this machine refuses {error.filename or 'a write'}",
+            why=error.strerror or str(error),
+            remedy="check the path, its owner and the free space, then run the same command again",
+            code="machine",
+        )
     import traceback
 
     text = "".join(traceback.format_exception(error))

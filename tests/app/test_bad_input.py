@@ -167,3 +167,18 @@ def test_yaml_and_environment_reach_the_rules(tmp_path: Path) -> None:
     assert "--cpu 4 and --memory 32Gi" in inside(tmp_path, "plan").err
     assert "--cpu 3 can't go with" in inside(tmp_path, "plan", GEMMACTL_CPU="3").err
     assert "GEMMACTL_CPU can't be read" in inside(tmp_path, "plan", GEMMACTL_CPU="many").err
+
+
+def test_a_folder_that_can_not_be_written_is_no_bug(tmp_path: Path) -> None:
+    """The path and the system's own word for it; no traceback is kept."""
+    from gemmactl.app import _unexpected
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="Not a directory") as caught:
+        (tmp_path / "file" / "below").write_text("")
+    trouble = _unexpected(caught.value, {"XDG_STATE_HOME": str(tmp_path / "state")})
+    assert (trouble.code, trouble.why) == ("machine", "Not a directory")
+    assert str(tmp_path / "file" / "below") in trouble.what
+    full = _unexpected(OSError(28, "No space left on device"), {"XDG_STATE_HOME": str(tmp_path / "state")})
+    assert full.why == "No space left on device"
+    assert not (tmp_path / "state").exists()
