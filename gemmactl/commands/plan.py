@@ -50,5 +50,5 @@ def plan(
     wish = wishes(settings, ctx.params, here.voice)
     from gemmactl.serving.deploy import plan as run
 
-    again = here.again("deploy", "--detailed-exitcode", "--format", "--format=json", "json", "text")
+    again = here.again("deploy", "--detailed-exitcode")
     return run(wish, here.place(settings, project, region), again=again, detailed=detailed_exitcode)

@@ -35,8 +35,14 @@ class Session:
         return load(self.environ, self.folder, self.home)
 
     def again(self, verb: str, *drop: str) -> str:
-        """The same command line with another verb, ready to copy, without the flags in `drop`."""
-        return shlex.join(["gemmactl", verb, *(word for word in self.argv[1:] if word not in drop)])
+        """The same command line with another verb, ready to copy, without --format and the flags in `drop`."""
+        words = ["gemmactl", verb]
+        value = False
+        for word in self.argv[1:]:
+            if not (value or word in drop or word.partition("=")[0] == "--format"):
+                words.append(word)
+            value = word == "--format"
+        return shlex.join(words)
 
     def place(self, settings: Settings, project: str | None, region: str | None) -> Place:
         """Where the command works; says so before anything else."""

@@ -182,3 +182,13 @@ def test_a_folder_that_can_not_be_written_is_no_bug(tmp_path: Path) -> None:
     full = _unexpected(OSError(28, "No space left on device"), {"XDG_STATE_HOME": str(tmp_path / "state")})
     assert full.why == "No space left on device"
     assert not (tmp_path / "state").exists()
+
+
+def test_the_next_command_is_the_same_command_line(tmp_path: Path) -> None:
+    """Without what only plan knows and the form of its output; a name that looks like a form stays."""
+    from gemmactl.commands.session import Session
+    from gemmactl.ui.screen import Screen
+
+    typed = ("plan", "gs://b/m", "--name", "text", "--format", "json", "--detailed-exitcode", "--set-env-vars", "A=b c")
+    here = Session(Screen("json", {}), {}, tmp_path, tmp_path, "json", typed)
+    assert here.again("deploy", "--detailed-exitcode") == "gemmactl deploy gs://b/m --name text --set-env-vars 'A=b c'"
