@@ -180,7 +180,7 @@ LASTING = {
 
 @pytest.mark.parametrize("why", [*LATE, *LASTING])
 def test_only_what_time_can_cure_is_waited_for(why):
-    """After a grant, an account or an API of this apply a step waits until it is seen; a caller without rights hears so at once."""
+    """A step waits until a grant, an account or an API of this apply is seen; a caller without rights hears so at once."""
     left = [2]
 
     def refuse(call, name):
