@@ -35,8 +35,10 @@ BY_REASON: Final[dict[str, Words]] = {
     "USER_PROJECT_DENIED": (
         "quota-project",
         "",
-        "ask for roles/serviceusage.serviceUsageConsumer on the project, or name one where you have it: "
-        "export GOOGLE_CLOUD_QUOTA_PROJECT=PROJECT",
+        (
+            "ask for roles/serviceusage.serviceUsageConsumer on the project, or name one where you have it: "
+            "export GOOGLE_CLOUD_QUOTA_PROJECT=PROJECT"
+        ),
     ),
     "ACCESS_TOKEN_SCOPE_INSUFFICIENT": ("scopes", "", "gcloud auth application-default login"),
     "CONSUMER_INVALID": ("project-unknown", "", "check the project's id: gcloud projects list"),
