@@ -129,6 +129,16 @@ def test_an_object_says_where_its_bytes_are(cloud: Cloud, bucket):
         assert raw(cloud, found.media_link.removeprefix(cloud.world.base_url)).content == b"abc"
 
 
+def test_what_gcloud_asks_beyond_the_client(cloud: Cloud, bucket):
+    """Resumable uploads begin at apitools' own path, and a bucket's layout is looked at before it is removed."""
+    auth = {"Authorization": f"Bearer {cloud.world.tokens.access(YOU)}"}
+    url = f"{cloud.world.base_url}/resumable/upload/storage/v1/b/weights/o?uploadType=resumable"
+    begun = requests.post(url, json={"name": "n"}, headers=auth, timeout=10)
+    done = requests.put(begun.headers["location"], b"abc", headers=auth, timeout=10)
+    assert (done.json()["size"], bucket.get_blob("n").download_as_bytes()) == ("3", b"abc")
+    assert raw(cloud, "/storage/v1/b/weights/storageLayout").json()["locationType"] == "region"
+
+
 def test_preconditions_and_generations(cloud: Cloud, bucket):
     """if_generation_match guards writes and reads with 412; an old generation is gone."""
     blob = bucket.blob("x")
