@@ -32,7 +32,14 @@ BY_REASON: Final[dict[str, Words]] = {
     "SERVICE_DISABLED": ("api-disabled", "", "gemmactl deploy enables it; or: gcloud services enable {service}"),
     "BILLING_DISABLED": ("billing-disabled", "", "link a billing account to the project in the console, then wait a few minutes"),
     "UREQ_PROJECT_BILLING_NOT_FOUND": ("billing-disabled", "", "link a billing account to the project in the console"),
-    "USER_PROJECT_DENIED": ("quota-project", "", "gcloud auth application-default set-quota-project PROJECT"),
+    "USER_PROJECT_DENIED": (
+        "quota-project",
+        "",
+        (
+            "ask for roles/serviceusage.serviceUsageConsumer on the project, or name one where you have it: "
+            "export GOOGLE_CLOUD_QUOTA_PROJECT=PROJECT"
+        ),
+    ),
     "ACCESS_TOKEN_SCOPE_INSUFFICIENT": ("scopes", "", "gcloud auth application-default login"),
     "CONSUMER_INVALID": ("project-unknown", "", "check the project's id: gcloud projects list"),
 }

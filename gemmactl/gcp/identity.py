@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 from gemmactl.errors import Trouble, refused
@@ -10,6 +11,8 @@ from gemmactl.gcp.errors import translated
 from gemmactl.gcp.once import Once
 
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
+QUOTA_PROJECT: Final = "GOOGLE_CLOUD_QUOTA_PROJECT"
+"""google-auth's own variable: whoever sets it chose a project for these calls."""
 TOKEN_INFO: Final = "https://oauth2.googleapis.com/tokeninfo"
 TIMEOUT: Final = 20.0
 
@@ -30,8 +33,9 @@ class Identity:
             import google.auth
 
             credentials: Any = google.auth.default(scopes=SCOPES)[0]
-        # a person's credentials carry no project: APIs would count calls on gcloud's own project and call themselves disabled
-        if _kind(credentials) == "authorized_user" and not credentials.quota_project_id:
+        # a person's calls count on no project or on the one of the day of the login, whose APIs nobody enables: they would call
+        # themselves disabled. The deployed project is the one whose APIs a plan enables; gcloud counts on it too.
+        if _kind(credentials) == "authorized_user" and not os.environ.get(QUOTA_PROJECT):
             credentials = credentials.with_quota_project(self._project)
         return credentials
 

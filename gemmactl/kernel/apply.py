@@ -16,15 +16,20 @@ from gemmactl.kernel.reference import resolve
 from gemmactl.kernel.resource import Clock, Work
 
 VERBS = {Op.CREATE: "create", Op.UPDATE: "update", Op.DELETE: "delete"}
+ACT_AS = "iam.serviceaccounts.actas"
+"""Denied also to an owner while the account is new: "denied on service account X (or it may not exist)"."""
+CALLERS = ("The caller does not have permission", "Policy update access denied.")
+"""Sentences about the caller that name no permission (Cloud Build, Resource Manager)."""
 GRACE = 60.0
 """Seconds past a step's limit after which its thread is given up: one call of a client may still be under way."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a denial is retried when a grant it depends on was made in this very apply.
+    """How long a denial is retried when this very apply did something that settles: a grant, an account, an enabled API.
 
-    IAM is eventually consistent: typically 2 minutes, 7 or more are seen (Google: "Access change propagation").
+    IAM is eventually consistent: typically 2 minutes, 7 or more are seen (Google: "Access change propagation"). An API that
+    was just enabled may call itself disabled for as long ("wait a few minutes for the action to propagate to our systems").
     """
 
     total: float = 600.0
@@ -87,7 +92,7 @@ class _Run:
     def __init__(self, plan: Plan, cloud: Any, events: Events, clock: Clock, patience: Patience, workers: int) -> None:
         self.cloud, self.events, self.clock, self.patience, self.workers = cloud, events, clock, patience, workers
         self.todo = {s.address: s for s in plan.work}
-        self.made = {s.address for s in plan.work if s.op is Op.CREATE and s.resource.kind == "iam_member"}
+        self.made = {s.address for s in plan.work if s.op in (Op.CREATE, Op.UPDATE) and s.resource.settles}
         # over the whole plan: A may wait for C only through a B that is already as wished
         graph = needs({s.address: s.resource for s in plan.steps})
         graph = reversed_needs(graph) if plan.destroy else graph
@@ -182,7 +187,7 @@ class _Run:
             except Trouble as trouble:
                 if not denied(trouble) or self.clock.now() + pause > until:
                     raise
-                work.progress("denied; waiting for the new IAM grants to take effect (2 to 7 minutes are normal)")
+                work.progress("not yet: what was just granted or enabled takes effect slowly (2 to 7 minutes are normal)")
                 self.clock.sleep(pause)
                 pause = min(pause * self.patience.factor, self.patience.longest)
                 step = replace(step, unknown=True)
@@ -223,8 +228,16 @@ def _reach(address: str, graph: dict[str, set[str]]) -> set[str]:
 
 
 def denied(trouble: Trouble) -> bool:
-    """Whether the cloud said no for lack of a permission, which a fresh grant may not have cured yet."""
-    return bool(trouble.facts.get("status") == 403 or trouble.facts.get("denied"))
+    """Whether the cloud said no for a reason that what was just granted, made or enabled may not have cured yet.
+
+    A right that the caller itself lacks is no such reason: an apply grants to service accounts, and waiting would help nobody.
+    """
+    facts = trouble.facts
+    if facts.get("denied") or facts.get("reason") == "SERVICE_DISABLED":
+        return True
+    message, permission = str(facts.get("message", "")), str(facts.get("permission", ""))
+    callers_own = (permission and permission.lower() != ACT_AS) or message in CALLERS
+    return facts.get("status") == 403 and not callers_own
 
 
 def _fault(address: str, error: Exception) -> Trouble:

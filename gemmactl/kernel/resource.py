@@ -64,6 +64,8 @@ class Resource(ABC):
     """Fields that can't change in place: a difference makes the step BLOCKED."""
     limit: ClassVar[float] = 300.0
     """Seconds that one step may take."""
+    settles: ClassVar[bool] = False
+    """Whether other APIs see what a step of this kind did only minutes later: grants, new accounts, enabled APIs."""
     lasting: ClassVar[str] = ""
     """Why destroy keeps things of this kind; empty: destroy removes them."""
 

@@ -16,6 +16,7 @@ class Apis(Resource):
     """One set of APIs of the project."""
 
     kind: ClassVar[str] = "apis"
+    settles: ClassVar[bool] = True
     limit: ClassVar[float] = 600.0
     lasting: ClassVar[str] = "enabled APIs cost nothing, and others may use them by now"
 

@@ -15,6 +15,7 @@ class IamMember(Resource):
     """An additive binding without condition. doctor's remedies are values of this class too."""
 
     kind: ClassVar[str] = "iam_member"
+    settles: ClassVar[bool] = True
 
     target: PolicyTarget
     role: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
@@ -16,7 +17,9 @@ FINISHED: Final = frozenset({"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", 
 BUILDER: Final = "gcr.io/cloud-builders/docker"
 # a torch image is several GB: on the default machine the push alone looks hung
 MACHINE: Final = "E2_HIGHCPU_8"
-NO_BUILDS_HERE: Final = "cannot run builds in this region"
+NO_BUILDS_HERE: Final = re.compile(
+    r"due to quota restrictions|cannot run builds (?:of this machine type )?in this region", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,15 @@ class Image(Resource):
     def delete(self, cloud: Cloud, live: Image, work: Work) -> None:
         cloud.repositories.delete_image(self.tag)
 
-    def body(self, generation: int) -> Json:
-        """The build as Cloud Build v1 JSON."""
+    def body(self, generation: int, machine: str = MACHINE) -> Json:
+        """The build as Cloud Build v1 JSON. `machine` empty: the pool's default one."""
+        options = {"logging": "CLOUD_LOGGING_ONLY", **({"machineType": machine} if machine else {})}
         return {
             "source": {"storageSource": {"bucket": self.bucket, "object": self._object, "generation": str(generation)}},
             "steps": [{"name": BUILDER, "args": ["build", "-f", self.dockerfile, "-t", self.tag, "."]}],
             "images": [self.tag],
             "serviceAccount": f"projects/{self.project}/serviceAccounts/{self.account}",
-            "options": {"logging": "CLOUD_LOGGING_ONLY", "machineType": MACHINE},
+            "options": options,
             "timeout": "3600s",
             "tags": ["gemmactl", self.mark],
         }
@@ -92,15 +96,17 @@ class Image(Resource):
         return None
 
     def _started(self, cloud: Cloud, work: Work) -> tuple[str, str]:
-        body = self.body(self._upload(cloud, work))
-        try:
-            return self.region, cloud.builds.start(self.region, body)
-        except Trouble as trouble:
-            # new projects have no build quota in some regions; the global pool takes the same body
-            if NO_BUILDS_HERE not in str(trouble.facts.get("message", trouble)):
-                raise self._source_denied(trouble) from trouble
-            work.progress(f"{self.region} runs no builds for this project: building in the global pool")
-            return "global", cloud.builds.start("global", body)
+        generation = self._upload(cloud, work)
+        # new and trial projects have no build quota in some regions, or none for big machines there
+        ways = ((self.region, MACHINE), ("global", MACHINE), (self.region, ""), ("global", ""))
+        for region, machine in ways:
+            try:
+                return region, cloud.builds.start(region, self.body(generation, machine))
+            except Trouble as trouble:
+                if not NO_BUILDS_HERE.search(str(trouble.facts.get("message", trouble))) or (region, machine) == ways[-1]:
+                    raise self._source_denied(trouble) from trouble
+                work.progress(f"{region} runs no builds on {machine or 'its default machine'} for this project: trying elsewhere")
+        raise AssertionError("the last way returns or raises")
 
     def _upload(self, cloud: Cloud, work: Work) -> int:
         there = cloud.storage.stat(self.bucket, self._object)
@@ -135,7 +141,10 @@ class Image(Resource):
 
     def _failure(self, build: BuildInfo, log: tuple[str, ...]) -> Trouble:
         text = "\n".join((build.detail, *build.warnings, *log))
-        denied = build.failure_type in ("PUSH_NOT_AUTHORIZED", "FETCH_SOURCE_FAILED") or "denied: Permission" in text
+        denied = (
+            build.failure_type in ("PUSH_NOT_AUTHORIZED", "FETCH_SOURCE_FAILED", "LOGGING_FAILURE")
+            or "denied: Permission" in text
+        )
         return Trouble(
             f"the build of {self.short} ended as {build.status}",
             why=build.detail or next((line for line in reversed(log) if line.strip()), "Cloud Build gave no reason"),

@@ -37,6 +37,7 @@ class ServiceAccount(Resource):
     """An identity for builds or for the running service."""
 
     kind: ClassVar[str] = "service_account"
+    settles: ClassVar[bool] = True
     fixed: ClassVar[frozenset[str]] = frozenset({"disabled"})
 
     project: str

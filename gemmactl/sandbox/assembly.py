@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ def assemble(world: World) -> World:
 
     for room in (apis_api, artifacts_api, images_api, projects_api, secret_versions_api, secrets_api):
         world.behaviours.update(room.behaviours())
-    world.raw += [(accounts_api.PATH, accounts_api.handle), (logging_api.PATH, logging_api.handle)]
+    world.raw += [
+        (accounts_api.PATH, accounts_api.handle),
+        (logging_api.PATH, logging_api.handle),
+        (re.compile(projects_api.PATH_V1.pattern + "$"), projects_api.handle_v1),
+    ]
     apis_api.begin(world)
     attach(world)
     return world

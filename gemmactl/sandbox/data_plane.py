@@ -20,7 +20,9 @@ def attach(world: World) -> None:
     from gemmactl.sandbox.storage import Storage
 
     world.storage = storage = Storage(world)
-    world.raw.append((re.compile(r"(/upload|/download)?/storage/v1/"), lambda _world, request: storage.handle(request)))
+    world.raw.append(
+        (re.compile(r"(/upload|/resumable/upload|/download)?/storage/v1/"), lambda _world, request: storage.handle(request))
+    )
     Builder(world).install()
     world.containers = Containers(world)
     services = Services(world, world.containers)

@@ -107,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _request(self, world: World, caller: str) -> Request:
         url = urlsplit(self.path)
-        body, spool = self._body(world, large=url.path.startswith("/upload/"))
+        body, spool = self._body(world, large="/upload/" in url.path[:18])
         return Request(
             self.command,
             self.headers.get("host", ""),

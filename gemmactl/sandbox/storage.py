@@ -26,7 +26,9 @@ _WRITABLE: Final = {
     "storageClass", "versioning", "website",
 }  # fmt: skip
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-_PATH: Final = re.compile(r"(?P<door>/upload|/download)?/storage/v1/b(?:/(?P<bucket>[^/]+)(?:/(?P<rest>.*))?)?")
+UPLOADS: Final = ("/upload", "/resumable/upload")
+"""The second is where gcloud begins a resumable upload. Source: storage_v1_client of gcloud 528."""
+_PATH: Final = re.compile(r"(?P<door>/upload|/resumable/upload|/download)?/storage/v1/b(?:/(?P<bucket>[^/]+)(?:/(?P<rest>.*))?)?")
 
 
 def bucket_resource(name: str) -> str:
@@ -77,8 +79,10 @@ class Storage:
             raise StorageError(404, NO_BUCKET)
         if rest == "":
             return self._one_bucket(request, bucket)
-        if found["door"] == "/upload":
+        if found["door"] in UPLOADS:
             return self._uploads.handle(request, bucket)
+        if rest == "storageLayout":
+            return self._layout(request, bucket)
         if rest == "iam" or rest.startswith("iam/"):
             return self._policy(request, bucket, rest)
         if rest.split("/")[0] in ("acl", "defaultObjectAcl") or re.fullmatch(r"o/[^/]+/acl.*", rest):
@@ -86,6 +90,12 @@ class Storage:
         if rest == "o" or rest.startswith("o/"):
             return self._objects.handle(request, bucket, rest[2:])
         raise _absent(rest)
+
+    def _layout(self, request: Request, bucket: Json) -> Response:
+        """What gcloud asks before it removes a bucket: folders are not real here."""
+        self.need(request.caller, "storage.objects.list", bucket["name"])
+        place = {key: bucket[key] for key in ("location", "locationType")}
+        return json_response({"kind": "storage#storageLayout", "bucket": bucket["name"], **place})
 
     def _all_buckets(self, request: Request) -> Response:
         if request.method == "GET":

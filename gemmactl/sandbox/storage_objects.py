@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from gemmactl.sandbox.blobs import Blobs, pieces
 from gemmactl.sandbox.storage_errors import PRECONDITION, StorageError, denied, missing_object
@@ -28,6 +28,14 @@ _PATCHABLE: Final = {
     "customTime",
 }
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+def linked(meta: Json, host: str) -> Json:
+    """An object's resource with its links, which gcloud follows to download it. They lead to where the request came."""
+    base = f"{'http' if host.startswith('127.0.0.1') else 'https'}://{host}"
+    path = f"storage/v1/b/{meta['bucket']}/o/{quote(meta['name'], safe='')}"
+    media = f"{base}/download/{path}?generation={meta['generation']}&alt=media"
+    return {**meta, "selfLink": f"{base}/{path}", "mediaLink": media}
 
 
 class Objects:
@@ -80,7 +88,7 @@ class Objects:
             if folder:
                 folders.append(folder)
             elif meta := self._blobs.meta(bucket, name):
-                items.append(meta)
+                items.append(linked(meta, request.host))
         else:
             last = ""
         page: Json = {"kind": "storage#objects"}
@@ -109,7 +117,7 @@ class Objects:
         meta = self._found(request, bucket, name, "storage.objects.get")
         check(request, meta)
         if request.first("alt") != "media":
-            return json_response(meta, headers={"etag": meta["etag"]})
+            return json_response(linked(meta, request.host), headers={"etag": meta["etag"]})
         fault = self._faults.take(name)
         if fault and fault.kind == "status":
             raise StorageError(fault.status, "We encountered an internal error. Please try again.")

@@ -40,14 +40,15 @@ def test_opening_a_project_imports_no_google_client() -> None:
 
 
 def test_a_persons_calls_count_on_the_project(tmp_path: Path) -> None:
-    """A person's credentials get the project as quota project; one that was chosen before stays."""
+    """Calls count on the deployed project, not on that of the day of the login; only a project chosen by variable stays."""
     code = "from gemmactl.gcp.identity import Identity\nprint(Identity('p').credentials().quota_project_id)"
     file = tmp_path / "adc.json"
     person = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}
     file.write_text(json.dumps(person))
     assert run(code, GOOGLE_APPLICATION_CREDENTIALS=str(file)) == "p"
     file.write_text(json.dumps({**person, "quota_project_id": "mine"}))
-    assert run(code, GOOGLE_APPLICATION_CREDENTIALS=str(file)) == "mine"
+    assert run(code, GOOGLE_APPLICATION_CREDENTIALS=str(file)) == "p"
+    assert run(code, GOOGLE_APPLICATION_CREDENTIALS=str(file), GOOGLE_CLOUD_QUOTA_PROJECT="chosen") == "chosen"
 
 
 def test_a_key_files_account_is_known_without_a_call(tmp_path: Path) -> None:

@@ -99,18 +99,30 @@ def test_a_source_that_the_build_account_may_not_read_is_a_denial(cloud: FakeClo
     assert failed.value.facts["denied"] is True
 
 
-def test_a_region_without_builds_falls_back_to_the_global_pool(cloud: FakeCloud) -> None:
-    """The quota text of new projects moves the same build to `global`."""
-    left = [1]
+# both texts are Cloud Build's own, from public reports
+NO_QUOTA = "failed precondition: due to quota restrictions, cannot run builds"
+
+
+@pytest.mark.parametrize("refusals", [1, 2, 3, 4])
+@pytest.mark.parametrize("text", [f"{NO_QUOTA} in this region", f"{NO_QUOTA} of this machine type in this region, see https://x"])
+def test_a_project_without_build_quota_tries_elsewhere(cloud: FakeCloud, text: str, refusals: int) -> None:
+    """New and trial projects: the big machine in the global pool, then the default machine; the last refusal is told."""
+    left = [refusals]
 
     def refuse(name: str) -> None:
         if name == "builds.start" and left[0]:
             left[0] -= 1
-            raise refusal(400, "due to quota restrictions, Cloud Build cannot run builds in this region")
+            raise refusal(400, text)
 
     cloud.before_call = refuse
+    if refusals == 4:
+        with pytest.raises(Trouble, match="due to quota"):
+            IMAGE.create(cloud, work())
+        return
     IMAGE.create(cloud, work())
     assert IMAGE.read(cloud) is not None
+    ((body, _),) = cloud.state.builds.values()
+    assert body["options"].get("machineType") == ("E2_HIGHCPU_8" if refusals == 1 else None)
 
 
 def test_a_log_that_cannot_be_read_does_not_stop_the_build(cloud: FakeCloud) -> None:

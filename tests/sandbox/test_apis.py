@@ -311,3 +311,17 @@ def test_conditions_are_refused_rather_than_ignored(cloud: Cloud) -> None:
     binding.condition.expression = "request.time < timestamp('2020-01-01T00:00:00Z')"
     with pytest.raises(exceptions.MethodNotImplemented, match="conditions"):
         client.set_iam_policy(request={"resource": PROJECT, "policy": policy})
+
+
+def test_gclouds_own_resource_manager_calls(cloud: Cloud) -> None:
+    """`gcloud projects describe` and `add-iam-policy-binding` speak v1: the same project, policy and etag as v3."""
+    cloud.enable("cloudresourcemanager")
+    session, base = cloud.session(), f"{cloud.world.base_url}/v1/{PROJECT}"
+    assert session.get(base).json()["projectNumber"] == cloud.world.number
+    policy = session.post(f"{base}:getIamPolicy", json={"options": {"requestedPolicyVersion": 3}}).json()
+    policy["bindings"].append({"role": "roles/cloudbuild.builds.editor", "members": ["user:dev@example.com"]})
+    assert session.post(f"{base}:setIamPolicy", json={"policy": policy}).status_code == 200
+    assert session.post(f"{base}:setIamPolicy", json={"policy": policy}).status_code == 409
+    v3 = cloud.client(resourcemanager_v3.ProjectsClient).get_iam_policy(request={"resource": PROJECT})
+    assert "roles/cloudbuild.builds.editor" in {b.role for b in v3.bindings}
+    assert cloud.session("dev@example.com").post(f"{base}:setIamPolicy", json={"policy": policy}).status_code == 403
