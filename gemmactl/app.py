@@ -159,7 +159,7 @@ def explained(result: Result) -> Result:
     from gemmactl.errors import Exit
 
     first = result.problems[0]
-    if first.exit is Exit.USAGE or first.code in ("interrupted", "internal") or len(result.problems) > 1:
+    if first.exit is Exit.USAGE or first.code in ("interrupted", "internal", "port-taken") or len(result.problems) > 1:
         return result
     try:
         from gemmactl.serving.explain import causes

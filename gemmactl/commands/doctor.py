@@ -34,6 +34,7 @@ def doctor(
     if from_log is not None:
         from gemmactl.serving.findings import from_log as run_log
 
+        here.voice.aim("local")
         return run_log(from_log, settings, project, region)
     from gemmactl.serving.repair import repair
 

@@ -30,9 +30,9 @@ def answer(text: str, prompt: Prompt, voice: Voice, environ: Mapping[str, str]) 
     """
     from inference_image.presets import UnknownTypeError, choose
 
+    voice.aim("local")
     where = models.place(text)
     models.require(models.NEEDED)
-    voice.aim("local")
     try:
         preset = choose(prompt.type, prompt.text)
     except UnknownTypeError as error:

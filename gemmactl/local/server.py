@@ -19,9 +19,9 @@ def serve(text: str, host: str, port: int, voice: Voice, environ: Mapping[str, s
     Raises:
         Trouble: the extra `local` is missing, the port is taken, or the model is refused.
     """
+    voice.aim("local")
     where = models.place(text)
     models.require((*models.NEEDED, *models.FOR_SERVER))
-    voice.aim("local")
     for key, value in models.quiet(environ).items():
         os.environ.setdefault(key, value)
     from inference_image.server.process import serve as run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from gemmactl import stack
@@ -13,6 +14,7 @@ from gemmactl.serving import ask, find, show
 from gemmactl.serving.explain import located
 from gemmactl.serving.place import Place
 from gemmactl.serving.preflight import Seen, look
+from gemmactl.serving.recall import remembered_token
 from gemmactl.spec import Serve
 from gemmactl.voice import Voice
 
@@ -72,6 +74,9 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
 
 def _look(wish: Serve, place: Place) -> tuple[Seen, Plan]:
     """The first half of both verbs: the model is looked into before anything is planned."""
+    if wish.hf_token is None:
+        # a shell without HF_TOKEN must not take the token out of a service that has one
+        wish = replace(wish, hf_token=remembered_token(place, wish.name))
     seen = look(wish, place.cloud)
     planned = make_plan(stack.serving(seen.wish), place.cloud)
     _no_stranger(planned, place)

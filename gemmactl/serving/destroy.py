@@ -98,7 +98,7 @@ def _wish(place: Place, settings: Settings, name: str | None, model: str | None)
         return recalled(place, short, live)
     said = model or (value.text if (value := settings.value("model")) else "")
     if not said:
-        raise usage(
+        raise Trouble(
             f"there is no service {short}",
             why=f"none in project {place.project.text}, region {place.region.text}; an unfinished deploy is found by its model",
             remedy=f"gemmactl destroy {short} --model MODEL {place.flags}",

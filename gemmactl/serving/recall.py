@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gemmactl.errors import Trouble
+from gemmactl.kernel.plan import api_disabled
 from gemmactl.resources import names, quantity
 from gemmactl.resources.service_account import email_of
 from gemmactl.serving import find
@@ -44,6 +46,17 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         secrets=tuple(secrets.items()),
         hf_token=token,
     )
+
+
+def remembered_token(place: Place, name: str) -> SecretRef | None:
+    """The token's secret that a live service uses, or None: a deploy that names none keeps it."""
+    try:
+        live = place.cloud.run.get(find.full_name(place, name))
+    except Trouble as trouble:
+        if api_disabled(trouble):
+            return None
+        raise
+    return dict(_secrets(find.container(live or {}))).get(contract.ENV_HF_TOKEN)
 
 
 def _own(place: Place, name: str) -> str:

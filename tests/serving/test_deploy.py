@@ -151,6 +151,18 @@ def test_a_live_service_tells_the_wish_that_it_was_made_from(wish: Serve) -> Non
     assert [(s.address, s.changes) for s in steps] == []
 
 
+def test_a_deploy_without_a_token_keeps_the_one_the_service_has() -> None:
+    """The variable is missing in this shell: that is no wish to take the token away, neither ours nor a stranger's secret."""
+    for token in (Token(CANARY), SecretRef("team-token", "7")):
+        cloud = with_model(FakeCloud())
+        here = place(cloud)
+        if isinstance(token, SecretRef):
+            cloud.secrets.create(f"projects/demo-proj/secrets/{token.name}", "us-central1", {})
+        deploy(replace(WISH, hf_token=token), here, Ear(), yes=True)
+        assert "HF_TOKEN" in str(cloud.state.services)
+        assert plan(WISH, here, again="").data["changes"] == 0
+
+
 def test_destroy_removes_what_is_ours_and_lists_what_stays(tmp_path: Path) -> None:
     """Nothing of ours is left but what lasts; a second destroy has nothing to do without the service, and says how to go on."""
     cloud = with_model(FakeCloud())
