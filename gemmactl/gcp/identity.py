@@ -105,7 +105,8 @@ def _id_token(credentials: Any, audience: str) -> str:
     kind: Any  # google-auth's classes are not typed
     match _kind(credentials):
         case "authorized_user":
-            if not credentials.id_token:
+            # it came with the access token and ends with it: after a long build the first one is stale
+            if not credentials.id_token or not credentials.valid:
                 credentials.refresh(request)
             if credentials.id_token:
                 return str(credentials.id_token)

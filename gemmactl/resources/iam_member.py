@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from gemmactl.errors import Trouble
 from gemmactl.kernel.resource import Resource, Work
 from gemmactl.resources import mark
 from gemmactl.resources.cloud import Cloud, PolicyTarget
@@ -59,8 +60,7 @@ class IamMember(Resource):
     def _target_is_ours(self, cloud: Cloud) -> bool:
         match self.target.kind:
             case "bucket":
-                bucket = cloud.storage.bucket(self.target.name)
-                return bucket is not None and mark.marked(bucket.labels)
+                return self._bucket_is_ours(cloud)
             case "repository":
                 repository = cloud.repositories.get(self.target.name)
                 return repository is not None and mark.marked(repository.labels)
@@ -73,3 +73,13 @@ class IamMember(Resource):
                 return account is not None and mark.noted(account.description)
             case _:
                 return False
+
+    def _bucket_is_ours(self, cloud: Cloud) -> bool:
+        """A model's bucket may be another project's, or one that the caller can't look at: then it is a stranger's."""
+        try:
+            bucket = cloud.storage.bucket(self.target.name)
+        except Trouble as trouble:
+            if trouble.code == "bucket-of-another-project" or trouble.facts.get("status") == 403:
+                return False
+            raise
+        return bucket is not None and mark.marked(bucket.labels)

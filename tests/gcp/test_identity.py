@@ -65,3 +65,17 @@ def test_a_key_files_account_is_known_without_a_call(tmp_path: Path) -> None:
     file.write_text(json.dumps(account))
     code = "from gemmactl.gcp.cloud import connect\nprint(connect('p').caller())"
     assert run(code, GOOGLE_APPLICATION_CREDENTIALS=str(file)) == f"serviceAccount:{email}"
+
+
+def test_a_stale_id_token_is_renewed(tmp_path: Path) -> None:
+    """A person's ID token comes with the access token and ends with it: an hour later a fresh one is fetched."""
+    file = tmp_path / "adc.json"
+    file.write_text(json.dumps({"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}))
+    code = (
+        "import datetime as dt\nfrom gemmactl.gcp.identity import Identity\ni = Identity('p')\nc = i.credentials()\n"
+        "def refresh(request):\n    c._id_token, c.token = 'fresh', 't'\n"
+        "c.refresh, c._id_token, c.token = refresh, 'old', 't'\n"
+        "c.expiry = dt.datetime(2020, 1, 1)\nprint(i.id_token('https://s'))\n"
+        "c._id_token, c.expiry = 'young', dt.datetime(2100, 1, 1)\nprint(i.id_token('https://s'))"
+    )
+    assert run(code, GOOGLE_APPLICATION_CREDENTIALS=str(file)).split() == ["fresh", "young"]

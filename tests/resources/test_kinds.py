@@ -22,7 +22,7 @@ from gemmactl.resources.repository import Repository
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service_account import ServiceAccount
 from gemmactl.spec import Token
-from tests.fakes.cloud import FakeCloud
+from tests.fakes.cloud import FakeCloud, refusal
 from tests.resources.wishes import work
 
 PROJECT, REGION = "demo-proj", "us-central1"
@@ -275,3 +275,18 @@ def test_quantities_are_compared_by_value(function: Any, same: tuple[str, ...]) 
 def test_an_amount_that_is_none_stays_as_it_is() -> None:
     """What can't be read is left for the server to refuse."""
     assert (quantity.cpu("many"), quantity.memory("much")) == ("many", "much")
+
+
+def test_a_strangers_bucket_is_no_trouble_for_destroy(cloud: FakeCloud) -> None:
+    """A model in a bucket of another project, or in one that may not be looked at: the binding there is not ours to judge."""
+    cloud.state.accounts["a@demo-proj.iam.gserviceaccount.com"] = Account("a@demo-proj.iam.gserviceaccount.com")
+    member = "serviceAccount:a@demo-proj.iam.gserviceaccount.com"
+    grant = IamMember(PolicyTarget("bucket", "theirs"), "roles/storage.objectViewer", member)
+    for refused in (refusal(403, "no"), Trouble("x", why="x", remedy="x", code="bucket-of-another-project")):
+
+        def refuse(name: str, said: Trouble = refused) -> None:
+            if name == "storage.bucket":
+                raise said
+
+        cloud.before_call = refuse
+        assert grant.ours(cloud, grant) is False
