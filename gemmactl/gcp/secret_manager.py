@@ -16,6 +16,8 @@ class SecretManager:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._client = wire.client(_client)
+        self._added: dict[str, int] = {}
+        """Newest version added by this process: a list may lag behind for minutes (Secret Manager, "consistency")."""
 
     def get(self, name: str) -> Labels | None:
         found = self._wire.find(API, _short(name), lambda: self._call("get_secret", {"name": name}))
@@ -34,7 +36,9 @@ class SecretManager:
         payload = {"data": value, "data_crc32c": google_crc32c.value(value)}
         doing = f"filling {_short(name)}"
         made = self._wire.send(API, doing, lambda: self._call("add_secret_version", {"parent": name, "payload": payload}))
-        return str(made.name.rpartition("/")[2])
+        number = str(made.name.rpartition("/")[2])
+        self._added[name] = int(number)
+        return number
 
     def newest_version(self, name: str) -> str | None:
         def ask() -> list[int]:
@@ -42,7 +46,8 @@ class SecretManager:
             return [int(v.name.rpartition("/")[2]) for v in found if v.state.name == "ENABLED"]
 
         numbers = self._wire.find(API, f"versions of {_short(name)}", ask)
-        return str(max(numbers)) if numbers else None
+        known = [*(numbers or ()), *([self._added[name]] if name in self._added else ())]
+        return str(max(known)) if known else None
 
     def version_state(self, name: str, version: str) -> str | None:
         request = {"name": f"{name}/versions/{version}"}
@@ -50,6 +55,7 @@ class SecretManager:
         return None if found is None else str(found.state.name)
 
     def delete(self, name: str) -> None:
+        self._added.pop(name, None)
         self._wire.gone(API, f"deleting {_short(name)}", lambda: self._call("delete_secret", {"name": name}))
 
     def _call(self, method: str, request: Any) -> Any:
