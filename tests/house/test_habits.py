@@ -17,7 +17,6 @@ LONG: dict[str, str] = {
     "tests/fakes/cloud.py": "the in-memory cloud is one state behind all protocols of resources/cloud.py",
     "tests/inference_image/test_loading.py": "one subject, faults of a checkpoint; each test writes one and reads one code",
     "tests/sandbox/test_apis.py": "one running world for all control-plane APIs; each test is a few calls",
-    "tests/sandbox_data/test_storage.py": "one bucket's behaviours, each with the real client in a few lines",
     "tests/sandbox_data/test_services.py": "one running world with real processes for all of Cloud Run's behaviours",
 }
 """Files over 300 lines with the reason why they stay one file."""
