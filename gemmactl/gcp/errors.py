@@ -28,6 +28,10 @@ BY_STATUS: Final[dict[int, Words]] = {
     412: ("precondition", "", "run the same command again: somebody changed it at the same time"),
     429: ("quota", "", "wait a minute and run the same command again"),
 }
+ACT_AS: Final = "iam.serviceAccounts.actAs"
+"""Denied also to an owner while the account is new: "denied on service account X (or it may not exist)"."""
+CALLERS: Final = ("The caller does not have permission", "Policy update access denied.")
+"""Sentences about the caller that name no permission (Cloud Build, Resource Manager)."""
 BY_REASON: Final[dict[str, Words]] = {
     "SERVICE_DISABLED": ("api-disabled", "", "gemmactl deploy enables it; or: gcloud services enable {service}"),
     "BILLING_DISABLED": ("billing-disabled", "", "link a billing account to the project in the console, then wait a few minutes"),
@@ -135,7 +139,21 @@ def facts_of(error: Any, api: str) -> dict[str, Any]:
         facts.setdefault("resource", found[2])
     if violations := violations_of(error):
         facts["violations"] = violations
+    if settling(facts):
+        facts["denied"] = True
     return facts
+
+
+def settling(facts: Mapping[str, Any]) -> bool:
+    """Whether a refusal may pass by itself after a grant, a new account or an API that was just enabled.
+
+    A right that the caller itself lacks is no such refusal: an apply grants to service accounts, and waiting would help nobody.
+    """
+    if facts.get("reason") == "SERVICE_DISABLED":
+        return True
+    permission = str(facts.get("permission", ""))
+    callers_own = (permission and permission != ACT_AS) or facts.get("message") in CALLERS
+    return facts.get("status") == 403 and not callers_own
 
 
 def _call(error: Any, api: str, doing: str) -> Trouble:

@@ -16,10 +16,6 @@ from gemmactl.kernel.reference import resolve
 from gemmactl.kernel.resource import Clock, Work
 
 VERBS = {Op.CREATE: "create", Op.UPDATE: "update", Op.DELETE: "delete"}
-ACT_AS = "iam.serviceaccounts.actas"
-"""Denied also to an owner while the account is new: "denied on service account X (or it may not exist)"."""
-CALLERS = ("The caller does not have permission", "Policy update access denied.")
-"""Sentences about the caller that name no permission (Cloud Build, Resource Manager)."""
 GRACE = 60.0
 """Seconds past a step's limit after which its thread is given up: one call of a client may still be under way."""
 
@@ -228,16 +224,8 @@ def _reach(address: str, graph: dict[str, set[str]]) -> set[str]:
 
 
 def denied(trouble: Trouble) -> bool:
-    """Whether the cloud said no for a reason that what was just granted, made or enabled may not have cured yet.
-
-    A right that the caller itself lacks is no such reason: an apply grants to service accounts, and waiting would help nobody.
-    """
-    facts = trouble.facts
-    if facts.get("denied") or facts.get("reason") == "SERVICE_DISABLED":
-        return True
-    message, permission = str(facts.get("message", "")), str(facts.get("permission", ""))
-    callers_own = (permission and permission.lower() != ACT_AS) or message in CALLERS
-    return facts.get("status") == 403 and not callers_own
+    """Whether what was just granted, made or enabled may cure the refusal by itself: whoever raises it knows its words."""
+    return bool(trouble.facts.get("denied"))
 
 
 def _fault(address: str, error: Exception) -> Trouble:

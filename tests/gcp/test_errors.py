@@ -10,7 +10,7 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
 from gemmactl.errors import Exit, Trouble
-from gemmactl.gcp.errors import translate, translated
+from gemmactl.gcp.errors import settling, translate, translated
 
 
 def trouble(error: Exception) -> Trouble:
@@ -126,3 +126,28 @@ def test_faults_of_ours_stay_what_they_are() -> None:
     """A programming error is not dressed up as Google's."""
     with pytest.raises(ZeroDivisionError), translated("x", "y"):
         _ = 1 / 0
+
+
+LATE = {
+    "an API that was just enabled": {"status": 403, "reason": "SERVICE_DISABLED", "permission": "x.y.z"},
+    "a new account": {"status": 403, "permission": "iam.serviceAccounts.actAs"},
+    "an agent of Google's": {"status": 403, "message": "Google Cloud Run Service Agent x must have permission to read the image"},
+}
+LASTING = {
+    "the caller's own right": {"status": 403, "permission": "run.services.create", "reason": "IAM_PERMISSION_DENIED"},
+    "the same without its name": {"status": 403, "message": "The caller does not have permission"},
+    "something else that is missing": {"status": 404, "message": "bucket b does not exist"},
+}
+
+
+@pytest.mark.parametrize("why", [*LATE, *LASTING])
+def test_a_refusal_that_may_pass_by_itself_is_marked(why: str) -> None:
+    """What a fresh grant, account or API may cure is told apart from a right that the caller lacks."""
+    assert settling((LATE | LASTING)[why]) is (why in LATE)
+
+
+def test_the_mark_is_among_the_facts() -> None:
+    """A 403 that names no right of the caller's carries it; the caller's own does not."""
+    assert trouble(api.Forbidden("x")).facts["denied"] is True
+    own = trouble(api.Forbidden("Permission 'run.services.get' denied on resource 'projects/p/y' (or it may not exist)."))
+    assert "denied" not in own.facts
