@@ -127,7 +127,7 @@ class Image(Resource):
     def _followed(self, cloud: Cloud, work: Work, region: str, build_id: str) -> BuildInfo:
         lines = build_log.Lines(self.project, build_id)
         said = ""
-        for pause in pauses():
+        for pause in pauses(longest=5.0):
             build = cloud.builds.get(region, build_id)
             for line in lines.fresh(cloud):
                 work.log(line)

@@ -125,4 +125,6 @@ class ToyClock:
 
 
 def refusal(status: int = 403, reason: str = "IAM_PERMISSION_DENIED") -> Trouble:
-    return Trouble("no", why="denied", remedy="ask", code="denied", facts={"status": status, "reason": reason, "denied": status == 403})
+    return Trouble(
+        "no", why="denied", remedy="ask", code="denied", facts={"status": status, "reason": reason, "denied": status == 403}
+    )
