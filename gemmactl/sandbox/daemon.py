@@ -166,16 +166,23 @@ def _own(home: Path) -> None:
         Trouble: it holds something else, which `reset` would delete.
     """
     mark = home / MARK
-    if home.exists() and not mark.exists() and any(home.iterdir()):
-        raise Trouble(
-            f"{home} is not used for the sandbox",
-            why="the folder is not empty and is not a sandbox's",
-            remedy="set GEMMACTL_SANDBOX_HOME to a folder that is empty or does not exist",
-            code="sandbox-home",
-        )
-    private_folder(home)
-    if not mark.exists():
-        mark.write_text("The state of `gemmactl --project @sandbox`. `gemmactl sandbox reset` deletes it.\n")
+    try:
+        if home.exists() and not mark.exists() and any(home.iterdir()):
+            raise _not_a_home(home, "the folder is not empty and is not a sandbox's")
+        private_folder(home)
+        if not mark.exists():
+            mark.write_text("The state of `gemmactl --project @sandbox`. `gemmactl sandbox reset` deletes it.\n")
+    except OSError as error:
+        raise _not_a_home(home, f"it can't be a folder of yours: {error.strerror or error}") from None
+
+
+def _not_a_home(home: Path, why: str) -> Trouble:
+    return Trouble(
+        f"{home} is not used for the sandbox",
+        why=why,
+        remedy="set GEMMACTL_SANDBOX_HOME to a folder that is empty or does not exist",
+        code="sandbox-home",
+    )
 
 
 def _answering(home: Path) -> tuple[Endpoint, dict[str, Any]] | None:

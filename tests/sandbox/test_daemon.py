@@ -213,6 +213,17 @@ def test_reset_forgets_everything_but_only_in_a_sandboxs_folder(home: Path, tmp_
     daemon.reset(tmp_path / "nothing")
 
 
+def test_a_home_that_can_not_be_a_folder_is_told_as_such(tmp_path: Path) -> None:
+    """A file in the way, or below a file: the variable to set is named, and the file stays as it is."""
+    letter = tmp_path / "letter"
+    letter.write_text("dear")
+    for home in (letter, letter / "below", Path("/proc/nope")):
+        with pytest.raises(Trouble, match="is not used for the sandbox") as caught:
+            daemon.ensure(home)
+        assert "GEMMACTL_SANDBOX_HOME" in caught.value.remedy
+    assert letter.read_text() == "dear"
+
+
 def test_orders_need_the_admins_token(home: Path) -> None:
     """The caller of commands, and so whatever runs inside the sandbox, can't order faults or grants."""
     import requests
