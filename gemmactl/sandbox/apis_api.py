@@ -80,7 +80,7 @@ def switch_on(world: World, api: str) -> None:
         agent = f"serviceAccount:service-{world.number}@{domain}.iam.gserviceaccount.com"
         world.iam.grant(agent, role, f"projects/{world.project}")
     if api in _WITH_COMPUTE_ACCOUNT:
-        # without a role: organisations made since 2024 don't give default accounts any (facts of shared/cloud-run.md 7)
+        # without a role: organisations made since 2024 don't give default accounts any (Cloud Run's pages and published logs)
         add_google_account(world, world.compute_account, "Default compute service account")
 
 

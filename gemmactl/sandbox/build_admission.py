@@ -41,7 +41,7 @@ def admit(world: World, caller: str, build: Json) -> None:
             and not build.get("logsBucket")
             and options.get("defaultLogsBucketBehavior") != "REGIONAL_USER_OWNED_BUCKET"
         ):
-            # source: facts cloud-run 2.3, build SA logging
+            # source: Cloud Run's pages and published logs
             raise failed("INVALID_ARGUMENT", "if 'build.service_account' is specified, the build must either (a) specify "
                 "'build.logs_bucket', (b) use the REGIONAL_USER_OWNED_BUCKET build.options.default_logs_bucket_behavior option, "
                 "or (c) use either CLOUD_LOGGING_ONLY / NONE logging options")  # fmt: skip
@@ -63,7 +63,7 @@ def _check_source(world: World, build: Json, email: str) -> None:
         )
     place = source["storageSource"]
     if not world.iam.holds(f"serviceAccount:{email}", "storage.objects.get", bucket_resource(place["bucket"])):
-        # source: seed 1, Errors
+        # source: the seed README's errors
         text = (
             f"could not resolve source: googleapi: Error 403: {email} does not have storage.objects.get access to the "
             "Google Cloud Storage object. Permission 'storage.objects.get' denied on resource (or it may not exist)., forbidden"

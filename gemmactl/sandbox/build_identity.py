@@ -30,7 +30,7 @@ class BuildLog:
         self._on = build.get("options", {}).get("logging") != "NONE"
         if self._on and not world.iam.holds(f"serviceAccount:{email}", "logging.logEntries.create", resource):
             self._on = False
-            # source: seed 1, Errors
+            # source: the seed README's errors
             text = (
                 f"The service account running this build {resource}/serviceAccounts/{email} does not have permission to write "
                 "logs to Cloud Logging. To fix this, grant the Logs Writer (roles/logging.logWriter) role to the service account."
@@ -61,7 +61,7 @@ class Registry:
         say(f"The push refers to repository [{where.stem}]")
         permission = "artifactregistry.repositories.uploadArtifacts"
         if not self._world.iam.holds(self._account, permission, where.parent):
-            # source: seed 1, Errors
+            # source: the seed README's errors
             say(f'denied: Permission "{permission}" denied on resource "{where.parent}" (or it may not exist)')
             raise StepFailed
         digest = image.digest()

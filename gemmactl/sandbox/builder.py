@@ -55,7 +55,7 @@ class Builder:
         require_region(parent, also=("global",))
         location = parent.split("/")[3]
         if not world.iam.holds(caller, "cloudbuild.builds.create", project):
-            raise failed("PERMISSION_DENIED", "The caller does not have permission")  # source: seed 1, Errors
+            raise failed("PERMISSION_DENIED", "The caller does not have permission")  # source: the seed README's errors
         build = json_format.MessageToDict(request.build)
         admit(world, caller, build)
         build_id = str(uuid.uuid4())

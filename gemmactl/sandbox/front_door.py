@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Refusal = tuple[int, str, dict[str, str]]
 _RESERVED: Final = re.compile(r".*z|/eventlog|/_ah(/.*)?")
-"""Paths that never reach a container from outside: source: facts cloud-run.md 3."""
+"""Paths that never reach a container from outside: source: Cloud Run's pages and published logs."""
 
 LOGIN_CLIENTS: Final = frozenset(
     f"{client}.apps.googleusercontent.com" for client in ("32555940559", "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur")

@@ -1,6 +1,6 @@
 """Legal numbers of probes. Knows no container beyond its probes.
 
-Sentences: source: facts cloud-run.md 3, corpus conf-001; those marked so are a guess.
+Sentences: source: Cloud Run's pages and published logs, corpus conf-001; those marked so are a guess.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def _failure(
         )
         return Verdict(False, sentence, log)
     each, delay = int(probe["timeoutSeconds"]), int(probe.get("initialDelaySeconds", 0))
-    # source: seed 1 and corpus run-002
+    # source: the seed README's errors and corpus run-002
     sentence = (
         f"Container failed to become healthy. Startup probes timed out after {span(delay + times * each)} ({times} attempts with "
         f"a timeout of {span(each)} each). There was an initial delay of {span(delay)}. If this happens frequently, consider "

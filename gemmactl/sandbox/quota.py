@@ -14,7 +14,7 @@ _IDS = {"nvidia-l4": "NvidiaL4GpuAlloc", "nvidia-rtx-pro-6000": "NvidiaRtxPro600
 
 @dataclass(frozen=True)
 class Quota:
-    """What a region allows. Defaults: source: facts cloud-run.md 1 (a new project after its first GPU deploy)."""
+    """What a region allows. Defaults: source: Cloud Run's pages and published logs (a new project after its first GPU deploy)."""
 
     gpus: int = 3
     """Without zonal redundancy, for each type."""
@@ -64,7 +64,7 @@ def check_quota(template: Mapping[str, Any], quota: Quota) -> None:
 
 
 def _refused(sentence: str) -> ApiError:
-    # source: facts cloud-run.md 2.3, corpus quota-001; which field is named is a guess for v2
+    # source: Cloud Run's pages and published logs, corpus quota-001; which field is named is a guess for v2
     field = "template.scaling.max_instance_count"
     details = {
         "@type": "type.googleapis.com/google.rpc.BadRequest",

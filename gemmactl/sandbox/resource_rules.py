@@ -1,6 +1,6 @@
 """CPU, memory and GPU of a container: which go together. Knows no service.
 
-Sentences: source: facts cloud-run.md 1 and 2.4, corpus conf-004; those marked so are a guess.
+Sentences: source: Cloud Run's pages and published logs, corpus conf-004; those marked so are a guess.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def _read(world: World, selector: Json, email: str, prefix: str) -> str:
         )
     except ApiError as error:
         if error.status == "PERMISSION_DENIED":
-            # source: corpus iam-098, facts cloud-run.md 2.3 (Terraform sees code 13)
+            # source: corpus iam-098, Cloud Run's pages and published logs (Terraform sees code 13)
             text = (
                 f"Permission denied on secret: {by_number} for Revision service account {email}. The service account used must "
                 "be granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor) at the secret, "

@@ -8,7 +8,7 @@ Json = dict[str, Any]
 
 
 def with_defaults(service: Json, compute_account: str) -> Json:
-    """The service as the server tells it back. Source: recordings of real v2 traffic, facts testing.md."""
+    """The service as the server tells it back. Source: recordings of real v2 traffic, k8s-config-connector's _http.log files."""
     template = dict(service.get("template", {}))
     template.setdefault("maxInstanceRequestConcurrency", 80)
     template.setdefault("timeout", "300s")

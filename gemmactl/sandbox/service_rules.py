@@ -1,6 +1,6 @@
 """What Cloud Run refuses in a service before anything starts. Knows no state.
 
-Documents are v2 JSON (lowerCamelCase, defaults absent). Sentences: source: facts of cloud-run.md 1, 2.3, 2.4 and 3; the field
+Documents are v2 JSON (lowerCamelCase, defaults absent). Sentences: source: Cloud Run's pages and published logs; the field
 path before them is a guess.
 """
 

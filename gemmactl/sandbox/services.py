@@ -145,7 +145,7 @@ class Services:
         if not known or not world.iam.holds(
             caller, "iam.serviceAccounts.actAs", f"projects/{world.project}/serviceAccounts/{email}"
         ):
-            # source: facts cloud-run.md 2.3, corpus iam-027
+            # source: Cloud Run's pages and published logs, corpus iam-027
             raise failed(
                 "PERMISSION_DENIED",
                 f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} (or it may not exist).",
@@ -158,7 +158,7 @@ class Services:
             raise failed("INVALID_ARGUMENT", f"The sandbox runs images of its own Artifact Registry only, not {image}")
         permission = "artifactregistry.repositories.downloadArtifacts"
         if not world.iam.holds(caller, permission, where.parent):
-            # source: corpus iam-036, facts cloud-run.md 2.3
+            # source: corpus iam-036, Cloud Run's pages and published logs
             text = (
                 f"User must have permission to read the image, {image}. Ensure that the provided container image URL is correct "
                 f'and that the above account has permission to access the image. Permission "{permission}" denied on '
