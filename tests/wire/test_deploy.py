@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,16 @@ def reads(exchange: Exchange) -> bool:
     """A call that can't change anything (Google writes some reads as POST)."""
     path = exchange.path.partition("?")[0]
     return exchange.method in ("GET", "HEAD") or bool(READS.search(path)) or exchange.host == "oauth2.googleapis.com"
+
+
+def holders(folder: Path, what: bytes = CANARY.encode()) -> list[Path]:
+    """Files that hold the canary as it is. What a running daemon puts away meanwhile holds nothing."""
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and what in path.read_bytes():
+                found.append(path)
+    return found
 
 
 @pytest.mark.timeout(400)
@@ -45,6 +57,11 @@ def test_deploy_at_the_wire(desk: Desk) -> None:
     assert second.returncode == 0, second.stderr
     assert [e for e in desk.recorder.exchanges if not reads(e)] == []
 
+    # the cloud's side too: service, logs and daemon; the secret itself is stored encoded
+    cloud = desk.home.parent / "sandbox"
+    assert holders(cloud, base64.b64encode(CANARY.encode()))
+    assert holders(cloud) == []
+
     desk.recorder.exchanges.clear()
     gone = desk.run("destroy", "my-model", "--yes")
     assert gone.returncode == 0, gone.stdout + gone.stderr
@@ -53,8 +70,7 @@ def test_deploy_at_the_wire(desk: Desk) -> None:
     assert [e.path.partition("?")[0].rpartition(":")[2] for e in with_payload] == ["addVersion"]
     for run in (first, plan, second, gone):
         assert CANARY not in run.stdout + run.stderr
-    left = [p for p in desk.home.rglob("*") if p.is_file() and CANARY.encode() in p.read_bytes()]
-    assert left == []
+    assert holders(desk.home) == []
 
 
 def test_no_credentials_is_said_before_anything_is_asked(desk: Desk) -> None:
