@@ -28,6 +28,8 @@ ENV_THREADS: Final = "GEMMACTL_TORCH_THREADS"
 """torch threads on CPU; default: torch's own choice."""
 ENV_STAGING_MIB: Final = "GEMMACTL_STAGING_MIB"
 """Bytes that may lie in host memory before they are on their device or cast; default 4096, never less than one tensor needs."""
+ENV_OVERRIDES: Final = "GEMMACTL_OVERRIDES"
+"""Corrections of the checkpoint's small files, in the form of OVERRIDES below; wins over that file."""
 ENV_PORT: Final = "PORT"
 ENV_HOST: Final = "HOST"
 ENV_HF_TOKEN: Final = "HF_TOKEN"
@@ -59,6 +61,22 @@ SINGLE_SHARD: Final = "model.safetensors"
 TOKENIZER: Final = "tokenizer.json"
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"
 CHAT_TEMPLATE: Final = "chat_template.jinja"
+ADAPTER_CONFIG: Final = "adapter_config.json"
+ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
+
+# What gemmactl itself writes beside the weights lies in one folder.
+FOLDER: Final = "gemmactl"
+MANIFEST: Final = "gemmactl/manifest.json"
+"""Every file with size, crc32c and the checksums of its ranges: written last, so its presence means that all is there."""
+OVERRIDES: Final = "gemmactl/overrides.json"
+"""Corrections: `{"generation_config.json": {"eos_token_id": [1, 106]}, "chat_template.jinja": "..."}`. Keys of a JSON file are
+replaced one by one, the template as a whole. Files: OVERRIDABLE."""
+PRESETS: Final = "gemmactl/presets.yaml"
+FINGERPRINT: Final = "gemmactl/fingerprint.json"
+LINEAGE: Final = "gemmactl/lineage.json"
+REPORT: Final = "gemmactl/report.md"
+
+OVERRIDABLE: Final = (CONFIG, GENERATION_CONFIG, TOKENIZER_CONFIG, CHAT_TEMPLATE)
 
 
 class Code(StrEnum):

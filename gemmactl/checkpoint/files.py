@@ -12,12 +12,25 @@ from gemmactl.errors import Trouble
 from gemmactl.resources.cloud import Storage
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One file. `crc32c`: base64 of the big-endian value where the place knows it; `version`: generation, content id or time."""
+
+    size: int
+    crc32c: str = ""
+    version: str = ""
+
+
 class Files(Protocol):
     """What an inventory needs to know of a folder."""
 
     @property
     def place(self) -> str:
         """The folder as the user wrote it."""
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """Every file, by its path below the folder."""
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -47,8 +60,13 @@ class BucketFiles:
         return f"gs://{self.bucket}/{self.prefix}".rstrip("/")
 
     @cached_property
+    def entries(self) -> Mapping[str, Entry]:
+        found = {o.name.removeprefix(self._root): o for o in self.storage.list(self.bucket, self._root)}
+        return {n: Entry(o.size, o.crc32c, str(o.generation)) for n, o in found.items() if n and not n.endswith("/")}
+
+    @cached_property
     def sizes(self) -> Mapping[str, int]:
-        return {name: size for name, size in self._below(self._root) if not name.endswith("/")}
+        return {name: entry.size for name, entry in self.entries.items()}
 
     @property
     def emptiness(self) -> str:
@@ -63,15 +81,13 @@ class BucketFiles:
 
     def nearby(self, leaf: str) -> tuple[str, ...]:
         parent = f"{PurePosixPath(self.prefix).parent}/" if "/" in self.prefix else ""
-        hits = (name for name, _ in self._below(parent) if name == leaf or name.endswith(f"/{leaf}"))
+        names = (o.name.removeprefix(parent) for o in self.storage.list(self.bucket, parent))
+        hits = (name for name in names if name == leaf or name.endswith(f"/{leaf}"))
         return tuple(f"gs://{self.bucket}/{parent}{name}".removesuffix(f"/{leaf}") for name in hits)
 
     @property
     def _root(self) -> str:
         return f"{self.prefix}/" if self.prefix else ""
-
-    def _below(self, root: str) -> list[tuple[str, int]]:
-        return [(o.name.removeprefix(root), o.size) for o in self.storage.list(self.bucket, root)]
 
 
 @dataclass(frozen=True)
@@ -85,9 +101,14 @@ class DirectoryFiles:
         return str(self.directory)
 
     @cached_property
-    def sizes(self) -> Mapping[str, int]:
+    def entries(self) -> Mapping[str, Entry]:
         found = [*self.directory.glob("*"), *self.directory.glob("*/*")] if self.directory.is_dir() else []
-        return {p.relative_to(self.directory).as_posix(): p.stat().st_size for p in found if p.is_file()}
+        stats = {p.relative_to(self.directory).as_posix(): p.stat() for p in found if p.is_file()}
+        return {name: Entry(stat.st_size, version=str(stat.st_mtime_ns)) for name, stat in stats.items()}
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        return {name: entry.size for name, entry in self.entries.items()}
 
     @property
     def emptiness(self) -> str:

@@ -1,0 +1,233 @@
+"""Owns the table of model families: what a config says a model is, how its answers end, what serves it. Standard library only.
+
+The only file of the packages that names a stop token, a turn mark or a model class; everything else asks a row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+
+class Engine(StrEnum):
+    """What answers for a family."""
+
+    FAST = "fast"
+    """gemmactl's own path, built for the family's attention."""
+    GENERIC = "generic"
+    """gemmactl through transformers' generate(): the same API, slower."""
+    VLLM = "vllm"
+    """Another server reads the same folder: vLLM."""
+    NONE = "none"
+    """No text server can."""
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How a family marks a conversation; `model` is the name of the answering role."""
+
+    start: str
+    end: str
+    model: str = "model"
+
+
+@dataclass(frozen=True)
+class Family:
+    """One row. `model_types` are the values of config.json; `text_types` those whose config has no text_config inside."""
+
+    key: str
+    name: str
+    model_types: tuple[str, ...]
+    text_types: tuple[str, ...]
+    text_class: str
+    """transformers' class that answers text."""
+    whole_class: str
+    """The class with images or sound; the same as `text_class` where there is none."""
+    stops: tuple[str, ...]
+    """Tokens at which an answer ends: end of text, end of turn."""
+    control: tuple[str, ...]
+    """Tokens that steer the model: text of a user never becomes one."""
+    turns: Turns | None
+    text_keys: tuple[tuple[str, str], ...]
+    """Key layouts: (pattern at the start of a stored key, what `text_class` says instead), first match wins."""
+    other_keys: str
+    """Pattern of keys that text-only serving leaves out; empty: none."""
+    engine: Engine
+    verified: str
+    """What was tried with this row, and how."""
+    reason: str = ""
+    """Why gemmactl's own engine does not serve it; empty when it does."""
+    way_out: str = ""
+
+    @property
+    def served(self) -> bool:
+        """Does the engine of this version load it?"""
+        return self.engine in ENGINES_HERE
+
+
+ENGINES_HERE: Final = frozenset({Engine.FAST})
+"""The engines that this version has."""
+
+_GEMMA_TURNS: Final = Turns("<start_of_turn>", "<end_of_turn>")
+_GEMMA_STOPS: Final = ("<eos>", "<end_of_turn>")
+_GEMMA_CONTROL: Final = ("<bos>", "<eos>", "<pad>", "<start_of_turn>", "<end_of_turn>")
+_IMAGE_CONTROL: Final = ("<start_of_image>", "<end_of_image>")
+_OWN: Final[tuple[tuple[str, str], ...]] = ()
+_INSIDE: Final = (
+    (r"(?:model\.)?language_model\.model\.", "model."),  # the hub's style; transformers 4.51, 4.57 and 5.x write it
+    (r"(?:model\.)?language_model\.lm_head\.", "lm_head."),
+    (r"model\.language_model\.", "model."),  # module names since 4.52, in raw state_dict dumps
+    (r"language_model\.", "model."),
+)
+"""A language model inside a larger one, as its writers name it."""
+_VISION: Final = r"(?:model\.)?(?:vision_tower|multi_modal_projector)\."
+_VISION_AND_SOUND: Final = r"(?:model\.)?(?:vision_tower|audio_tower|embed_vision|embed_audio|multi_modal_projector)\."
+
+_VLLM: Final = "serve the same folder with vLLM: --engine vllm"
+
+GEMMA3: Final = Family(
+    key="gemma3",
+    name="Gemma 3",
+    model_types=("gemma3", "gemma3_text"),
+    text_types=("gemma3_text",),
+    text_class="Gemma3ForCausalLM",
+    whole_class="Gemma3ForConditionalGeneration",
+    stops=_GEMMA_STOPS,
+    control=(*_GEMMA_CONTROL, *_IMAGE_CONTROL),
+    turns=_GEMMA_TURNS,
+    text_keys=_INSIDE,
+    other_keys=_VISION,
+    engine=Engine.FAST,
+    verified="each key layout loaded and answered on CPU, against transformers' own loader; never on a GPU",
+)
+
+FAMILIES: Final[tuple[Family, ...]] = (
+    GEMMA3,
+    Family(
+        key="gemma",
+        name="Gemma",
+        model_types=("gemma",),
+        text_types=("gemma",),
+        text_class="GemmaForCausalLM",
+        whole_class="GemmaForCausalLM",
+        stops=_GEMMA_STOPS,
+        control=_GEMMA_CONTROL,
+        turns=_GEMMA_TURNS,
+        text_keys=_OWN,
+        other_keys="",
+        engine=Engine.VLLM,
+        verified="key names, against the architecture built on the meta device",
+        reason="gemmactl's engine is built for Gemma 3's attention",
+        way_out=_VLLM,
+    ),
+    Family(
+        key="gemma2",
+        name="Gemma 2",
+        model_types=("gemma2",),
+        text_types=("gemma2",),
+        text_class="Gemma2ForCausalLM",
+        whole_class="Gemma2ForCausalLM",
+        stops=_GEMMA_STOPS,
+        control=_GEMMA_CONTROL,
+        turns=_GEMMA_TURNS,
+        text_keys=_OWN,
+        other_keys="",
+        engine=Engine.VLLM,
+        verified="key names, against the architecture built on the meta device",
+        reason="gemmactl's engine is built for Gemma 3's attention",
+        way_out=_VLLM,
+    ),
+    Family(
+        key="gemma3n",
+        name="Gemma 3n",
+        model_types=("gemma3n", "gemma3n_text"),
+        text_types=("gemma3n_text",),
+        text_class="Gemma3nForCausalLM",
+        whole_class="Gemma3nForConditionalGeneration",
+        stops=_GEMMA_STOPS,
+        control=(*_GEMMA_CONTROL, *_IMAGE_CONTROL, "<image_soft_token>", "<audio_soft_token>"),
+        turns=_GEMMA_TURNS,
+        text_keys=_INSIDE,
+        other_keys=_VISION_AND_SOUND,
+        engine=Engine.VLLM,
+        verified="class names only, against transformers 5.23",
+        reason="its per-layer embeddings and shared key-value layers are not in gemmactl's engine",
+        way_out=_VLLM,
+    ),
+    Family(
+        key="gemma4",
+        name="Gemma 4",
+        model_types=("gemma4", "gemma4_text"),
+        text_types=("gemma4_text",),
+        text_class="Gemma4ForCausalLM",
+        whole_class="Gemma4ForConditionalGeneration",
+        stops=("<eos>", "<turn|>"),
+        control=("<bos>", "<eos>", "<pad>", "<|turn>", "<turn|>"),
+        turns=Turns("<|turn>", "<turn|>"),
+        text_keys=_INSIDE,
+        other_keys=_VISION_AND_SOUND,
+        engine=Engine.VLLM,
+        verified="class names only, against transformers 5.23; turn marks from its own serving table",
+        reason="its architecture is not in gemmactl's engine",
+        way_out=_VLLM,
+    ),
+    Family(
+        key="embeddinggemma",
+        name="EmbeddingGemma",
+        model_types=("embedding_gemma2", "embedding_gemma2_text"),
+        text_types=("embedding_gemma2_text",),
+        text_class="Gemma3TextModel",
+        whole_class="Gemma3TextModel",
+        stops=(),
+        control=_GEMMA_CONTROL,
+        turns=None,
+        text_keys=_OWN,
+        other_keys="",
+        engine=Engine.NONE,
+        verified="recognised by its config (bidirectional attention, a class without a head); not run",
+        reason="it makes vectors, not text",
+        way_out="serve it with an embedding server, such as Text Embeddings Inference, or sentence-transformers",
+    ),
+)
+
+EMBEDDING: Final = FAMILIES[-1]
+
+
+def of(config: Mapping[str, Any]) -> Family | None:
+    """The row of a config.json; None for a type that no row has.
+
+    EmbeddingGemma calls itself gemma3_text: told by its attention, which sees both ways, or its class without a head.
+    """
+    kind = config.get("model_type")
+    found = next((row for row in FAMILIES if kind in row.model_types), None)
+    if found is GEMMA3:
+        named = config.get("architectures")
+        headless = isinstance(named, list) and named == [EMBEDDING.text_class]
+        if headless or config.get("use_bidirectional_attention") is True:
+            return EMBEDDING
+    return found
+
+
+def nearest(kind: object) -> Family | None:
+    """The row whose type looks most like an unknown one; None when it is not a name at all."""
+    if not isinstance(kind, str) or not kind:
+        return None
+    from difflib import SequenceMatcher
+
+    def likeness(row: Family) -> float:
+        return max(SequenceMatcher(None, kind.lower(), one).ratio() for one in row.model_types)
+
+    return max(FAMILIES, key=likeness)
+
+
+def own_name(row: Family, key: str) -> str | None:
+    """A stored key as the row's `text_class` calls it; None for what text-only serving leaves out."""
+    if row.other_keys and re.match(row.other_keys, key):
+        return None
+    for pattern, own in row.text_keys:
+        if found := re.match(pattern, key):
+            return own + key[found.end() :]
+    return key
