@@ -1,0 +1,74 @@
+"""The one place where findings are collected while a model is looked through, in the order in which they were made. Judges nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from gemmactl.checkpoint.finding import Correction, ModelFinding, Severity
+from inference_image.contract import Code, LoadFailed
+
+T = TypeVar("T")
+LONGEST = 300
+
+
+class Ledger:
+    """Findings of one look; owned by one thread."""
+
+    def __init__(self) -> None:
+        self._rows: list[ModelFinding] = []
+
+    def add(
+        self,
+        code: str,
+        severity: Severity,
+        subject: str,
+        what: str,
+        *,
+        evidence: str = "",
+        remedy: str = "",
+        refusal: Code | None = None,
+        correction: Correction | None = None,
+    ) -> None:
+        """One finding; what files said is shown as plain text on one line."""
+        self._rows.append(
+            ModelFinding(code, severity, plain(subject), plain(what), plain(evidence), remedy, refusal, correction)
+        )
+
+    def refuse(
+        self, failed: LoadFailed, *, remedy: str, code: str = "", what: str = "", correction: Correction | None = None
+    ) -> None:
+        """An error that the engine would end with too: with its code, and its detail as the evidence."""
+        failure = failed.failure
+        self.add(
+            code or str(failure.code).replace("_", "-"),
+            "error",
+            failure.object,
+            what or f"{failure.object}: {failure.detail}",
+            evidence=failure.detail if what else "",
+            remedy=remedy,
+            refusal=failure.code,
+            correction=correction,
+        )
+
+    def attempt(self, check: Callable[[], T], *, remedy: str, code: str = "", what: str = "") -> T | None:
+        """What a check of the engine's own layout gives; None when it refuses, and the refusal is a finding."""
+        try:
+            return check()
+        except LoadFailed as failed:
+            self.refuse(failed, remedy=remedy, code=code, what=what)
+            return None
+
+    @property
+    def findings(self) -> tuple[ModelFinding, ...]:
+        return tuple(self._rows)
+
+    @property
+    def errors(self) -> bool:
+        return any(row.severity == "error" for row in self._rows)
+
+
+def plain(text: str) -> str:
+    """Text from files for one line of a screen: printable, and not endless."""
+    flat = "".join(char if char.isprintable() else " " for char in text)
+    return flat if len(flat) <= LONGEST else flat[: LONGEST - 3] + "..."
