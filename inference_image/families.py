@@ -68,12 +68,14 @@ class Family:
         return self.engine in ENGINES_HERE
 
 
+BEGIN: Final = "<bos>"
+"""The first token of every prompt, in all rows."""
 ENGINES_HERE: Final = frozenset({Engine.FAST})
 """The engines that this version has."""
 
 _GEMMA_TURNS: Final = Turns("<start_of_turn>", "<end_of_turn>")
 _GEMMA_STOPS: Final = ("<eos>", "<end_of_turn>")
-_GEMMA_CONTROL: Final = ("<bos>", "<eos>", "<pad>", "<start_of_turn>", "<end_of_turn>")
+_GEMMA_CONTROL: Final = (BEGIN, "<eos>", "<pad>", "<start_of_turn>", "<end_of_turn>")
 _IMAGE_CONTROL: Final = ("<start_of_image>", "<end_of_image>")
 _OWN: Final[tuple[tuple[str, str], ...]] = ()
 _INSIDE: Final = (
@@ -165,7 +167,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         text_class="Gemma4ForCausalLM",
         whole_class="Gemma4ForConditionalGeneration",
         stops=("<eos>", "<turn|>"),
-        control=("<bos>", "<eos>", "<pad>", "<|turn>", "<turn|>"),
+        control=(BEGIN, "<eos>", "<pad>", "<|turn>", "<turn|>"),
         turns=Turns("<|turn>", "<turn|>"),
         text_keys=_INSIDE,
         other_keys=_VISION_AND_SOUND,

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from inference_image import contract
+from inference_image import contract, families
 from inference_image.contract import Code, LoadFailed
+from inference_image.families import FAMILIES, GEMMA3, Family
 
 ITEM_SIZE: Final = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
@@ -93,18 +94,32 @@ def _natural(value: object, most: int = _LARGEST) -> bool:
 # --- config ---------------------------------------------------------------------------------------
 
 
+def family(config: Mapping[str, Any]) -> Family:
+    """The row of a config.json that this version's engine serves. Raises LoadFailed(family_unsupported) with the way out."""
+    row = families.of(config)
+    if row is not None and row.served:
+        return row
+    kind = str(config.get("model_type"))[:60]
+    if row is not None:
+        detail = f"{row.name} (model_type {kind!r}): {row.reason}; {row.way_out}"
+    else:
+        served = ", ".join(name for one in FAMILIES if one.served for name in one.model_types)
+        near = families.nearest(config.get("model_type"))
+        like = f", which looks most like {near.name}" if near is not None else ""
+        detail = f"model_type is {kind!r}{like}; served: {served}; another server may know it: --engine vllm"
+    raise LoadFailed(Code.FAMILY_UNSUPPORTED, contract.CONFIG, detail)
+
+
 def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the language model inside config.json, for the text-only and the multimodal family.
+    """The settings of the language model inside config.json, for the text-only and the multimodal types of a family.
 
     Raises LoadFailed: family_unsupported, dtype_unsupported (a quantised checkpoint) or config_invalid.
     """
-    family = config.get("model_type")
-    if family not in {"gemma3", "gemma3_text"}:
-        detail = f"model_type is {str(family)[:60]!r}; served: gemma3, gemma3_text"
-        raise LoadFailed(Code.FAMILY_UNSUPPORTED, contract.CONFIG, detail)
-    inner = config if family == "gemma3_text" else config.get("text_config")
+    row, kind = family(config), config["model_type"]
+    inner = config if kind in row.text_types else config.get("text_config")
     if not isinstance(inner, Mapping):
-        raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, "a gemma3 config without a text_config object")
+        raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, f"a {kind} config without a text_config object")
+    family({**inner, "model_type": row.text_types[0]})  # vectors come from a text part that looks both ways, too
     for place in (config, inner):
         if place.get("quantization_config"):
             raise LoadFailed(
@@ -118,7 +133,7 @@ def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-# The defaults of transformers' Gemma3TextConfig: multimodal checkpoints write only what differs from them.
+# The defaults of transformers' config class for Gemma 3's text: multimodal checkpoints write only what differs from them.
 _DEFAULTS: Final = {
     "vocab_size": 262208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
     "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
@@ -126,7 +141,7 @@ _DEFAULTS: Final = {
 
 
 def expected(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """{name: shape} of every stored parameter of Gemma3ForCausalLM, from text_config's result, before torch is imported.
+    """{name: shape} of every stored parameter of the family's text class, from text_config's result, before torch is imported.
 
     A tied `lm_head.weight` is not in it. Raises LoadFailed(config_invalid).
     """
@@ -238,36 +253,23 @@ def _row(name: str, row: object, shard: str, start: int) -> Tensor:
 
 # --- key layouts ----------------------------------------------------------------------------------
 
-# Text keys as each writer names them -> Gemma3ForCausalLM's own names. Seen in what 4.51, 4.57 and 5.x saved.
-_TEXT: Final = (
-    (re.compile(r"(?:model\.)?language_model\.model\."), "model."),  # the hub's style, 4.51, 4.57 and 5.x
-    (re.compile(r"(?:model\.)?language_model\.lm_head\."), "lm_head."),
-    (re.compile(r"model\.language_model\."), "model."),  # module names since 4.52, in raw state_dict dumps
-    (re.compile(r"language_model\."), "model."),
-)
-_VISION: Final = re.compile(r"(?:model\.)?(?:vision_tower|multi_modal_projector)\.")
 _PEFT: Final = "base_model.model."
 # Buffers that older versions stored; the model computes them.
 _COMPUTED: Final = re.compile(r"\.(?:rotary_emb(?:_local)?\.inv_freq|embed_tokens\.embed_scale)$")
 
 
-def serving_name(key: str) -> str | None:
-    """A checkpoint's key as Gemma3ForCausalLM calls it; None for what text-only serving leaves out."""
+def serving_name(key: str, row: Family = GEMMA3) -> str | None:
+    """A checkpoint's key as the row's text class calls it; None for what text-only serving leaves out."""
     while key.startswith(_PEFT):
         key = key.removeprefix(_PEFT)
-    if _VISION.match(key) or _COMPUTED.search(key):
-        return None
-    for pattern, own in _TEXT:
-        if found := pattern.match(key):
-            return own + key[found.end() :]
-    return key
+    return None if _COMPUTED.search(key) else families.own_name(row, key)
 
 
-def wanted(tensors: Iterable[Tensor]) -> dict[str, Tensor]:
+def wanted(tensors: Iterable[Tensor], row: Family = GEMMA3) -> dict[str, Tensor]:
     """{own name: tensor} of all that text-only serving needs. Raises keys_unexpected when two keys mean one tensor."""
     made: dict[str, Tensor] = {}
     for tensor in tensors:
-        name = serving_name(tensor.name)
+        name = serving_name(tensor.name, row)
         if name is None:
             continue
         if name in made:

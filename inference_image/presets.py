@@ -12,7 +12,7 @@ PROMPT: Final = "{prompt}"
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of a prompt. Only in a trusted part may `<end_of_turn>` and its kin become control tokens."""
+    """A stretch of a prompt. Only in a trusted part may a turn mark or its kin become a control token."""
 
     text: str
     trusted: bool
@@ -28,7 +28,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Raw:
-    """A prompt that goes to the model as it is, after one `<bos>`."""
+    """A prompt that goes to the model as it is, after the one token that begins a text."""
 
     parts: tuple[Part, ...]
 

@@ -17,6 +17,7 @@ from inference_image.chunks.plan import Range, cover
 from inference_image.chunks.readers import in_parallel
 from inference_image.chunks.source import Buffer, Object, Sink, Source
 from inference_image.contract import Code, LoadFailed
+from inference_image.families import Family
 from inference_image.landing import Landing
 from inference_image.layout import Tensor
 from inference_image.settings import Settings
@@ -38,6 +39,7 @@ class Files:
     """The small files of a checkpoint, parsed where they are JSON that we read; `text_config` is the language model's part."""
 
     config: Mapping[str, Any]
+    family: Family
     text_config: Mapping[str, Any]
     generation_config: Mapping[str, Any]
     tokenizer: bytes
@@ -83,7 +85,7 @@ class CheckpointStream:
         with self._timeline.phase("read headers"):
             files, index, heads = self._first_read(objects)
             shards = _shards(objects, index)
-            table = self._table(shards, heads, index)
+            table = self._table(files.family, shards, heads, index)
             needed = layout.expected(files.text_config)
             layout.require_complete(needed, table, self._source.uri)
             self._timeline.bytes_total = sum(tensor.end - tensor.begin for tensor in table.values())
@@ -117,6 +119,7 @@ class CheckpointStream:
         template = small.get(contract.CHAT_TEMPLATE)
         files = Files(
             config=config,
+            family=layout.family(config),
             text_config=layout.text_config(config),
             generation_config=optional(contract.GENERATION_CONFIG, Code.CONFIG_INVALID),
             tokenizer=bytes(small[contract.TOKENIZER].data),
@@ -125,7 +128,9 @@ class CheckpointStream:
         )
         return files, index, heads
 
-    def _table(self, shards: Mapping[str, Object], heads: dict[str, int], index: layout.Index | None) -> dict[str, Tensor]:
+    def _table(
+        self, family: Family, shards: Mapping[str, Object], heads: dict[str, int], index: layout.Index | None
+    ) -> dict[str, Tensor]:
         """The tensors that serving needs, from the shards' headers; reads on where a header is longer than the first chunk."""
         ends = {}
         for name, one in shards.items():
@@ -141,7 +146,7 @@ class CheckpointStream:
             rows += layout.parse_header(header, name, shards[name].size)
         if index is not None:
             layout.check_index(index, rows)
-        return layout.wanted(rows)
+        return layout.wanted(rows, family)
 
     def _read_weights(self, objects: Mapping[str, Object], table: Mapping[str, Tensor], heads: Mapping[str, int]) -> None:
         have = [Range(name, 0, end) for name, end in heads.items()]

@@ -14,11 +14,15 @@ from gemmactl.resources.cloud import Storage
 
 @dataclass(frozen=True)
 class Entry:
-    """One file. `crc32c`: base64 of the big-endian value where the place knows it; `version`: generation, content id or time."""
+    """One file. `crc32c`: base64 of the big-endian value where the place knows it; `version`: generation, content id or time.
+
+    `sha256`: hexadecimal, where the place knows it.
+    """
 
     size: int
     crc32c: str = ""
     version: str = ""
+    sha256: str = ""
 
 
 class Files(Protocol):

@@ -18,7 +18,7 @@ from inference_image.weights import fill, host_memory, needed_bytes, require_roo
 
 if TYPE_CHECKING:
     import torch
-    from transformers import Gemma3ForCausalLM
+    from transformers import PreTrainedModel
 
 DEFAULT_CONTEXT = 8192
 
@@ -73,7 +73,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
     if (early := stream.failure()) is not None:
         raise early
     with timeline.phase("import transformers"):
-        from transformers import Gemma3ForCausalLM  # noqa: F401 - the cost of the import gets a phase of its own
+        import transformers  # noqa: F401 - the cost of the import gets a phase of its own
 
         from inference_image.engine import model as models
         from inference_image.engine.runner import TransformersRunner
@@ -84,11 +84,11 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
     files, table = stream.files.result(), stream.tensors.result()
     _require_memory(needed_bytes(table, dtype.itemsize), device, memory)
     with timeline.phase("build model"):
-        config = models.text_config(files.text_config, dtype)
-        model = models.build(config, dtype, device)
+        config = models.text_config(files.family, files.text_config, dtype)
+        model = models.build(files.family, config, dtype, device)
         layout.require_complete(models.needed(model), table, settings.model)
     with timeline.phase("build tokenizer"):
-        text = Text(TokenizerFiles(files.tokenizer, files.tokenizer_config, files.chat_template))
+        text = Text(TokenizerFiles(files.tokenizer, files.tokenizer_config, files.chat_template), files.family)
         if text.vocabulary > config.vocab_size:
             detail = f"{text.vocabulary} tokens, the model knows {config.vocab_size}"
             raise LoadFailed(Code.TOKENIZER_INVALID, contract.TOKENIZER, detail)
@@ -128,7 +128,7 @@ def _require_memory(needed: int, device: torch.device, memory: Callable[[], int 
         require_room(needed, memory(), Code.HOST_MEMORY, "memory")
 
 
-def _self_test(model: Gemma3ForCausalLM, text: Text) -> None:
+def _self_test(model: PreTrainedModel, text: Text) -> None:
     """One token through all layers before anybody is told `ready`. Raises LoadFailed(self_test_failed)."""
     import torch
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from inference_image import contract, layout
 from inference_image.contract import Code, LoadFailed
+from inference_image.families import Family
 
 if TYPE_CHECKING:
     import torch
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+    from transformers import PreTrainedModel
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -41,37 +42,40 @@ def choose_dtype(wanted: str) -> torch.dtype:
     return torch.float32 if wanted == "float32" else torch.bfloat16
 
 
-def text_config(raw: Mapping[str, Any], dtype: torch.dtype) -> Gemma3TextConfig:
-    """The config as transformers reads it, in every spelling since 4.51. Raises LoadFailed(config_invalid)."""
-    from transformers import Gemma3TextConfig
+def _class(row: Family) -> Any:
+    """The class of transformers for the row's text. Any: the table knows its name only, and its config's fields are its own."""
+    import transformers
 
+    return getattr(transformers, row.text_class)
+
+
+def text_config(row: Family, raw: Mapping[str, Any], dtype: torch.dtype) -> Any:
+    """The config as transformers reads it, in every spelling since 4.51. Raises LoadFailed(config_invalid)."""
     try:
-        config = Gemma3TextConfig.from_dict({**raw, "model_type": "gemma3_text"})
+        config = _class(row).config_class.from_dict({**raw, "model_type": row.text_types[0]})
         config.dtype = dtype
     except Exception as error:  # noqa: BLE001 - a config from outside can break transformers anywhere
         raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, _first_line(error)) from None
     return config
 
 
-def build(config: Gemma3TextConfig, dtype: torch.dtype, device: torch.device) -> Gemma3ForCausalLM:
-    """The modules of a Gemma 3 whose parameters have no memory yet; computed buffers are real and on the device."""
+def build(row: Family, config: Any, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """The modules of a model of the row whose parameters have no memory yet; computed buffers are real and on the device."""
     import torch
-    from transformers import Gemma3ForCausalLM
 
     try:
         with torch.device("meta"):
-            model: Gemma3ForCausalLM = Gemma3ForCausalLM(config).to(dtype)  # type: ignore[arg-type]  # wrapped without types
-        _fill_buffers(model, config, device)
+            model: PreTrainedModel = _class(row)(config).to(dtype)
+        _fill_buffers(model, _class(row), config, device)
     except Exception as error:  # noqa: BLE001 - as in text_config
         raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, _first_line(error)) from None
     model.train(mode=False)
     return model
 
 
-def _fill_buffers(model: Gemma3ForCausalLM, config: Gemma3TextConfig, device: torch.device) -> None:
+def _fill_buffers(model: PreTrainedModel, kind: Any, config: Any, device: torch.device) -> None:
     """Rotary frequencies and embed_scale are no part of a checkpoint: taken from a tiny twin with the same head and width."""
     import torch
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
     kinds = list(dict.fromkeys(config.layer_types or ()))
     settings = config.to_dict() | {
@@ -79,14 +83,14 @@ def _fill_buffers(model: Gemma3ForCausalLM, config: Gemma3TextConfig, device: to
         "num_attention_heads": 1, "num_key_value_heads": 1,
     }  # fmt: skip
     with torch.device("cpu"):
-        twin = Gemma3ForCausalLM(Gemma3TextConfig.from_dict(settings))
+        twin = kind(kind.config_class.from_dict(settings))
     real = dict(twin.named_buffers())
     for name, _ in list(model.named_buffers()):
         owner, _, leaf = name.rpartition(".")
         model.get_submodule(owner).register_buffer(leaf, real[name].to(device), persistent=False)
 
 
-def needed(model: Gemma3ForCausalLM) -> dict[str, tuple[int, ...]]:
+def needed(model: PreTrainedModel) -> dict[str, tuple[int, ...]]:
     """{name: shape} of what the model itself wants, its tied head left out."""
     return {
         name: tuple(tensor.shape)
@@ -95,7 +99,7 @@ def needed(model: Gemma3ForCausalLM) -> dict[str, tuple[int, ...]]:
     }
 
 
-def assign(model: Gemma3ForCausalLM, tensors: dict[str, torch.Tensor]) -> None:
+def assign(model: PreTrainedModel, tensors: dict[str, torch.Tensor]) -> None:
     """Give the model its tensors, without a copy, and tie the head. Raises LoadFailed when a parameter stays without one."""
     import torch
 

@@ -9,13 +9,14 @@ from inference_image.engine.request import Sampling
 
 if TYPE_CHECKING:
     import torch
-    from transformers import Gemma3ForCausalLM, GenerationConfig
+    from transformers import GenerationConfig
 
 
 class TransformersRunner:
     """One prompt at a time through generate(); nothing of the checkpoint's own sampling defaults is used."""
 
-    def __init__(self, model: Gemma3ForCausalLM, stop_ids: Iterable[int]) -> None:
+    def __init__(self, model: Any, stop_ids: Iterable[int]) -> None:
+        # Any: a PreTrainedModel has no generate() in transformers' types, its text classes get it from a mixin.
         self._model = model
         self._stop_ids = sorted(stop_ids)
         # generate() fills what a request leaves open from here; the checkpoint's top_k 64 must not leak in.
@@ -40,7 +41,7 @@ class TransformersRunner:
         with torch.inference_mode(), torch.random.fork_rng(devices=devices, enabled=sampling.seed is not None):
             if sampling.seed is not None:
                 torch.manual_seed(sampling.seed)
-            self._model.generate(  # type: ignore[misc]  # transformers types self as a protocol that its own models miss
+            self._model.generate(
                 prompt,
                 attention_mask=torch.ones_like(prompt),
                 generation_config=config,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from inference_image import contract
 from inference_image.contract import Code, LoadFailed
+from inference_image.families import BEGIN, GEMMA3, Family
 from inference_image.presets import Chat, Message, Part, Raw
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from tokenizers.decoders import DecodeStream
 
-END_OF_TURN: Final = "<end_of_turn>"
-# Turn and image marks are not flagged special in every checkpoint's tokenizer.json; all of them steer the model.
-_ALWAYS_CONTROL: Final = ("<bos>", "<eos>", "<pad>", "<start_of_turn>", END_OF_TURN, "<start_of_image>", "<end_of_image>")
 # Stands for a user's text while the chat template is rendered; private-use signs that no template contains.
 _MARK: Final = "\ue0f0{}\ue0f1"
 _MARKED: Final = re.compile("( ?)\ue0f0([0-9]+)\ue0f1( ?)")
@@ -40,14 +38,15 @@ class Text:
     Raises LoadFailed(tokenizer_invalid) when the files don't make a usable pair.
     """
 
-    def __init__(self, files: TokenizerFiles) -> None:
+    def __init__(self, files: TokenizerFiles, row: Family = GEMMA3) -> None:
         from tokenizers import AddedToken, Tokenizer
 
         try:
             self._tokenizer: Tokenizer = Tokenizer.from_buffer(files.tokenizer)
         except Exception as error:  # noqa: BLE001 - the Rust side raises bare Exception
             raise LoadFailed(Code.TOKENIZER_INVALID, contract.TOKENIZER, str(error)[:300]) from None
-        known = [token for token in _ALWAYS_CONTROL if self._tokenizer.token_to_id(token) is not None]
+        # Turn and image marks are not flagged special in every checkpoint's tokenizer.json; all of them steer the model.
+        known = [token for token in row.control if self._tokenizer.token_to_id(token) is not None]
         self._tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in known])
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -59,7 +58,8 @@ class Text:
         longest_first = sorted(self.control, key=len, reverse=True)
         self._control_pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         self._special = _special_texts(files.tokenizer_config)
-        self.bos = self.control.get(self._special.get("bos_token", "<bos>"))
+        self.bos = self.control.get(self._special["bos_token"])
+        self._stops = row.stops
         self._template = _compile(files.chat_template or _embedded_template(files.tokenizer_config))
         if self._template is not None:
             self._render([Message("user", (Part("?", trusted=False),))])
@@ -76,7 +76,7 @@ class Text:
 
     def stop_ids(self, *configured: object) -> frozenset[int]:
         """Where an answer ends: the union of what the configs say and the tokenizer's own marks."""
-        own = ("<eos>", END_OF_TURN, self._special.get("eos_token", ""))
+        own = (*self._stops, self._special.get("eos_token", ""))
         ids = {self.control[token] for token in own if token in self.control}
         for value in configured:
             for one in value if isinstance(value, list | tuple) else [value]:
@@ -85,7 +85,7 @@ class Text:
         return frozenset(ids)
 
     def encode(self, prompt: Raw | Chat) -> list[int]:
-        """Token ids with exactly one `<bos>`; text of a user never yields a control token."""
+        """Token ids with exactly one token that begins them; text of a user never yields a control token."""
         parts = prompt.parts if isinstance(prompt, Raw) else self._render(prompt.messages)
         ids = self._ids(parts)
         if self.bos is not None and ids[:1] != [self.bos]:
@@ -166,7 +166,7 @@ def _special_texts(config: Mapping[str, Any]) -> dict[str, str]:
         text = value.get("content") if isinstance(value, dict) else value
         if isinstance(text, str):
             texts[name] = text
-    texts.setdefault("bos_token", "<bos>")
+    texts.setdefault("bos_token", BEGIN)
     return texts
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from inference_image import layout
 from inference_image.contract import Code, LoadFailed
+from inference_image.families import FAMILIES, Family
 from inference_image.layout import Tensor
 from tests.inference_image.checkpoints import MODEL, shard
 
@@ -163,6 +164,12 @@ def test_two_keys_for_one_tensor_are_refused() -> None:
     [
         ({"model_type": "llama"}, Code.FAMILY_UNSUPPORTED),
         ({}, Code.FAMILY_UNSUPPORTED),
+        ({"model_type": 7}, Code.FAMILY_UNSUPPORTED),
+        ({"model_type": "gemma2"}, Code.FAMILY_UNSUPPORTED),
+        ({"model_type": "gemma4", "text_config": {}}, Code.FAMILY_UNSUPPORTED),
+        ({"model_type": "gemma3_text", "use_bidirectional_attention": True}, Code.FAMILY_UNSUPPORTED),
+        ({"model_type": "gemma3_text", "architectures": ["Gemma3TextModel"]}, Code.FAMILY_UNSUPPORTED),
+        ({"model_type": "gemma3", "text_config": {"use_bidirectional_attention": True}}, Code.FAMILY_UNSUPPORTED),
         ({"model_type": "gemma3"}, Code.CONFIG_INVALID),
         ({"model_type": "gemma3_text", "hidden_size": "big"}, Code.CONFIG_INVALID),
         ({"model_type": "gemma3_text", "num_hidden_layers": 10**9}, Code.CONFIG_INVALID),
@@ -174,6 +181,18 @@ def test_bad_configs_are_refused(config: dict[str, object], code: Code) -> None:
     with pytest.raises(LoadFailed) as failed:
         layout.expected(layout.text_config(config))
     assert failed.value.failure.code is code
+
+
+@pytest.mark.parametrize("row", [row for row in FAMILIES if not row.served], ids=lambda row: row.key)
+def test_a_family_that_is_not_served_says_why_and_what_does(row: Family) -> None:
+    """The refusal is the row's own reason and way out, in the words of one table."""
+    config: dict[str, object] = {"model_type": row.model_types[0], "text_config": {}}
+    with pytest.raises(LoadFailed) as failed:
+        layout.text_config(config)
+    assert failed.value.failure.code is Code.FAMILY_UNSUPPORTED
+    assert row.name in failed.value.failure.detail
+    assert row.reason in failed.value.failure.detail
+    assert row.way_out in failed.value.failure.detail
 
 
 # Sizes of the released models: google/gemma-3-{270m,1b-it,4b-it,12b-it} config.json; 4b and 12b write only what differs.
