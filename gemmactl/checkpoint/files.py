@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Final, Protocol
 
-from gemmactl.errors import Trouble
+from gemmactl.errors import Trouble, refused
 from gemmactl.resources.cloud import Storage
+from inference_image import contract
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,20 @@ class Files(Protocol):
     def nearby(self, leaf: str) -> tuple[str, ...]:
         """Folders around this one that hold a file named `leaf`: what the user may have meant."""
 
+    def write_new(self, name: str, data: bytes) -> None:
+        """Write a small file whole, or not at all. Only gemmactl's own overrides may be there already.
+
+        Raises:
+            Trouble: it is there, or may not be written.
+        """
+
+    def again(self) -> Files:
+        """The same folder, to be listed anew."""
+
+
+REPLACEABLE: Final = frozenset({contract.OVERRIDES})
+"""The one file that gemmactl writes again: it is its own."""
+
 
 @dataclass(frozen=True)
 class BucketFiles:
@@ -88,6 +104,13 @@ class BucketFiles:
         names = (o.name.removeprefix(parent) for o in self.storage.list(self.bucket, parent))
         hits = (name for name in names if name == leaf or name.endswith(f"/{leaf}"))
         return tuple(f"gs://{self.bucket}/{parent}{name}".removesuffix(f"/{leaf}") for name in hits)
+
+    def write_new(self, name: str, data: bytes) -> None:
+        old = self.entries.get(name) if name in REPLACEABLE else None
+        self.storage.write(self.bucket, self._root + name, data, if_generation=int(old.version) if old else 0)
+
+    def again(self) -> BucketFiles:
+        return BucketFiles(self.storage, self.bucket, self.prefix)
 
     @property
     def _root(self) -> str:
@@ -131,3 +154,24 @@ class DirectoryFiles:
     def nearby(self, leaf: str) -> tuple[str, ...]:
         parent = self.directory.parent
         return tuple(str(p.parent) for p in sorted((*parent.glob(leaf), *parent.glob(f"*/{leaf}")))) if parent.is_dir() else ()
+
+    def write_new(self, name: str, data: bytes) -> None:
+        path = self.directory / name
+        try:
+            path.parent.mkdir(exist_ok=True)
+            if path.exists() and name not in REPLACEABLE:
+                raise FileExistsError(errno.EEXIST, "it is there already")
+            part = path.with_name(f"{path.name}.part")
+            part.write_bytes(data)
+            part.replace(path)
+        except OSError as error:
+            raise refused(
+                f"{path} can't be written",
+                why=error.strerror or str(error),
+                remedy="nothing there was changed",
+                code="file-exists" if error.errno == errno.EEXIST else "not-writable",
+                facts={"object": name},
+            ) from None
+
+    def again(self) -> DirectoryFiles:
+        return DirectoryFiles(self.directory)

@@ -164,3 +164,12 @@ LogFile = Annotated[
     Path | None,
     typer.Option("--from-log", metavar="FILE", help="Diagnose a pasted error or log instead; - reads stdin.", allow_dash=True),
 ]
+Override = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--override",
+        metavar="FILE:KEY=JSON",
+        help="Correct a small file of the model for this deployment alone, for example generation_config.json:eos_token_id=[1,106]; "
+        "again for more. `gemmactl inspect --fix` prints what a model needs.",
+    ),
+]

@@ -32,6 +32,13 @@ class HubFiles:
     patience: Patience | None = field(default=None, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
+    @classmethod
+    def briefly(cls, uri: str, environ: Mapping[str, str]) -> HubFiles:
+        """For a look while somebody waits in front of a screen: a hub that does not answer is told within seconds."""
+        from inference_image.chunks.source import Patience
+
+        return cls(uri, environ, Patience(attempts=4, first=0.25, longest=2.0, stall=10.0))
+
     @property
     def place(self) -> str:
         return self.uri
@@ -64,6 +71,19 @@ class HubFiles:
 
     def nearby(self, leaf: str) -> tuple[str, ...]:
         return ()
+
+    def write_new(self, name: str, data: bytes) -> None:
+        """Nothing is written to somebody's repository by the way; `gemmactl copy` makes a folder of one's own."""
+        raise refused(
+            f"{name} can't be written to {self.uri}",
+            why="a repository of the hub is only read",
+            remedy="copy the model to a bucket first: gemmactl copy",
+            code="not-writable",
+            facts={"object": name},
+        )
+
+    def again(self) -> HubFiles:
+        return HubFiles(self.uri, self.environ, self.patience)
 
     @property
     def _token(self) -> bool:

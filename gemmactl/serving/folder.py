@@ -23,7 +23,7 @@ def hub(text: str) -> Files:
     """A model of the Hub, read with the token of HF_TOKEN."""
     from gemmactl.local.hub import HubFiles
 
-    return HubFiles.open(text, os.environ)
+    return HubFiles.briefly(text, os.environ)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from gemmactl.result import Result, Target
 from gemmactl.serving import inspection
 from gemmactl.serving.folder import Folders
-from gemmactl.serving.wishes import SANDBOX_PROJECT, model_of, overrides_of, project_id
+from gemmactl.serving.overriding import variable
+from gemmactl.serving.wishes import SANDBOX_PROJECT, model_of
 from gemmactl.settings import SANDBOX, Settings
 from gemmactl.voice import Voice
 
@@ -25,7 +26,7 @@ def looking(settings: Settings, flags: Mapping[str, Any], voice: Voice, *, fix: 
     voice.aim(target)
     look = inspection.Look(
         model,
-        overrides=overrides_of(settings, flags),
+        overrides=variable(flags),
         sample=bool(flags.get("deep")),
         base=str(flags.get("base") or ""),
         flags=f" --project {project}" if project else "",
@@ -48,5 +49,3 @@ def folders(project: str) -> Folders:
 
     return Folders(cloud)
 
-
-__all__ = ["folders", "looking", "project_id"]

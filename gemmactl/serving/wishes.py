@@ -29,7 +29,7 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
     """
     project = project_id(settings.project(flags.get("project")))
     region = settings.region(flags.get("region")).text
-    model = _model(settings, flags)
+    model = model_of(settings, flags)
     given = _switches(flags)
     chosen: dict[str, Any] = {}
     for key, (field, parse) in _PARSERS.items():
@@ -114,12 +114,17 @@ def _switches(flags: Mapping[str, Any]) -> dict[str, bool | None]:
     return found
 
 
-def _model(settings: Settings, flags: Mapping[str, Any]) -> Model:
+def model_of(settings: Settings, flags: Mapping[str, Any]) -> Model:
+    """MODEL as given, else gemmactl.yaml's.
+
+    Raises:
+        Trouble: (usage) nobody names one, or it is none.
+    """
     text = flags.get("model") or (found.text if (found := settings.value("model")) else "")
     if not text:
         raise usage(
             "no model is named",
-            why="deploy and plan need MODEL: a bucket's folder, a directory or a Hugging Face name",
+            why="MODEL is missing: a bucket's folder, a directory or a Hugging Face name",
             remedy="for example gemmactl deploy gs://BUCKET/FOLDER, or `model:` in gemmactl.yaml",
             code="model-missing",
         )
