@@ -27,6 +27,7 @@ def deploy(
     no_allow_unauthenticated: o.NoAllowUnauthenticated = False,
     startup_probe: o.StartupProbe = None,
     timeout: o.Timeout = None,
+    max_context: o.MaxContext = None,
     max_instances: o.MaxInstances = None,
     min_instances: o.MinInstances = None,
     service_account: o.ServiceAccount = None,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gemmactl.checkpoint import budget
+from gemmactl.checkpoint import sizing
 from gemmactl.checkpoint.files import BucketFiles, DirectoryFiles, Files
-from gemmactl.checkpoint.inventory import Inventory, Remark, take
+from gemmactl.checkpoint.inventory import JSON_LIMIT, Inventory, Remark, take
+from gemmactl.checkpoint.memory import Architecture
+from gemmactl.checkpoint.room import Room
+from gemmactl.checkpoint.sizing import Sizing, Weights
+from gemmactl.errors import refused
 from gemmactl.spec import Model, Serve
+from inference_image import contract, layout
+from inference_image.contract import LoadFailed
 
 if TYPE_CHECKING:
     from gemmactl.resources.cloud import Cloud
@@ -19,8 +25,12 @@ if TYPE_CHECKING:
 class Seen:
     """A wish after its model was looked at. `inventory` is None for a model of the Hub, which only the container reads."""
 
-    wish: Serve
+    sizing: Sizing
     inventory: Inventory | None
+
+    @property
+    def wish(self) -> Serve:
+        return self.sizing.wish
 
     @property
     def text(self) -> str:
@@ -36,16 +46,33 @@ class Seen:
         return self.inventory.remarks if self.inventory else ()
 
 
-def look(wish: Serve, cloud: Cloud) -> Seen:
-    """Take the inventory, and give the start as much time as these weights need unless the user chose a probe.
+def look(wish: Serve, cloud: Cloud, *, quota: Room | None = None, existing: bool = False) -> Seen:
+    """Take the inventory, then derive what the user did not choose. `existing`: a service of that name is there.
 
     Raises:
-        Trouble: (refused) the model could not be served.
+        Trouble: (refused) the model could not be served, or does not fit.
     """
     files = _files(wish.model, cloud)
     found = take(files) if files else None
-    probe = wish.probe if wish.probe_given else budget.probe(found.bytes if found else None, wish.probe.port)
-    return Seen(replace(wish, probe=probe), found)
+    # another server may store weights otherwise: only gemmactl's own is known well enough to refuse a model for its size
+    weights = _weights(files, found) if files and found and wish.image is None else None
+    return Seen(sizing.derive(wish, weights, found.bytes if found else None, quota or Room(), existing=existing), found)
+
+
+def _weights(files: Files, found: Inventory) -> Weights:
+    """The model's shape from its config, read once more: what an inventory keeps of it is its family."""
+    try:
+        config = layout.parse_json(files.read(contract.CONFIG, 0, JSON_LIMIT), contract.CONFIG, contract.Code.CONFIG_INVALID)
+        return Weights(Architecture.of(layout.text_config(config)), found.bytes)
+    except LoadFailed as error:
+        failure = error.failure
+        raise refused(
+            f"{failure.object} in {files.place} can't be served",
+            why=failure.detail,
+            remedy="save the model again with save_pretrained, and upload the whole folder",
+            code=str(failure.code).replace("_", "-"),
+            facts={"object": failure.object},
+        ) from None
 
 
 def _files(model: Model, cloud: Cloud) -> Files | None:

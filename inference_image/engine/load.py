@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-DEFAULT_CONTEXT = 8192
-
 
 def load(
     settings: Settings,
@@ -105,7 +103,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         text,
         name=settings.model_name,
         stop_ids=stop_ids,
-        max_context=min(longest, settings.max_context or min(longest, DEFAULT_CONTEXT)),
+        max_context=min(longest, settings.max_context or min(longest, contract.DEFAULT_CONTEXT)),
         max_queue=settings.max_queue,
     )
 

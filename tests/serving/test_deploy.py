@@ -124,15 +124,22 @@ def test_the_probe_is_as_long_as_the_weights_need() -> None:
     live = next(iter(cloud.state.services.values()))
     assert live["template"]["containers"][0]["startupProbe"]["failureThreshold"] == 46
     seed = Probe(None, 8080, True, 240, 240, 240, 5)
-    deploy(replace(WISH, probe=seed, probe_given=True), place(cloud), Ear(), yes=True)
+    deploy(replace(WISH, probe=seed, given=frozenset({"probe"})), place(cloud), Ear(), yes=True)
     live = next(iter(cloud.state.services.values()))
     assert live["template"]["containers"][0]["startupProbe"]["failureThreshold"] == 5
 
 
 RECALLED = [
     WISH,
-    replace(WISH, probe=Probe(None, 8080, True, 240, 240, 240, 5), probe_given=True, concurrency=1, allow_unauthenticated=True),
-    replace(WISH, cpu=4, memory="16Gi", env=(("A", "1"), ("B", "x=y,z")), max_instances=3, min_instances=1, timeout=60),
+    replace(
+        WISH,
+        probe=Probe(None, 8080, True, 240, 240, 240, 5),
+        concurrency=1,
+        allow_unauthenticated=True,
+        given=frozenset({"probe", "concurrency"}),
+    ),
+    replace(WISH, context=2048, cpu=8, memory="24Gi", given=frozenset({"context", "cpu", "memory"})),
+    replace(WISH, env=(("A", "1"), ("B", "x=y,z")), max_instances=3, min_instances=1, timeout=60),
     replace(WISH, hf_token=Token(CANARY)),
     replace(WISH, service_account="mine@demo-proj.iam.gserviceaccount.com", image="us-docker.pkg.dev/other/repo/image:1"),
 ]

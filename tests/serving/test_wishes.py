@@ -39,7 +39,7 @@ def test_the_seeds_own_flags(tmp_path: Path) -> None:
     assert (found.cpu, found.memory, found.concurrency, found.timeout) == (8, "32Gi", 1, 1800)
     assert (found.allow_unauthenticated, found.cpu_throttling) == (True, False)
     assert found.probe == Probe(None, 8080, True, 240, 240, 240, 5)
-    assert found.probe_given
+    assert found.given == {"cpu", "memory", "concurrency", "probe"}
 
 
 def test_defaults_are_private_one_instance_and_zero_when_idle(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_defaults_are_private_one_instance_and_zero_when_idle(tmp_path: Path) ->
     found = wishes(settings(tmp_path), BASE, Ear())
     assert (found.allow_unauthenticated, found.max_instances, found.min_instances) == (False, 1, 0)
     assert (found.image, found.service_account, found.hf_token) == (None, None, None)
-    assert not found.probe_given
+    assert found.given == frozenset()
 
 
 def test_sizes_follow_the_gpu(tmp_path: Path) -> None:
