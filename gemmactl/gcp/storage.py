@@ -191,6 +191,7 @@ def _bucket_info(found: Any) -> BucketInfo:
         found.iam_configuration.public_access_prevention == "enforced",
         dict(found.labels),
         min(ages, default=None),
+        tuple(region.lower() for region in found.data_locations or ()),
     )
 
 

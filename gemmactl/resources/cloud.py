@@ -66,6 +66,8 @@ class BucketInfo:
     labels: Labels = field(default_factory=dict)
     delete_after_days: int | None = None
     """Lifecycle: objects older than this are deleted; None: no such rule."""
+    pair: tuple[str, ...] = ()
+    """The two regions of a configurable dual-region, in lower case; `location` is then only their continent."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,15 @@ class LogEntry:
     severity: str
     payload: str | Json
     insert_id: str = ""
+
+
+@dataclass(frozen=True)
+class QuotaLimit:
+    """A limit that is in force in one region: whole GPUs, vCPUs or bytes, by what the quota counts; `math.inf`: none."""
+
+    id: str
+    region: str
+    value: float
 
 
 class Apis(Protocol):
@@ -222,6 +233,11 @@ class Logs(Protocol):
         """Entries that match a Cloud Logging filter, oldest first (the newest `limit` ones when `newest`)."""
 
 
+class Quotas(Protocol):
+    def limits(self, ids: Iterable[str]) -> tuple[QuotaLimit, ...]:
+        """Cloud Run's limits by quota id, for each region that the API names. A quota that is not there has none."""
+
+
 class Cloud(Protocol):
     """Everything a stack needs. One project; also the Lookup of late references."""
 
@@ -235,6 +251,7 @@ class Cloud(Protocol):
     builds: Builds
     run: Run
     logs: Logs
+    quotas: Quotas
 
     def number(self) -> str:
         """The project's number."""

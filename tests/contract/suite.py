@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gemmactl.errors import Trouble
+from gemmactl.resources import quota
 from gemmactl.resources.cloud import BucketInfo, Cloud, PolicyTarget, RepositoryInfo
 
 REGION = "us-central1"
@@ -149,6 +150,18 @@ class CloudContract:
         with pytest.raises(Trouble) as missing:
             cloud.storage.write("no-such-bucket-of-ours", "x", b"1")
         assert missing.value.facts["status"] == 404
+
+    def test_quotas(self, cloud: Cloud) -> None:
+        """Cloud Run's limits by region, in whole GPUs, vCPUs and bytes; none for a quota that is not there; refused while off."""
+        with pytest.raises(Trouble) as disabled:
+            cloud.quotas.limits(quota.IDS)
+        assert disabled.value.facts["reason"] == "SERVICE_DISABLED"
+        cloud.apis.enable([quota.API])
+        for region in (REGION, "europe-west4"):
+            found = {limit.id: limit.value for limit in cloud.quotas.limits((*quota.IDS, "None")) if limit.region == region}
+            gpus = {name: value for alone, redundant in quota.GPU.values() for name, value in ((alone, 3), (redundant, 0))}
+            assert found == {quota.CPU: 20, quota.MEMORY: 40 * 2**30, **gpus}
+        assert {limit.id for limit in cloud.quotas.limits([quota.CPU])} == {quota.CPU}
 
     def test_secrets(self, cloud: Cloud) -> None:
         """A secret has labels and numbered versions; the newest enabled one is found by number."""

@@ -13,6 +13,7 @@ from typing import Any
 import google_crc32c
 
 from gemmactl.errors import Trouble
+from gemmactl.limits import GPUS
 from gemmactl.resources.cloud import (
     Account,
     BucketInfo,
@@ -22,8 +23,10 @@ from gemmactl.resources.cloud import (
     LogEntry,
     ObjectInfo,
     PolicyTarget,
+    QuotaLimit,
     RepositoryInfo,
 )
+from gemmactl.resources.quota import CPU, GPU, MEMORY
 from gemmactl.resources.service_body import lean
 from gemmactl.resources.service_merge import merge
 from tests.fakes.rollout import defaulted, rolled
@@ -46,6 +49,15 @@ def refusal(status: int, message: str, **facts: Any) -> Trouble:
     return Trouble(message, why=message, remedy="test", code=code, facts={"status": status, "message": message, **facts})
 
 
+def fresh_limits() -> dict[tuple[str, str], float]:
+    """What a project has in every GPU region after its first GPU deployment: 3 GPUs of each kind, 20 CPUs, 40 GiB."""
+    all_regions = {region for gpu in GPUS.values() for region in gpu.regions}
+    each = {CPU: 20.0, MEMORY: 40.0 * 2**30}
+    for alone, redundant in GPU.values():
+        each |= {alone: 3.0, redundant: 0.0}
+    return {(quota, region): value for region in sorted(all_regions) for quota, value in each.items()}
+
+
 @dataclass
 class State:
     """Everything that lives in the pretended project."""
@@ -64,6 +76,8 @@ class State:
     revisions: dict[str, Json] = field(default_factory=dict)
     logs: list[tuple[str, LogEntry]] = field(default_factory=list)
     """(a text that the filter must contain, the entry)"""
+    limits: dict[tuple[str, str], float] = field(default_factory=fresh_limits)
+    """(quota id, region) -> value"""
 
 
 class FakeCloud:
@@ -87,7 +101,7 @@ class FakeCloud:
         self.lock = threading.RLock()
         self.apis, self.accounts, self.policies = Apis(self), Accounts(self), Policies(self)
         self.repositories, self.storage, self.secrets = Repositories(self), Storage(self), Secrets(self)
-        self.builds, self.run, self.logs = Builds(self), Run(self), Logs(self)
+        self.builds, self.run, self.logs, self.quotas = Builds(self), Run(self), Logs(self), Quotas(self)
 
     @contextmanager
     def call(self, name: str, subject: str = "", *, write: bool = False, api: str = "") -> Iterator[State]:
@@ -414,3 +428,10 @@ class Logs(Part):
         with self.cloud.call("logs.entries", query, api="logging") as state:
             found = [e for needle, e in state.logs if needle in query]
             return tuple(found[-limit:] if newest else found[:limit])
+
+
+class Quotas(Part):
+    def limits(self, ids: Iterable[str]) -> tuple[QuotaLimit, ...]:
+        with self.cloud.call("quotas.limits", api="cloudquotas") as state:
+            wanted = set(ids)
+            return tuple(QuotaLimit(q, region, value) for (q, region), value in state.limits.items() if q in wanted)
