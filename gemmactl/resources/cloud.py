@@ -151,6 +151,18 @@ class Repositories(Protocol):
         """Remove the version that the tag points to, with its tags."""
 
 
+class Readable(Protocol):
+    """Bytes of a known size that can be read again from any place, as a broken upload needs it."""
+
+    @property
+    def size(self) -> int:
+        """All of them."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+    def tell(self) -> int: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+
 class Storage(Protocol):
     def bucket(self, name: str) -> BucketInfo | None: ...
     def create_bucket(self, info: BucketInfo) -> None: ...
@@ -162,19 +174,29 @@ class Storage(Protocol):
         """All objects under a prefix, by name."""
 
     def stat(self, bucket: str, name: str) -> ObjectInfo | None: ...
-    def read(self, bucket: str, name: str, start: int = 0, end: int | None = None) -> bytes | None:
-        """Bytes [start, end) of an object; None when it is not there."""
+    def read(
+        self, bucket: str, name: str, start: int = 0, end: int | None = None, *, if_generation: int | None = None
+    ) -> bytes | None:
+        """Bytes [start, end) of an object; None when it is not there. Trouble 412 when it is not of `if_generation`."""
 
     def write(
         self,
         bucket: str,
         name: str,
-        data: bytes | Path,
+        data: bytes | Path | Readable,
         *,
         if_generation: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> ObjectInfo:
-        """Upload whole, checksummed; resumable for a Path. `if_generation=0`: only if absent. `progress(bytes_done)`."""
+        """Upload whole, checksummed; resumable unless bytes. `if_generation=0`: only if absent. `progress(bytes_done)`.
+
+        What a Readable raises ends the upload, and no object is made.
+        """
+
+    def copy(
+        self, source: tuple[str, str], target: tuple[str, str], *, if_source_generation: int, if_generation: int
+    ) -> ObjectInfo:
+        """The object (bucket, name) as (bucket, name), moved by the store itself. Trouble 412 when either is another one."""
 
     def delete(self, bucket: str, name: str) -> None: ...
 
