@@ -33,7 +33,8 @@ class CloudStorage:
         from google.cloud import storage  # type: ignore[attr-defined]  # a package without types
 
         options = {"api_endpoint": self._wire.endpoint.base_url} if self._wire.endpoint else None
-        return storage.Client(project=self._wire.project, credentials=self._wire.identity.credentials(), client_options=options)
+        # reading an object belongs to no project: None, not an empty name
+        return storage.Client(project=self._wire.project or None, credentials=self._wire.identity.credentials(), client_options=options)
 
     # --- buckets ----------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ def plan(wish: Serve, place: Place, *, again: str, detailed: bool = False, expla
     changes = bool(planned.work)
     code = Exit.REFUSED if planned.blocked else Exit.PENDING if detailed and changes else Exit.OK
     follow = (again,) if changes and not planned.blocked else ()
-    data = {**_data(wish, place), **show.document(planned), "sizing": arithmetic.document(seen.sizing)}
+    data = {**_data(wish, place), **show.document(planned), "sizing": arithmetic.document(seen.sizing), "model_findings": [r.document() for r in seen.remarks]}
     return Result("plan", data, _screen(seen, planned, place, explain=explain), follow, place.target, code)
 
 
@@ -79,7 +79,7 @@ def _look(wish: Serve, place: Place) -> tuple[Seen, Plan]:
     if wish.hf_token is None:
         # a shell without HF_TOKEN must not take the token out of a service that has one
         wish = replace(wish, hf_token=remembered_token(live))
-    seen = look(wish, place.cloud, existing=live is not None)
+    seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None)
     planned = make_plan(stack.serving(seen.wish), place.cloud)
     _no_stranger(planned, place)
     return seen, planned
@@ -106,8 +106,8 @@ def _screen(seen: Seen, planned: Plan, place: Place, *, explain: bool = False) -
         f"{wish.gpu_type}, {wish.cpu} CPU, {wish.memory}, at most {wish.max_instances} instance{'s' * (wish.max_instances != 1)}"
     )
     served = f"context {wish.context or 'of the container'}, {wish.concurrency} request{'s' * (wish.concurrency != 1)} at once"
-    told = ((r.text, r.remedy) for r in seen.remarks), ((c.what, c.remedy) for c in seen.sizing.cautions)
-    remarks = tuple(Item("?", text, (remedy,) if remedy else (), "warn") for texts in told for text, remedy in texts)
+    shown = (r for r in seen.remarks if explain or r.severity != "note")
+    remarks = tuple(Item("?", r.what, (r.remedy,) if r.remedy else (), "warn") for r in shown)
     sums = (Table(("size", "value", "how"), arithmetic.rows(seen.sizing)),) if explain else ()
     return (place.line(), Line(f"service {wish.name} · {seen.text} · {size} · {served}"), *sums, *remarks, *show.blocks(planned))
 

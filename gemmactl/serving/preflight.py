@@ -1,21 +1,23 @@
-"""What must be true of a model before a deploy may touch anything. Knows where models are; checkpoint knows what they must be."""
+"""What must be true of a model before a deploy may touch anything: inspected, sized, inside the quota. checkpoint knows what it must be."""
 
 from __future__ import annotations
 
+import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmactl.checkpoint import sizing
-from gemmactl.checkpoint.files import BucketFiles, DirectoryFiles, Files
-from gemmactl.checkpoint.inventory import JSON_LIMIT, Inventory, Remark, take
+from gemmactl.checkpoint.finding import ModelFinding
+from gemmactl.checkpoint.inspect import Report, inspect, require
 from gemmactl.checkpoint.memory import Architecture
 from gemmactl.checkpoint.room import Room
 from gemmactl.checkpoint.sizing import Sizing, Weights
-from gemmactl.errors import refused
-from gemmactl.spec import Model, Serve
-from inference_image import contract, layout
-from inference_image.contract import LoadFailed
+from gemmactl.errors import Trouble
+from gemmactl.resources import quota
+from gemmactl.serving.folder import Folders, Hub, hub
+from gemmactl.spec import Serve
+from inference_image import contract
 
 if TYPE_CHECKING:
     from gemmactl.resources.cloud import Cloud
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Seen:
-    """A wish after its model was looked at. `inventory` is None for a model of the Hub, which only the container reads."""
+    """A wish after its model was looked at. `report` is None for a model of the Hub that can't be read from here."""
 
     sizing: Sizing
-    inventory: Inventory | None
+    report: Report | None
+    unseen: tuple[ModelFinding, ...] = ()
+    """What could not be looked at, and why."""
 
     @property
     def wish(self) -> Serve:
@@ -35,51 +39,61 @@ class Seen:
     @property
     def text(self) -> str:
         """The model in one line."""
-        found = self.inventory
+        found = self.report
         if found is None:
             return f"{self.wish.model.text} (read from the Hub at start)"
-        size = f"{found.bytes / 1e9:.1f} GB" if found.bytes >= 1e8 else f"{found.bytes / 1e6:.1f} MB"
-        return f"{found.place} ({found.family}, {len(found.shards)} shard{'s' * (len(found.shards) != 1)}, {size})"
+        stored = found.weights
+        size = f"{stored.size / 1e9:.1f} GB" if stored.size >= 1e8 else f"{stored.size / 1e6:.1f} MB"
+        return f"{found.place} ({found.kind}, {len(stored.shards)} shard{'s' * (len(stored.shards) != 1)}, {size})"
 
     @property
-    def remarks(self) -> tuple[Remark, ...]:
-        return self.inventory.remarks if self.inventory else ()
+    def remarks(self) -> tuple[ModelFinding, ...]:
+        """What should be known before a yes: of the model, then of the sizes."""
+        said = tuple(f for f in self.report.findings if f.severity != "note") if self.report else ()
+        return (*self.unseen, *said, *self.sizing.cautions)
 
 
-def look(wish: Serve, cloud: Cloud, *, quota: Room | None = None, existing: bool = False) -> Seen:
-    """Take the inventory, then derive what the user did not choose. `existing`: a service of that name is there.
+def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = False) -> Seen:
+    """Inspect the model and derive what the user did not choose. `existing`: a service of that name is there.
 
     Raises:
-        Trouble: (refused) the model could not be served, or does not fit.
+        Trouble: (refused) the model could not be served, does not fit, or the region has no room.
     """
-    files = _files(wish.model, cloud)
-    found = take(files) if files else None
-    # another server may store weights otherwise: only gemmactl's own is known well enough to refuse a model for its size
-    weights = _weights(files, found) if files and found and wish.image is None else None
-    return Seen(sizing.derive(wish, weights, found.bytes if found else None, quota or Room(), existing=existing), found)
+    with ThreadPoolExecutor(1) as pool:
+        limits = pool.submit(room, wish, cloud)
+        report, unseen = _report(wish, Folders(lambda: cloud, from_hub))
+        allowed, unknown = limits.result()
+    # another server may read and store weights otherwise: only gemmactl's own is known well enough to refuse a model
+    if report is not None and wish.image is None:
+        require(report)
+    weights = Weights(Architecture.of(report.text), report.weights.load) if report and report.text and wish.image is None else None
+    found = sizing.derive(wish, weights, report.weights.size if report else None, allowed, existing=existing)
+    return Seen(found, report, (*unseen, *unknown))
 
 
-def _weights(files: Files, found: Inventory) -> Weights:
-    """The model's shape from its config, read once more: what an inventory keeps of it is its family."""
+def _report(wish: Serve, folders: Folders) -> tuple[Report | None, tuple[ModelFinding, ...]]:
     try:
-        config = layout.parse_json(files.read(contract.CONFIG, 0, JSON_LIMIT), contract.CONFIG, contract.Code.CONFIG_INVALID)
-        return Weights(Architecture.of(layout.text_config(config)), found.bytes)
-    except LoadFailed as error:
-        failure = error.failure
-        raise refused(
-            f"{failure.object} in {files.place} can't be served",
-            why=failure.detail,
-            remedy="save the model again with save_pretrained, and upload the whole folder",
-            code=str(failure.code).replace("_", "-"),
-            facts={"object": failure.object},
-        ) from None
+        files = folders.open(wish.model)
+        variable = dict(wish.env).get(contract.ENV_OVERRIDES, "")
+        return inspect(files, open_base=folders.base, variable=variable), ()
+    except Trouble as trouble:
+        if wish.model.kind != "hf":
+            raise
+        # the container has a token of its own and may read what this machine may not
+        said = f"{wish.model.text} can't be looked at from here: {trouble.what}"
+        return None, (ModelFinding("model-unseen", "warning", wish.model.text, said, trouble.why, trouble.remedy),)
 
 
-def _files(model: Model, cloud: Cloud) -> Files | None:
-    match model.kind:
-        case "gs":
-            return BucketFiles(cloud.storage, model.bucket, model.prefix)
-        case "dir":
-            return DirectoryFiles(Path(model.text).expanduser())
-        case _:
-            return None
+def room(wish: Serve, cloud: Cloud) -> tuple[Room, tuple[ModelFinding, ...]]:
+    """What the region's quota allows. Not known is no obstacle: the server counts again."""
+    pair = quota.GPU.get(wish.gpu_type)
+    if pair is None:
+        return Room(), ()
+    ids = (pair[0], quota.CPU, quota.MEMORY)
+    try:
+        found = {limit.id: limit.value for limit in cloud.quotas.limits(ids) if limit.region == wish.region}
+    except Trouble as trouble:
+        why = trouble.why or trouble.what
+        return Room(), (ModelFinding("quota-unknown", "note", quota.API, "the region's quota could not be read", why, trouble.remedy),)
+    memory = found.get(quota.MEMORY)
+    return Room(found.get(pair[0]), found.get(quota.CPU), int(memory) if memory is not None and math.isfinite(memory) else None), ()
