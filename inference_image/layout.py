@@ -24,6 +24,9 @@ SERVABLE: Final = frozenset({"BF16", "F16", "F32"})
 HEADER_LIMIT: Final = 100_000_000
 """safetensors' own limit on a header, in bytes."""
 INDEX_LIMIT: Final = 32 << 20
+TEMPLATE_LIMIT: Final = 64 << 10
+"""Largest chat template. The longest that we know, of a model that calls tools, has 20 KB; 64 KiB of nothing but expressions
+take up to 1.8 s to compile (measured on a busy CPU)."""
 SMALL_FILE_LIMIT: Final = 128 << 20
 """Largest tokenizer or config that we read into memory; Gemma 3's tokenizer.json has 33 MB."""
 _MOST_DIMENSIONS: Final = 8

@@ -1,26 +1,20 @@
-"""Owns text to tokens and back: control tokens, chat template, streaming decode, stop strings. Knows no model and no HTTP."""
+"""Owns text to tokens and back: control tokens, streaming decode, stop strings. Knows no model and no HTTP."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from inference_image import contract
+from inference_image import chat, contract
 from inference_image.contract import Code, LoadFailed
-from inference_image.families import BEGIN, GEMMA3, Family
+from inference_image.families import GEMMA3, Family
 from inference_image.presets import Chat, Message, Part, Raw
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from tokenizers import Tokenizer
     from tokenizers.decoders import DecodeStream
-
-# Stands for a user's text while the chat template is rendered; private-use signs that no template contains.
-_MARK: Final = "\ue0f0{}\ue0f1"
-_MARKED: Final = re.compile("( ?)\ue0f0([0-9]+)\ue0f1( ?)")
 
 
 @dataclass(frozen=True)
@@ -57,12 +51,11 @@ class Text:
         }
         longest_first = sorted(self.control, key=len, reverse=True)
         self._control_pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
-        self._special = _special_texts(files.tokenizer_config)
+        self._special = chat.special_texts(files.tokenizer_config)
         self.bos = self.control.get(self._special["bos_token"])
         self._stops = row.stops
-        self._template = _compile(files.chat_template or _embedded_template(files.tokenizer_config))
-        if self._template is not None:
-            self._render([Message("user", (Part("?", trusted=False),))])
+        source = files.chat_template or chat.embedded_template(files.tokenizer_config)
+        self._template = chat.checked_template(source, files.tokenizer_config) if source is not None else None
 
     @property
     def chats(self) -> bool:
@@ -121,82 +114,9 @@ class Text:
         return list(self._tokenizer.encode(clean, add_special_tokens=False).ids) if clean else []
 
     def _render(self, messages: Sequence[Message]) -> list[Part]:
-        """The chat template with marks where users' texts go, then the texts put in: the template never sees them."""
         if self._template is None:
             raise LoadFailed(Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE, "this checkpoint has no chat template")
-        contents = [message.parts for message in messages]
-        # Spaces around a mark tell whether the template trims: then we trim the text in its place.
-        dialogue = [{"role": message.role, "content": f" {_MARK.format(index)} "} for index, message in enumerate(messages)]
-        try:
-            rendered = self._template.render(messages=dialogue, add_generation_prompt=True, **self._special)
-        except Exception as error:  # noqa: BLE001 - a template may raise anything, its own raise_exception included
-            raise LoadFailed(Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE, str(error)[:300]) from None
-        parts: list[Part] = []
-        end = 0
-        placed = []
-        for found in _MARKED.finditer(rendered):
-            parts.append(Part(rendered[end : found.start()], trusted=True))
-            index = int(found[2])
-            parts += contents[index] if found[1] and found[3] else _trimmed(contents[index])
-            placed.append(index)
-            end = found.end()
-        if placed != list(range(len(messages))):
-            raise LoadFailed(Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE, "the template does not print each message once")
-        return [*parts, Part(rendered[end:], trusted=True)]
-
-
-def _trimmed(parts: Sequence[Part]) -> list[Part]:
-    """The parts of one message without white space at its two ends."""
-    kept = list(parts)
-    while kept and not kept[0].text.lstrip():
-        kept.pop(0)
-    while kept and not kept[-1].text.rstrip():
-        kept.pop()
-    if kept:
-        kept[0] = Part(kept[0].text.lstrip(), kept[0].trusted)
-        kept[-1] = Part(kept[-1].text.rstrip(), kept[-1].trusted)
-    return kept
-
-
-def _special_texts(config: Mapping[str, Any]) -> dict[str, str]:
-    """bos_token and its kin from tokenizer_config.json, where each is a string or an object with `content`."""
-    texts = {}
-    for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
-        value = config.get(name)
-        text = value.get("content") if isinstance(value, dict) else value
-        if isinstance(text, str):
-            texts[name] = text
-    texts.setdefault("bos_token", BEGIN)
-    return texts
-
-
-def _embedded_template(config: Mapping[str, Any]) -> str | None:
-    """Checkpoints written before transformers 4.5x keep the template inside tokenizer_config.json."""
-    value = config.get("chat_template")
-    if isinstance(value, list):
-        value = next((row.get("template") for row in value if isinstance(row, dict) and row.get("name") == "default"), None)
-    return value if isinstance(value, str) else None
-
-
-def _compile(source: str | None) -> Template | None:
-    """A checkpoint is data from outside: its template runs in jinja's sandbox, as in transformers."""
-    if source is None:
-        return None
-    from jinja2 import TemplateError
-    from jinja2.ext import loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    environment.globals["raise_exception"] = _raise_exception
-    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
-    try:
-        return environment.from_string(source)
-    except TemplateError as error:
-        raise LoadFailed(Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE, str(error)[:300]) from None
-
-
-def _raise_exception(message: str) -> None:
-    raise ValueError(message)
+        return chat.render(self._template, messages, self._special)
 
 
 @dataclass
