@@ -11,7 +11,7 @@ from gemmactl.prices import GPU_SECOND, Certainty, per_hour
 @pytest.mark.parametrize(
     ("gpu", "cpu", "gib", "region", "shown", "certainty"),
     [
-        # 3600 * (0.0001867 + 8 * 0.000018 + 32 * 0.000002)
+        # an hour of a GPU at 0.0001867 a second, of 8 CPUs and of 32 GiB
         ("nvidia-l4", 8, 32, "us-central1", "$1.42", Certainty.LISTED),
         ("nvidia-l4", 4, 16, "us-central1", "$1.05", Certainty.LISTED),
         ("nvidia-rtx-pro-6000", 20, 80, "us-central1", "$3.19", Certainty.LISTED),
