@@ -1,20 +1,21 @@
-"""`gemmactl regions`: reads limits, services and the bucket's place at once, and tells where a model can run now. Changes nothing."""
+"""`gemmactl regions`: reads limits, services and the bucket's place, and tells where a model can run. Knows no column."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any, Final
 
 from gemmactl import regions as geography
 from gemmactl import spec_rules
+from gemmactl.doctor import permissions
 from gemmactl.errors import Exit, Trouble, usage
 from gemmactl.kernel.plan import api_disabled
 from gemmactl.limits import GPUS
 from gemmactl.resources import quota
-from gemmactl.resources.cloud import BucketInfo, QuotaLimit
-from gemmactl.resources.quota import Use
+from gemmactl.resources.cloud import BucketInfo, Json, QuotaLimit
 from gemmactl.result import Result
 from gemmactl.serving import regions_screen as screen
 from gemmactl.serving.offers import Known, Offer, Room, Size, Wanted, offers
@@ -23,6 +24,8 @@ from gemmactl.settings import Settings
 from gemmactl.spec import Model, parse_model
 
 DENIED: Final = (403, 404)
+CALLERS: Final = ("The caller does not have permission",)
+"""Google's sentence for a denial that names no permission."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def asked(settings: Settings, flags: Mapping[str, Any]) -> Question:
     wanted = Wanted(
         gpus=gpus,
         first=region.text if flags.get("region") else "",
-        near="" if region.origin == "default" else region.text,
+        near=region.text,
     )
     return Question(parse_model(model) if model else None, wanted, bool(flags.get("everything")), bool(flags.get("enable_api")))
 
@@ -76,7 +79,7 @@ def regions(place: Place, question: Question) -> Result:
     reading = read(place, question)
     found = offers(reading.known, question.wanted)
     usable = [offer for offer in found if offer.room <= Room.SHARED]
-    problems = () if usable else (nothing(place, reading, found),)
+    problems = () if usable else (nothing(reading, found),)
     return Result(
         "regions",
         screen.document(place, question.model, reading.known, reading.missing, found),
@@ -103,22 +106,28 @@ def read(place: Place, question: Question) -> Reading:
     missing: dict[str, Trouble] = {}
     told: tuple[QuotaLimit, ...] | None
     if isinstance(answer := limits.result(), Trouble):
-        missing["quotas"], told = unreadable(answer, place), None
+        missing["quotas"], told = unreadable(answer, place, model), None
     else:
         told = answer
-    uses: dict[str, Mapping[str, Use]] = {}
-    for region, services in zip(names, lists, strict=True):
-        if not isinstance(services, Trouble):
-            uses[region] = quota.uses(services)
-        elif api_disabled(services):
-            uses[region] = quota.uses(())
-        else:
-            missing[f"services in {region}"] = services
+    answers = dict(zip(names, lists, strict=True))
+    listed = {region: services for region, answer in answers.items() if (services := _services(answer)) is not None}
+    if unlisted := [region for region in names if region not in listed]:
+        missing[f"what runs in {', '.join(unlisted)}"] = permitted(answers[unlisted[0]])
+    uses = {region: quota.uses(services) for region, services in listed.items()}
     home = bucket.result() if bucket else None
-    if isinstance(home, Trouble):
-        missing[f"bucket {model.bucket if model else ''}"] = home
-    there = home if isinstance(home, BucketInfo) else None
-    return Reading(Known(told, uses, there.location if there else "", there.pair if there else ()), missing)
+    if isinstance(home, BucketInfo):
+        return Reading(Known(told, uses, home.location, home.pair), missing)
+    if model and bucket:
+        missing[f"where bucket {model.bucket} is"] = permitted(home) if home else _no_bucket(model.bucket)
+    return Reading(Known(told, uses), missing)
+
+
+def _services(answer: Any) -> tuple[Json, ...] | None:
+    """The services of a region; none while the API is off; None when the caller may not see them."""
+    if isinstance(answer, Trouble):
+        return () if api_disabled(answer) else None
+    found: tuple[Json, ...] = answer
+    return found
 
 
 def _or_trouble(ask: Any) -> Any:
@@ -131,35 +140,47 @@ def _or_trouble(ask: Any) -> Any:
         raise
 
 
-def unreadable(trouble: Trouble, place: Place) -> Trouble:
+def unreadable(trouble: Trouble, place: Place, model: Model | None) -> Trouble:
     """Why the limits can't be read, with the one line that cures it."""
     if api_disabled(trouble):
         why = f"the Cloud Quotas API ({quota.API}) is not enabled in project {place.project.text}"
-        remedy = f"gemmactl regions --enable-api --project {place.project.text}"
-    elif trouble.facts.get("status") == 403 and trouble.facts.get("permission", quota.PERMISSION) == quota.PERMISSION:
+        which = f" {quote(model.text)}" if model else ""
+        remedy = f"gemmactl regions{which} --enable-api --project {place.project.text}"
+    elif trouble.facts.get("permission") == quota.PERMISSION or trouble.facts.get("message") in CALLERS:
         who = place.cloud.caller() or "user:YOUR_ACCOUNT"
         why = f"{who} lacks {quota.PERMISSION} on project {place.project.text}"
         bind = f"gcloud projects add-iam-policy-binding {place.id} --member={who} --role={quota.VIEWER}"
         remedy = f"ask an owner for {quota.VIEWER}:\n{bind}"
     else:
         why, remedy = trouble.why, trouble.remedy
+    facts = {"api": quota.API, "cause": trouble.code}
+    return Trouble("the quota limits are unknown", why=why, remedy=remedy, code="quotas-unknown", facts=facts)
+
+
+def permitted(trouble: Trouble) -> Trouble:
+    """The refusal with the least role that cures it, where it names a permission."""
+    row = permissions.least(str(trouble.facts.get("permission", "")))
+    remedy = f"ask for {row.role} on the {row.scope}" if row else trouble.remedy
+    return Trouble(trouble.what, why=trouble.why, remedy=remedy, code=trouble.code, facts=trouble.facts)
+
+
+def _no_bucket(name: str) -> Trouble:
     return Trouble(
-        "the quota limits are unknown",
-        why=why,
-        remedy=remedy,
-        code="quotas-unknown",
-        facts={"api": quota.API, "cause": trouble.code},
+        f"there is no bucket {name}",
+        why="Cloud Storage knows no bucket of this name",
+        remedy="check the name: MODEL is gs://BUCKET/FOLDER",
+        code="bucket-missing",
     )
 
 
-def nothing(place: Place, reading: Reading, found: Iterable[Offer]) -> Trouble:
+def nothing(reading: Reading, found: Iterable[Offer]) -> Trouble:
     """Why no row can be used."""
     if "quotas" in reading.missing:
         return reading.missing["quotas"]
     unknown = [offer for offer in found if offer.room is Room.UNKNOWN]
     if unknown and reading.missing:
         name, trouble = next(iter(reading.missing.items()))
-        return Trouble(f"{name}: unknown", why=trouble.why, remedy=trouble.remedy, code="room-unknown", facts=trouble.facts)
+        return Trouble(f"{name} is unknown", why=trouble.why, remedy=trouble.remedy, code="room-unknown", facts=trouble.facts)
     unasked = all(not offer.gpus.limit for offer in found)
     first = "the first GPU deployment of a region is given 3 where the billing account is neither new nor on trial; else "
     return Trouble(
@@ -173,8 +194,6 @@ def nothing(place: Place, reading: Reading, found: Iterable[Offer]) -> Trouble:
 
 def _deploy(place: Place, question: Question, best: Offer) -> str:
     """What to type now for the best row."""
-    from shlex import quote
-
     model = quote(question.model.text) if question.model else "MODEL"
     size: Size | None = question.wanted.sizes.get(best.gpu.name)
     sized = f" --cpu {size.cpu:g} --memory {size.memory_gib:g}Gi" if size else ""

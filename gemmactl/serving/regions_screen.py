@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from gemmactl.errors import Trouble
 from gemmactl.limits import Gpu
-from gemmactl.prices import LIST_DATE, LIST_REGION, PAGE, Certainty
+from gemmactl.prices import LIST_DATE, LIST_REGION, Certainty
 from gemmactl.resources import quota
-from gemmactl.result import Block, Item, Line, Table, problem
+from gemmactl.result import Block, Facts, Item, Line, Table, problem
 from gemmactl.serving.offers import GIB, Known, Offer, Room, Share
 from gemmactl.serving.place import Place
 from gemmactl.spec import Model
@@ -41,16 +41,16 @@ def blocks(
     for room, title in _TITLES.items():
         rows = [offer for offer in shown if offer.room is room]
         if rows:
-            out.append(Table(_columns(rows), tuple(_row(offer) for offer in rows), title))
+            out += _table(rows, title, told=known.limits is not None)
         if room is Room.SHARED:
             out += [Item("~", f"{offer.region} {short(offer.gpu)}: {'; '.join(offer.why)}") for offer in rows]
     if none := [offer for offer in shown if offer.room is Room.NONE]:
-        out.append(Table(("REGION", "GPU", "WHY"), tuple(_refused(offer) for offer in none), "no room"))
-    # the missing limits are the verb's problem and are told as such when nothing else is left
-    out += [Item("!", f"{name}: unknown", (t.why, t.remedy), "warn") for name, t in missing.items() if name != "quotas"]
-    hidden = len(found) - len(shown)
-    out += [Line(note, "dim") for note in _notes(place, shown, hidden)]
-    return tuple(out)
+        out += [Line(""), Table(("REGION", "GPU", "WHY"), tuple(_refused(offer) for offer in none), "no room")]
+    # missing limits leave nothing that is known to be usable: they are the verb's own problem, told at its end
+    unread = [Item("!", f"{name}: unknown", (t.why, t.remedy), "warn") for name, t in missing.items() if name != "quotas"]
+    out += [Line(""), *unread] if unread else []
+    notes = _notes(place, shown, len(found) - len(shown), told=known.limits is not None)
+    return (*out, Line(""), *(Line(note, "dim") for note in notes))
 
 
 def short(gpu: Gpu) -> str:
@@ -60,26 +60,32 @@ def short(gpu: Gpu) -> str:
 
 def _head(place: Place, model: Model | None, known: Known, found: Sequence[Offer]) -> tuple[Block, ...]:
     sizes = dict.fromkeys(f"{short(offer.gpu)} with {offer.size}" for offer in found)
-    one = Line(f"project {place.project} · one instance: {'; '.join(sizes)}")
-    if not (model and model.bucket and known.location):
-        return (one,)
-    pair = f" ({' and '.join(known.pair)})" if known.pair else ""
-    return (one, Line(f"bucket {model.bucket} is in {known.location}{pair}"))
+    rows = [("project", str(place.project)), ("instance", "; ".join(sizes))]
+    if model and model.bucket and known.location:
+        pair = f": {' and '.join(known.pair)}" if known.pair else ""
+        rows.append(("bucket", f"{model.bucket} in {known.location}{pair}"))
+    return (Facts(tuple(rows)),)
 
 
-def _columns(rows: Sequence[Offer]) -> tuple[str, ...]:
-    return ("REGION", "GPU", "GPUS", "CPU", "MEMORY", "PER HOUR", *(("BUCKET",) if rows[0].distance else ()))
+def _table(rows: Sequence[Offer], title: str, *, told: bool) -> tuple[Block, ...]:
+    """Without limits the columns of what is left would hold question marks alone."""
+    left = ("GPUS", "CPU", "MEMORY") if told else ()
+    columns = ("REGION", "GPU", *left, "PER HOUR", *(("BUCKET",) if rows[0].distance else ()))
+    return (Line(""), Table(columns, tuple(_row(offer, told=told) for offer in rows), title))
 
 
-def _row(offer: Offer) -> tuple[str, ...]:
-    gpus = f"{_left(offer.gpus)} + {_left(offer.redundant)}"
+def _row(offer: Offer, *, told: bool) -> tuple[str, ...]:
+    left = (f"{_left(offer.gpus)} + {_left(offer.redundant)}", _left(offer.cpu), _left(offer.memory)) if told else ()
     far = (offer.distance.text,) if offer.distance else ()
-    region = f"{offer.region}*" if offer.invited else offer.region
-    return (region, short(offer.gpu), gpus, _left(offer.cpu), _left(offer.memory), str(offer.price), *far)
+    return (_region(offer), short(offer.gpu), *left, str(offer.price), *far)
+
+
+def _region(offer: Offer) -> str:
+    return f"{offer.region}*" if offer.invited else offer.region
 
 
 def _refused(offer: Offer) -> tuple[str, str, str]:
-    return (f"{offer.region}*" if offer.invited else offer.region, short(offer.gpu), "; ".join(offer.why))
+    return (_region(offer), short(offer.gpu), "; ".join(offer.why))
 
 
 def _left(share: Share) -> str:
@@ -89,17 +95,14 @@ def _left(share: Share) -> str:
     return "any" if math.isinf(left) else f"{left / share.unit:g}{' GiB' if share.unit == GIB else ''}"
 
 
-def _notes(place: Place, shown: Sequence[Offer], hidden: int) -> tuple[str, ...]:
+def _notes(place: Place, shown: Sequence[Offer], hidden: int, *, told: bool) -> tuple[str, ...]:
     certain = {offer.price.certainty for offer in shown if offer.room < Room.NONE}
-    prices = [f"price: {LIST_REGION}'s list of {LIST_DATE}, while an instance lives ({PAGE})"]
-    if Certainty.TIER in certain:
-        prices.append("other regions of its price tier are taken to cost the same")
-    if Certainty.AT_LEAST in certain:
-        prices.append("from: this region's tier is dearer, by how much is not known here")
     console = "" if place.target == "sandbox" else f" · all limits: {CONSOLE}{place.id}"
     notes = [
-        "left, when all services there scale up: GPUs without + with zonal redundancy, CPU, memory" if certain else "",
-        "; ".join(prices) if certain else "",
+        "GPUS: without + with zonal redundancy, left when all services scale up" if certain and told else "",
+        f"PER HOUR of an instance's life: list of {LIST_REGION}, {LIST_DATE}" if certain else "",
+        "  taken to be the same in the other regions of its price tier" if Certainty.TIER in certain else "",
+        "  from: the region's tier is dearer, by how much is not known here" if Certainty.AT_LEAST in certain else "",
         "* Google opens this region on invitation" if any(offer.invited for offer in shown) else "",
         f"{hidden} without room are not shown: --all says why" if hidden else "",
         f"more quota: {ASK}{console}",

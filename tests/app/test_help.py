@@ -7,6 +7,7 @@ import pytest
 from tests.app.shell import Shell
 
 GROUPS = {
+    "Model": ["regions"],
     "Deploy": ["deploy", "plan", "destroy"],
     "Ask": ["generate", "serve"],
     "Watch": ["status", "logs"],
@@ -29,7 +30,7 @@ def groups(text: str) -> dict[str, list[str]]:
     return found
 
 
-def test_five_groups_with_the_nine_verbs(shell: Shell) -> None:
+def test_groups_with_their_verbs(shell: Shell) -> None:
     """In the order in which they are needed; the options come before them and nothing else."""
     found = groups(shell("--help").out)
     assert list(found) == ["Options", *GROUPS]
