@@ -148,7 +148,7 @@ def _told(uri: str) -> Iterator[None]:
     """Failures of huggingface_hub as Troubles; what a stream raised inside of it comes out as it was."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - told or raised again just below
         _raise(error, uri)
 
 
