@@ -14,7 +14,7 @@ from gemmactl.checkpoint.files import Entry, Files, changed
 from gemmactl.checkpoint.manifest import RANGE, Record, written
 from gemmactl.errors import Exit, Trouble
 
-AHEAD: Final = 4
+AHEAD: Final = 3
 """Ranges of one file that are read before they are asked for."""
 TRIES: Final = 3
 """Times that a range is read whose checksum is known and wrong."""
