@@ -48,7 +48,7 @@ def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger) -> Adapter:
         ledger.add("adapter-config-missing", "error", contract.ADAPTER_CONFIG, "without it nothing tells base and rank", remedy=UPLOAD)
         return Adapter()
     config = ledger.attempt(
-        lambda: layout.parse_json(data, contract.ADAPTER_CONFIG, Code.CONFIG_INVALID), code="adapter-config-invalid", remedy=UPLOAD
+        lambda: layout.parse_json(data, contract.ADAPTER_CONFIG, Code.CONFIG_INVALID), code="adapter-config-invalid", remedy=UPLOAD, by_engine=False
     )
     if config is None:
         return Adapter()
@@ -130,7 +130,7 @@ def _tensors(contents: Contents, ledger: Ledger) -> tuple[Tensor, ...]:
         )
         return ()
     head, size = contents.heads.get(name, b""), contents.sizes[name]
-    found = ledger.attempt(lambda: layout.parse_header(head, name, size), remedy=UPLOAD)
+    found = ledger.attempt(lambda: layout.parse_header(head, name, size), remedy=UPLOAD, by_engine=False)
     return found or ()
 
 

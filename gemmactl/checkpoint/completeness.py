@@ -10,7 +10,7 @@ from gemmactl.checkpoint.configuration import Configured
 from gemmactl.checkpoint.finding import Correction
 from gemmactl.checkpoint.ledger import Ledger
 from gemmactl.checkpoint.reading import Contents
-from gemmactl.checkpoint.whereabouts import SAVE, listed
+from gemmactl.checkpoint.whereabouts import SAVE
 from inference_image import contract, layout
 from inference_image.contract import LoadFailed
 
@@ -27,7 +27,9 @@ def completeness(contents: Contents, configured: Configured, weights: Weights, l
     try:
         layout.require_complete(needed, found, contents.place)
     except LoadFailed as failed:
+        # what is said of tensors that are none of this model's would only be noise
         _incomplete(failed, configured, weights, ledger)
+        return
     _names(configured, weights, ledger)
     _formats(configured, weights, ledger)
     _vision(configured, weights, ledger)
@@ -208,6 +210,3 @@ def _head(configured: Configured, weights: Weights, ledger: Ledger) -> None:
             "the head is tied to the embedding and stored as well; one that differs is used as it is",
             evidence=f"{(head.end - head.begin) / 1e6:.1f} MB",
         )
-
-
-__all__ = ["completeness", "listed"]

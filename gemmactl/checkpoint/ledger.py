@@ -36,9 +36,16 @@ class Ledger:
         )
 
     def refuse(
-        self, failed: LoadFailed, *, remedy: str, code: str = "", what: str = "", correction: Correction | None = None
+        self,
+        failed: LoadFailed,
+        *,
+        remedy: str,
+        code: str = "",
+        what: str = "",
+        correction: Correction | None = None,
+        by_engine: bool = True,
     ) -> None:
-        """An error that the engine would end with too: with its code, and its detail as the evidence."""
+        """An error with its detail as the evidence. `by_engine`: the engine would end with it too, with that code."""
         failure = failed.failure
         self.add(
             code or str(failure.code).replace("_", "-"),
@@ -47,16 +54,18 @@ class Ledger:
             what or f"{failure.object}: {failure.detail}",
             evidence=failure.detail if what else "",
             remedy=remedy,
-            refusal=failure.code,
+            refusal=failure.code if by_engine else None,
             correction=correction,
         )
 
-    def attempt(self, check: Callable[[], T], *, remedy: str, code: str = "", what: str = "") -> T | None:
+    def attempt(
+        self, check: Callable[[], T], *, remedy: str, code: str = "", what: str = "", by_engine: bool = True
+    ) -> T | None:
         """What a check of the engine's own layout gives; None when it refuses, and the refusal is a finding."""
         try:
             return check()
         except LoadFailed as failed:
-            self.refuse(failed, remedy=remedy, code=code, what=what)
+            self.refuse(failed, remedy=remedy, code=code, what=what, by_engine=by_engine)
             return None
 
     @property

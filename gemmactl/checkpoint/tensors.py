@@ -61,7 +61,7 @@ def weights(contents: Contents, configured: Configured, ledger: Ledger) -> Weigh
     index = _index(contents, ledger)
     names = _shards(contents, index, ledger)
     rows: list[Tensor] = []
-    whole = bool(names)
+    whole = bool(names) and (index is None or len(names) == len(index.shards))
     for name in names:
         header = ledger.attempt(lambda n=name: _header(contents, n), remedy=UPLOAD)  # type: ignore[misc]  # mypy infers no type for a bound default
         whole = whole and header is not None

@@ -169,7 +169,7 @@ def _template(contents: Contents, configured: Configured, config: Json, override
             "warning",
             contract.CHAT_TEMPLATE,
             f"the chat template does not write {row.name}'s turns ({row.turns.start} ... {row.turns.end})",
-            evidence=chat.sample(source, config)[:120],
+            evidence=source[:120],
             remedy="right if the fine-tune was trained with these turns; then its own end token must be among the ends of an answer",
         )
     return kind

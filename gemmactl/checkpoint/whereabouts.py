@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Final
 
 from gemmactl.checkpoint.families import Form
 from gemmactl.checkpoint.files import Files
 from gemmactl.checkpoint.ledger import Ledger
+from gemmactl.checkpoint.names import illegal
 from gemmactl.checkpoint.reading import SHARD, Contents
 from inference_image import contract, layout
 from inference_image.contract import Code, LoadFailed
@@ -105,7 +105,7 @@ def _meant(files: Files, otherwise: str) -> str:
 
 def _hostile_names(contents: Contents, ledger: Ledger) -> None:
     """Names that leave the folder, and files that would run code elsewhere."""
-    unsafe = sorted(n for n in contents.sizes if unsafe_name(n))
+    unsafe = sorted(n for n in contents.sizes if illegal(n))
     if unsafe:
         ledger.add(
             "name-unsafe",
@@ -125,12 +125,6 @@ def _hostile_names(contents: Contents, ledger: Ledger) -> None:
             evidence=listed(pickles),
             remedy="leave them out of the folder that is served",
         )
-
-
-def unsafe_name(name: str) -> bool:
-    """Would this name, joined to a folder, lead out of it or confuse a disk?"""
-    parts = PurePosixPath(name).parts
-    return name.startswith("/") or "\\" in name or ".." in parts or any(not c.isprintable() for c in name) or ":" in name[:2]
 
 
 def listed(names: list[str]) -> str:
