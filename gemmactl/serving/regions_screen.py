@@ -97,7 +97,6 @@ def _left(share: Share) -> str:
 
 def _notes(place: Place, shown: Sequence[Offer], hidden: int, *, told: bool) -> tuple[str, ...]:
     certain = {offer.price.certainty for offer in shown if offer.room < Room.NONE}
-    console = "" if place.target == "sandbox" else f" · all limits: {CONSOLE}{place.id}"
     notes = [
         "GPUS: without + with zonal redundancy, left when all services scale up" if certain and told else "",
         f"PER HOUR of an instance's life: list of {LIST_REGION}, {LIST_DATE}" if certain else "",
@@ -105,7 +104,8 @@ def _notes(place: Place, shown: Sequence[Offer], hidden: int, *, told: bool) -> 
         "  from: the region's tier is dearer, by how much is not known here" if Certainty.AT_LEAST in certain else "",
         "* Google opens this region on invitation" if any(offer.invited for offer in shown) else "",
         f"{hidden} without room are not shown: --all says why" if hidden else "",
-        f"more quota: {ASK}{console}",
+        f"more quota: {ASK}",
+        f"all limits: {CONSOLE}{place.id}" if place.target != "sandbox" else "",
     ]
     return tuple(note for note in notes if note)
 
