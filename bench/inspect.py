@@ -200,17 +200,16 @@ def main() -> int:
     page = [
         "# Round trips of inspect",
         "",
-        f"A model of {SHARDS} shards with headers of {LONG // 1000} KB, every answer {rtt * 1000:.0f} ms away, over the official"
-        " Cloud Storage client; median of",
-        f"{asked.runs} runs in one process, imports not counted. Target: at most 5 round-trip times of waiting."
-        " Made by `python bench/inspect.py --write FILE`.",
+        f"A model of {SHARDS} shards with headers of {LONG // 1000} KB, every answer {rtt * 1000:.0f} ms away, over the",
+        f"official Cloud Storage client; median of {asked.runs} runs in one process, imports not counted.",
+        "Target: at most 5 round-trip times of waiting. Made by `python bench/inspect.py --write FILE`.",
         "",
         "| what | ms | spread ms | requests | round trips |",
         "| --- | ---: | ---: | ---: | ---: |",
         *(f"| {n} | {t * 1000:.0f} | {s * 1000:.0f} | {r} | {x:.1f} |" for n, t, s, r, x in rows),
         "",
-        f"Verdict: {'ok' if waits <= 5 else 'MISSED'}. Plain HTTP on loopback: the handshakes of TLS to the real host are not in"
-        " it and were not measured.",
+        f"Verdict: {'ok' if waits <= 5 else 'MISSED'}. Plain HTTP on loopback: the handshakes of TLS to the real host are not",
+        "in it and were not measured.",
         "",
         f"Python {platform.python_version()} on {platform.system()} {platform.machine()}.",
         "",

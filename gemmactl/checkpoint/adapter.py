@@ -1,4 +1,4 @@
-"""A LoRA adapter's folder: its base, rank and targets, against the base's architecture. Reads headers; loads and merges nothing."""
+"""A LoRA adapter's folder: its base, rank and targets, against the base's architecture. Loads and merges nothing."""
 
 from __future__ import annotations
 
@@ -45,10 +45,15 @@ def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger) -> Adapter:
     """Everything about an adapter that headers and configs tell."""
     data = contents.small.get(contract.ADAPTER_CONFIG)
     if data is None:
-        ledger.add("adapter-config-missing", "error", contract.ADAPTER_CONFIG, "without it nothing tells base and rank", remedy=UPLOAD)
+        ledger.add(
+            "adapter-config-missing", "error", contract.ADAPTER_CONFIG, "without it nothing tells base and rank", remedy=UPLOAD
+        )
         return Adapter()
     config = ledger.attempt(
-        lambda: layout.parse_json(data, contract.ADAPTER_CONFIG, Code.CONFIG_INVALID), code="adapter-config-invalid", remedy=UPLOAD, by_engine=False
+        lambda: layout.parse_json(data, contract.ADAPTER_CONFIG, Code.CONFIG_INVALID),
+        code="adapter-config-invalid",
+        remedy=UPLOAD,
+        by_engine=False,
     )
     if config is None:
         return Adapter()
@@ -58,7 +63,9 @@ def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger) -> Adapter:
     rows = _tensors(contents, ledger)
     rank = rank if isinstance(rank, int) and not isinstance(rank, bool) and rank > 0 else 0
     if not rank:
-        ledger.add("adapter-rank", "error", contract.ADAPTER_CONFIG, "the rank r is no positive number", evidence=str(config.get("r")))
+        ledger.add(
+            "adapter-rank", "error", contract.ADAPTER_CONFIG, "the rank r is no positive number", evidence=str(config.get("r"))
+        )
     if base is None:
         return Adapter(name, rank)
     _targets(config.get("target_modules"), base, ledger)
@@ -68,8 +75,14 @@ def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger) -> Adapter:
 def _kind(config: Json, ledger: Ledger) -> None:
     kind = str(config.get("peft_type") or "LORA")
     if kind != "LORA":
-        ledger.add("adapter-kind", "error", contract.ADAPTER_CONFIG, f"a {kind} adapter: LoRA is what servers can apply", remedy=_RETRAIN)
-    for key, word in (("use_dora", "DoRA"), ("modules_to_save", "whole modules beside LoRA"), ("trainable_token_indices", "tokens")):
+        ledger.add(
+            "adapter-kind", "error", contract.ADAPTER_CONFIG, f"a {kind} adapter: LoRA is what servers can apply", remedy=_RETRAIN
+        )
+    for key, word in (
+        ("use_dora", "DoRA"),
+        ("modules_to_save", "whole modules beside LoRA"),
+        ("trainable_token_indices", "tokens"),
+    ):
         if config.get(key):
             ledger.add(
                 "adapter-kind",
@@ -183,9 +196,7 @@ def _modules(rows: tuple[Tensor, ...], config: Json, rank: int, base: _Base, led
     return len(hit)
 
 
-def _told(
-    rows: tuple[Tensor, ...], hit: set[str], vision: list[str], lost: list[str], shapes: list[str], ledger: Ledger
-) -> None:
+def _told(rows: tuple[Tensor, ...], hit: set[str], vision: list[str], lost: list[str], shapes: list[str], ledger: Ledger) -> None:
     if rows and not hit:
         ledger.add(
             "adapter-matches-nothing",
@@ -196,7 +207,9 @@ def _told(
             remedy=_RETRAIN,
         )
     elif lost:
-        ledger.add("adapter-keys-unknown", "warning", lost[0], f"{len(lost)} tensors name no module of the base", evidence=listed(lost))
+        ledger.add(
+            "adapter-keys-unknown", "warning", lost[0], f"{len(lost)} tensors name no module of the base", evidence=listed(lost)
+        )
     if vision:
         ledger.add(
             "adapter-vision",

@@ -17,7 +17,9 @@ from inference_image.contract import LoadFailed
 if TYPE_CHECKING:
     from gemmactl.checkpoint.tensors import Weights
 
-_QUANTIZED: Final = re.compile(r"\.(?:qweight|qzeros|scales|g_idx|weight_packed|weight_scale|absmax|quant_map|SCB)$|\.absmax|\.quant_state")
+_QUANTIZED: Final = re.compile(
+    r"\.(?:qweight|qzeros|scales|g_idx|weight_packed|weight_scale|absmax|quant_map|SCB)$|\.absmax|\.quant_state"
+)
 _LAYER: Final = re.compile(r"model\.layers\.(\d+)\.")
 
 
@@ -55,8 +57,7 @@ def _incomplete(failed: LoadFailed, configured: Configured, weights: Weights, le
     elif missing and unexpected and len(missing) > len(needed) // 2:
         code, what, remedy = (
             "keys-foreign",
-            f"the keys fit no layout of {configured.family.name if configured.family else 'the model'}:"
-            f" stored is {unexpected[0]}, needed {missing[0]}",
+            f"the keys fit no known layout: stored is {unexpected[0]}, needed {missing[0]}",
             "save the model with its own class: config.json and weights belong to different ones",
         )
     elif missing == (layout.HEAD,):
@@ -71,7 +72,7 @@ def _incomplete(failed: LoadFailed, configured: Configured, weights: Weights, le
     elif missing:
         code, what, remedy = (
             "keys-missing",
-            f"{len(missing)} tensors that the architecture needs are missing{_layers(missing)}; others would serve random weights",
+            f"{len(missing)} tensors of the architecture are missing{_layers(missing)}; others would serve random weights",
             SAVE,
         )
     elif unexpected:
@@ -142,7 +143,7 @@ def _names(configured: Configured, weights: Weights, ledger: Ledger) -> None:
             "keys-renamed",
             "note",
             renamed[0],
-            f"{len(renamed)} keys are read under the names of {configured.family.text_class if configured.family else 'its class'}",
+            f"{len(renamed)} keys are read under the names of {configured.family.text_class if configured.family else 'a class'}",
             evidence=f"{renamed[0]} -> {layout.serving_name(renamed[0])}",
         )
 

@@ -61,7 +61,9 @@ def configuration(contents: Contents, overrides: Overrides, form: Form, ledger: 
     data = contents.small.get(contract.CONFIG)
     if data is None:
         return Configured()
-    read = ledger.attempt(lambda: layout.parse_json(data, contract.CONFIG, Code.CONFIG_INVALID), code="config-invalid", remedy=UPLOAD)
+    read = ledger.attempt(
+        lambda: layout.parse_json(data, contract.CONFIG, Code.CONFIG_INVALID), code="config-invalid", remedy=UPLOAD
+    )
     if read is None:
         return Configured()
     raw = overrides.apply_json(contract.CONFIG, read)
@@ -92,10 +94,8 @@ def _refused(failed: LoadFailed, raw: Json, family: Family | None, form: Form, l
             remedy = "serve the folder with vLLM if it knows the type: --engine vllm"
         ledger.refuse(failed, code="family-unsupported", what=what, remedy=remedy)
     elif code is Code.DTYPE_UNSUPPORTED:
-        ledger.refuse(
-            failed, code="quantized", what=f"the weights are quantized ({form.name}): {form.reason or 'no row knows this format'}",
-            remedy=form.way_out,
-        )  # fmt: skip
+        why = form.reason or "no row knows this format"
+        ledger.refuse(failed, code="quantized", what=f"the weights are quantized ({form.name}): {why}", remedy=form.way_out)
     else:
         ledger.refuse(failed, code="config-invalid", remedy=SAVE)
 

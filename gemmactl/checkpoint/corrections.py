@@ -73,5 +73,5 @@ def parse_flags(given: Iterable[str]) -> dict[str, Any]:
         try:
             made.setdefault(name, {})[key] = json.loads(value)
         except ValueError:
-            raise ValueError(f"JSON after {name}:{key}=, for example [1,106], true or \"text\"") from None
+            raise ValueError(f'JSON after {name}:{key}=, for example [1,106], true or "text"') from None
     return made

@@ -1,4 +1,4 @@
-"""Look a model folder through: what it is, what it needs, what is wrong with it. Reads configs and headers; knows no cloud and no torch."""
+"""Look a model folder through: what it is, what it needs, what is wrong with it. Reads configs and headers alone."""
 
 from __future__ import annotations
 

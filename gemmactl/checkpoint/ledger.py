@@ -1,4 +1,4 @@
-"""The one place where findings are collected while a model is looked through, in the order in which they were made. Judges nothing."""
+"""Where findings are collected while a model is looked through, in the order in which they were made. Judges nothing."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ class Ledger:
         correction: Correction | None = None,
     ) -> None:
         """One finding; what files said is shown as plain text on one line."""
-        self._rows.append(
-            ModelFinding(code, severity, plain(subject), plain(what), plain(evidence), remedy, refusal, correction)
-        )
+        self._rows.append(ModelFinding(code, severity, plain(subject), plain(what), plain(evidence), remedy, refusal, correction))
 
     def refuse(
         self,
@@ -58,9 +56,7 @@ class Ledger:
             correction=correction,
         )
 
-    def attempt(
-        self, check: Callable[[], T], *, remedy: str, code: str = "", what: str = "", by_engine: bool = True
-    ) -> T | None:
+    def attempt(self, check: Callable[[], T], *, remedy: str, code: str = "", what: str = "", by_engine: bool = True) -> T | None:
         """What a check of the engine's own layout gives; None when it refuses, and the refusal is a finding."""
         try:
             return check()

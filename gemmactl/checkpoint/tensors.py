@@ -1,4 +1,4 @@
-"""Index, shards, headers and names of tensors against the architecture, by the engine's own layout. Reads no value of a tensor."""
+"""Index, shards, headers and names of tensors against the architecture, by the engine's own layout. Reads no value."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class Weights:
     @property
     def parameters(self) -> int:
         """Numbers in the tensors that text serving loads; a head that repeats the embedding is not counted twice."""
-        return sum(math.prod(t.shape) for name, t in self.found.items() if name != layout.HEAD or layout.EMBEDDING not in self.found)
+        return sum(
+            math.prod(t.shape) for name, t in self.found.items() if name != layout.HEAD or layout.EMBEDDING not in self.found
+        )
 
     @property
     def dtypes(self) -> tuple[str, ...]:
@@ -101,7 +103,9 @@ def _shards(contents: Contents, index: layout.Index | None, ledger: Ledger) -> t
         return tuple(n for n in index.shards if n in contents.top)
     names = index.shards if index is not None else (contract.SINGLE_SHARD,)
     if len(names) > MOST_SHARDS:
-        ledger.add("shards-many", "error", contract.INDEX, f"{len(names)} shards; at most {MOST_SHARDS} are looked into", remedy=SAVE)
+        ledger.add(
+            "shards-many", "error", contract.INDEX, f"{len(names)} shards; at most {MOST_SHARDS} are looked into", remedy=SAVE
+        )
         return ()
     stale = sorted(n for n in contents.top if n.endswith(SHARD) and n not in names and n != contract.ADAPTER_WEIGHTS)
     if stale:
@@ -142,7 +146,10 @@ def _no_index(contents: Contents, names: tuple[str, ...], rows: list[Tensor], le
     there = {int(m["number"]) for m in numbered}
     if len(numbered) == len(names) and len(counts) == 1 and there == set(range(1, counts.pop() + 1)):
         data = sum(t.end - t.begin for t in rows)
-        document = {"metadata": {"total_size": data}, "weight_map": {t.name: t.object for t in sorted(rows, key=lambda t: t.name)}}
+        document = {
+            "metadata": {"total_size": data},
+            "weight_map": {t.name: t.object for t in sorted(rows, key=lambda t: t.name)},
+        }
         text = json.dumps(document, indent=2).encode()
         ledger.refuse(
             failed,
@@ -194,7 +201,10 @@ def _against_architecture(
         kept = {t.name: t for t in rows if row is None or families.own_name(row, t.name) is not None}
         return Weights(names, size, tuple(rows), kept, _bytes(rows) - _bytes(kept.values()), whole=True)
     found = ledger.attempt(
-        lambda: layout.wanted(rows), code="keys-twice", what="two keys name the same tensor: parts of two saves lie in one folder", remedy=SAVE
+        lambda: layout.wanted(rows),
+        code="keys-twice",
+        what="two keys name the same tensor: parts of two saves lie in one folder",
+        remedy=SAVE,
     )
     if found is None:
         return Weights(names, size, tuple(rows), whole=True)

@@ -127,9 +127,11 @@ def _stops(tokenizer: Json, configured: Configured, generation: Json | None, led
             contract.GENERATION_CONFIG,
             f"{end} ({own[end]}) is not among the ends of an answer; gemmactl adds it, other servers repeat until the limit",
             evidence=f"eos_token_id: {sorted(ids)}",
-            remedy=f"`gemmactl inspect --fix` notes eos_token_id {wanted}; if the answer never ends, the fine-tune never learnt it",
+            remedy=f"`gemmactl inspect --fix` notes eos_token_id {wanted}; an answer that never ends means that it was never learnt",
             # without a file of that name the correction above writes one that has it
-            correction=Correction(overrides={contract.GENERATION_CONFIG: {"eos_token_id": wanted}}) if generation is not None else None,
+            correction=Correction(overrides={contract.GENERATION_CONFIG: {"eos_token_id": wanted}})
+            if generation is not None
+            else None,
         )
     return tuple(sorted(ids | set(own.values())))
 
@@ -151,16 +153,16 @@ def _template(contents: Contents, configured: Configured, config: Json, override
             "warning",
             contract.CHAT_TEMPLATE,
             "no chat template: the types text and product need one, translation and sql work without",
-            remedy="`gemmactl inspect --fix` writes the family's own; leave it out for a base model that was trained on plain text",
+            remedy="`gemmactl inspect --fix` writes the family's own; a base model trained on plain text needs none",
             correction=Correction(files={contract.CHAT_TEMPLATE: built.encode()}) if built else None,
         )
         return "none"
     checked = ledger.attempt(
-        lambda: (chat.check_template(source, config), True)[1],
+        lambda: chat.checked_template(source, config),
         code="template-invalid",
         remedy="bring the chat template of the base model; it is only ever rendered in a sandbox",
     )
-    if not checked or row is None or row.turns is None:
+    if checked is None or row is None or row.turns is None:
         return "foreign"
     kind = chat.kind_of(source, row, config)
     if kind == "foreign":
@@ -170,6 +172,6 @@ def _template(contents: Contents, configured: Configured, config: Json, override
             contract.CHAT_TEMPLATE,
             f"the chat template does not write {row.name}'s turns ({row.turns.start} ... {row.turns.end})",
             evidence=source[:120],
-            remedy="right if the fine-tune was trained with these turns; then its own end token must be among the ends of an answer",
+            remedy="right if the fine-tune was trained with these turns; then their end must be among the ends of an answer",
         )
     return kind

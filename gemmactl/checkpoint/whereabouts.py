@@ -61,7 +61,9 @@ def _not_whole(files: Files, contents: Contents, form: Form, failed: LoadFailed,
         )
     elif code is Code.CONFIG_MISSING:
         _no_config(files, contents, failed, ledger)
-    elif code is Code.SHARD_MISSING and (below := sorted({n.rpartition("/")[0] for n in names if "/" in n and n.endswith(SHARD)})):
+    elif code is Code.SHARD_MISSING and (
+        below := sorted({n.rpartition("/")[0] for n in names if "/" in n and n.endswith(SHARD)})
+    ):
         ledger.refuse(
             failed,
             code="wrong-folder",

@@ -180,7 +180,7 @@ Override = Annotated[
     typer.Option(
         "--override",
         metavar="FILE:KEY=JSON",
-        help="Correct a small file of the model for this deployment alone, for example generation_config.json:eos_token_id=[1,106]; "
+        help="Correct a small file of the model for this deployment alone, as in generation_config.json:eos_token_id=[1,106]; "
         "again for more. `gemmactl inspect --fix` prints what a model needs.",
     ),
 ]

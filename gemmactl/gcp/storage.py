@@ -34,7 +34,9 @@ class CloudStorage:
 
         options = {"api_endpoint": self._wire.endpoint.base_url} if self._wire.endpoint else None
         # reading an object belongs to no project: None, not an empty name
-        return storage.Client(project=self._wire.project or None, credentials=self._wire.identity.credentials(), client_options=options)
+        return storage.Client(
+            project=self._wire.project or None, credentials=self._wire.identity.credentials(), client_options=options
+        )
 
     # --- buckets ----------------------------------------------------------------------------------
 

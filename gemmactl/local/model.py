@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from gemmactl.checkpoint.inspect import inspect, require as sound
+from gemmactl.checkpoint.inspect import inspect
+from gemmactl.checkpoint.inspect import require as sound
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.serving.folder import Folders
 from gemmactl.spec import parse_model
@@ -47,9 +48,7 @@ def look(where: str, folders: Folders, environ: Mapping[str, str]) -> None:
     """
     model = parse_model(where)
     try:
-        report = inspect(
-            folders.open(model), open_base=folders.base, variable=environ.get(contract.ENV_OVERRIDES, "")
-        )
+        report = inspect(folders.open(model), open_base=folders.base, variable=environ.get(contract.ENV_OVERRIDES, ""))
     except Trouble:
         if model.kind == "dir":
             raise

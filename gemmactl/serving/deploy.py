@@ -26,7 +26,12 @@ def plan(wish: Serve, place: Place, *, again: str, detailed: bool = False, expla
     changes = bool(planned.work)
     code = Exit.REFUSED if planned.blocked else Exit.PENDING if detailed and changes else Exit.OK
     follow = (again,) if changes and not planned.blocked else ()
-    data = {**_data(wish, place), **show.document(planned), "sizing": arithmetic.document(seen.sizing), "model_findings": [r.document() for r in seen.remarks]}
+    data = {
+        **_data(wish, place),
+        **show.document(planned),
+        "sizing": arithmetic.document(seen.sizing),
+        "model_findings": [r.document() for r in seen.remarks],
+    }
     return Result("plan", data, _screen(seen, planned, place, explain=explain), follow, place.target, code)
 
 

@@ -121,7 +121,12 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         rows += [("weights", _weights(report))]
     if report.text:
         layers, longest = report.text.get("num_hidden_layers"), report.text.get("max_position_embeddings")
-        rows += [("architecture", ", ".join(filter(None, (f"{layers} layers" if layers else "", f"{longest} tokens" if longest else ""))))]
+        rows += [
+            (
+                "architecture",
+                ", ".join(filter(None, (f"{layers} layers" if layers else "", f"{longest} tokens" if longest else ""))),
+            )
+        ]
     if words.vocabulary:
         rows += [("tokens", f"{words.vocabulary}, answers end at {', '.join(map(str, words.stops)) or 'none'}")]
     rows += [("chat template", {"own": "the family's own turns", "foreign": "of another form", "none": "none"}[words.template])]

@@ -48,4 +48,3 @@ def folders(project: str) -> Folders:
         return connect(SANDBOX_PROJECT, endpoint=daemon.ensure())
 
     return Folders(cloud)
-

@@ -1,4 +1,4 @@
-"""What must be true of a model before a deploy may touch anything: inspected, sized, inside the quota. checkpoint knows what it must be."""
+"""What must be true of a model before a deploy may touch anything: it is inspected, sized and inside the quota."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
     # another server may read and store weights otherwise: only gemmactl's own is known well enough to refuse a model
     if report is not None and wish.image is None:
         require(report)
-    weights = Weights(Architecture.of(report.text), report.weights.load) if report and report.text and wish.image is None else None
+    weights = (
+        Weights(Architecture.of(report.text), report.weights.load) if report and report.text and wish.image is None else None
+    )
     found = sizing.derive(wish, weights, report.weights.size if report else None, allowed, existing=existing)
     return Seen(found, report, (*unseen, *unknown))
 
@@ -94,6 +96,10 @@ def room(wish: Serve, cloud: Cloud) -> tuple[Room, tuple[ModelFinding, ...]]:
         found = {limit.id: limit.value for limit in cloud.quotas.limits(ids) if limit.region == wish.region}
     except Trouble as trouble:
         why = trouble.why or trouble.what
-        return Room(), (ModelFinding("quota-unknown", "note", quota.API, "the region's quota could not be read", why, trouble.remedy),)
+        return Room(), (
+            ModelFinding("quota-unknown", "note", quota.API, "the region's quota could not be read", why, trouble.remedy),
+        )
     memory = found.get(quota.MEMORY)
-    return Room(found.get(pair[0]), found.get(quota.CPU), int(memory) if memory is not None and math.isfinite(memory) else None), ()
+    return Room(
+        found.get(pair[0]), found.get(quota.CPU), int(memory) if memory is not None and math.isfinite(memory) else None
+    ), ()

@@ -22,6 +22,26 @@ from tests.fakes.cloud import FakeCloud
 from tests.inference_image.checkpoints import edit_json, rewrite
 
 
+CORRECTABLE = (
+    "index missing, text",
+    "a vocabulary resized without its config, vision",
+    "a head that is not there, text",
+    "a head that is not there, vision",
+    "the end of a turn never learnt, text",
+    "no chat template, vision",
+)
+UNREADABLE = (
+    "",
+    "config.json",
+    "config.json:=1",
+    "../x.json:a=1",
+    "generation_config.json:eos_token_id=[1,",
+    "chat_template.jinja=@nobody",
+    "chat_template.jinja={{ x }}",
+    "tokenizer.json:a=1",
+)
+
+
 def never(name: str) -> Files:
     raise AssertionError(name)
 
@@ -151,7 +171,7 @@ def test_the_report_says_what_it_is(tmp_path: Path) -> None:
     assert (report.tokens.vocabulary, report.tokens.stops, report.tokens.template) == (1024, (1, 5), "own")
 
 
-@pytest.mark.parametrize("name", ["index missing, text", "a vocabulary resized without its config, vision", "a head that is not there, text", "a head that is not there, vision", "the end of a turn never learnt, text", "no chat template, vision"])  # fmt: skip
+@pytest.mark.parametrize("name", CORRECTABLE)
 def test_what_small_files_can_correct_is_corrected(tmp_path: Path, name: str) -> None:
     """The corrections of a finding, written beside the weights, make it go away, and nothing that was there is changed."""
     animal = next(a for a in zoo.ZOO if a.name == name)
@@ -183,7 +203,7 @@ def test_corrections_can_be_carried_by_a_deployment(tmp_path: Path) -> None:
     assert codes(look(tmp_path / "m", variable=variable)) == []
 
 
-@pytest.mark.parametrize("text", ["", "config.json", "config.json:=1", "../x.json:a=1", "generation_config.json:eos_token_id=[1,", "chat_template.jinja=@nobody", "chat_template.jinja={{ x }}", "tokenizer.json:a=1"])  # fmt: skip
+@pytest.mark.parametrize("text", UNREADABLE)
 def test_an_override_that_can_not_be_read_says_what_is_expected(text: str) -> None:
     """Another file, no key, no JSON, an unknown template: each is refused with the form that works."""
     with pytest.raises(ValueError, match=r"FILE:KEY=JSON|KEY=JSON|=@NAME|JSON after"):
@@ -225,7 +245,10 @@ def test_a_merge_that_did_not_happen_equals_its_base(tmp_path: Path) -> None:
     assert codes(report) == ["equal-to-base"]
     assert report.sampled
     assert report.sampled.compared == report.sampled.tensors > 30
-    rewrite(tmp_path / "m", lambda t: t.update({n: (d, s, bytes([b[0] ^ 1]) + b[1:]) for n, (d, s, b) in t.items() if n.endswith("q_proj.weight")}))
+    rewrite(
+        tmp_path / "m",
+        lambda t: t.update({n: (d, s, bytes([b[0] ^ 1]) + b[1:]) for n, (d, s, b) in t.items() if n.endswith("q_proj.weight")}),
+    )
     assert codes(look(tmp_path / "m", **deep)) == []
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from gemmactl.checkpoint.inventory import Inventory, take
 
 from gemmactl.checkpoint.files import BucketFiles, DirectoryFiles
-from gemmactl.checkpoint.inventory import Inventory, take
 from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import BucketInfo, ObjectInfo
 

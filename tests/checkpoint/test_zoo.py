@@ -42,7 +42,7 @@ def test_the_zoo_is_large_enough_and_no_two_animals_are_the_same() -> None:
 
 @pytest.mark.parametrize("animal", ZOO, ids=str)
 def test_each_animal_is_named_exactly_and_the_engine_agrees(animal: Animal, tmp_path: Path) -> None:
-    """Errors and warnings are those that the animal has, no more; what passes loads, what is refused is refused with that code."""
+    """Errors and warnings are those that the animal has, no more; the engine loads what passes and refuses with the same code."""
     folder = tmp_path / "animal"
     animal.make(folder)
     report = look(folder / animal.below)

@@ -86,7 +86,7 @@ def whole(folder: Path) -> None:
     rename(folder, lambda key: f"language_model.{key}")
     add(folder, VISION)
     config = read(folder, "config.json")
-    inner = {k: v for k, v in config.items() if k not in ("architectures",)}
+    inner = {k: v for k, v in config.items() if k != "architectures"}
     vision = {"model_type": "siglip_vision_model", "hidden_size": 32, "num_hidden_layers": 1, "image_size": 56, "patch_size": 14}
     document = {
         "architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "text_config": inner,
@@ -441,7 +441,10 @@ def adapter(folder: Path, tensors: dict[str, Stored] | None = None, base: Path |
 
 
 def _on(stem: str, rank: int = 8, width: int = 128) -> dict[str, Stored]:
-    return {f"base_model.model.{stem}.lora_A.weight": zeros(rank, width), f"base_model.model.{stem}.lora_B.weight": zeros(128, rank)}
+    return {
+        f"base_model.model.{stem}.lora_A.weight": zeros(rank, width),
+        f"base_model.model.{stem}.lora_B.weight": zeros(128, rank),
+    }
 
 
 _ALONE = frozenset({"adapter-only"})
