@@ -37,7 +37,7 @@ VERBS: Final = (
     Verb("serve", "Ask", "Run the container's own server here, on GPU or CPU; Ctrl-C ends it."),
     Verb("status", "Watch", "Show a service: address, state, model, size, revisions and traffic."),
     Verb("logs", "Watch", "Show what the service wrote, oldest first.", data=True),
-    Verb("copy", "Model", "Copy a model between Cloud Storage, directories and Hugging Face; checksummed and resumable."),
+    Verb("copy", "Model", "Copy a model between Cloud Storage, directories and Hugging Face, checksummed and resumable."),
     Verb("doctor", "Repair", "Say what is wrong, why, and the least that cures it."),
     Verb("sandbox", "Try", "A pretended Google Cloud on this machine: no account, no network, $0.", group=True),
 )
