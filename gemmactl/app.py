@@ -32,6 +32,7 @@ class Verb(NamedTuple):
 VERBS: Final = (
     Verb("inspect", "Model", "Look a model through without a GPU: what it is, what fits, what is wrong and how to mend it."),
     Verb("regions", "Model", "Where this model can run now: GPU, quota left, distance of the bucket, price."),
+    Verb("copy", "Model", "Copy a model between Cloud Storage, directories and Hugging Face, checksummed and resumable."),
     Verb("deploy", "Deploy", "Put a model into service: plan, ask, apply, wait until ready, try one prompt."),
     Verb("plan", "Deploy", "Show what deploy would do, and change nothing: only read calls are made."),
     Verb("destroy", "Deploy", "Remove a service and what was made for it; models stay."),
@@ -39,7 +40,6 @@ VERBS: Final = (
     Verb("serve", "Ask", "Run the container's own server here, on GPU or CPU; Ctrl-C ends it."),
     Verb("status", "Watch", "Show a service: address, state, model, size, revisions and traffic."),
     Verb("logs", "Watch", "Show what the service wrote, oldest first.", data=True),
-    Verb("copy", "Model", "Copy a model between Cloud Storage, directories and Hugging Face; checksummed and resumable."),
     Verb("doctor", "Repair", "Say what is wrong, why, and the least that cures it."),
     Verb("sandbox", "Try", "A pretended Google Cloud on this machine: no account, no network, $0.", group=True),
 )

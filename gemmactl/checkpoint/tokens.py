@@ -127,7 +127,7 @@ def _stops(tokenizer: Json, configured: Configured, generation: Json | None, led
             contract.GENERATION_CONFIG,
             f"{end} ({own[end]}) is not among the ends of an answer; gemmactl adds it, other servers repeat until the limit",
             evidence=f"eos_token_id: {sorted(ids)}",
-            remedy=f"`gemmactl inspect --fix` notes eos_token_id {wanted}; an answer that never ends means that it was never learnt",
+            remedy=f"`gemmactl inspect --fix` notes eos_token_id {wanted}; an answer without end means that it was never learnt",
             # without a file of that name the correction above writes one that has it
             correction=Correction(overrides={contract.GENERATION_CONFIG: {"eos_token_id": wanted}})
             if generation is not None

@@ -28,9 +28,10 @@ def copy(
     region: o.Region = None,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
-    """Copy a model between Cloud Storage, directories and Hugging Face: checksummed, resumable, never over something else.
+    """Copy a model between Cloud Storage, directories and Hugging Face, checksummed and resumable.
 
-    The same command again goes on after an interruption. A gated model needs HF_TOKEN, of an account that accepted its terms.
+    A different file is never overwritten silently; the same command again goes on after an interruption.
+    A gated model needs HF_TOKEN, of an account that accepted its terms.
 
     Example: gemmactl copy hf:google/gemma-3-4b-it gs://BUCKET/gemma-3-4b-it --project PROJECT_ID
     """

@@ -7,7 +7,7 @@ import pytest
 from tests.app.shell import Shell
 
 GROUPS = {
-    "Model": ["regions"],
+    "Model": ["inspect", "regions", "copy"],
     "Deploy": ["deploy", "plan", "destroy"],
     "Ask": ["generate", "serve"],
     "Watch": ["status", "logs"],
@@ -30,7 +30,7 @@ def groups(text: str) -> dict[str, list[str]]:
     return found
 
 
-def test_groups_with_their_verbs(shell: Shell) -> None:
+def test_every_verb_in_its_group(shell: Shell) -> None:
     """In the order in which they are needed; the options come before them and nothing else."""
     found = groups(shell("--help").out)
     assert list(found) == ["Options", *GROUPS]
