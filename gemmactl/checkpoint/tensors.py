@@ -92,6 +92,8 @@ def _shards(contents: Contents, index: layout.Index | None, ledger: Ledger) -> t
         return ()
     if index is None and contract.SINGLE_SHARD not in contents.sizes:
         return tuple(n for n in contents.heads if n.startswith("model"))
+    if index is not None and not contents.heads:
+        return ()  # told already: there are no weights at all
     if index is not None and (gone := [n for n in index.shards if n not in contents.top]):
         failed = _refusal_of(index, contents)
         ledger.refuse(

@@ -35,6 +35,7 @@ def plan(
     service_account: o.ServiceAccount = None,
     set_env_vars: o.SetEnvVars = None,
     set_secrets: o.SetSecrets = None,
+    override: o.Override = None,
     hf_token: o.HfToken = None,
     rotate_hf_token: o.RotateHfToken = False,
     explain: Annotated[

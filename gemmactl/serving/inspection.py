@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from gemmactl.checkpoint import corrections
 from gemmactl.checkpoint.files import Files
+from gemmactl.checkpoint.fits import fits
 from gemmactl.checkpoint.inspect import Report, inspect
 from gemmactl.errors import Exit, Trouble
 from gemmactl.result import Block, Facts, Item, Line, Result, Target, Tone
@@ -65,6 +66,7 @@ def document(report: Report) -> dict[str, Any]:
         "stop_ids": list(words.stops),
         "chat_template": words.template,
         "adapter": _adapter(report),
+        "fits": [f.document() for f in fits(report)],
         "overrides": sorted(report.overrides.document()),
         "sampled": {"tensors": s.tensors, "bytes": s.bytes, "compared": s.compared} if (s := report.sampled) else None,
         "bytes_read": report.bytes_read,
@@ -127,6 +129,7 @@ def _rows(report: Report) -> list[tuple[str, str]]:
                 ", ".join(filter(None, (f"{layers} layers" if layers else "", f"{longest} tokens" if longest else ""))),
             )
         ]
+    rows += [(f"fits {f.gpu.name.removeprefix('nvidia-')}", str(f)) for f in fits(report)]
     if words.vocabulary:
         rows += [("tokens", f"{words.vocabulary}, answers end at {', '.join(map(str, words.stops)) or 'none'}")]
     rows += [("chat template", {"own": "the family's own turns", "foreign": "of another form", "none": "none"}[words.template])]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from gemmactl.checkpoint import sizing
 from gemmactl.checkpoint.finding import ModelFinding
+from gemmactl.checkpoint.fits import weights_of
 from gemmactl.checkpoint.inspect import Report, inspect, require
-from gemmactl.checkpoint.memory import Architecture
 from gemmactl.checkpoint.room import Room
-from gemmactl.checkpoint.sizing import Sizing, Weights
+from gemmactl.checkpoint.sizing import Sizing
 from gemmactl.errors import Trouble
 from gemmactl.resources import quota
 from gemmactl.serving.folder import Folders, Hub, hub
@@ -66,9 +66,7 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
     # another server may read and store weights otherwise: only gemmactl's own is known well enough to refuse a model
     if report is not None and wish.image is None:
         require(report)
-    weights = (
-        Weights(Architecture.of(report.text), report.weights.load) if report and report.text and wish.image is None else None
-    )
+    weights = weights_of(report) if report is not None and wish.image is None else None
     found = sizing.derive(wish, weights, report.weights.size if report else None, allowed, existing=existing)
     return Seen(found, report, (*unseen, *unknown))
 

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from gemmactl import spec_parse, spec_rules
 from gemmactl.errors import Trouble, usage
+from gemmactl.serving import overriding
 from gemmactl.settings import PROJECT_FILE, SANDBOX, Settings, Value
 from gemmactl.spec import DERIVED, Model, SecretRef, Serve, Token, parse_model, service_name
 from gemmactl.voice import Voice
-from inference_image.contract import ENV_MAX_CONTEXT
+from inference_image.contract import ENV_MAX_CONTEXT, ENV_OVERRIDES
 
 SANDBOX_PROJECT: Final = "gemmactl-sandbox"
 """The id that the pretended project has inside."""
@@ -37,6 +38,8 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
         said = settings.value(key, switches[key] if key in switches else flags.get(key))
         if said is not None:
             chosen[field] = _read(parse, said, key)
+    if corrections := overriding.variable(flags):
+        chosen["env"] = (*chosen.get("env", ()), (ENV_OVERRIDES, corrections))
     row = spec_rules.gpu(chosen.get("gpu_type", _default("gpu_type")))
     _context_of_env(chosen)
     given = frozenset(chosen) & frozenset(DERIVED)

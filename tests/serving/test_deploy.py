@@ -176,7 +176,7 @@ def test_a_config_that_is_no_model_is_refused_with_the_engines_code(tmp_path: Pa
     with pytest.raises(Trouble) as caught:
         look(replace(WISH, model=parse_model(str(place_of))), FakeCloud())
     assert (caught.value.code, caught.value.exit) == ("config-invalid", Exit.REFUSED)
-    assert "hidden_size is -1" in caught.value.why
+    assert "hidden_size is -1" in caught.value.what
 
 
 RECALLED = [
@@ -190,7 +190,7 @@ RECALLED = [
     ),
     replace(WISH, context=2048, cpu=8, memory="24Gi", given=frozenset({"context", "cpu", "memory"})),
     replace(WISH, image="us-docker.pkg.dev/other/repo/image:1", env=(("GEMMACTL_MAX_CONTEXT", "as long as it gets"),)),
-    replace(WISH, env=(("A", "1"), ("B", "x=y,z")), max_instances=3, min_instances=1, timeout=60),
+    replace(WISH, env=(("A", "1"), ("B", "x=y,z")), max_instances=2, min_instances=1, timeout=60),
     replace(WISH, hf_token=Token(CANARY)),
     replace(WISH, service_account="mine@demo-proj.iam.gserviceaccount.com", image="us-docker.pkg.dev/other/repo/image:1"),
 ]
