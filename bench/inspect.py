@@ -12,22 +12,25 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import multiprocessing
 import platform
 import statistics
 import struct
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.request import urlopen
 
 HERE = Path(__file__).resolve().parent.parent
 SAMPLE = HERE / "gemmactl" / "sandbox" / "sample" / "model"
 SHARDS = 10
+TARGET = 5
 LONG = 100_000
 """Bytes of a header: one of Gemma 3 12B's five shards has 25 KB, so this is the long case."""
 
@@ -64,10 +67,11 @@ def model(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
-class Store(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     """A bucket `b` with one folder `m`, `latency` seconds away."""
 
     daemon_threads = True
+    request_queue_size = 128  # with the default of 5 a dropped SYN costs a second
 
     def __init__(self, folder: Path, latency: float) -> None:
         self.files = {f"m/{p.name}": p.read_bytes() for p in folder.iterdir()}
@@ -75,21 +79,43 @@ class Store(ThreadingHTTPServer):
         self.requests = 0
         super().__init__(("127.0.0.1", 0), Handler)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+
+class Store:
+    """The server in a process of its own: its work must not count as the client's."""
+
+    def __init__(self, folder: Path, latency: float) -> None:
+        told, tell = multiprocessing.Pipe(duplex=False)
+        self.process = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, latency, tell), daemon=True)
+        self.process.start()
+        self.url = f"http://127.0.0.1:{told.recv()}"
+
+    def requests(self) -> int:
+        """How many came since the last question."""
+        with urlopen(f"{self.url}/count", timeout=60) as answer:  # loopback
+            return int(answer.read())
+
+
+def serve(folder: Path, latency: float, tell: Connection) -> None:
+    """The other process."""
+    server = Server(folder, latency)
+    tell.send(server.server_address[1])
+    server.serve_forever()
 
 
 class Handler(BaseHTTPRequestHandler):
     """List and ranged download."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the acknowledgement of its head
 
     def log_message(self, *_: object) -> None:
         """Nothing: requests are counted."""
 
     def do_GET(self) -> None:
-        store: Store = self.server  # type: ignore[assignment]  # the server that made this handler
+        store: Server = self.server  # type: ignore[assignment]  # the server that made this handler
+        if self.path == "/count":
+            came, store.requests = store.requests, 0
+            return self._send(200, str(came).encode())
         store.requests += 1
         time.sleep(store.latency)
         parts = urlsplit(self.path)
@@ -167,11 +193,11 @@ def median(work: Callable[[str], None], store: Store, runs: int) -> tuple[float,
     work(store.url)
     times = []
     for _ in range(runs):
-        store.requests = 0
+        store.requests()
         began = time.perf_counter()
         work(store.url)
         times.append(time.perf_counter() - began)
-    return statistics.median(times), max(times) - min(times), store.requests
+    return statistics.median(times), max(times) - min(times), store.requests()
 
 
 def main() -> int:
@@ -184,31 +210,29 @@ def main() -> int:
         folder = Path(name)
         model(folder)
         near, far = Store(folder, 0.0), Store(folder, asked.latency)
-        for store in (near, far):
-            threading.Thread(target=store.serve_forever, daemon=True).start()
         idle, _, _ = median(look, near, asked.runs)
         ours, spread, requests = median(look, far, asked.runs)
         plain, plain_spread, plain_requests = median(one_after_the_other, far, asked.runs)
     rtt = asked.latency
-    waits = (ours - idle) / rtt
     rows = [
         ("limit: three round trips", 3 * rtt, 0.0, "", 3.0),
         ("inspect", ours, spread, str(requests), ours / rtt),
-        ("inspect, waiting alone (less the same work without latency)", ours - idle, 0.0, "", waits),
+        ("inspect of the same store without latency", idle, 0.0, str(requests), 0.0),
         ("one request after the other", plain, plain_spread, str(plain_requests), plain / rtt),
     ]
+    held = ours / rtt <= TARGET
     page = [
         "# Round trips of inspect",
         "",
         f"A model of {SHARDS} shards with headers of {LONG // 1000} KB, every answer {rtt * 1000:.0f} ms away, over the",
         f"official Cloud Storage client; median of {asked.runs} runs in one process, imports not counted.",
-        "Target: at most 5 round-trip times of waiting. Made by `python bench/inspect.py --write FILE`.",
+        f"Target: at most {TARGET} round-trip times in all. Made by `python bench/inspect.py --write FILE`.",
         "",
         "| what | ms | spread ms | requests | round trips |",
         "| --- | ---: | ---: | ---: | ---: |",
         *(f"| {n} | {t * 1000:.0f} | {s * 1000:.0f} | {r} | {x:.1f} |" for n, t, s, r, x in rows),
         "",
-        f"Verdict: {'ok' if waits <= 5 else 'MISSED'}. Plain HTTP on loopback: the handshakes of TLS to the real host are not",
+        f"Verdict: {'ok' if held else 'MISSED'}. Plain HTTP on loopback: the handshakes of TLS to the real host are not",
         "in it and were not measured.",
         "",
         f"Python {platform.python_version()} on {platform.system()} {platform.machine()}.",
@@ -217,7 +241,7 @@ def main() -> int:
     sys.stdout.write("\n".join(page))
     if asked.write:
         asked.write.write_text("\n".join(page), encoding="utf-8")
-    return 0 if waits <= 5 else 1
+    return 0 if held else 1
 
 
 if __name__ == "__main__":

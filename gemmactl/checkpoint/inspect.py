@@ -13,7 +13,7 @@ from gemmactl.checkpoint.families import Family, Form, form_of
 from gemmactl.checkpoint.files import Files
 from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.ledger import Ledger
-from gemmactl.checkpoint.reading import Contents, read
+from gemmactl.checkpoint.reading import Contents, Reading, read
 from gemmactl.checkpoint.tensors import Weights, weights
 from gemmactl.checkpoint.tokens import Tokens, tokens
 from gemmactl.checkpoint.whereabouts import whereabouts
@@ -71,24 +71,34 @@ def inspect(files: Files, *, open_base: OpenBase, variable: str = "", sample: bo
     Raises:
         Trouble: the place itself can't be read (no permission, no network).
     """
-    ledger = Ledger()
-    contents = read(files)
+    with read(files) as reading:
+        return _inspect(files, reading, open_base, variable, base if sample else None)
+
+
+def _inspect(files: Files, reading: Reading, open_base: OpenBase, variable: str, base: str | None) -> Report:
+    """`base`: None for no samples, `` for samples that are compared with nothing."""
+    ledger, contents = Ledger(), reading.contents
     form = form_of(contents.top, None)
     if not whereabouts(files, contents, form, ledger):
         return Report(files.place, form, findings=ledger.findings, bytes_read=contents.bytes_read)
     overrides = overrides_of(contents, variable, ledger)
     if form.key == "adapter":
+        contents = reading.finish()
         found = adapter(contents, open_base, ledger)
-        return Report(
-            files.place, form, found.family, adapter=found, findings=ledger.findings, bytes_read=contents.bytes_read
-        )  # fmt: skip
-    configured = configuration(contents, overrides, form_of(contents.top, _raw(contents)), ledger)
+        seen = contents.bytes_read
+        return Report(files.place, form, found.family, adapter=found, findings=ledger.findings, bytes_read=seen)
+    form = form_of(contents.top, _raw(contents))
+    configured = configuration(contents, overrides, form, ledger)
+    # the long headers are still on their way: what needs none of them is judged meanwhile, and told in the engine's order
+    meanwhile = Ledger()
+    words = tokens(contents, configured, overrides, meanwhile)
+    contents = reading.finish()
     stored = weights(contents, configured, ledger)
-    words = tokens(contents, configured, overrides, ledger)
-    sampled = _sampled(files, stored, ledger, open_base, base) if sample and stored.whole else None
+    ledger.follow(meanwhile)
+    sampled = _sampled(files, stored, ledger, open_base, base) if base is not None and stored.whole else None
     return Report(
         files.place,
-        form_of(contents.top, configured.raw),
+        form,
         configured.family,
         configured.raw,
         configured.text,
@@ -139,7 +149,8 @@ def _sampled(files: Files, stored: Weights, ledger: Ledger, open_base: OpenBase,
     try:
         theirs = open_base(base)
         other = Ledger()
-        contents = read(theirs)
+        with read(theirs) as reading:
+            contents = reading.finish()
         config = configuration(contents, Overrides(), form_of(contents.top, _raw(contents)), other)
         found = weights(contents, config, other)
     except Trouble as trouble:

@@ -64,6 +64,10 @@ class Ledger:
             self.refuse(failed, remedy=remedy, code=code, what=what, by_engine=by_engine)
             return None
 
+    def follow(self, other: Ledger) -> None:
+        """What another look found meanwhile, after everything found here."""
+        self._rows += other._rows
+
     @property
     def findings(self) -> tuple[ModelFinding, ...]:
         return tuple(self._rows)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gemmactl.checkpoint.files import Files
@@ -50,8 +51,27 @@ class Contents:
         return {n: s for n, s in self.sizes.items() if "/" not in n or n.startswith(f"{contract.FOLDER}/")}
 
 
-def read(files: Files) -> Contents:
-    """List, then all small files and first chunks at once, then the rest of long headers.
+class Reading:
+    """One look at a folder under way: `contents` hold the first two round trips, `finish` waits for the third."""
+
+    def __init__(self, contents: Contents, later: Mapping[str, Future[bytes]]) -> None:
+        self.contents = contents
+        self._later = later
+
+    def finish(self) -> Contents:
+        """With the whole of every header.
+
+        Raises:
+            Trouble: one of them can't be read.
+        """
+        rest = {name: future.result() for name, future in self._later.items()}
+        heads = {name: head + rest.get(name, b"") for name, head in self.contents.heads.items()}
+        return replace(self.contents, heads=heads, bytes_read=self.contents.bytes_read + sum(map(len, rest.values())))
+
+
+@contextmanager
+def read(files: Files) -> Iterator[Reading]:
+    """List, then all small files and first chunks at once; the rest of long headers travels while those are judged.
 
     Raises:
         Trouble: the place can't be read.
@@ -59,22 +79,16 @@ def read(files: Files) -> Contents:
     sizes = files.sizes
     whole = [n for n in SMALL if 0 < sizes.get(n, 0) <= layout.limit_of(n)]
     shards = sorted(n for n in sizes if n.endswith(SHARD) and "/" not in n)[:MOST_SHARDS]
-    first = [(n, 0, min(HEAD, sizes[n])) for n in shards if sizes[n]]
+    asked = [*((n, 0, min(HEAD, sizes[n])) for n in shards if sizes[n]), *_pieces(whole, sizes)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-
-        def fetch(ranges: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, bytes]]:
-            asked = list(ranges)
-            return zip((name for name, _, _ in asked), pool.map(lambda one: files.read(*one), asked), strict=True)
-
         found: dict[str, list[bytes]] = {}
-        for name, data in fetch([*first, *_pieces(whole, sizes)]):
+        for (name, _, _), data in zip(asked, pool.map(lambda one: files.read(*one), asked), strict=True):
             found.setdefault(name, []).append(data)
-        for name, data in fetch(_longer(found, shards, sizes)):
-            found[name].append(data)
-    joined = {name: b"".join(parts) for name, parts in found.items()}
-    small = {n: joined[n] for n in whole}
-    heads = {n: joined.get(n, b"") for n in shards}
-    return Contents(files.place, sizes, small, heads, sum(map(len, joined.values())))
+        joined = {name: b"".join(parts) for name, parts in found.items()}
+        heads = {n: joined.get(n, b"") for n in shards}
+        later = {name: pool.submit(files.read, name, start, end) for name, start, end in _longer(heads, sizes)}
+        small = {n: joined[n] for n in whole}
+        yield Reading(Contents(files.place, sizes, small, heads, sum(map(len, joined.values()))), later)
 
 
 def _pieces(names: Iterable[str], sizes: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
@@ -83,10 +97,9 @@ def _pieces(names: Iterable[str], sizes: Mapping[str, int]) -> Iterator[tuple[st
             yield name, start, min(start + PIECE, sizes[name])
 
 
-def _longer(found: Mapping[str, list[bytes]], shards: Iterable[str], sizes: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
+def _longer(heads: Mapping[str, bytes], sizes: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
     """What is missing of headers that are longer than the first read, and neither cut nor over the limit."""
-    for name in shards:
-        head = b"".join(found.get(name, []))
+    for name, head in heads.items():
         length = int.from_bytes(head[:8], "little") if len(head) >= 8 else 0
         end = 8 + length
         if length <= layout.HEADER_LIMIT and len(head) < end <= sizes[name]:
