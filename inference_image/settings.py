@@ -25,6 +25,7 @@ class Settings:
     max_context: int | None = None
     max_queue: int = contract.DEFAULT_QUEUE
     threads: int | None = None
+    overrides: str = ""
     staging: int = contract.DEFAULT_STAGING_MIB << 20
     host: str = "0.0.0.0"
     port: int = contract.DEFAULT_PORT
@@ -68,6 +69,7 @@ class Settings:
             max_context=context or None,
             max_queue=number(contract.ENV_MAX_QUEUE, contract.DEFAULT_QUEUE, 0, 100_000),
             threads=threads or None,
+            overrides=environ.get(contract.ENV_OVERRIDES, "").strip(),
             staging=number(contract.ENV_STAGING_MIB, contract.DEFAULT_STAGING_MIB, 1, 1 << 20) << 20,
             host=environ.get(contract.ENV_HOST, "") or "0.0.0.0",
             port=number(contract.ENV_PORT, contract.DEFAULT_PORT, 0, 65535),

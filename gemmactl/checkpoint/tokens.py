@@ -13,7 +13,7 @@ from gemmactl.checkpoint.ledger import Ledger
 from gemmactl.checkpoint.reading import Contents
 from gemmactl.checkpoint.whereabouts import SAVE
 from inference_image import chat, contract, layout
-from inference_image.contract import Code
+from inference_image.contract import Code, LoadFailed
 from inference_image.overrides import Overrides
 
 Json = Mapping[str, Any]
@@ -74,13 +74,17 @@ def _vocabulary(known: int, configured: Configured, ledger: Ledger) -> None:
     rows = configured.needed.get(layout.EMBEDDING, (0,))[0]
     if not rows:
         return
-    refused = ledger.attempt(
-        lambda: layout.check_vocabulary(known, rows) or True,
-        code="tokenizer-larger",
-        what=f"the tokenizer knows {known} tokens, the model {rows}: some would have no embedding",
-        remedy="bring the tokenizer that the model was trained with, or resize and save the embedding with it",
-    )
-    if refused and known < rows * SPARSE:
+    try:
+        layout.require_vocabulary(known, rows)
+    except LoadFailed as failed:
+        ledger.refuse(
+            failed,
+            code="tokenizer-larger",
+            what=f"the tokenizer knows {known} tokens, the model {rows}: some would have no embedding",
+            remedy="bring the tokenizer that the model was trained with, or resize and save the embedding with it",
+        )
+        return
+    if known < rows * SPARSE:
         ledger.add(
             "tokenizer-smaller",
             "warning",

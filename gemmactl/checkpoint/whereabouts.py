@@ -83,6 +83,9 @@ def _not_whole(files: Files, contents: Contents, form: Form, failed: LoadFailed,
 def _no_config(files: Files, contents: Contents, failed: LoadFailed, ledger: Ledger) -> None:
     below = sorted(n.removesuffix(f"/{contract.CONFIG}") for n in contents.sizes if n.endswith(f"/{contract.CONFIG}"))
     if below:
+        if not contents.top:
+            # the engine looks into no folder below: for it there is nothing at all
+            failed = LoadFailed(Code.MODEL_NOT_FOUND, failed.failure.object, failed.failure.detail)
         ledger.refuse(
             failed,
             code="wrong-folder",

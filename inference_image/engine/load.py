@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from inference_image import layout
+from inference_image import contract, layout
 from inference_image.chunks import Source, open_source
 from inference_image.contract import Code, LoadFailed
 from inference_image.engine.generate import Engine

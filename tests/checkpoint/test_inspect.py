@@ -21,7 +21,6 @@ from tests.checkpoint import zoo
 from tests.fakes.cloud import FakeCloud
 from tests.inference_image.checkpoints import edit_json, rewrite
 
-
 CORRECTABLE = (
     "index missing, text",
     "a vocabulary resized without its config, vision",

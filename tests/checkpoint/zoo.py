@@ -483,7 +483,7 @@ def _adapters() -> Iterator[Animal]:
 
 PLACES: tuple[Animal, ...] = (
     Animal("an empty folder", _empty, frozenset({"model-not-found"}), Code.MODEL_NOT_FOUND),
-    Animal("one level too high", _one_lower, frozenset({"wrong-folder"}), Code.CONFIG_MISSING),
+    Animal("one level too high", _one_lower, frozenset({"wrong-folder"}), Code.MODEL_NOT_FOUND),
     Animal("one level too low", made(_one_lower, lambda f: (f / "merged" / "logs").mkdir(), put("merged/logs/run.txt", b"x")), frozenset({"wrong-folder"}), Code.CONFIG_MISSING, below="merged/logs"),
     Animal("weights one level lower", _weights_lower, frozenset({"wrong-folder"}), Code.SHARD_MISSING),
     Animal("GGUF alone", _files(model__gguf=b"GGUF"), frozenset({"gguf-only"}), Code.CONFIG_MISSING),

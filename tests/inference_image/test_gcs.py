@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from inference_image.chunks import open_source
+from inference_image.chunks.gcs import GoogleCredentials
 from inference_image.chunks.source import Buffer, Object, Patience, Source
 from inference_image.contract import Code, LoadFailed
 from tests.inference_image import fake_storage
@@ -194,10 +195,26 @@ class Tokens:
     def header(self) -> str:
         return f"Bearer {self.left[0]}"
 
-    def renew(self) -> None:
-        self.left.pop(0)
-        if not self.left:
+    def renew(self, refused: str) -> None:
+        if refused != self.header():
+            return
+        if len(self.left) == 1:
             raise LoadFailed(Code.ACCESS_DENIED, "credentials", "refused")
+        self.left.pop(0)
+
+
+def test_a_token_that_many_readers_lose_is_renewed_once() -> None:
+    """Sixteen readers are refused at the same moment: the first one drops the token, the others find that done."""
+
+    class Inner:
+        token = "old"
+
+    credentials = GoogleCredentials()
+    credentials._inner = Inner()
+    for _ in range(16):
+        credentials.renew("Bearer old")
+    assert credentials._inner.token is None
+    assert credentials._refused == 1
 
 
 def test_a_stale_token_is_renewed(address: str, bucket: Bucket, patience: Patience) -> None:
