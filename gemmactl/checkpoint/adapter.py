@@ -36,7 +36,7 @@ class Adapter:
 
 
 @dataclass(frozen=True)
-class _Base:
+class _Underlying:
     family: Family
     needed: Mapping[str, tuple[int, ...]]
 
@@ -59,7 +59,7 @@ def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger) -> Adapter:
         return Adapter()
     _kind(config, ledger)
     name, rank = str(config.get("base_model_name_or_path") or ""), config.get("r")
-    base = _base(name, open_base, ledger)
+    base = _underlying(name, open_base, ledger)
     rows = _tensors(contents, ledger)
     rank = rank if isinstance(rank, int) and not isinstance(rank, bool) and rank > 0 else 0
     if not rank:
@@ -94,7 +94,7 @@ def _kind(config: Json, ledger: Ledger) -> None:
             )
 
 
-def _base(name: str, open_base: OpenBase, ledger: Ledger) -> _Base | None:
+def _underlying(name: str, open_base: OpenBase, ledger: Ledger) -> _Underlying | None:
     """The base's family and parameters, as far as its config.json can be read."""
     if not name:
         ledger.add("adapter-base-missing", "error", contract.ADAPTER_CONFIG, "it names no base model", remedy=_RETRAIN)
@@ -127,7 +127,7 @@ def _base(name: str, open_base: OpenBase, ledger: Ledger) -> _Base | None:
     except LoadFailed as failed:
         ledger.add("adapter-base-unsupported", "error", name, f"the base {name} is not served", evidence=failed.failure.detail)
         return None
-    return _Base(row, layout.expected(text)) if row else None
+    return _Underlying(row, layout.expected(text)) if row else None
 
 
 def _tensors(contents: Contents, ledger: Ledger) -> tuple[Tensor, ...]:
@@ -147,7 +147,7 @@ def _tensors(contents: Contents, ledger: Ledger) -> tuple[Tensor, ...]:
     return found or ()
 
 
-def _targets(wanted: object, base: _Base, ledger: Ledger) -> None:
+def _targets(wanted: object, base: _Underlying, ledger: Ledger) -> None:
     """Which of the target modules name nothing in the base's language model."""
     modules = [n.removesuffix(".weight") for n, shape in base.needed.items() if len(shape) == 2]
     if isinstance(wanted, str) and wanted != "all-linear":
@@ -172,7 +172,7 @@ def _targets(wanted: object, base: _Base, ledger: Ledger) -> None:
         )
 
 
-def _modules(rows: tuple[Tensor, ...], config: Json, rank: int, base: _Base, ledger: Ledger) -> int:
+def _modules(rows: tuple[Tensor, ...], config: Json, rank: int, base: _Underlying, ledger: Ledger) -> int:
     """Match every LoRA tensor to a parameter of the base; how many modules of its language model are changed."""
     hit: set[str] = set()
     vision: list[str] = []

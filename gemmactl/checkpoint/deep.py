@@ -50,7 +50,7 @@ def deep(files: Files, weights: Weights, ledger: Ledger, *, base: tuple[Files, M
             bad.append(name)
         zero[name] = zero.get(name, True) and not any(data)
     _tell(weights, bad, [name for name, empty in zero.items() if empty], ledger)
-    compared = _against_base(jobs, samples, base, ledger) if base else 0
+    compared = _compared(jobs, samples, base, ledger) if base else 0
     return Sampled(len(chosen), sum(map(len, samples)), compared)
 
 
@@ -103,7 +103,7 @@ def _tell(weights: Weights, bad: list[str], zero: list[str], ledger: Ledger) -> 
         )
 
 
-def _against_base(
+def _compared(
     jobs: list[tuple[str, Tensor, int, int]],
     samples: list[bytes],
     base: tuple[Files, Mapping[str, Tensor]],

@@ -24,7 +24,7 @@ LOGITS: Final = 32
 STEP: Final = 256
 """A context that memory limits is a multiple of it."""
 
-# source: transformers' Gemma3TextConfig, 4.51 to 5.23
+# source: transformers' config class for Gemma 3's text, 4.51 to 5.23
 _WINDOW: Final = 4096
 _PATTERN: Final = 6
 _LONGEST: Final = 131_072

@@ -48,7 +48,7 @@ def look(where: str, folders: Folders, environ: Mapping[str, str]) -> None:
     """
     model = parse_model(where)
     try:
-        report = inspect(folders.open(model), open_base=folders.base, variable=environ.get(contract.ENV_OVERRIDES, ""))
+        report = inspect(folders.open(model), open_base=folders.named, variable=environ.get(contract.ENV_OVERRIDES, ""))
     except Trouble:
         if model.kind == "dir":
             raise

@@ -43,7 +43,7 @@ class Folders:
             case _:
                 return DirectoryFiles(Path(model.text).expanduser())
 
-    def base(self, name: str) -> Files:
+    def named(self, name: str) -> Files:
         """A base model as adapters name it: gs://, a directory that is there, hf:owner/name or owner/name.
 
         Raises:

@@ -41,7 +41,7 @@ def show(look: Look, folders: Folders, voice: Voice, *, fix: bool = False, yes: 
 
 
 def run(look: Look, files: Files, folders: Folders) -> Report:
-    return inspect(files, open_base=folders.base, variable=look.overrides, sample=look.sample, base=look.base)
+    return inspect(files, open_base=folders.named, variable=look.overrides, sample=look.sample, base=look.base)
 
 
 def document(report: Report) -> dict[str, Any]:

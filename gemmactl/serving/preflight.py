@@ -75,7 +75,7 @@ def _report(wish: Serve, folders: Folders) -> tuple[Report | None, tuple[ModelFi
     try:
         files = folders.open(wish.model)
         variable = dict(wish.env).get(contract.ENV_OVERRIDES, "")
-        return inspect(files, open_base=folders.base, variable=variable), ()
+        return inspect(files, open_base=folders.named, variable=variable), ()
     except Trouble as trouble:
         if wish.model.kind != "hf":
             raise

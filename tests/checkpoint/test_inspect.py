@@ -16,10 +16,8 @@ from gemmactl.checkpoint.inspect import Report, inspect, require
 from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import BucketInfo
 from inference_image import contract
-from inference_image.contract import Code
 from tests.checkpoint import zoo
 from tests.fakes.cloud import FakeCloud
-from tests.inference_image.checkpoints import edit_json, rewrite
 
 CORRECTABLE = (
     "index missing, text",
@@ -230,86 +228,3 @@ def test_a_refusal_names_the_first_fault_and_counts_the_rest(tmp_path: Path) -> 
     assert (trouble.exit, trouble.code) == (Exit.REFUSED, "tokenizer-missing")
     assert "and 1 more: shard-missing" in trouble.why
     assert {"tokenizer-missing", "shard-missing"} <= {f["code"] for f in trouble.facts["findings"]}
-
-
-# --- samples ------------------------------------------------------------------------------------------------
-
-
-def test_a_merge_that_did_not_happen_equals_its_base(tmp_path: Path) -> None:
-    """Every sampled tensor equal to the base's: the fine-tune is not in the weights. One changed tensor, and it is."""
-    zoo.text(tmp_path / "base")
-    zoo.text(tmp_path / "m")
-    deep = {"sample": True, "base": str(tmp_path / "base"), "open_base": lambda name: DirectoryFiles(Path(name))}
-    report = look(tmp_path / "m", **deep)
-    assert codes(report) == ["equal-to-base"]
-    assert report.sampled
-    assert report.sampled.compared == report.sampled.tensors > 30
-    rewrite(
-        tmp_path / "m",
-        lambda t: t.update({n: (d, s, bytes([b[0] ^ 1]) + b[1:]) for n, (d, s, b) in t.items() if n.endswith("q_proj.weight")}),
-    )
-    assert codes(look(tmp_path / "m", **deep)) == []
-
-
-@pytest.mark.parametrize(("dtype", "bits"), [("BF16", b"\xc0\x7f"), ("F16", b"\x00\x7c"), ("F32", b"\x00\x00\xc0\xff")])
-def test_no_number_is_found_in_every_format(tmp_path: Path, dtype: str, bits: bytes) -> None:
-    """NaN or infinity at the end of a matrix, in bfloat16, float16 and float32."""
-    zoo.text(tmp_path / "m")
-    if dtype != "BF16":
-        zoo.cast(tmp_path / "m", dtype)
-    rewrite(tmp_path / "m", lambda t: t.update({n: (d, s, b[: -len(bits)] + bits) for n, (d, s, b) in t.items() if len(s) == 2}))
-    report = look(tmp_path / "m", sample=True)
-    assert [(f.code, f.refusal) for f in report.errors] == [("weights-nan", Code.WEIGHTS_NAN)]
-
-
-def test_a_shard_that_was_never_filled_is_zero(tmp_path: Path) -> None:
-    """Matrices of zeros are told; norms that stayed at zero are Gemma's own way."""
-    zoo.text(tmp_path / "m")
-    rewrite(tmp_path / "m", lambda t: t.update({n: (d, s, bytes(len(b))) for n, (d, s, b) in t.items()}))
-    report = look(tmp_path / "m", sample=True)
-    assert codes(report) == ["weights-zero"]
-    assert "norm" not in report.warnings[0].evidence
-
-
-# --- hostile folders -------------------------------------------------------------------------------------------
-
-
-def test_names_that_leave_the_folder_are_told(tmp_path: Path) -> None:
-    """An object called `../x` in a bucket is a finding, and nothing of it is read."""
-    zoo.text(tmp_path / "m")
-    cloud = FakeCloud()
-    cloud.storage.create_bucket(BucketInfo("weights", "us-central1"))
-    for path in (tmp_path / "m").iterdir():
-        cloud.storage.write("weights", f"m/{path.name}", path)
-    cloud.storage.write("weights", "m/../x.safetensors", b"x")
-    report = inspect(BucketFiles(cloud.storage, "weights", "m"), open_base=never)
-    assert codes(report) == ["name-unsafe"]
-    assert not any("x.safetensors" in call.subject for call in cloud.calls if call.name == "storage.read")
-
-
-def test_text_of_files_is_shown_as_data(tmp_path: Path) -> None:
-    """A name with an escape sequence and a line break reaches a finding printable and on one line."""
-    zoo.text(tmp_path / "m")
-    edit_json(tmp_path / "m" / "config.json", model_type="gem\x1b[2Jma\n3")
-    report = look(tmp_path / "m")
-    for finding in report.findings:
-        assert all(c.isprintable() for c in finding.what + finding.evidence + finding.object)
-
-
-def test_json_too_large_is_not_read(tmp_path: Path) -> None:
-    """A config of a hundred megabytes is refused by its size; no byte of it is fetched."""
-    zoo.text(tmp_path / "m")
-    with (tmp_path / "m" / "config.json").open("r+b") as file:
-        file.truncate(100 << 20)
-    report = look(tmp_path / "m")
-    assert [(f.object, f.refusal) for f in report.errors][:1] == [("config.json", Code.CONFIG_INVALID)]
-    assert report.bytes_read < 1 << 20
-
-
-def test_more_shards_than_any_model_has_are_not_followed(tmp_path: Path) -> None:
-    """An index of thousands of shards ends in one finding, not in thousands of reads."""
-    zoo.text(tmp_path / "m")
-    zoo.write(tmp_path / "m", zoo.INDEX, {"weight_map": {f"k{i}": f"model-{i}.safetensors" for i in range(5000)}})
-    report = look(tmp_path / "m")
-    assert codes(report, "error") == ["shard-missing"]
-    assert len(report.findings) < 10

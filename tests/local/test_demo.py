@@ -68,10 +68,11 @@ class Stage:
 
 
 def test_the_story_in_order() -> None:
-    """Deploy, one prompt of each type, broken, diagnosed, fixed, plan, destroy; what was done behind the back is said."""
+    """Inspect, deploy, one prompt of each type, broken, diagnosed, fixed, plan, destroy; what was done behind the back is said."""
     stage, ear = Stage(), Ear()
     tell(Story(ear, stage), stage)
     assert stage.ran == [
+        "inspect",
         "deploy",
         *["generate"] * 4,
         "(asleep)",
@@ -91,8 +92,8 @@ def test_it_stops_where_a_command_ends_otherwise() -> None:
     stage = Stage(always=1)
     with pytest.raises(Trouble) as caught:
         tell(Story(Ear(), stage), stage)
-    assert stage.ran == ["deploy"]
-    assert "gemmactl deploy" in caught.value.what
+    assert stage.ran == ["inspect"]
+    assert "gemmactl inspect" in caught.value.what
 
 
 def test_prompts_are_the_sample_models_own() -> None:
