@@ -68,7 +68,7 @@ class Stage:
 
 
 def test_the_story_in_order() -> None:
-    """Inspect, deploy, one prompt of each type, broken, diagnosed, fixed, plan, destroy; what was done behind the back is said."""
+    """From inspect to destroy, broken and repaired on the way; what was done behind the back is said."""
     stage, ear = Stage(), Ear()
     tell(Story(ear, stage), stage)
     assert stage.ran == [
