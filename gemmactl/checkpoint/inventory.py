@@ -6,9 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from gemmactl.checkpoint import families
 from gemmactl.checkpoint.files import Files
 from gemmactl.checkpoint.shards import Shard, measure
 from gemmactl.errors import Trouble, refused
+from gemmactl.spec import ServingEngine
 from inference_image import contract
 
 FAMILIES: Final = {"gemma3": "Gemma 3", "gemma3_text": "Gemma 3, text only"}
@@ -39,8 +41,8 @@ class Inventory:
     remarks: tuple[Remark, ...] = field(default=())
 
 
-def take(files: Files) -> Inventory:
-    """Look through the folder.
+def take(files: Files, engine: ServingEngine = "gemmactl") -> Inventory:
+    """Look through the folder. `engine`: what is to serve it; vLLM reads more families, and quantised weights.
 
     Raises:
         Trouble: (refused) it can't be served: the object, why, and what to do.
@@ -54,7 +56,7 @@ def take(files: Files) -> Inventory:
             files.emptiness,
             _meant(files, "check how it is spelled, or put the model there"),
         )
-    config = _config(files)
+    config = _config(files, engine)
     names, index = _shards(files)
     shards = measure(files, names)
     if contract.TOKENIZER not in sizes:
@@ -67,11 +69,11 @@ def take(files: Files) -> Inventory:
         )
     _not_empty(files, contract.TOKENIZER)
     total = sum(s.size for s in shards)
-    remarks = (*_config_remarks(config), *_shard_remarks(shards, index), *_missing_remarks(files))
+    remarks = (*_config_remarks(config), *_shard_remarks(shards, index), *_missing_remarks(files, engine))
     return Inventory(files.place, total, names, str(config["model_type"]), remarks)
 
 
-def _config(files: Files) -> dict[str, Any]:
+def _config(files: Files, engine: ServingEngine) -> dict[str, Any]:
     if contract.CONFIG not in files.sizes:
         below = sorted(n.removesuffix(f"/{contract.CONFIG}") for n in files.sizes if n.endswith(f"/{contract.CONFIG}"))
         why = "without it nothing tells which model this is"
@@ -83,6 +85,8 @@ def _config(files: Files) -> dict[str, Any]:
         raise _stop("config-missing", contract.CONFIG, f"{files.place} has no {contract.CONFIG}", why, remedy)
     config = _json(files, contract.CONFIG, "config-invalid")
     kind = config.get("model_type")
+    if engine == "vllm" and isinstance(kind, str) and kind:
+        return _for_vllm(files, config)
     if kind not in FAMILIES:
         raise _stop(
             "family-unsupported",
@@ -99,6 +103,14 @@ def _config(files: Files) -> dict[str, Any]:
             "the engine serves bfloat16 and float32 weights; quantized formats need their own kernels",
             "give the merged model in bfloat16",
         )
+    return config
+
+
+def _for_vllm(files: Files, config: dict[str, Any]) -> dict[str, Any]:
+    """Any type may be tried with vLLM, which knows more of them than any table here; but not one that makes no text."""
+    row = families.of(config)
+    if row is not None and row.engine is families.Engine.NONE:
+        raise _stop("family-unsupported", contract.CONFIG, f"{files.place} is {row.name}", row.reason, row.way_out)
     return config
 
 
@@ -190,16 +202,13 @@ def _shard_remarks(shards: tuple[Shard, ...], index: dict[str, Any]) -> tuple[Re
     )
 
 
-def _missing_remarks(files: Files) -> tuple[Remark, ...]:
+def _missing_remarks(files: Files, engine: ServingEngine) -> tuple[Remark, ...]:
     out = []
     if contract.GENERATION_CONFIG not in files.sizes:
         out.append(Remark("generation-config", f"no {contract.GENERATION_CONFIG}: the ends of an answer come from config.json"))
     if not {contract.CHAT_TEMPLATE, contract.TOKENIZER_CONFIG} & set(files.sizes):
-        out.append(
-            Remark(
-                "chat-template", "no chat template: the type `text` uses Gemma's own turns", "save the tokenizer with the model"
-            )
-        )
+        turns = "vLLM refuses the types `text` and `product`" if engine == "vllm" else "the type `text` uses Gemma's own turns"
+        out.append(Remark("chat-template", f"no chat template: {turns}", "save the tokenizer with the model"))
     return tuple(out)
 
 

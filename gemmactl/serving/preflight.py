@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemmactl.checkpoint import sizing
+from gemmactl.checkpoint.families import engine_for
 from gemmactl.checkpoint.files import BucketFiles, DirectoryFiles, Files
 from gemmactl.checkpoint.inventory import JSON_LIMIT, Inventory, Remark, take
 from gemmactl.checkpoint.memory import Architecture
 from gemmactl.checkpoint.room import Room
 from gemmactl.checkpoint.sizing import Sizing, Weights
+from gemmactl.checkpoint.vllm_sizing import Foreign
 from gemmactl.errors import refused
 from gemmactl.spec import Model, Serve
 from inference_image import contract, layout
@@ -52,18 +54,24 @@ def look(wish: Serve, cloud: Cloud, *, quota: Room | None = None, existing: bool
     Raises:
         Trouble: (refused) the model could not be served, or does not fit.
     """
+    wish = replace(wish, engine=engine_for(wish))
     files = _files(wish.model, cloud)
-    found = take(files) if files else None
-    # another server may store weights otherwise: only gemmactl's own is known well enough to refuse a model for its size
-    weights = _weights(files, found) if files and found and wish.image is None else None
-    return Seen(sizing.derive(wish, weights, found.bytes if found else None, quota or Room(), existing=existing), found)
+    found = take(files, wish.engine) if files else None
+    size = found.bytes if found else None
+    weights, foreign = _shape(files, found, wish) if files and found else (None, None)
+    return Seen(sizing.derive(wish, weights, size, quota or Room(), foreign=foreign, existing=existing), found)
 
 
-def _weights(files: Files, found: Inventory) -> Weights:
+def _shape(files: Files, found: Inventory, wish: Serve) -> tuple[Weights | None, Foreign | None]:
     """The model's shape from its config, read once more: what an inventory keeps of it is its family."""
+    if wish.engine == "gemmactl" and wish.image is not None:
+        # another server may store weights otherwise: only the two that are known may refuse a model for its size
+        return None, None
     try:
         config = layout.parse_json(files.read(contract.CONFIG, 0, JSON_LIMIT), contract.CONFIG, contract.Code.CONFIG_INVALID)
-        return Weights(Architecture.of(layout.text_config(config)), found.bytes)
+        if wish.engine == "vllm":
+            return None, Foreign.of(config, found.bytes)
+        return Weights(Architecture.of(layout.text_config(config)), found.bytes), None
     except LoadFailed as error:
         failure = error.failure
         raise refused(
