@@ -50,6 +50,11 @@ def gpu(name: str) -> Gpu:
     return GPUS[name]
 
 
+def regions(row: Gpu) -> tuple[str, ...]:
+    """Where the GPU is, as a reader needs to know it."""
+    return tuple(name + (" (on invitation)" if name in row.invited else "") for name in row.regions)
+
+
 def sizes_text(row: Gpu) -> str:
     """The legal pairs in one line."""
     return "; ".join(
@@ -97,7 +102,7 @@ def _region(serve: Serve) -> None:
         near = [r for r in row.regions if r.partition("-")[0] == serve.region.partition("-")[0]]
         raise usage(
             f"Cloud Run has no {row.name} in region {serve.region!r}",
-            why=f"regions with it: {', '.join(r + (' (on invitation)' if r in row.invited else '') for r in row.regions)}",
+            why=f"regions with it: {', '.join(regions(row))}",
             remedy=f"add --region {near[0] if near else row.regions[0]}",
             code="region-without-gpu",
         )

@@ -54,13 +54,12 @@ def _gpu(sizing: Sizing, fit: Fit) -> Iterator[Row]:
     row, shape, need, item = sizing.gpu, fit.weights.shape, fit.demand, fit.item
     tokens, at_once = fit.context, contract.PARALLEL_SEQUENCES
     dtype = "bfloat16" if item == 2 else "float32"
-    ring = f"{gb(shape.kv(tokens, item))} while it is answered, {shape.sliding} sliding layers keep {min(tokens, shape.window)} tokens"
+    kept = min(tokens, shape.window)
+    ring = f"{gb(shape.kv(tokens, item))} while it is answered, as {shape.sliding} sliding layers keep {kept} tokens"
     prompt = f"2 x {shape.keys} x {item} bytes x {shape.layers} layers x {tokens} tokens, right after a prompt of that length"
     cuda = need.work - need.activations - need.spare
     work = f"reading a prompt {gb(need.activations)}, CUDA {gb(cuda)}, a tenth spare {gb(need.spare)}"
-    reach = (
-        f"the model knows {shape.longest}, the GPU would hold {fit.longest}, the engine's default is {contract.DEFAULT_CONTEXT}"
-    )
+    reach = f"the model knows {shape.longest}, the GPU holds {fit.longest}, the engine's default is {contract.DEFAULT_CONTEXT}"
     yield "GPU memory", gb(row.usable), f"{row.name}, {row.memory_gib} GB by name ({row.usable_from})"
     yield "weights", gb(need.weights), f"{shape.parameters:,} parameters x {item} bytes ({dtype}); no vision tower is loaded"
     yield "keys, values", gb(need.kv + need.prompt), f"{prompt}; {ring}"
@@ -112,8 +111,9 @@ def _around(sizing: Sizing) -> Iterator[Row]:
 
 def _container(sizing: Sizing) -> Iterator[Row]:
     wish, host = sizing.wish, sizing.host
-    why = f": {WAITING} for each of {contract.PARALLEL_SEQUENCES} at once, the others wait in the engine's queue"
-    yield "concurrency", str(wish.concurrency), _who(wish, "concurrency") + (why if wish.image is None else "")
+    rule = "" if "concurrency" in wish.given else f"{WAITING} for each that is computed; "
+    why = f": {rule}{contract.PARALLEL_SEQUENCES} at once, the others wait in the engine's queue" if wish.image is None else ""
+    yield "concurrency", str(wish.concurrency), _who(wish, "concurrency") + why
     if host is None:
         how = "nothing is known of the load, so what Google recommends for this GPU"
     else:

@@ -37,7 +37,7 @@ class Weights:
 
     @property
     def stored(self) -> int:
-        """Bytes of one stored value. A vision tower beside the text makes the quotient larger by a tenth, never by a half."""
+        """Bytes of one stored value: 4 or 2. What else lies in the shards (a vision tower, a tied head) can only make it 4."""
         return 4 if self.bytes > 3 * self.shape.parameters else 2
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gemmactl import limits
+from gemmactl import limits, spec_rules
 from gemmactl.checkpoint.memory import Architecture, Demand, demand, longest_context
 from gemmactl.errors import Trouble, refused
 from gemmactl.limits import Gpu
@@ -58,7 +58,7 @@ def _ways(serve: Serve, row: Gpu, shape: Architecture, tokens: int, *, item: int
         if other.usable > row.usable:
             there = demand(shape, tokens, item=item, stored=stored).total
             if there <= other.usable:
-                where = f"{gb(there)} of {gb(other.usable)}; regions: {', '.join(other.regions)}"
+                where = f"{gb(there)} of {gb(other.usable)}; regions: {', '.join(spec_rules.regions(other))}"
                 yield f"another GPU: {_flags(serve, other)} ({where})"
     if item == 4:
         half = demand(shape, tokens, stored=stored).total

@@ -31,8 +31,8 @@ LEAST_CONTEXT: Final = 1024
 STEP: Final = 256
 
 START: Final = 120.0
-"""Seconds of a start beside the weights: imports, compilation, CUDA graphs. An estimate: 59 s were reported for a small model with its
-compiled code in a cache (vllm issue 20264); Cloud Run starts with an empty one."""
+"""Seconds of a start beside the weights: imports, compilation, CUDA graphs. An estimate: 59 s were reported for a small model
+with its compiled code in a cache (vllm issue 20264); Cloud Run starts with an empty one."""
 RATE: Final = 100e6
 SLACK: Final = 3.0
 

@@ -56,6 +56,32 @@ def test_sizes_follow_the_gpu(tmp_path: Path) -> None:
     assert (found.cpu, found.memory) == (20, "80Gi")
 
 
+@pytest.mark.parametrize(
+    ("flags", "pair"),
+    [({"cpu": 4}, (4, "16Gi")), ({"cpu": 6}, (6, "24Gi")), ({"memory": "16Gi"}, (4, "16Gi")), ({"memory": "24Gi"}, (6, "24Gi"))],
+)
+def test_half_a_size_is_completed(tmp_path: Path, flags: dict[str, Any], pair: tuple[int, str]) -> None:
+    """--cpu or --memory alone: a legal other half until the model's size decides; only what was said counts as given."""
+    found = wishes(settings(tmp_path), {**BASE, **flags}, Ear())
+    assert (found.cpu, found.memory) == pair
+    assert found.given == set(flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ"),
+    [
+        ({"max_context": 4096}, {}),
+        ({}, {"GEMMACTL_MAX_CONTEXT": "4096"}),
+        ({"set_env_vars": "A=1,GEMMACTL_MAX_CONTEXT=4096"}, {}),
+    ],
+)
+def test_the_context_is_one_wish_however_it_is_said(tmp_path: Path, flags: dict[str, Any], environ: dict[str, str]) -> None:
+    """The flag, the setting, and the container's variable set by hand."""
+    found = wishes(settings(tmp_path, **environ), {**BASE, **flags}, Ear())
+    assert (found.context, "context" in found.given) == (4096, True)
+    assert "GEMMACTL_MAX_CONTEXT" not in dict(found.env)
+
+
 def test_the_sandbox_has_its_own_project_id(tmp_path: Path) -> None:
     """@sandbox is a choice, not an id."""
     assert wishes(settings(tmp_path), {**BASE, "project": "@sandbox"}, Ear()).project == "gemmactl-sandbox"
