@@ -1,7 +1,7 @@
 """vLLM as the other engine: its official image, its command line from a wish and back. Knows no cloud; not yet run on a GPU.
 
-Every flag is checked against vLLM 0.26.0's own parser (EngineArgs.add_cli_args and openai/cli_args.py of the wheel on PyPI, read
-on 2026-11-25; tests/resources/test_vllm.py keeps the list), and every variable against its envs.py.
+The command line was given to vLLM 0.26.0's own parser (openai/cli_args.make_arg_parser, from the wheel's sources, 2026-11-25),
+which took it: tests/resources/test_vllm.py keeps what it read. The requests of client/openai.py were given to its own classes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, Final
 from gemmactl.spec import Serve
 from inference_image.contract import DEFAULT_PORT
 
-VERSION: Final = "0.26.0"
 IMAGE: Final = "vllm/vllm-openai:v0.26.0-cu129"
 """vLLM's official image on Docker Hub, its CUDA 12.9 build. A tag, not a digest: no tool here fetched one.
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gemmactl import limits, vllm
+from gemmactl import limits, spec_rules, vllm
 from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.too_large import gb
 from gemmactl.errors import refused
@@ -129,7 +129,7 @@ def _cautions(context: int, tokens: int | None, cache: int) -> Iterator[ModelFin
 
 def _too_large(serve: Serve, row: Gpu, weights: int, share: int) -> Exception:
     larger = [gpu for gpu in limits.GPUS.values() if int(gpu.usable * vllm.UTILIZATION) >= weights and gpu.usable > row.usable]
-    ways = [f"another GPU: --gpu-type {gpu.name} (regions: {', '.join(gpu.regions)})" for gpu in larger]
+    ways = [f"another GPU: --gpu-type {gpu.name} (regions: {', '.join(spec_rules.regions(gpu))})" for gpu in larger]
     ways.append("a quantised copy of the model (AWQ, GPTQ, compressed-tensors), which vLLM reads as it is")
     return refused(
         f"the model does not fit {row.name}",
