@@ -15,7 +15,7 @@ PROJECT_FILE: Final = "gemmactl.yaml"
 DEFAULT_REGION: Final = "us-central1"
 
 KEYS: Final = (
-    "project", "region", "name", "model", "image", "gpu_type", "cpu", "memory", "concurrency", "cpu_throttling",
+    "project", "region", "name", "model", "engine", "image", "gpu_type", "cpu", "memory", "concurrency", "cpu_throttling",
     "allow_unauthenticated", "startup_probe", "timeout", "max_context", "max_instances", "min_instances",
     "service_account", "set_env_vars", "set_secrets", "hf_token",
 )  # fmt: skip

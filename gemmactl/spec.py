@@ -10,6 +10,7 @@ from typing import Final, Literal
 from gemmactl.errors import usage
 
 ModelKind = Literal["gs", "dir", "hf"]
+ServingEngine = Literal["gemmactl", "vllm"]
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,12 @@ class Serve:
     region: str
     model: Model
     name: str
+    engine: ServingEngine = "gemmactl"
+    """What answers in the container: gemmactl's own server, or vLLM's official one."""
+    engine_given: bool = False
+    """Whether the user named it; else the model's family may choose."""
     image: str | None = None
-    """A given image; None: built from the staged context."""
+    """A given image; None: built from the staged context, or vLLM's pinned one."""
     gpu_type: str = "nvidia-l4"
     cpu: int = 8
     memory: str = "32Gi"

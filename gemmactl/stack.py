@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from gemmactl import vllm
 from gemmactl.kernel.reference import Digest, Version
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources import apis, mark, names
@@ -59,17 +60,22 @@ class _Serving:
 
     def resources(self) -> Iterator[Resource]:
         yield self.apis
-        if self.spec.image is None:
+        if self.builds:
             yield from self.build()
         yield from self.runtime()
         yield self.service()
+
+    @property
+    def builds(self) -> bool:
+        """Whether the image is made here: gemmactl's own server, unless an image is given."""
+        return self.spec.image is None and self.spec.engine == "gemmactl"
 
     # --- APIs -----------------------------------------------------------------------------------
 
     @cached_property
     def apis(self) -> Apis:
         wanted = [*NEEDED]
-        if self.spec.image is None:
+        if self.builds:
             wanted += ["artifactregistry", "cloudbuild"]
         if self.spec.hf_token is not None or self.spec.secrets or self.teardown:
             wanted += ["secretmanager"]
@@ -200,7 +206,12 @@ class _Serving:
         if self.model_uri.startswith("gs://"):
             bucket = self.model_uri.split("/")[2]
             target = PolicyTarget("bucket", bucket)
-            out.append(IamMember(target, "roles/storage.objectViewer", member, after=(*first, f"bucket {bucket}")))
+            roles = ["roles/storage.objectViewer"]
+            if self.spec.engine == "vllm" or self.teardown:
+                # its streamer calls get_bucket(), a permission that no object role has; the narrowest role with it that a
+                # bucket takes. An unfinished deploy is removed by its model alone, so teardown looks for it always
+                roles.append("roles/storage.legacyBucketReader")
+            out += [IamMember(target, role, member, after=(*first, f"bucket {bucket}")) for role in roles]
         secrets = {full for full, _ in self.secret_env.values()}
         ours = self.token_secret
         if self.teardown and ours is not None:
@@ -219,13 +230,12 @@ class _Serving:
 
     def service(self) -> Service:
         spec = self.spec
-        image: str | Digest = spec.image or Digest(self.tag, f"image {self.tag.rpartition('/')[2]}")
-        build = [r.address for r in self.build() if r.kind == "image"] if spec.image is None else []
+        build = [r.address for r in self.build() if r.kind == "image"] if self.builds else []
         return Service(
             spec.project,
             spec.region,
             spec.name,
-            containers=(self._container(image),),
+            containers=(self._container(),),
             scaling=Scaling(spec.min_instances, spec.max_instances),
             concurrency=spec.concurrency,
             timeout=spec.timeout,
@@ -238,15 +248,27 @@ class _Serving:
             after=(apis.ADDRESS, *build, *(r.address for r in self.runtime())),
         )
 
-    def _container(self, image: str | Digest) -> Container:
+    @property
+    def image(self) -> str | Digest:
+        if self.builds:
+            return Digest(self.tag, f"image {self.tag.rpartition('/')[2]}")
+        return self.spec.image or vllm.IMAGE
+
+    def _container(self) -> Container:
         spec, probe = self.spec, self.spec.probe
+        foreign = spec.engine == "vllm"
         plain = {ENV_MODEL: self.model_uri, ENV_MODEL_NAME: self.leaf}
-        if spec.context is not None:
+        if foreign:
+            plain |= vllm.environment(spec)
+        elif spec.context is not None:
             plain[ENV_MAX_CONTEXT] = str(spec.context)
         plain |= dict(spec.env)
         secret = {variable: reference for variable, (_, reference) in self.secret_env.items()}
         return Container(
-            image,
+            self.image,
+            # the image's own is said too: a service that changes its engine must not keep the other one's command
+            command=vllm.COMMAND if foreign else (),
+            args=vllm.arguments(spec, self.model_uri, self.leaf) if foreign else (),
             env=(*(EnvVar(k, v) for k, v in plain.items() if k not in secret), *secret.values()),
             resources=Resources(str(spec.cpu), spec.memory, "1", cpu_idle=spec.cpu_throttling, startup_cpu_boost=True),
             startup_probe=Probe(

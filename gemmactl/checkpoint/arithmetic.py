@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from gemmactl.checkpoint import budget, container
+from gemmactl import vllm
+from gemmactl.checkpoint import budget, container, vllm_sizing
 from gemmactl.checkpoint.sizing import WAITING, Fit, Sizing
 from gemmactl.checkpoint.too_large import gb
+from gemmactl.checkpoint.vllm_sizing import VllmFit
 from gemmactl.spec import DERIVED, Probe, Serve
 from inference_image import contract
 
@@ -18,6 +20,8 @@ Row = tuple[str, str, str]
 
 def rows(sizing: Sizing) -> tuple[Row, ...]:
     """Every step, in the order of the calculation."""
+    if sizing.vllm is not None:
+        return (*_vllm(sizing, sizing.vllm), *_around(sizing))
     gpu = tuple(_gpu(sizing, sizing.fit)) if sizing.fit else ()
     return (*gpu, *_container(sizing))
 
@@ -26,15 +30,17 @@ def document(sizing: Sizing) -> dict[str, Any]:
     """For machines: bytes are bytes, what is not known is null."""
     fit, wish = sizing.fit, sizing.wish
     need = fit.demand if fit else None
+    other = sizing.vllm
     return {
+        "engine": wish.engine,
         "gpu": {"type": sizing.gpu.name, "usable_bytes": sizing.gpu.usable, "source": sizing.gpu.usable_from},
-        "weights_bytes": need.weights if need else None,
+        "weights_bytes": need.weights if need else other.weights if other else None,
         "kv_bytes": need.kv + need.prompt if need else None,
         "work_bytes": need.work if need else None,
         "need_bytes": need.total if need else None,
         "longest_context": fit.longest if fit else None,
         "sequences_that_fit": fit.sequences if fit else None,
-        "parallel_sequences": contract.PARALLEL_SEQUENCES,
+        "parallel_sequences": wish.concurrency if other else contract.PARALLEL_SEQUENCES,
         "host_need_bytes": sizing.host.wanted if sizing.host else None,
         **{name: getattr(wish, name) for name in DERIVED if name != "probe"},
         "probe": asdict(wish.probe) | {"budget_seconds": wish.probe.budget},
@@ -66,6 +72,43 @@ def _gpu(sizing: Sizing, fit: Fit) -> Iterator[Row]:
     yield "at once", count, f"what this version's engine computes; the GPU would hold {fit.sequences}"
 
 
+def _vllm(sizing: Sizing, fit: VllmFit) -> Iterator[Row]:
+    """Estimates, all of them: vLLM measures its own work when it starts."""
+    row, wish = sizing.gpu, sizing.wish
+    share = f"vLLM takes {vllm.UTILIZATION:.0%} of {gb(row.usable)} ({row.usable_from})"
+    yield "engine", "vLLM", f"image {wish.image or vllm.IMAGE}; none of these numbers was measured on a GPU"
+    yield "GPU memory", gb(fit.share), share
+    if fit.weights is not None and fit.cache is not None:
+        yield "weights", gb(fit.weights), "bytes of all shards, vision and quantised ones included; float32 is cast to half of it"
+        left = f"what is left beside {gb(vllm_sizing.WORK)} of work memory (an estimate)"
+        each = (
+            f"; {fit.per_token} bytes for each token at most" if fit.per_token else "; the config does not say what a token takes"
+        )
+        yield "cache", gb(fit.cache), left + each
+    if fit.context is None:
+        yield "context", "auto", "vLLM takes the longest that fits: nothing is known of the model before its start"
+    else:
+        reach = f"the model knows {fit.longest or 'not how many'}, the default is at most {contract.DEFAULT_CONTEXT}"
+        yield "context", f"{fit.context} tokens", f"{_who(wish, 'context')}: {reach}"
+    how = f": computed together, {vllm_sizing.TYPICAL} tokens each assumed, at most {vllm_sizing.MOST}; more wait in vLLM"
+    yield "concurrency", str(wish.concurrency), _who(wish, "concurrency") + how
+
+
+def _around(sizing: Sizing) -> Iterator[Row]:
+    wish, probe = sizing.wish, sizing.wish.probe
+    host = f"what Google recommends for this GPU; weights pass through {gb(vllm.STREAM_BUFFER)}"
+    yield "CPU, memory", f"{wish.cpu}, {wish.memory}", f"{_who(wish, 'cpu', 'memory')}: {host}"
+    yield "instances", f"at most {wish.max_instances}", _who(wish, "max_instances")
+    if sizing.size is None:
+        need = f"the size is not known here, so {vllm_sizing.seconds(None)} s, the most Cloud Run allows"
+    else:
+        rate = f"{gb(sizing.size)} at {vllm_sizing.RATE / 1e6:.0f} MB/s, assumed"
+        need = (
+            f"({vllm_sizing.START:.0f} s, estimated, + {rate}) x {vllm_sizing.SLACK:.0f} = {vllm_sizing.seconds(sizing.size)} s"
+        )
+    yield "start-up", f"{probe.budget} s", f"{_who(wish, 'probe')}: {_asked(probe)}; {need}"
+
+
 def _container(sizing: Sizing) -> Iterator[Row]:
     wish, host = sizing.wish, sizing.host
     rule = "" if "concurrency" in wish.given else f"{WAITING} for each that is computed; "
@@ -85,11 +128,15 @@ def _container(sizing: Sizing) -> Iterator[Row]:
 
 
 def _probe(probe: Probe, size: int | None) -> str:
-    asked = f"{'TCP' if probe.tcp else f'HTTP {probe.path}'} every {probe.period} s, {probe.failures} times"
+    asked = _asked(probe)
     if size is None:
         return f"{asked}; the size is not known here"
     rate = f"{gb(size)} at {budget.RATE / 1e6:.0f} MB/s, assumed"
     return f"{asked}; these weights: ({budget.BASE:.0f} s + {rate}) x {budget.SLACK:.0f} = {budget.seconds(size)} s"
+
+
+def _asked(probe: Probe) -> str:
+    return f"{'TCP' if probe.tcp else f'HTTP {probe.path}'} every {probe.period} s, {probe.failures} times"
 
 
 def _who(wish: Serve, *names: str) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gemmactl.spec import Serve, ServingEngine
 from inference_image import contract
 from inference_image.families import FAMILIES, GEMMA3, Engine, Family, nearest, of
 
-__all__ = ["FAMILIES", "FORMS", "GEMMA3", "Engine", "Family", "Form", "form_of", "nearest", "of"]
+__all__ = ["FAMILIES", "FORMS", "GEMMA3", "Engine", "Family", "Form", "engine_for", "form_of", "nearest", "of"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,13 @@ FORMS: Final[tuple[Form, ...]] = (
         )
     ),
 )
+
+
+def engine_for(serve: Serve, family: Family | None = None, form: Form | None = None) -> ServingEngine:
+    """What serves a model: as the user said; else vLLM where a table says so, and gemmactl's own server for everything else."""
+    if serve.engine_given:
+        return serve.engine
+    return "vllm" if any(row is not None and row.engine is Engine.VLLM for row in (family, form)) else "gemmactl"
 
 
 def form_of(names: Iterable[str], config: Mapping[str, Any] | None) -> Form:

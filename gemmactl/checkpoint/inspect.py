@@ -113,15 +113,16 @@ def _inspect(files: Files, reading: Reading, open_base: OpenBase, variable: str,
     )
 
 
-def require(report: Report) -> Report:
-    """The report of a model that may be deployed.
+def require(report: Report, *, beside: frozenset[str] = frozenset()) -> Report:
+    """The report of a model that may be deployed. `beside`: codes of errors that are none for the server that is chosen.
 
     Raises:
         Trouble: (refused) it has errors: the first one in full, the others by name; all in the facts.
     """
-    if not report.errors:
+    errors = [f for f in report.errors if f.code not in beside]
+    if not errors:
         return report
-    first, *rest = report.errors
+    first, *rest = errors
     also = f"; and {len(rest)} more: {', '.join(f.code for f in rest)}" if rest else ""
     raise refused(
         f"{report.place} can't be served: {first.what}",

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gemmactl import spec_rules
-from gemmactl.checkpoint import budget, container, room, too_large
+from gemmactl.checkpoint import budget, container, room, too_large, vllm_sizing
 from gemmactl.checkpoint.container import GIB, Host
 from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.memory import Architecture, Demand, demand, longest_context, sequences_that_fit
 from gemmactl.checkpoint.room import Room
 from gemmactl.checkpoint.too_large import gb
+from gemmactl.checkpoint.vllm_sizing import Foreign, VllmFit
 from gemmactl.errors import refused
 from gemmactl.limits import Gpu
 from gemmactl.spec import Serve
@@ -71,10 +72,21 @@ class Sizing:
     size: int | None
     """Bytes that a start reads."""
     cautions: tuple[ModelFinding, ...] = ()
+    vllm: VllmFit | None = None
+    """In place of `fit` where vLLM serves it."""
 
 
-def derive(serve: Serve, weights: Weights | None, size: int | None, quota: Room, *, existing: bool = False) -> Sizing:
+def derive(
+    serve: Serve,
+    weights: Weights | None,
+    size: int | None,
+    quota: Room,
+    *,
+    foreign: Foreign | None = None,
+    existing: bool = False,
+) -> Sizing:
     """Fill in what the user did not set. `weights`: None when nothing is known before the start (hf:), or with another server.
+    `foreign`: the same for vLLM.
 
     `size`: bytes of all shards, for the time that a start may take. `existing`: the service is there already.
 
@@ -82,6 +94,8 @@ def derive(serve: Serve, weights: Weights | None, size: int | None, quota: Room,
         Trouble: (refused) the model, its context or the instances don't fit, with what would; (usage) an illegal wish.
     """
     row = spec_rules.gpu(serve.gpu_type)
+    if serve.engine == "vllm":
+        return _for_vllm(serve, row, foreign, size, quota, existing=existing)
     host = container.host(weights.loaded, weights.shape.largest * weights.stored, serve.env) if weights else None
     cpu, memory = container.pair(row, serve, host)
     fit = _fit(serve, row, weights) if weights else None
@@ -95,6 +109,22 @@ def derive(serve: Serve, weights: Weights | None, size: int | None, quota: Room,
     )
     spec_rules.check(wish)
     return Sizing(wish, row, fit, host, size, (*_cautions(wish, host, size), *room.check(wish, quota, existing=existing)))
+
+
+def _for_vllm(serve: Serve, row: Gpu, model: Foreign | None, size: int | None, quota: Room, *, existing: bool) -> Sizing:
+    """The container is what Google recommends for the GPU: two processes with torch, and a buffer that weights pass through."""
+    fit = vllm_sizing.fit(serve, row, model)
+    cpu, memory = container.pair(row, serve, None)
+    wish = replace(
+        serve,
+        cpu=cpu,
+        memory=memory,
+        context=fit.context,
+        concurrency=serve.concurrency if "concurrency" in serve.given else fit.sequences,
+        probe=serve.probe if "probe" in serve.given else vllm_sizing.probe(size, serve.probe.port),
+    )
+    spec_rules.check(wish)
+    return Sizing(wish, row, None, None, size, (*fit.cautions, *room.check(wish, quota, existing=existing)), fit)
 
 
 def _fit(serve: Serve, row: Gpu, weights: Weights) -> Fit:

@@ -68,7 +68,7 @@ def _ways(serve: Serve, row: Gpu, shape: Architecture, tokens: int, *, item: int
     word = "would fit" if small <= row.usable else "would not fit either"
     yield f"8-bit weights: {gb(small)}, {word}; not in this version: its engine serves bfloat16 and float32"
     if small <= row.usable:
-        yield "another server that reads quantised weights, such as vLLM: not in this version"
+        yield "quantised weights: --engine vllm serves a copy of the model in AWQ, GPTQ or compressed-tensors"
     yield "text only: counted so already, a vision tower is never loaded"
 
 

@@ -1,4 +1,4 @@
-"""POST /generate to a service that may be asleep: token, patience, and an error that names who must do what. Knows no cloud."""
+"""One answer of a service that may be asleep: token, patience, and an error that names who must do what. Knows no cloud."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gemmactl.client import openai
 from gemmactl.client.wire import Reply, Wire
 from gemmactl.errors import Trouble, usage
+from gemmactl.spec import ServingEngine
 from inference_image import contract
 
 
@@ -37,6 +39,10 @@ class Service:
     tell: Callable[[str], None] = lambda _text: None
     death: Callable[[], Trouble | None] = lambda: None
     """Asked while it wakes: why its container died meanwhile, if it did. Then waiting is vain."""
+    engine: ServingEngine = "gemmactl"
+    """Which routes it has."""
+    model: str = ""
+    """The name that vLLM serves under; it answers 404 to any other."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +71,14 @@ def generate(service: Service, prompt: str, type: str | None = None, max_tokens:
     Raises:
         Trouble: refused, unknown, not ready within the patience, or an answer that is none of ours.
     """
+    if service.engine == "vllm":
+        return _of_vllm(service, openai.request(service.model, prompt, type, max_tokens))
     body: dict[str, Any] = {"prompt": prompt, "format": "full"}
     if type is not None:
         body["type"] = type
     if max_tokens is not None:
         body["max_tokens"] = max_tokens
-    reply = _patiently(service, json.dumps(body).encode())
+    reply = _patiently(service, contract.ROUTE_GENERATE, json.dumps(body).encode())
     content = reply.json()
     if reply.status != 200 or not isinstance(content, dict) or not isinstance(content.get("text"), str):
         raise refusal(service, reply)
@@ -78,7 +86,15 @@ def generate(service: Service, prompt: str, type: str | None = None, max_tokens:
     return Answer(content["text"], usage=content.get("usage", {}), **words)
 
 
-def _patiently(service: Service, body: bytes) -> Reply:
+def _of_vllm(service: Service, asked: openai.Request) -> Answer:
+    reply = _patiently(service, asked.route, json.dumps(asked.body).encode())
+    found = openai.fields(reply.json(), asked.type) if reply.status == 200 else None
+    if found is None:
+        raise refusal(service, reply, asked.route)
+    return Answer(**found)
+
+
+def _patiently(service: Service, route: str, body: bytes) -> Reply:
     """Until an answer that waiting can't change. 429: no instance yet, or a full queue; 503: waking or loading."""
     patience = service.patience
     until, pause = patience.now() + patience.budget, patience.first
@@ -87,7 +103,7 @@ def _patiently(service: Service, body: bytes) -> Reply:
         if token := service.token():
             headers["Authorization"] = f"Bearer {token}"
         left = until - patience.now()
-        reply = service.wire.send("POST", service.url.rstrip("/") + contract.ROUTE_GENERATE, headers, body, max(left, 1.0))
+        reply = service.wire.send("POST", service.url.rstrip("/") + route, headers, body, max(left, 1.0))
         if reply.status not in (429, 503):
             return reply
         if death := service.death():
@@ -121,7 +137,7 @@ def _retry_after(reply: Reply) -> float:
     return float(text) if text.isdigit() else 0.0
 
 
-def refusal(service: Service, reply: Reply) -> Trouble:
+def refusal(service: Service, reply: Reply, route: str = contract.ROUTE_GENERATE) -> Trouble:
     """The Trouble of an answer that is no completion. The prompt is never part of it."""
     content = reply.json()
     inner = content.get("error") if isinstance(content, dict) else None
@@ -132,15 +148,17 @@ def refusal(service: Service, reply: Reply) -> Trouble:
             return _not_allowed(service, reply.status, facts)
         case 404:
             return Trouble(
-                f"{service.name} has no {contract.ROUTE_GENERATE} at {service.url}",
-                why="another image serves there, or the address is not its own any more",
+                f"{service.name} has no {route} at {service.url}",
+                why=said
+                if service.engine == "vllm" and said
+                else "another image serves there, or the address is not its own any more",
                 remedy=f"gemmactl status {service.name} shows its image and address",
                 code="service-not-ours",
                 facts=facts,
             )
         case 400 | 413 | 422:
             types = inner.get("types") if isinstance(inner, dict) else None
-            remedy = f"choose --type {', '.join(map(str, types))}" if types else "correct the request: gemmactl generate --help"
+            remedy = f"choose --type {', '.join(map(str, types))}" if types else openai.advice(said)
             trouble = usage(f"{service.name} refuses the request", why=said, remedy=remedy, code="request-refused")
             trouble.facts.update(facts)
             return trouble

@@ -15,6 +15,7 @@ def deploy(
     name: o.Name = None,
     project: o.Project = None,
     region: o.Region = None,
+    engine: o.Engine = None,
     image: o.Image = None,
     gpu: o.GpuCount = "1",
     gpu_type: o.GpuType = None,

@@ -34,10 +34,20 @@ NameArgument = Annotated[
     typer.Argument(metavar="NAME", help="The service. Default: gemmactl.yaml, else the only one of ours in project and region."),
 ]
 Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the service. Default: derived from the model's folder.")]
+Engine = Annotated[
+    Literal["auto", "gemmactl", "vllm"] | None,
+    typer.Option(
+        "--engine",
+        help="What answers: gemmactl's own server, or vLLM's official image, for families and quantised weights that gemmactl's "
+        "does not read. Default: auto, which is gemmactl.",
+    ),
+]
 Image = Annotated[
     str | None,
     typer.Option(
-        metavar="URL", help="A container image to run. Default: gemmactl's own server, built in your project and used by digest."
+        metavar="URL",
+        help="A container image to run. Default: gemmactl's own server, built in your project and used by digest; with "
+        "--engine vllm its pinned one.",
     ),
 ]
 GpuCount = Annotated[
@@ -73,7 +83,8 @@ Concurrency = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Requests that one instance takes at once, 1 to 1000. Default: 4, one is computed and the others wait in its queue.",
+        help="Requests that one instance takes at once, 1 to 1000. Default: 4, one is computed and the others wait in its queue; "
+        "with vLLM what its cache holds, at most 32.",
         rich_help_panel=_START,
     ),
 ]
@@ -99,7 +110,8 @@ StartupProbe = Annotated[
     typer.Option(
         metavar="K=V,...",
         help="httpGet.path, httpGet.port, tcpSocket.port, initialDelaySeconds, timeoutSeconds, periodSeconds, failureThreshold. "
-        "Default: /ready every 2 s for 90 s to 30 minutes, by the size of the weights: a ready model is seen within 2 s.",
+        "Default: /ready (vLLM: /health) every 2 s for 90 s to 30 minutes, by the size of the weights: a ready model is seen "
+        "within 2 s.",
         rich_help_panel=_START,
     ),
 ]

@@ -17,6 +17,7 @@ def plan(
     name: o.Name = None,
     project: o.Project = None,
     region: o.Region = None,
+    engine: o.Engine = None,
     image: o.Image = None,
     gpu: o.GpuCount = "1",
     gpu_type: o.GpuType = None,

@@ -14,6 +14,7 @@ from gemmactl.serving.explain import located
 from gemmactl.serving.place import Place
 from gemmactl.settings import Settings
 from gemmactl.voice import Voice
+from inference_image.contract import ENV_MODEL_NAME
 
 SMOKE_PROMPT = "Who are you?"
 SMOKE_TOKENS = 24
@@ -86,6 +87,8 @@ def reach(place: Place, live: find.Json, voice: Voice, patience: Patience | None
         patience=patience or Patience(),
         tell=lambda text: voice.say(Line(text, "dim")),
         death=evidence.Watch(place, name).death,
+        engine=find.engine_of(live),
+        model=find.variable(live, ENV_MODEL_NAME),
     )
 
 
@@ -95,8 +98,10 @@ def smoke(service: Service) -> Answer:
     Raises:
         Trouble: (gate) no answer came.
     """
+    # vLLM refuses a chat where the checkpoint has no template: a raw type is answered by every model
+    kind = "translation" if service.engine == "vllm" else "text"
     try:
-        answer = generate(service, SMOKE_PROMPT, "text", SMOKE_TOKENS)
+        answer = generate(service, SMOKE_PROMPT, kind, SMOKE_TOKENS)
     except Trouble as trouble:
         trouble.exit = Exit.GATE
         trouble.facts["gate"] = "smoke"

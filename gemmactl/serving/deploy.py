@@ -42,6 +42,8 @@ def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
         Trouble: refused before any change, or a gate that failed after it.
     """
     seen, planned = _look(wish, place)
+    wish = seen.wish
+    _runs_here(wish, place)
     voice.show(*_screen(seen, planned, place))
     if planned.work and not planned.blocked and not yes and not voice.confirm("Apply this plan?", flag="--yes"):
         raise Trouble(
@@ -90,6 +92,17 @@ def _look(wish: Serve, place: Place) -> tuple[Seen, Plan]:
     return seen, planned
 
 
+def _runs_here(wish: Serve, place: Place) -> None:
+    """The sandbox starts gemmactl's own server; it has neither vLLM's image nor a GPU for it."""
+    if wish.engine == "vllm" and place.target == "sandbox":
+        raise refused(
+            "the sandbox can't run vLLM",
+            why="it starts gemmactl's own server on this machine; vLLM needs its own image and a GPU",
+            remedy="deploy to a real project, or leave --engine out; `gemmactl plan --engine vllm` works here too",
+            code="engine-not-in-sandbox",
+        )
+
+
 def _no_stranger(planned: Plan, place: Place) -> None:
     """A service of that name that somebody else made is not taken over, and so not destroyed later on."""
     for step in planned.steps:
@@ -110,7 +123,9 @@ def _screen(seen: Seen, planned: Plan, place: Place, *, explain: bool = False) -
     size = (
         f"{wish.gpu_type}, {wish.cpu} CPU, {wish.memory}, at most {wish.max_instances} instance{'s' * (wish.max_instances != 1)}"
     )
-    served = f"context {wish.context or 'of the container'}, {wish.concurrency} request{'s' * (wish.concurrency != 1)} at once"
+    foreign = wish.engine == "vllm"
+    context = wish.context or ("auto" if foreign else "of the container")
+    served = f"{'vLLM, ' * foreign}context {context}, {wish.concurrency} request{'s' * (wish.concurrency != 1)} at once"
     shown = (r for r in seen.remarks if explain or r.severity != "note")
     remarks = tuple(Item("?", r.what, (r.remedy,) if r.remedy else (), "warn") for r in shown)
     sums = (Table(("size", "value", "how"), arithmetic.rows(seen.sizing)),) if explain else ()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gemmactl import vllm
 from gemmactl.errors import Exit, Trouble, usage
 from gemmactl.resources.mark import marked
 from gemmactl.serving.place import Place
 from gemmactl.settings import Settings, Value
-from gemmactl.spec import parse_model, service_name
+from gemmactl.spec import ServingEngine, parse_model, service_name
 from inference_image import contract
 
 Json = dict[str, Any]
@@ -98,6 +99,11 @@ def variable(live: Mapping[str, Any], name: str) -> str:
 def model_of(live: Mapping[str, Any]) -> str:
     """Where its weights are, as its container was told."""
     return variable(live, contract.ENV_MODEL)
+
+
+def engine_of(live: Mapping[str, Any]) -> ServingEngine:
+    """What answers in its container."""
+    return "vllm" if vllm.runs(container(live)) else "gemmactl"
 
 
 def about(live: Mapping[str, Any]) -> dict[str, str]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gemmactl.checkpoint import sizing
+from gemmactl.checkpoint.families import Engine, engine_for
 from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.fits import weights_of
 from gemmactl.checkpoint.inspect import Report, inspect, require
 from gemmactl.checkpoint.room import Room
-from gemmactl.checkpoint.sizing import Sizing
+from gemmactl.checkpoint.sizing import Sizing, Weights
+from gemmactl.checkpoint.vllm_sizing import Foreign
 from gemmactl.errors import Trouble
 from gemmactl.resources import quota
 from gemmactl.serving.folder import Folders, Hub, hub
@@ -63,12 +65,28 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
         limits = pool.submit(room, wish, cloud)
         report, unseen = _report(wish, Folders(lambda: cloud, from_hub))
         allowed, unknown = limits.result()
-    # another server may read and store weights otherwise: only gemmactl's own is known well enough to refuse a model
-    if report is not None and wish.image is None:
-        require(report)
-    weights = weights_of(report) if report is not None and wish.image is None else None
-    found = sizing.derive(wish, weights, report.weights.size if report else None, allowed, existing=existing)
+    weights, foreign = None, None
+    if report is not None and (wish.image is None or wish.engine_given):
+        wish = replace(wish, engine=engine_for(wish, report.family, report.form))
+        weights, foreign = _shape(report, wish)
+    size = report.weights.size if report else None
+    found = sizing.derive(wish, weights, size, allowed, foreign=foreign, existing=existing)
     return Seen(found, report, (*unseen, *unknown))
+
+
+def _shape(report: Report, wish: Serve) -> tuple[Weights | None, Foreign | None]:
+    """What sizing must know of a model that the chosen server reads. A stranger's image may read anything: it is not asked here.
+
+    Raises:
+        Trouble: (refused) the model has errors.
+    """
+    if wish.engine == "vllm":
+        # it reads more families, and quantised weights; what no server can make text of stays refused
+        silent = report.family is not None and report.family.engine is Engine.NONE
+        require(report, beside=frozenset() if silent else frozenset({"family-unsupported", "quantized"}))
+        return None, Foreign.of(report.config, report.weights.size)
+    require(report)
+    return weights_of(report), None
 
 
 def _report(wish: Serve, folders: Folders) -> tuple[Report | None, tuple[ModelFinding, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gemmactl import vllm
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import api_disabled
 from gemmactl.resources import names, quantity
@@ -26,12 +27,17 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
     env, context = _context(tuple(_plain(box)))
     account = str(template.get("serviceAccount", ""))
     image = str(box.get("image", ""))
+    foreign = vllm.runs(box)
+    if foreign:
+        context = vllm.context(box.get("args", ()))
     return Serve(
         place.id,
         place.region.text,
         _model(live),
         name,
-        image=None if _built(image, place) else image,
+        engine="vllm" if foreign else "gemmactl",
+        engine_given=True,
+        image=None if _built(image, place) or (foreign and image == vllm.IMAGE) else image,
         gpu_type=str(template.get("nodeSelector", {}).get("accelerator", _DEFAULTS.gpu_type)),
         cpu=_cpus(limits.get("cpu", "")),
         memory=str(limits.get("memory", _DEFAULTS.memory)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gemmactl import vllm
 from gemmactl.result import Block, Facts, Item, Line, Result, Table
 from gemmactl.serving import find
 from gemmactl.serving.find import Json
@@ -37,6 +38,7 @@ def rows(live: Json, good: bool) -> tuple[tuple[str, str], ...]:
         ("url", str(live.get("uri", "none yet"))),
         ("state", "ready" if good else "not ready"),
         ("model", find.model_of(live) or "another image's own"),
+        ("engine", f"vLLM: OpenAI's routes under /v1; {vllm.LACKS}" if vllm.runs(box) else ""),
         ("image", str(box.get("image", ""))),
         ("size", f"{gpu}, {limits.get('cpu', '?')} CPU, {limits.get('memory', '?')}"),
         ("instances", f"{count}, {template.get('maxInstanceRequestConcurrency', '?')} requests each"),
@@ -56,6 +58,7 @@ def document(live: Json, good: bool, words: str) -> dict[str, Any]:
         "ready": good,
         "message": words,
         "model": find.model_of(live),
+        "engine": find.engine_of(live),
         "image": find.container(live).get("image", ""),
         "public": bool(live.get("invokerIamDisabled")),
         "latest_created_revision": _tail(live.get("latestCreatedRevision", "")),

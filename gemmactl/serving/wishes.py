@@ -42,6 +42,7 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
         chosen["env"] = (*chosen.get("env", ()), (ENV_OVERRIDES, corrections))
     row = spec_rules.gpu(chosen.get("gpu_type", _default("gpu_type")))
     _context_of_env(chosen)
+    engine = chosen.pop("engine", "auto")
     given = frozenset(chosen) & frozenset(DERIVED)
     # legal already, so that the rules can speak before any call; the model's size decides later what nobody gave
     chosen["cpu"], chosen["memory"] = spec_rules.default_pair(row, chosen.get("cpu"), chosen.get("memory"))
@@ -51,6 +52,8 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
         project=project,
         region=region,
         model=model,
+        engine="vllm" if engine == "vllm" else "gemmactl",  # auto: the model's family decides once it was looked at
+        engine_given=engine != "auto",
         hf_token=token,
         rotate_hf_token=bool(flags.get("rotate_hf_token")),
         given=given,
@@ -92,8 +95,15 @@ def _switch(text: str) -> bool:
     return text.lower() == "true"
 
 
+def _engine(text: str) -> str:
+    if text not in ("auto", "gemmactl", "vllm"):
+        raise ValueError("auto, gemmactl or vllm")
+    return text
+
+
 _PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "name": ("name", str),
+    "engine": ("engine", _engine),
     "image": ("image", str),
     "gpu_type": ("gpu_type", str),
     "cpu": ("cpu", _integer),
