@@ -14,8 +14,10 @@ from gemmactl.result import Block, Facts, Item, Line, Result, Target, Tone
 from gemmactl.serving.folder import Folders
 from gemmactl.spec import Model
 from gemmactl.voice import Voice
-from inference_image.families import ENGINES_HERE
+from inference_image.families import ENGINES_HERE, Engine
 
+FOREIGN: Final = frozenset({"family-unsupported", "quantized"})
+"""Errors that are none where vLLM serves the model."""
 SIGNS: Final[dict[str, tuple[str, Tone]]] = {"error": ("!", "bad"), "warning": ("?", "warn"), "note": ("=", "dim")}
 
 
@@ -155,11 +157,18 @@ def size(count: int) -> str:
 def _verdict(report: Report) -> Line:
     errors, warnings = len(report.errors), len(report.warnings)
     read = f"{size(report.bytes_read)} read"
+    if errors and _by_vllm(report):
+        return Line(f"gemmactl's engine does not serve it, vLLM does: deploy takes it ({read})", "warn")
     if errors:
         return Line(f"{_count(errors, 'error')}, {_count(warnings, 'warning')}: it can't be served as it is ({read})", "bad")
     if warnings:
         return Line(f"it can be served; {_count(warnings, 'warning')} to know ({read})", "warn")
     return Line(f"nothing is wrong with it ({read})", "good")
+
+
+def _by_vllm(report: Report) -> bool:
+    """Nothing is wrong with it but that another server must read it."""
+    return _engine(report) == Engine.VLLM and {f.code for f in report.errors} <= FOREIGN
 
 
 def _count(number: int, word: str) -> str:
@@ -169,6 +178,8 @@ def _count(number: int, word: str) -> str:
 def _follow(look: Look, report: Report) -> tuple[str, ...]:
     name = look.model.text
     fix = (f"gemmactl inspect {name} --fix{look.flags}",) if report.correctable else ()
+    if report.errors and _by_vllm(report):
+        return (*fix, f"gemmactl deploy {name} --engine vllm{look.flags or ' --project PROJECT_ID'}")
     return fix if report.errors else (*fix, f"gemmactl deploy {name}{look.flags or ' --project PROJECT_ID'}")
 
 

@@ -18,6 +18,7 @@ from gemmactl.checkpoint.vllm_sizing import Foreign
 from gemmactl.errors import Trouble
 from gemmactl.resources import quota
 from gemmactl.serving.folder import Folders, Hub, hub
+from gemmactl.serving.inspection import FOREIGN
 from gemmactl.spec import Serve
 from inference_image import contract
 
@@ -83,7 +84,7 @@ def _shape(report: Report, wish: Serve) -> tuple[Weights | None, Foreign | None]
     if wish.engine == "vllm":
         # it reads more families, and quantised weights; what no server can make text of stays refused
         silent = report.family is not None and report.family.engine is Engine.NONE
-        require(report, beside=frozenset() if silent else frozenset({"family-unsupported", "quantized"}))
+        require(report, beside=frozenset() if silent else FOREIGN)
         return None, Foreign.of(report.config, report.weights.size)
     require(report)
     return weights_of(report), None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from shlex import quote
 from typing import Any, Final
 
@@ -18,7 +18,8 @@ from gemmactl.resources import quota
 from gemmactl.resources.cloud import BucketInfo, Json, QuotaLimit
 from gemmactl.result import Result
 from gemmactl.serving import regions_screen as screen
-from gemmactl.serving.offers import Known, Offer, Room, Size, Wanted, offers
+from gemmactl.serving.fitting import narrowed
+from gemmactl.serving.offers import Known, Offer, Room, Wanted, offers
 from gemmactl.serving.place import Place
 from gemmactl.settings import Settings
 from gemmactl.spec import Model, parse_model
@@ -76,7 +77,13 @@ def regions(place: Place, question: Question) -> Result:
     """The offers; exit 6 when none can be used for sure or as things stand."""
     if question.enable_api:
         place.cloud.apis.enable((quota.API,))
+    unsized = None
+    if question.model is not None:
+        wanted, unsized = narrowed(question.wanted, question.model, place)
+        question = replace(question, wanted=wanted)
     reading = read(place, question)
+    if unsized is not None:
+        reading = replace(reading, missing={**reading.missing, "size of the model": unsized})
     found = offers(reading.known, question.wanted)
     usable = [offer for offer in found if offer.room <= Room.SHARED]
     problems = () if usable else (nothing(reading, found),)
@@ -195,6 +202,4 @@ def nothing(reading: Reading, found: Iterable[Offer]) -> Trouble:
 def _deploy(place: Place, question: Question, best: Offer) -> str:
     """What to type now for the best row."""
     model = quote(question.model.text) if question.model else "MODEL"
-    size: Size | None = question.wanted.sizes.get(best.gpu.name)
-    sized = f" --cpu {size.cpu:g} --memory {size.memory_gib:g}Gi" if size else ""
-    return f"gemmactl deploy {model} --region {best.region} --gpu-type {best.gpu.name}{sized} --project {place.project.text}"
+    return f"gemmactl deploy {model} --region {best.region} --gpu-type {best.gpu.name} --project {place.project.text}"

@@ -17,14 +17,14 @@ from gemmactl.sandbox.assembly import assemble
 from gemmactl.sandbox.endpoint import Endpoint
 from gemmactl.sandbox.server import Server
 from gemmactl.sandbox.world import World
-from gemmactl.serving.offers import Size, Wanted
+from gemmactl.serving.offers import Wanted
 from gemmactl.serving.place import Place
 from gemmactl.serving.regions import Question, asked, regions
 from gemmactl.settings import Value
 from gemmactl.spec import parse_model
 from gemmactl.ui.layout import lay
 from tests.fakes.cloud import FakeCloud, refusal
-from tests.serving.ear import place, settings
+from tests.serving.ear import SAMPLE, place, settings
 
 L4 = GPU["nvidia-l4"][0]
 MODEL = parse_model("gs://weights/m")
@@ -35,6 +35,13 @@ def project(*, bucket: str = "europe-west4") -> FakeCloud:
     cloud = FakeCloud(enforce_apis=True)
     cloud.state.apis |= {f"{name}.googleapis.com" for name in ("run", "storage", "cloudquotas")}
     cloud.state.buckets["weights"] = BucketInfo("weights", bucket)
+    return cloud
+
+
+def holding(cloud: FakeCloud) -> FakeCloud:
+    """The sample model in the weights' bucket, where MODEL says."""
+    for path in SAMPLE.iterdir():
+        cloud.storage.write("weights", f"{MODEL.prefix}/{path.name}", path)
     return cloud
 
 
@@ -219,12 +226,19 @@ def test_a_broken_network_is_told_as_such() -> None:
         regions(place(cloud), Question(MODEL))
 
 
-def test_a_derived_size_is_carried_into_the_next_command() -> None:
-    """The size that somebody derived from the model decides, and is typed on."""
-    question = Question(MODEL, Wanted(sizes={"nvidia-l4": Size(4, 16)}, gpus=("nvidia-l4",)))
-    result = regions(place(project()), question)
-    assert "--cpu 4 --memory 16Gi" in result.next[0]
+def test_the_models_own_size_decides() -> None:
+    """What a deploy would derive is what must fit and what is priced; the command derives it again, so it is not typed on."""
+    result = regions(place(holding(project())), Question(MODEL, Wanted(gpus=("nvidia-l4",))))
     assert result.data["offers"][0]["instances"] == 2
+    assert "--cpu" not in result.next[0]
+    assert "size of the model" not in str(result.blocks)
+
+
+def test_a_model_that_can_not_be_looked_at_is_told_and_defaults_are_used() -> None:
+    """Nothing lies at that place: the offers are for the default size, and the reason stands on the screen."""
+    result = regions(place(project()), Question(MODEL, Wanted(gpus=("nvidia-l4",))))
+    assert "size of the model" in str(result.blocks)
+    assert result.data["offers"][0]["instances"] == 1
 
 
 @pytest.mark.parametrize(
