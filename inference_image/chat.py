@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from inference_image import contract
 from inference_image.contract import Code, LoadFailed
 from inference_image.families import BEGIN, FAMILIES, GEMMA3, Family, Turns
-from inference_image.layout import TEMPLATE_LIMIT
+from inference_image.layout import TEMPLATE_LIMIT, check_pointer
 from inference_image.presets import Message, Part
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ def embedded_template(tokenizer_config: Mapping[str, Any]) -> str | None:
     if isinstance(value, list):
         value = next((row.get("template") for row in value if isinstance(row, Mapping) and row.get("name") == "default"), None)
     return value if isinstance(value, str) else None
+
+
+def template_text(data: bytes) -> str:
+    """The text of chat_template.jinja. Raises LoadFailed(tokenizer_invalid) for a Git LFS pointer."""
+    check_pointer(data, contract.CHAT_TEMPLATE, Code.TOKENIZER_INVALID)
+    return data.decode("utf-8", "replace")
 
 
 def compile_template(source: str) -> ChatTemplate:

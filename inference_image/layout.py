@@ -1,18 +1,44 @@
-"""Owns what a checkpoint looks like: config, index, headers, key layouts, completeness. Standard library only; reads no file."""
+"""Owns what a checkpoint looks like: its files, index, headers, key layouts, completeness. Standard library only."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from inference_image import contract, families
+from inference_image.architecture import EMBEDDING, HEAD, expected, family, text_config
 from inference_image.contract import Code, LoadFailed
-from inference_image.families import FAMILIES, GEMMA3, Family
+from inference_image.families import GEMMA3, Family
+from inference_image.small_files import (
+    CONFIG_LIMIT,
+    HEADER_LIMIT,
+    INDEX_LIMIT,
+    OVERRIDES_LIMIT,
+    POINTER,
+    SMALL,
+    SMALL_FILE_LIMIT,
+    TEMPLATE_LIMIT,
+    TOKENIZER_CONFIG_LIMIT,
+    check_pointer,
+    check_size,
+    limit_of,
+    natural,
+    parse_json,
+)
+from inference_image.tokenizer_file import check_tokenizer, require_vocabulary, token_ids, vocabulary
+
+__all__ = [
+    "CONFIG_LIMIT", "EMBEDDING", "HEAD", "HEADER_LIMIT", "INDEX_LIMIT", "ITEM_SIZE", "OVERRIDES_LIMIT", "SERVABLE", "SMALL",
+    "SMALL_FILE_LIMIT", "TEMPLATE_LIMIT", "TOKENIZER_CONFIG_LIMIT", "Completeness", "Index", "Tensor", "check_index",
+    "check_pointer", "check_size", "check_tokenizer", "compare", "expected", "family", "header_end", "limit_of", "parse_header",
+    "parse_index", "parse_json", "require_complete", "require_files", "require_vocabulary", "serving_name", "shards_of",
+    "text_config", "token_ids", "vocabulary", "wanted", "weights",
+]  # fmt: skip
+"""All that the engine and inspect decide with: what one passes the other loads."""
 
 ITEM_SIZE: Final = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
@@ -21,16 +47,9 @@ ITEM_SIZE: Final = {
 SERVABLE: Final = frozenset({"BF16", "F16", "F32"})
 """Source dtypes that become the model's own on arrival; all others are quantised or foreign formats."""
 
-HEADER_LIMIT: Final = 100_000_000
-"""safetensors' own limit on a header, in bytes."""
-INDEX_LIMIT: Final = 32 << 20
-TEMPLATE_LIMIT: Final = 64 << 10
-"""Largest chat template. The longest that we know, of a model that calls tools, has 20 KB; 64 KiB of nothing but expressions
-take up to 1.8 s to compile (measured on a busy CPU)."""
-SMALL_FILE_LIMIT: Final = 128 << 20
-"""Largest tokenizer or config that we read into memory; Gemma 3's tokenizer.json has 33 MB."""
 _MOST_DIMENSIONS: Final = 8
-_LARGEST: Final = 1 << 48
+_SHARD_END: Final = ".safetensors"
+_PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 @dataclass(frozen=True)
@@ -69,124 +88,57 @@ class Completeness:
         return not (self.missing or self.unexpected or self.mismatched)
 
 
-# --- JSON from outside ----------------------------------------------------------------------------
+# --- names and sizes ------------------------------------------------------------------------------
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("the same key twice")
-    return made
+def weights(names: Iterable[str]) -> tuple[str, ...]:
+    """The safetensors files of a folder that can be shards of its model."""
+    return tuple(sorted(n for n in names if n.endswith(_SHARD_END) and "/" not in n and n != contract.ADAPTER_WEIGHTS))
 
 
-def parse_json(data: bytes, name: str, code: Code) -> dict[str, Any]:
-    """One JSON object, or LoadFailed(code) that names the file. Deep nesting and doubled keys are refused."""
-    try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_no_twins)
-    except (ValueError, RecursionError) as error:
-        raise LoadFailed(code, name, f"not valid JSON: {error}"[:200]) from None
-    if not isinstance(value, dict):
-        raise LoadFailed(code, name, "not a JSON object")
-    return value
+def _instead(names: Iterable[str]) -> str:
+    """What a folder without safetensors holds in their place."""
+    there = sorted(name for name in names if "/" not in name)
+    if contract.ADAPTER_CONFIG in there or contract.ADAPTER_WEIGHTS in there:
+        return "; an adapter alone: it changes a model and is none; merge it into its model first"
+    if gguf := [name for name in there if name.endswith(".gguf")]:
+        return f"; {gguf[0][:80]} is llama.cpp's format: bring the safetensors that it was made from"
+    if pickles := [name for name in there if name.endswith(_PICKLES)]:
+        return f"; {pickles[0][:80]} is a pickle, which can run code: save the model as safetensors"
+    return ""
 
 
-def _natural(value: object, most: int = _LARGEST) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+def require_files(sizes: Mapping[str, int], where: str) -> None:
+    """What can be said of a folder from its files' names and sizes, before a byte is read.
 
-
-# --- config ---------------------------------------------------------------------------------------
-
-
-def family(config: Mapping[str, Any]) -> Family:
-    """The row of a config.json that this version's engine serves. Raises LoadFailed(family_unsupported) with the way out."""
-    row = families.of(config)
-    if row is not None and row.served:
-        return row
-    kind = str(config.get("model_type"))[:60]
-    if row is not None:
-        detail = f"{row.name} (model_type {kind!r}): {row.reason}; {row.way_out}"
-    else:
-        served = ", ".join(name for one in FAMILIES if one.served for name in one.model_types)
-        near = families.nearest(config.get("model_type"))
-        like = f", which looks most like {near.name}" if near is not None else ""
-        detail = f"model_type is {kind!r}{like}; served: {served}; another server may know it: --engine vllm"
-    raise LoadFailed(Code.FAMILY_UNSUPPORTED, contract.CONFIG, detail)
-
-
-def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the language model inside config.json, for the text-only and the multimodal types of a family.
-
-    Raises LoadFailed: family_unsupported, dtype_unsupported (a quantised checkpoint) or config_invalid.
+    Raises LoadFailed: config_missing, tokenizer_missing, shard_missing, and what check_size raises.
     """
-    row, kind = family(config), config["model_type"]
-    inner = config if kind in row.text_types else config.get("text_config")
-    if not isinstance(inner, Mapping):
-        raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, f"a {kind} config without a text_config object")
-    family({**inner, "model_type": row.text_types[0]})  # vectors come from a text part that looks both ways, too
-    for place in (config, inner):
-        if place.get("quantization_config"):
-            raise LoadFailed(
-                Code.DTYPE_UNSUPPORTED, contract.CONFIG, "a quantised checkpoint (quantization_config); bring bfloat16 weights"
-            )
-    made = dict(inner)
-    # Multimodal configs keep these outside of text_config.
-    for name in ("eos_token_id", "bos_token_id", "pad_token_id", "tie_word_embeddings"):
-        if name in config and name not in made:
-            made[name] = config[name]
-    return made
+    if contract.CONFIG not in sizes:
+        detail = f"not in {where}{_instead(sizes) or ': is it the folder of a model?'}"
+        raise LoadFailed(Code.CONFIG_MISSING, contract.CONFIG, detail)
+    if contract.TOKENIZER not in sizes:
+        raise LoadFailed(Code.TOKENIZER_MISSING, contract.TOKENIZER, f"not in {where}: save the tokenizer beside the weights")
+    if not weights(sizes):
+        raise LoadFailed(Code.SHARD_MISSING, contract.SINGLE_SHARD, f"no safetensors weights in {where}{_instead(sizes)}")
+    for name in SMALL:
+        if name in sizes:
+            check_size(name, sizes[name])
 
 
-# The defaults of transformers' config class for Gemma 3's text: multimodal checkpoints write only what differs from them.
-_DEFAULTS: Final = {
-    "vocab_size": 262208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
-    "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
-}  # fmt: skip
+def shards_of(index: Index | None, sizes: Mapping[str, int]) -> tuple[str, ...]:
+    """The shards that the index names, or the single one. Raises LoadFailed: shard_missing, index_invalid, shard_truncated."""
+    if index is None and contract.SINGLE_SHARD not in sizes:
+        found = weights(sizes)
+        detail = f"{len(found)} safetensors files, none of them {contract.SINGLE_SHARD}, and no index that says what is in them"
+        raise LoadFailed(Code.INDEX_INVALID, contract.INDEX, detail)
+    names = index.shards if index is not None else (contract.SINGLE_SHARD,)
+    if absent := [name for name in names if name not in sizes]:
+        more = f"; {len(absent)} of {len(names)} shards are missing" if len(absent) > 1 else ""
+        raise LoadFailed(Code.SHARD_MISSING, absent[0], f"the index names it, and it is not there{more}")
+    for name in names:
+        check_size(name, sizes[name])
+    return names
 
-
-def expected(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """{name: shape} of every stored parameter of the family's text class, from text_config's result, before torch is imported.
-
-    A tied `lm_head.weight` is not in it. Raises LoadFailed(config_invalid).
-    """
-    sizes = {name: config.get(name, default) for name, default in _DEFAULTS.items()}
-    for name, size in sizes.items():
-        if not _natural(size, 1 << 24) or size == 0:
-            raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, f"{name} is {str(size)[:40]}, not a positive integer")
-    hidden, inner, head = sizes["hidden_size"], sizes["intermediate_size"], sizes["head_dim"]
-    queries, keys = sizes["num_attention_heads"] * head, sizes["num_key_value_heads"] * head
-    if sizes["num_hidden_layers"] > 1024:
-        raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, f"num_hidden_layers is {sizes['num_hidden_layers']}")
-    layer: dict[str, tuple[int, ...]] = {
-        "self_attn.q_proj.weight": (queries, hidden),
-        "self_attn.k_proj.weight": (keys, hidden),
-        "self_attn.v_proj.weight": (keys, hidden),
-        "self_attn.o_proj.weight": (hidden, queries),
-        "self_attn.q_norm.weight": (head,),
-        "self_attn.k_norm.weight": (head,),
-        "mlp.gate_proj.weight": (inner, hidden),
-        "mlp.up_proj.weight": (inner, hidden),
-        "mlp.down_proj.weight": (hidden, inner),
-        "input_layernorm.weight": (hidden,),
-        "post_attention_layernorm.weight": (hidden,),
-        "pre_feedforward_layernorm.weight": (hidden,),
-        "post_feedforward_layernorm.weight": (hidden,),
-    }
-    if config.get("attention_bias"):
-        rows = {"q_proj": queries, "k_proj": keys, "v_proj": keys, "o_proj": hidden}
-        layer |= {f"self_attn.{name}.bias": (size,) for name, size in rows.items()}
-    made: dict[str, tuple[int, ...]] = {
-        EMBEDDING: (sizes["vocab_size"], hidden),
-        "model.norm.weight": (hidden,),
-    }
-    for number in range(sizes["num_hidden_layers"]):
-        made |= {f"model.layers.{number}.{name}": shape for name, shape in layer.items()}
-    if config.get("tie_word_embeddings") is False:
-        made[HEAD] = made[EMBEDDING]
-    return made
-
-
-EMBEDDING: Final = "model.embed_tokens.weight"
-HEAD: Final = "lm_head.weight"
 
 # --- index and headers ----------------------------------------------------------------------------
 
@@ -208,6 +160,8 @@ def header_end(first: bytes, shard: str, size: int) -> int:
     if size < 8 or len(first) < 8:
         raise LoadFailed(Code.SHARD_TRUNCATED, shard, f"{size} bytes are no safetensors file")
     length = int(struct.unpack("<Q", first[:8])[0])
+    if first[:8] == POINTER[:8]:
+        check_pointer(POINTER, shard, Code.HEADER_INVALID)
     if length < 2 or length > HEADER_LIMIT:
         raise LoadFailed(Code.HEADER_INVALID, shard, f"a header of {length} bytes; not a safetensors file")
     if 8 + length > size:
@@ -244,9 +198,9 @@ def _row(name: str, row: object, shard: str, start: int) -> Tensor:
     dtype, shape, offsets = row.get("dtype"), row.get("shape"), row.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in ITEM_SIZE:
         raise LoadFailed(Code.HEADER_INVALID, shard, where + f"unknown dtype {str(dtype)[:20]!r}")
-    if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS or not all(_natural(size) for size in shape):
+    if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS or not all(natural(size) for size in shape):
         raise LoadFailed(Code.HEADER_INVALID, shard, where + "bad shape")
-    if not isinstance(offsets, list) or len(offsets) != 2 or not all(_natural(offset) for offset in offsets):
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(natural(offset) for offset in offsets):
         raise LoadFailed(Code.HEADER_INVALID, shard, where + "bad data_offsets")
     begin, end = offsets
     if end - begin != math.prod(shape) * ITEM_SIZE[dtype]:

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from inference_image import contract, layout
+from inference_image import chat, contract, layout
 from inference_image.chunks.crc import Summed, whole
 from inference_image.chunks.plan import Range, cover
 from inference_image.chunks.readers import in_parallel
@@ -22,16 +22,6 @@ from inference_image.landing import Landing
 from inference_image.layout import Tensor
 from inference_image.settings import Settings
 from inference_image.timeline import Loaded, Timeline
-
-_SMALL: Final = (
-    contract.CONFIG,
-    contract.INDEX,
-    contract.GENERATION_CONFIG,
-    contract.TOKENIZER_CONFIG,
-    contract.CHAT_TEMPLATE,
-    contract.TOKENIZER,
-)
-_SHARD_END: Final = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -81,10 +71,11 @@ class CheckpointStream:
     def _load(self) -> None:
         with self._timeline.phase("list objects"):
             objects = {one.name: one for one in self._source.list()}
-            _require_files(objects, self._source.uri)
+            sizes = {name: one.size for name, one in objects.items()}
+            layout.require_files(sizes, self._source.uri)
         with self._timeline.phase("read headers"):
             files, index, heads = self._first_read(objects)
-            shards = _shards(objects, index)
+            shards = {name: objects[name] for name in layout.shards_of(index, sizes)}
             table = self._table(files.family, shards, heads, index)
             needed = layout.expected(files.text_config)
             layout.require_complete(needed, table, self._source.uri)
@@ -102,9 +93,9 @@ class CheckpointStream:
         """Small files whole, and of every shard the first chunk: its header and the beginning of its data."""
         small = {name: Buffer(objects[name].size) for name in _present(objects)}
         heads = {
-            name: min(one.size, self._settings.chunk)
-            for name, one in objects.items()
-            if name.endswith(_SHARD_END) and name.startswith("model")
+            name: min(objects[name].size, self._settings.chunk)
+            for name in layout.weights(objects)
+            if name.startswith("model")  # what every writer calls a shard; one of another name is read when the index asks for it
         }
         wanted = [Range(name, 0, objects[name].size) for name in small]
         sinks: dict[str, Sink] = {**small, **{name: self.landing.open(objects[name]) for name in heads}}
@@ -116,6 +107,7 @@ class CheckpointStream:
         def optional(name: str, code: Code) -> dict[str, Any]:
             return layout.parse_json(bytes(small[name].data), name, code) if name in small else {}
 
+        layout.check_pointer(bytes(small[contract.TOKENIZER].data[:64]), contract.TOKENIZER, Code.TOKENIZER_INVALID)
         template = small.get(contract.CHAT_TEMPLATE)
         files = Files(
             config=config,
@@ -124,7 +116,7 @@ class CheckpointStream:
             generation_config=optional(contract.GENERATION_CONFIG, Code.CONFIG_INVALID),
             tokenizer=bytes(small[contract.TOKENIZER].data),
             tokenizer_config=optional(contract.TOKENIZER_CONFIG, Code.TOKENIZER_INVALID),
-            chat_template=template.data.decode("utf-8", "replace") if template else None,
+            chat_template=chat.template_text(bytes(template.data)) if template else None,
         )
         return files, index, heads
 
@@ -132,6 +124,9 @@ class CheckpointStream:
         self, family: Family, shards: Mapping[str, Object], heads: dict[str, int], index: layout.Index | None
     ) -> dict[str, Tensor]:
         """The tensors that serving needs, from the shards' headers; reads on where a header is longer than the first chunk."""
+        late = {name: min(one.size, self._settings.chunk) for name, one in shards.items() if name not in heads}
+        self._read([Range(name, 0, end) for name, end in late.items()], shards, {n: self.landing.open(shards[n]) for n in late})
+        heads |= late
         ends = {}
         for name, one in shards.items():
             region = self.landing.open(one)
@@ -196,31 +191,4 @@ class CheckpointStream:
 
 
 def _present(objects: Mapping[str, Object]) -> list[str]:
-    return [name for name in _SMALL if name in objects]
-
-
-def _require_files(objects: Mapping[str, Object], uri: str) -> None:
-    """What can be said from the list alone, before a byte is read."""
-    if contract.CONFIG not in objects:
-        raise LoadFailed(Code.CONFIG_MISSING, contract.CONFIG, f"not in {uri}: is it the folder of a model?")
-    if contract.TOKENIZER not in objects:
-        raise LoadFailed(Code.TOKENIZER_MISSING, contract.TOKENIZER, f"not in {uri}: save the tokenizer beside the weights")
-    if not any(name.endswith(_SHARD_END) and name.startswith("model") for name in objects):
-        adapter = "; an adapter alone: merge it into its model first" if "adapter_config.json" in objects else ""
-        raise LoadFailed(Code.SHARD_MISSING, contract.SINGLE_SHARD, f"no safetensors weights in {uri}{adapter}")
-    for name in _present(objects):
-        limit = layout.INDEX_LIMIT if name == contract.INDEX else layout.SMALL_FILE_LIMIT
-        if objects[name].size > limit:
-            code = Code.INDEX_INVALID if name == contract.INDEX else Code.CONFIG_INVALID
-            raise LoadFailed(code, name, f"{objects[name].size} bytes; at most {limit} are read")
-
-
-def _shards(objects: Mapping[str, Object], index: layout.Index | None) -> dict[str, Object]:
-    """The shards of the index, or the single one; a file that the index names and the place lacks is shard_missing."""
-    names = index.shards if index is not None else (contract.SINGLE_SHARD,)
-    for name in names:
-        if name not in objects:
-            if index is None:
-                raise LoadFailed(Code.INDEX_INVALID, contract.INDEX, "several shards and no index that says what is in them")
-            raise LoadFailed(Code.SHARD_MISSING, name, "the index names it, and it is not there")
-    return {name: objects[name] for name in names}
+    return [name for name in layout.SMALL if name in objects]

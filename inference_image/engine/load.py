@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from inference_image import contract, layout
+from inference_image import layout
 from inference_image.chunks import Source, open_source
 from inference_image.contract import Code, LoadFailed
 from inference_image.engine.generate import Engine
@@ -88,10 +88,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         model = models.build(files.family, config, dtype, device)
         layout.require_complete(models.needed(model), table, settings.model)
     with timeline.phase("build tokenizer"):
-        text = Text(TokenizerFiles(files.tokenizer, files.tokenizer_config, files.chat_template), files.family)
-        if text.vocabulary > config.vocab_size:
-            detail = f"{text.vocabulary} tokens, the model knows {config.vocab_size}"
-            raise LoadFailed(Code.TOKENIZER_INVALID, contract.TOKENIZER, detail)
+        text = Text(TokenizerFiles(files.tokenizer, files.tokenizer_config, files.chat_template), files.family, config.vocab_size)
     with timeline.phase("fill model"):
         models.assign(model, fill(stream.landing, device, dtype))
         stream.finished.result()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from inference_image import chat, contract
+from inference_image import chat, contract, layout
 from inference_image.contract import Code, LoadFailed
 from inference_image.families import GEMMA3, Family
 from inference_image.presets import Chat, Message, Part, Raw
@@ -32,12 +32,15 @@ class Text:
     Raises LoadFailed(tokenizer_invalid) when the files don't make a usable pair.
     """
 
-    def __init__(self, files: TokenizerFiles, row: Family = GEMMA3) -> None:
+    def __init__(self, files: TokenizerFiles, row: Family = GEMMA3, rows: int | None = None) -> None:
+        """`rows`: how many tokens the model knows; None when there is no model to ask."""
         from tokenizers import AddedToken, Tokenizer
 
         try:
             self._tokenizer: Tokenizer = Tokenizer.from_buffer(files.tokenizer)
-        except Exception as error:  # noqa: BLE001 - the Rust side raises bare Exception
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the Rust side raises bare Exception, and a panic of its own that is none
             raise LoadFailed(Code.TOKENIZER_INVALID, contract.TOKENIZER, str(error)[:300]) from None
         # Turn and image marks are not flagged special in every checkpoint's tokenizer.json; all of them steer the model.
         known = [token for token in row.control if self._tokenizer.token_to_id(token) is not None]
@@ -46,8 +49,15 @@ class Text:
         self._tokenizer.no_padding()
         # From here on encode() never yields a control token: `_ids` puts those of the trusted parts in by itself.
         self._tokenizer.encode_special_tokens = True
+        added = self._tokenizer.get_added_tokens_decoder()
+        own = int(self._tokenizer.get_vocab_size(with_added_tokens=False))
+        self.vocabulary = max([own, *(number + 1 for number, token in added.items() if not token.special)])
+        """How many numbers of tokens a text can become: layout.vocabulary says the same of the file."""
+        if rows is not None:
+            layout.require_vocabulary(self.vocabulary, rows)
+        # A special token beyond the model's rows is never made: Gemma 3's tokenizer has one that the 1B model doesn't know.
         self.control: dict[str, int] = {
-            token.content: number for number, token in self._tokenizer.get_added_tokens_decoder().items() if token.special
+            token.content: number for number, token in added.items() if token.special and (rows is None or number < rows)
         }
         longest_first = sorted(self.control, key=len, reverse=True)
         self._control_pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
@@ -61,11 +71,6 @@ class Text:
     def chats(self) -> bool:
         """Has the checkpoint a chat template? A base model's fine-tune may have none."""
         return self._template is not None
-
-    @property
-    def vocabulary(self) -> int:
-        """Number of tokens, added ones included: no id is as large."""
-        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
 
     def stop_ids(self, *configured: object) -> frozenset[int]:
         """Where an answer ends: the union of what the configs say and the tokenizer's own marks."""

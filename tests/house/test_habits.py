@@ -13,7 +13,6 @@ from tests.house import tree
 
 LONG: dict[str, str] = {
     "bench/make_sample_model.py": "one recipe, read from top to bottom; half of it is the table of examples",
-    "inference_image/layout.py": "one idea: what a checkpoint looks like; its tables of names are a third of it",
     "tests/fakes/cloud.py": "the in-memory cloud is one state behind all protocols of resources/cloud.py",
     "tests/inference_image/test_loading.py": "one subject, faults of a checkpoint; each test writes one and reads one code",
     "tests/sandbox/test_apis.py": "one running world for all control-plane APIs; each test is a few calls",

@@ -11,11 +11,14 @@ from tests.house import tree
 from tests.house.tree import Import, within
 
 STANDARD_LIBRARY_ONLY = (
+    "inference_image.architecture",
     "inference_image.contract",
     "inference_image.families",
     "inference_image.layout",
     "inference_image.overrides",
     "inference_image.presets",
+    "inference_image.small_files",
+    "inference_image.tokenizer_file",
 )
 """gemmactl reads these at every start, and the image must be able to fail with a code before anything is installed."""
 SHARED = (*STANDARD_LIBRARY_ONLY, "inference_image.chat")
