@@ -20,7 +20,7 @@ class Exit(IntEnum):
     GATE = 5
     """A gate failed after a change: the smoke test."""
     FOUND = 6
-    """doctor found problems."""
+    """doctor found problems, regions no room."""
     INTERRUPTED = 130
 
 

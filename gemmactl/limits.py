@@ -18,6 +18,12 @@ class Gpu:
     """CPU -> least and most memory in GiB."""
     default_cpu: int
     default_memory: str
+    usable: int
+    """Bytes of GPU memory that a process sees; the driver keeps the rest."""
+    usable_from: str
+    """Who saw that number, and when."""
+    quota: str
+    """Quota id of GPUs without zonal redundancy."""
     invited: tuple[str, ...] = ()
     """Regions that Google opens on invitation."""
 
@@ -31,6 +37,9 @@ L4: Final = Gpu(
     {4: (16, 16), 6: (16, 24), 8: (16, 32)},
     8,
     "32Gi",
+    int(22.03 * 2**30),
+    "torch's total capacity on an L4: ArcInstitute/evo2 issue 190, 2025-11",
+    "NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion",
     invited=("asia-south1",),
 )
 # source: the same page (at least 20 CPU and 80Gi) and the API's own texts: even CPU counts 20 to 30, at most 4Gi for each
@@ -41,9 +50,18 @@ RTX_PRO_6000: Final = Gpu(
     {cpu: (80, 4 * cpu) for cpu in range(20, 32, 2)},
     20,
     "80Gi",
+    int(94.97 * 2**30),
+    "CUDA's total on an RTX PRO 6000 Blackwell Server Edition: antirez/ds4 issue 563, 2026-07",
+    "NvidiaRtxPro6000GpuAllocNoZonalRedundancyPerProjectRegion",
     invited=("asia-south2",),
 )
 GPUS: Final[Mapping[str, Gpu]] = {gpu.name: gpu for gpu in (L4, RTX_PRO_6000)}
+
+# source: quota ids as the server names them in its refusals ("Quota violated: ..."), collected 2026-11
+CPU_QUOTA: Final = "CpuAllocPerProjectRegion"
+MEMORY_QUOTA: Final = "MemAllocPerProjectRegion"
+QUOTA_LINK: Final = "https://g.co/cloudrun/gpu-quota"
+"""Where more is asked for; the server's own texts name it."""
 
 # source: google.cloud.run.v2.Probe and the live API: 240 s for each field although newer pages say more; and the pages'
 # total of 1800 s with a GPU, which validate_only does not check

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Final, Literal
 
 from gemmactl.errors import usage
 
@@ -113,6 +113,10 @@ class Token:
         return "Token(***)"
 
 
+DERIVED: Final = ("cpu", "memory", "concurrency", "probe", "max_instances", "context")
+"""Fields of Serve that a model's size has a say in."""
+
+
 @dataclass(frozen=True)
 class Serve:
     """Everything that one serving stack is made from."""
@@ -130,8 +134,8 @@ class Serve:
     cpu_throttling: bool = False
     allow_unauthenticated: bool = False
     probe: Probe = field(default_factory=Probe)
-    probe_given: bool = False
-    """Whether the user chose the probe; otherwise deploy derives its length from the size of the weights."""
+    context: int | None = None
+    """Longest prompt + answer in tokens; None: the container's default."""
     timeout: int = 1800
     max_instances: int = 1
     min_instances: int = 0
@@ -142,3 +146,5 @@ class Serve:
     """--set-secrets: variable -> reference."""
     hf_token: SecretRef | Token | None = None
     rotate_hf_token: bool = False
+    given: frozenset[str] = frozenset()
+    """Which of DERIVED the user set; the others are derived from the model once it was looked at."""

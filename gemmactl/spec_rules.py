@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Final
@@ -10,6 +11,7 @@ from gemmactl import limits, probe_rules
 from gemmactl.errors import usage
 from gemmactl.limits import GPUS, Gpu
 from gemmactl.spec import Serve
+from inference_image.contract import CONTEXT_MOST
 
 
 def check(serve: Serve) -> None:
@@ -48,11 +50,40 @@ def gpu(name: str) -> Gpu:
     return GPUS[name]
 
 
+def regions(row: Gpu) -> tuple[str, ...]:
+    """Where the GPU is, as a reader needs to know it."""
+    return tuple(name + (" (on invitation)" if name in row.invited else "") for name in row.regions)
+
+
 def sizes_text(row: Gpu) -> str:
     """The legal pairs in one line."""
     return "; ".join(
         f"--cpu {cpu} with {low}Gi" + (f" to {high}Gi" if high != low else "") for cpu, (low, high) in row.sizes.items()
     )
+
+
+def partner(row: Gpu, cpu: int | None, memory: str | None, need: float = 0) -> tuple[int, str]:
+    """The smallest legal (CPU, memory) that holds `need` GiB, keeping what is given.
+
+    Where no pair is large enough it is the largest; where no partner is legal it is the GPU's default, which `check` refuses.
+    """
+    if cpu is not None and memory is not None:
+        return cpu, memory
+    if memory is not None:
+        fits = [count for count, (low, high) in row.sizes.items() if low <= gib(memory) <= high]
+        return (fits[0] if fits else row.default_cpu), memory
+    if cpu is not None:
+        low, high = row.sizes.get(cpu, (0, 0))
+        return cpu, f"{min(high, max(low, math.ceil(need)))}Gi" if high else row.default_memory
+    count = next((count for count, (_, high) in row.sizes.items() if need <= high), max(row.sizes))
+    return partner(row, count, None, need)
+
+
+def default_pair(row: Gpu, cpu: int | None, memory: str | None) -> tuple[int, str]:
+    """What is given with a legal partner, or what Google recommends for the GPU: for a model of unknown size."""
+    if cpu is None and memory is None:
+        return row.default_cpu, row.default_memory
+    return partner(row, cpu, memory, gib(row.default_memory))
 
 
 def _name(serve: Serve) -> None:
@@ -71,7 +102,7 @@ def _region(serve: Serve) -> None:
         near = [r for r in row.regions if r.partition("-")[0] == serve.region.partition("-")[0]]
         raise usage(
             f"Cloud Run has no {row.name} in region {serve.region!r}",
-            why=f"regions with it: {', '.join(r + (' (on invitation)' if r in row.invited else '') for r in row.regions)}",
+            why=f"regions with it: {', '.join(regions(row))}",
             remedy=f"add --region {near[0] if near else row.regions[0]}",
             code="region-without-gpu",
         )
@@ -109,19 +140,23 @@ def _throttling(serve: Serve) -> None:
         )
 
 
+_UNITS: Final = {"--timeout": " seconds", "--min-instances": ", which is --max-instances", "--max-context": " tokens"}
+
+
 def _numbers(serve: Serve) -> None:
     for flag, value, low, high in (
         ("--concurrency", serve.concurrency, 1, limits.CONCURRENCY_MOST),
         ("--timeout", serve.timeout, 1, limits.TIMEOUT_MOST),
         ("--max-instances", serve.max_instances, 1, limits.INSTANCES_MOST),
         ("--min-instances", serve.min_instances, 0, serve.max_instances),
+        ("--max-context", 1 if serve.context is None else serve.context, 1, CONTEXT_MOST),
     ):
         if not low <= value <= high:
-            unit = " seconds" if flag == "--timeout" else ", which is --max-instances" if flag == "--min-instances" else ""
+            unit = _UNITS.get(flag, "")
             raise usage(
                 f"{flag} {value} is out of range",
                 why=f"legal: {low} to {high}{unit}",
-                remedy=f"choose {flag} between {low} and {high}" + (", or raise --max-instances" if "min" in flag else ""),
+                remedy=f"choose {flag} between {low} and {high}" + (", or raise --max-instances" if "--min" in flag else ""),
                 code="out-of-range",
             )
 

@@ -25,7 +25,7 @@ from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount, email_of
 from gemmactl.resources.service_types import Container, EnvVar, Probe, Resources, Scaling, SecretEnv
 from gemmactl.spec import SecretRef, Serve, Token
-from inference_image.contract import ENV_HF_TOKEN, ENV_MODEL, ENV_MODEL_NAME
+from inference_image.contract import ENV_HF_TOKEN, ENV_MAX_CONTEXT, ENV_MODEL, ENV_MODEL_NAME
 
 SERVE_PACKAGES: Final = ("inference_image",)
 SERVE_DOCKERFILE: Final = "inference_image/Dockerfile"
@@ -240,7 +240,10 @@ class _Serving:
 
     def _container(self, image: str | Digest) -> Container:
         spec, probe = self.spec, self.spec.probe
-        plain = {ENV_MODEL: self.model_uri, ENV_MODEL_NAME: self.leaf} | dict(spec.env)
+        plain = {ENV_MODEL: self.model_uri, ENV_MODEL_NAME: self.leaf}
+        if spec.context is not None:
+            plain[ENV_MAX_CONTEXT] = str(spec.context)
+        plain |= dict(spec.env)
         secret = {variable: reference for variable, (_, reference) in self.secret_env.items()}
         return Container(
             image,

@@ -21,7 +21,7 @@ ENV_CONNECTIONS: Final = "GEMMACTL_CONNECTIONS"
 ENV_CHUNK_MIB: Final = "GEMMACTL_CHUNK_MIB"
 """Size of one ranged read in MiB; default 8."""
 ENV_MAX_CONTEXT: Final = "GEMMACTL_MAX_CONTEXT"
-"""Longest prompt + answer in tokens; default: the model's own, at most 8192."""
+"""Longest prompt + answer in tokens; default: the model's own, at most DEFAULT_CONTEXT."""
 ENV_MAX_QUEUE: Final = "GEMMACTL_MAX_QUEUE"
 """Requests that may wait for the engine before 429; default 32."""
 ENV_THREADS: Final = "GEMMACTL_TORCH_THREADS"
@@ -37,6 +37,16 @@ ENV_HF_ENDPOINT: Final = "HF_ENDPOINT"
 ENV_STORAGE_HOST: Final = "STORAGE_EMULATOR_HOST"
 
 DEFAULT_PORT: Final = 8080
+DEFAULT_CONTEXT: Final = 8192
+DEFAULT_STAGING_MIB: Final = 4096
+DEFAULT_CHUNK_MIB: Final = 8
+DEFAULT_CONNECTIONS: Final = 16
+DEFAULT_QUEUE: Final = 32
+CONTEXT_MOST: Final = 1 << 20
+
+PARALLEL_SEQUENCES: Final = 1
+"""Requests that the engine computes at once; all others wait in its queue. What is reserved of the GPU and how many requests
+one instance takes is derived from it: an engine that batches raises it."""
 
 # --- routes -------------------------------------------------------------------------------------
 ROUTE_GENERATE: Final = "/generate"

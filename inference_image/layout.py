@@ -210,15 +210,15 @@ def _row(name: str, row: object, shard: str, start: int) -> Tensor:
 
 # --- key layouts ----------------------------------------------------------------------------------
 
-_PEFT: Final = "base_model.model."
+PEFT: Final = "base_model.model."
 # Buffers that older versions stored; the model computes them.
 _COMPUTED: Final = re.compile(r"\.(?:rotary_emb(?:_local)?\.inv_freq|embed_tokens\.embed_scale)$")
 
 
 def serving_name(key: str, row: Family = GEMMA3) -> str | None:
     """A checkpoint's key as the row's text class calls it; None for what text-only serving leaves out."""
-    while key.startswith(_PEFT):
-        key = key.removeprefix(_PEFT)
+    while key.startswith(PEFT):
+        key = key.removeprefix(PEFT)
     return None if _COMPUTED.search(key) else families.own_name(row, key)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from inference_image import contract
 from inference_image.contract import Code, LoadFailed
+from inference_image.overrides import Overrides
 
 DEVICES = ("auto", "cuda", "cpu")
 DTYPES = ("auto", "bfloat16", "float32")
@@ -20,17 +21,19 @@ class Settings:
     name: str = ""
     device: str = "auto"
     dtype: str = "auto"
-    connections: int = 16
-    chunk: int = 8 << 20
+    connections: int = contract.DEFAULT_CONNECTIONS
+    chunk: int = contract.DEFAULT_CHUNK_MIB << 20
     max_context: int | None = None
-    max_queue: int = 32
+    max_queue: int = contract.DEFAULT_QUEUE
     threads: int | None = None
-    staging: int = 4096 << 20
+    overrides: str = ""
+    staging: int = contract.DEFAULT_STAGING_MIB << 20
     host: str = "0.0.0.0"
     port: int = contract.DEFAULT_PORT
 
     def __post_init__(self) -> None:
         """Raises LoadFailed(setting_invalid, dtype_unsupported)."""
+        _ = self.corrections
         if not self.model.strip():
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, "not set: which model?")
         if self.device not in DEVICES:
@@ -40,6 +43,14 @@ class Settings:
             raise LoadFailed(Code.DTYPE_UNSUPPORTED, contract.ENV_DTYPE, "Gemma 3 overflows in float16; use bfloat16")
         if self.dtype not in DTYPES:
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_DTYPE, f"{self.dtype[:40]!r} is not one of {', '.join(DTYPES)}")
+
+    @property
+    def corrections(self) -> Overrides:
+        """Those of the deployment. Raises LoadFailed(setting_invalid)."""
+        if not self.overrides:
+            return Overrides()
+        # As the bytes that they were: what is no UTF-8 comes from the environment as lone surrogates.
+        return Overrides.parse(self.overrides.encode("utf-8", "surrogateescape"), contract.ENV_OVERRIDES)
 
     @property
     def model_name(self) -> str:
@@ -56,19 +67,20 @@ class Settings:
                 raise LoadFailed(Code.SETTING_INVALID, variable, f"{text[:40]!r} is not a number from {least} to {most}")
             return value
 
-        context = number(contract.ENV_MAX_CONTEXT, 0, 0, 1 << 20)
+        context = number(contract.ENV_MAX_CONTEXT, 0, 0, contract.CONTEXT_MOST)
         threads = number(contract.ENV_THREADS, 0, 0, 1024)
         return cls(
             model=environ.get(contract.ENV_MODEL, ""),
             name=environ.get(contract.ENV_MODEL_NAME, ""),
             device=environ.get(contract.ENV_DEVICE, "").strip().lower() or "auto",
             dtype=environ.get(contract.ENV_DTYPE, "").strip().lower() or "auto",
-            connections=number(contract.ENV_CONNECTIONS, 16, 1, 256),
-            chunk=number(contract.ENV_CHUNK_MIB, 8, 1, 1024) << 20,
+            connections=number(contract.ENV_CONNECTIONS, contract.DEFAULT_CONNECTIONS, 1, 256),
+            chunk=number(contract.ENV_CHUNK_MIB, contract.DEFAULT_CHUNK_MIB, 1, 1024) << 20,
             max_context=context or None,
-            max_queue=number(contract.ENV_MAX_QUEUE, 32, 0, 100_000),
+            max_queue=number(contract.ENV_MAX_QUEUE, contract.DEFAULT_QUEUE, 0, 100_000),
             threads=threads or None,
-            staging=number(contract.ENV_STAGING_MIB, 4096, 1, 1 << 20) << 20,
+            overrides=environ.get(contract.ENV_OVERRIDES, "").strip(),
+            staging=number(contract.ENV_STAGING_MIB, contract.DEFAULT_STAGING_MIB, 1, 1 << 20) << 20,
             host=environ.get(contract.ENV_HOST, "") or "0.0.0.0",
             port=number(contract.ENV_PORT, contract.DEFAULT_PORT, 0, 65535),
         )

@@ -20,6 +20,7 @@ from inference_image.contract import Code, LoadFailed
 from inference_image.families import Family
 from inference_image.landing import Landing
 from inference_image.layout import Tensor
+from inference_image.overrides import Overrides
 from inference_image.settings import Settings
 from inference_image.timeline import Loaded, Timeline
 
@@ -101,11 +102,14 @@ class CheckpointStream:
         sinks: dict[str, Sink] = {**small, **{name: self.landing.open(objects[name]) for name in heads}}
         ranges = [*cover(wanted, (), self._settings.chunk), *(Range(name, 0, end) for name, end in heads.items() if end)]
         self._read(ranges, objects, sinks)
+        overrides = self._overrides(small)
         config = layout.parse_json(bytes(small[contract.CONFIG].data), contract.CONFIG, Code.CONFIG_INVALID)
+        config = overrides.apply_json(contract.CONFIG, config)
         index = layout.parse_index(bytes(small[contract.INDEX].data)) if contract.INDEX in small else None
 
         def optional(name: str, code: Code) -> dict[str, Any]:
-            return layout.parse_json(bytes(small[name].data), name, code) if name in small else {}
+            own = layout.parse_json(bytes(small[name].data), name, code) if name in small else {}
+            return overrides.apply_json(name, own)
 
         layout.check_pointer(bytes(small[contract.TOKENIZER].data[:64]), contract.TOKENIZER, Code.TOKENIZER_INVALID)
         template = small.get(contract.CHAT_TEMPLATE)
@@ -116,9 +120,19 @@ class CheckpointStream:
             generation_config=optional(contract.GENERATION_CONFIG, Code.CONFIG_INVALID),
             tokenizer=bytes(small[contract.TOKENIZER].data),
             tokenizer_config=optional(contract.TOKENIZER_CONFIG, Code.TOKENIZER_INVALID),
-            chat_template=chat.template_text(bytes(template.data)) if template else None,
+            chat_template=overrides.template or (chat.template_text(bytes(template.data)) if template else None),
         )
         return files, index, heads
+
+    def _overrides(self, small: Mapping[str, Buffer]) -> Overrides:
+        """The corrections beside the weights, and those of the deployment, which win; the timeline tells which there are."""
+        found = Overrides()
+        if contract.OVERRIDES in small:
+            found = Overrides.parse(bytes(small[contract.OVERRIDES].data), contract.OVERRIDES)
+        found = found.merged(self._settings.corrections)
+        if named := found.named():
+            self._timeline.note(overrides=named)
+        return found
 
     def _table(
         self, family: Family, shards: Mapping[str, Object], heads: dict[str, int], index: layout.Index | None

@@ -55,14 +55,17 @@ GpuType = Annotated[
 Cpu = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="vCPUs. Default: 8 with an L4 (what Google recommends), 20 with an RTX.", rich_help_panel=_SIZE
+        metavar="N",
+        help="vCPUs. Default: the fewest that are legal with the memory: 4 with an L4, 20 with an RTX.",
+        rich_help_panel=_SIZE,
     ),
 ]
 Memory = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="Memory, such as 32Gi. Default: 32Gi with an L4, 80Gi with an RTX; weights pass through it to the GPU.",
+        help="Memory, such as 32Gi. Default: the least that holds a load (weights pass through it to the GPU): 16Gi with an L4, "
+        "80Gi with an RTX; 8 CPU and 32Gi for hf: models on an L4.",
         rich_help_panel=_SIZE,
     ),
 ]
@@ -70,7 +73,7 @@ Concurrency = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Requests that one instance takes at once, 1 to 1000. Default: 4, what the engine batches on one GPU.",
+        help="Requests that one instance takes at once, 1 to 1000. Default: 4, one is computed and the others wait in its queue.",
         rich_help_panel=_START,
     ),
 ]
@@ -106,6 +109,14 @@ Timeout = Annotated[
         metavar="TIME",
         help="Longest request: 1800, 30m, 1h. Default: 30m, long enough for a long answer after a cold start.",
         rich_help_panel=_START,
+    ),
+]
+MaxContext = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Longest prompt and answer together, in tokens. Default: the model's own, at most 8192, and what the GPU holds.",
+        rich_help_panel=_SIZE,
     ),
 ]
 MaxInstances = Annotated[
@@ -163,4 +174,13 @@ Service = Annotated[
 LogFile = Annotated[
     Path | None,
     typer.Option("--from-log", metavar="FILE", help="Diagnose a pasted error or log instead; - reads stdin.", allow_dash=True),
+]
+Override = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--override",
+        metavar="FILE:KEY=JSON",
+        help="Correct a small file of the model for this deployment alone, as in generation_config.json:eos_token_id=[1,106]; "
+        "again for more. `gemmactl inspect --fix` prints what a model needs.",
+    ),
 ]

@@ -29,13 +29,18 @@ def plan(
     no_allow_unauthenticated: o.NoAllowUnauthenticated = False,
     startup_probe: o.StartupProbe = None,
     timeout: o.Timeout = None,
+    max_context: o.MaxContext = None,
     max_instances: o.MaxInstances = None,
     min_instances: o.MinInstances = None,
     service_account: o.ServiceAccount = None,
     set_env_vars: o.SetEnvVars = None,
     set_secrets: o.SetSecrets = None,
+    override: o.Override = None,
     hf_token: o.HfToken = None,
     rotate_hf_token: o.RotateHfToken = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show how size, context, concurrency and start-up time came about.")
+    ] = False,
     detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit 3 when there are changes.")] = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
@@ -50,5 +55,5 @@ def plan(
     wish = wishes(settings, ctx.params, here.voice)
     from gemmactl.serving.deploy import plan as run
 
-    again = here.again("deploy", "--detailed-exitcode")
-    return run(wish, here.place(settings, project, region), again=again, detailed=detailed_exitcode)
+    again = here.again("deploy", "--detailed-exitcode", "--explain")
+    return run(wish, here.place(settings, project, region), again=again, detailed=detailed_exitcode, explain=explain)

@@ -14,7 +14,8 @@ SCHEMA: Final = "gemmactl/doctor.v1"
 FixKind = Literal[
     "iam_grant", "enable_api", "config_change", "code_change", "user_action", "admin_action", "diagnose", "retry", "none"
 ]
-State = Literal["problem", "unknown"]
+State = Literal["problem", "unknown", "advice"]
+"""unknown: a check could not look; never to be read as ok. advice: it serves, and something will surprise."""
 
 TOKENS: Final = ("$CALLER", "$DOCKER_IDENTITY", "$BUILD_SA", "$RUNTIME_SA", "$RUN_AGENT")
 """Principals that a text may leave open; resolved from facts of the live project."""
@@ -60,7 +61,6 @@ class Finding:
     not_fix: tuple[str, ...] = ()
     confidence: float = 0.9
     state: State = "problem"
-    """`unknown`: a check could not look; never to be read as ok."""
 
     @property
     def safe(self) -> bool:

@@ -12,6 +12,7 @@ from gemmactl.gcp.logging import CloudLogging
 from gemmactl.gcp.once import Once
 from gemmactl.gcp.policies import Policies
 from gemmactl.gcp.projects import Projects
+from gemmactl.gcp.quotas import CloudQuotas
 from gemmactl.gcp.secret_manager import SecretManager
 from gemmactl.gcp.service_usage import ServiceUsage
 from gemmactl.gcp.storage import CloudStorage
@@ -36,6 +37,7 @@ class GoogleCloud:
         self.builds: contract.Builds = CloudBuild(wire)
         self.run: contract.Run = CloudRun(wire)
         self.logs: contract.Logs = CloudLogging(wire)
+        self.quotas: contract.Quotas = CloudQuotas(wire)
 
     def number(self) -> str:
         return self._number()

@@ -35,7 +35,7 @@ class Identity:
             credentials: Any = google.auth.default(scopes=SCOPES)[0]
         # a person's calls count on no project or on the one of the day of the login, whose APIs nobody enables: they would call
         # themselves disabled. The deployed project is the one whose APIs a plan enables; gcloud counts on it too.
-        if _kind(credentials) == "authorized_user" and not os.environ.get(QUOTA_PROJECT):
+        if self._project and _kind(credentials) == "authorized_user" and not os.environ.get(QUOTA_PROJECT):
             credentials = credentials.with_quota_project(self._project)
         return credentials
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from gemmactl.errors import Trouble, refused
 from gemmactl.gcp.once import Once
 from gemmactl.gcp.wire import TIMEOUT, Wire
-from gemmactl.resources.cloud import BucketInfo, ObjectInfo
+from gemmactl.resources.cloud import BucketInfo, ObjectInfo, Readable
 
 API: Final = "storage.googleapis.com"
 CHUNK: Final = 16 * 1024 * 1024
@@ -32,7 +33,10 @@ class CloudStorage:
         from google.cloud import storage  # type: ignore[attr-defined]  # a package without types
 
         options = {"api_endpoint": self._wire.endpoint.base_url} if self._wire.endpoint else None
-        return storage.Client(project=self._wire.project, credentials=self._wire.identity.credentials(), client_options=options)
+        # reading an object belongs to no project: None, not an empty name
+        return storage.Client(
+            project=self._wire.project or None, credentials=self._wire.identity.credentials(), client_options=options
+        )
 
     # --- buckets ----------------------------------------------------------------------------------
 
@@ -107,7 +111,9 @@ class CloudStorage:
         found = self._wire.find(API, f"gs://{bucket}/{name}", ask)
         return None if found is None else _object_info(found)
 
-    def read(self, bucket: str, name: str, start: int = 0, end: int | None = None) -> bytes | None:
+    def read(
+        self, bucket: str, name: str, start: int = 0, end: int | None = None, *, if_generation: int | None = None
+    ) -> bytes | None:
         if end is not None and end <= start:
             return b"" if self.stat(bucket, name) else None
 
@@ -115,7 +121,7 @@ class CloudStorage:
             blob = self._client().bucket(bucket).blob(name)
             last = None if end is None else end - 1
             first = start if start or end is not None else None
-            return blob.download_as_bytes(start=first, end=last, timeout=TIMEOUT, retry=None)
+            return blob.download_as_bytes(start=first, end=last, if_generation_match=if_generation, timeout=TIMEOUT, retry=None)
 
         try:
             return self._wire.find(API, f"gs://{bucket}/{name}", ask)
@@ -128,7 +134,7 @@ class CloudStorage:
         self,
         bucket: str,
         name: str,
-        data: bytes | Path,
+        data: bytes | Path | Readable,
         *,
         if_generation: int | None = None,
         progress: Callable[[int], None] | None = None,
@@ -142,10 +148,11 @@ class CloudStorage:
                 return blob
             # with a chunk size an upload is resumable: a broken connection costs one chunk, not the shard
             blob.chunk_size = CHUNK
-            with data.open("rb") as file:
+            with data.open("rb") if isinstance(data, Path) else nullcontext(data) as file:
+                file.seek(0)
                 blob.upload_from_file(
                     _Counting(file, progress),
-                    size=data.stat().st_size,
+                    size=data.stat().st_size if isinstance(data, Path) else data.size,
                     content_type="application/octet-stream",
                     if_generation_match=if_generation,
                     checksum="crc32c",
@@ -154,6 +161,26 @@ class CloudStorage:
             return blob
 
         return _object_info(self._wire.send(API, f"writing gs://{bucket}/{name}", ask))
+
+    def copy(
+        self, source: tuple[str, str], target: tuple[str, str], *, if_source_generation: int, if_generation: int
+    ) -> ObjectInfo:
+        def ask() -> Any:
+            there = self._client().bucket(source[0]).blob(source[1])
+            made = self._client().bucket(target[0]).blob(target[1])
+            token: str | None = None
+            while True:  # a large object moves in several answers, each with the token of the next
+                token, _, _ = made.rewrite(
+                    there,
+                    token=token,
+                    if_generation_match=if_generation,
+                    if_source_generation_match=if_source_generation,
+                    timeout=TIMEOUT,
+                )
+                if token is None:
+                    return made
+
+        return _object_info(self._wire.send(API, f"copying gs://{source[0]}/{source[1]} to gs://{target[0]}/{target[1]}", ask))
 
     def delete(self, bucket: str, name: str) -> None:
         def ask() -> None:
@@ -165,7 +192,7 @@ class CloudStorage:
 class _Counting:
     """A file that tells how far it was read; after a retry the number goes back."""
 
-    def __init__(self, file: BinaryIO, progress: Callable[[int], None] | None) -> None:
+    def __init__(self, file: BinaryIO | Readable, progress: Callable[[int], None] | None) -> None:
         self._file = file
         self._progress = progress
 
@@ -191,6 +218,7 @@ def _bucket_info(found: Any) -> BucketInfo:
         found.iam_configuration.public_access_prevention == "enforced",
         dict(found.labels),
         min(ages, default=None),
+        tuple(region.lower() for region in found.data_locations or ()),
     )
 
 

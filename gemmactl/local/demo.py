@@ -155,27 +155,30 @@ class Machinery(Protocol):
 def tell(story: Story, behind: Machinery, examples: Sequence[Mapping[str, str]] | None = None) -> None:
     """The chapters."""
     here = ("--project", "@sandbox")
-    story.say("1. Deploy: the plan first, then everything it names. The model is uploaded as a step of the plan.")
+    story.say("1. Inspect: what the model is, where it fits and what is wrong with it, before anything costs anything.")
+    story.command("inspect", str(SAMPLE / "model"))
+
+    story.say("2. Deploy: the plan first, then everything it names. The model is uploaded as a step of the plan.")
     story.command("deploy", str(SAMPLE / "model"), "--name", NAME, *here, "--yes")
 
-    story.say("2. Ask it one prompt of each type.")
+    story.say("3. Ask it one prompt of each type.")
     for example in examples or one_of_each():
         story.command("generate", example["prompt"], "--type", example["type"], "--name", NAME, *here)
 
-    story.say("3. Something breaks: somebody takes a role away, and the service, scaled to zero, has to start again.")
+    story.say("4. Something breaks: somebody takes a role away, and the service, scaled to zero, has to start again.")
     story.voice.say(Line(f"(behind your back: {behind.revoke()})", "warn"))
     behind.sleep()
     story.command("generate", "Good morning.", "--type", "translation", "--name", NAME, *here, expect=Exit.FAILURE)
 
-    story.say("4. doctor names the cause, the account and the role, and repairs it.")
+    story.say("5. doctor names the cause, the account and the role, and repairs it.")
     story.command("doctor", NAME, *here, expect=Exit.FOUND)
     story.command("doctor", NAME, *here, "--fix", "--yes")
     story.command("generate", "Good morning.", "--type", "translation", "--name", NAME, *here)
 
-    story.say("5. The plan after all this is empty: the cloud is as wished.")
+    story.say("6. The plan after all this is empty: the cloud is as wished.")
     story.command("plan", str(SAMPLE / "model"), "--name", NAME, *here, "--detailed-exitcode")
 
-    story.say("6. Destroy: what was made goes, the model's bucket stays and is named.")
+    story.say("7. Destroy: what was made goes, the model's bucket stays and is named.")
     story.command("destroy", NAME, *here, "--yes")
 
 

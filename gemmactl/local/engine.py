@@ -14,6 +14,7 @@ from gemmactl.kernel.events import Done, Progress, Started
 from gemmactl.local import model as models
 from gemmactl.result import Result
 from gemmactl.serving.ask import Prompt, told
+from gemmactl.serving.looking import folders
 from gemmactl.voice import Voice
 from inference_image import contract
 from inference_image.contract import LoadFailed
@@ -61,7 +62,7 @@ def _load(where: str, shown: str, voice: Voice, environ: Mapping[str, str]) -> E
     from inference_image.settings import Settings
     from inference_image.timeline import Timeline
 
-    models.look(where)
+    models.look(where, folders(environ.get("GOOGLE_CLOUD_PROJECT", "")), environ)
     timeline, since = Timeline(), time.monotonic()
     address = f"model {shown}"
     voice.events(Started(address, "load"))

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from gemmactl.checkpoint.files import DirectoryFiles
-from gemmactl.checkpoint.inventory import take
+from gemmactl.checkpoint.inspect import inspect
+from gemmactl.checkpoint.inspect import require as sound
 from gemmactl.errors import Exit, Trouble, refused
+from gemmactl.serving.folder import Folders
 from gemmactl.spec import parse_model
+from inference_image import contract
 from inference_image.contract import LoadFailed
 
 NEEDED = ("torch", "transformers", "tokenizers", "jinja2", "crc32c")
@@ -36,14 +38,22 @@ def place(text: str) -> str:
     return str(path.resolve())
 
 
-def look(where: str) -> None:
-    """What the engine would refuse, found before torch is imported; only a directory is looked into.
+def look(where: str, folders: Folders, environ: Mapping[str, str]) -> None:
+    """What the engine would refuse, found before torch is imported.
+
+    A bucket or the Hub that can't be listed from here is left to the engine, which has credentials of its own.
 
     Raises:
-        Trouble: (refused) the model is not whole.
+        Trouble: (refused) the model has errors.
     """
-    if "://" not in where and not where.startswith("hf:"):
-        take(DirectoryFiles(Path(where)))
+    model = parse_model(where)
+    try:
+        report = inspect(folders.open(model), open_base=folders.base, variable=environ.get(contract.ENV_OVERRIDES, ""))
+    except Trouble:
+        if model.kind == "dir":
+            raise
+        return
+    sound(report)
 
 
 def require(packages: tuple[str, ...]) -> None:

@@ -66,6 +66,8 @@ class BucketInfo:
     labels: Labels = field(default_factory=dict)
     delete_after_days: int | None = None
     """Lifecycle: objects older than this are deleted; None: no such rule."""
+    pair: tuple[str, ...] = ()
+    """The two regions of a configurable dual-region, in lower case; `location` is then only their continent."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,15 @@ class LogEntry:
     severity: str
     payload: str | Json
     insert_id: str = ""
+
+
+@dataclass(frozen=True)
+class QuotaLimit:
+    """A limit that is in force in one region: whole GPUs, vCPUs or bytes, by what the quota counts; `math.inf`: none."""
+
+    id: str
+    region: str
+    value: float
 
 
 class Apis(Protocol):
@@ -140,6 +151,18 @@ class Repositories(Protocol):
         """Remove the version that the tag points to, with its tags."""
 
 
+class Readable(Protocol):
+    """Bytes of a known size that can be read again from any place, as a broken upload needs it."""
+
+    @property
+    def size(self) -> int:
+        """All of them."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+    def tell(self) -> int: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+
 class Storage(Protocol):
     def bucket(self, name: str) -> BucketInfo | None: ...
     def create_bucket(self, info: BucketInfo) -> None: ...
@@ -151,19 +174,29 @@ class Storage(Protocol):
         """All objects under a prefix, by name."""
 
     def stat(self, bucket: str, name: str) -> ObjectInfo | None: ...
-    def read(self, bucket: str, name: str, start: int = 0, end: int | None = None) -> bytes | None:
-        """Bytes [start, end) of an object; None when it is not there."""
+    def read(
+        self, bucket: str, name: str, start: int = 0, end: int | None = None, *, if_generation: int | None = None
+    ) -> bytes | None:
+        """Bytes [start, end) of an object; None when it is not there. Trouble 412 when it is not of `if_generation`."""
 
     def write(
         self,
         bucket: str,
         name: str,
-        data: bytes | Path,
+        data: bytes | Path | Readable,
         *,
         if_generation: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> ObjectInfo:
-        """Upload whole, checksummed; resumable for a Path. `if_generation=0`: only if absent. `progress(bytes_done)`."""
+        """Upload whole, checksummed; resumable unless bytes. `if_generation=0`: only if absent. `progress(bytes_done)`.
+
+        What a Readable raises ends the upload, and no object is made.
+        """
+
+    def copy(
+        self, source: tuple[str, str], target: tuple[str, str], *, if_source_generation: int, if_generation: int
+    ) -> ObjectInfo:
+        """The object (bucket, name) as (bucket, name), moved by the store itself. Trouble 412 when either is another one."""
 
     def delete(self, bucket: str, name: str) -> None: ...
 
@@ -222,6 +255,11 @@ class Logs(Protocol):
         """Entries that match a Cloud Logging filter, oldest first (the newest `limit` ones when `newest`)."""
 
 
+class Quotas(Protocol):
+    def limits(self, ids: Iterable[str]) -> tuple[QuotaLimit, ...]:
+        """Cloud Run's limits by quota id, for each region that the API names. A quota that is not there has none."""
+
+
 class Cloud(Protocol):
     """Everything a stack needs. One project; also the Lookup of late references."""
 
@@ -235,6 +273,7 @@ class Cloud(Protocol):
     builds: Builds
     run: Run
     logs: Logs
+    quotas: Quotas
 
     def number(self) -> str:
         """The project's number."""

@@ -33,3 +33,12 @@ def memory(text: str) -> str:
         if number and number % size == 0:
             return f"{int(number) // size}{name}"
     return str(int(number))
+
+
+def amount(text: str) -> float:
+    """CPUs or bytes as a number; 0 for what is no quantity."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(m|Ti|Gi|Mi|Ki|T|G|M|k|K)?", str(text).strip())
+    if not match:
+        return 0.0
+    unit = (match[2] or "").replace("K", "k") if match[2] == "K" else match[2] or ""
+    return float(match[1]) / 1000 if unit == "m" else float(match[1]) * UNITS.get(unit, 1)

@@ -14,6 +14,7 @@ def attach(world: World) -> None:
 
     Services of an earlier daemon get their ports back at once; instances start when the first request comes.
     """
+    from gemmactl.sandbox import quotas_api
     from gemmactl.sandbox.builder import Builder
     from gemmactl.sandbox.containers import Containers
     from gemmactl.sandbox.services import Services
@@ -27,4 +28,5 @@ def attach(world: World) -> None:
     world.containers = Containers(world)
     services = Services(world, world.containers)
     services.install()
+    world.behaviours.update(quotas_api.behaviours(lambda: services.quota))
     services.recover()

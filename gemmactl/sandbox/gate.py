@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TITLES: Final = {
     "artifactregistry.googleapis.com": "Artifact Registry API",
     "cloudbuild.googleapis.com": "Cloud Build API",
+    "cloudquotas.googleapis.com": "Cloud Quotas API",
     "iam.googleapis.com": "Identity and Access Management (IAM) API",
     "logging.googleapis.com": "Cloud Logging API",
     "run.googleapis.com": "Cloud Run Admin API",

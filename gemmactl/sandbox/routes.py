@@ -30,6 +30,7 @@ CLIENTS: Final = {
     "google.cloud.secretmanager_v1.services.secret_manager_service": "secretmanager.googleapis.com",
     "google.cloud.devtools.cloudbuild_v1.services.cloud_build": "cloudbuild.googleapis.com",
     "google.cloud.service_usage_v1.services.service_usage": "serviceusage.googleapis.com",
+    "google.cloud.cloudquotas_v1.services.cloud_quotas": "cloudquotas.googleapis.com",
     "google.cloud.resourcemanager_v3.services.projects": "cloudresourcemanager.googleapis.com",
 }
 

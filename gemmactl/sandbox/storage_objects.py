@@ -171,6 +171,8 @@ class Objects:
 
     def _copy(self, request: Request, bucket: str, name: str, to: str, as_: str, *, whole: bool) -> Response:
         source = self._found(request, bucket, name, "storage.objects.get")
+        if request.first("ifSourceGenerationMatch") not in ("", source["generation"]):
+            raise StorageError(412, PRECONDITION)
         if self._blobs.bucket(to) is None:
             raise StorageError(404, "The specified bucket does not exist.")
         guard = writer(self._need, request, to)

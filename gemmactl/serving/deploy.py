@@ -6,28 +6,33 @@ from dataclasses import replace
 from typing import Any
 
 from gemmactl import stack
+from gemmactl.checkpoint import arithmetic
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.kernel.apply import Outcome, apply
 from gemmactl.kernel.plan import Plan, make_plan
-from gemmactl.result import Block, Facts, Item, Line, Result
+from gemmactl.result import Block, Facts, Item, Line, Result, Table
 from gemmactl.serving import ask, find, show
 from gemmactl.serving.explain import located
 from gemmactl.serving.place import Place
 from gemmactl.serving.preflight import Seen, look
-from gemmactl.serving.recall import remembered_token
+from gemmactl.serving.recall import live_service, remembered_token
 from gemmactl.spec import Serve
 from gemmactl.voice import Voice
 
 
-def plan(wish: Serve, place: Place, *, again: str, detailed: bool = False) -> Result:
-    """What deploy would do; read calls only. `again`: the command line that does it."""
+def plan(wish: Serve, place: Place, *, again: str, detailed: bool = False, explain: bool = False) -> Result:
+    """What deploy would do; read calls only. `again`: the command line that does it; `explain`: with the arithmetic."""
     seen, planned = _look(wish, place)
     changes = bool(planned.work)
     code = Exit.REFUSED if planned.blocked else Exit.PENDING if detailed and changes else Exit.OK
     follow = (again,) if changes and not planned.blocked else ()
-    return Result(
-        "plan", {**_data(wish, place), **show.document(planned)}, _screen(seen, planned, place), follow, place.target, code
-    )
+    data = {
+        **_data(wish, place),
+        **show.document(planned),
+        "sizing": arithmetic.document(seen.sizing),
+        "model_findings": [r.document() for r in seen.remarks],
+    }
+    return Result("plan", data, _screen(seen, planned, place, explain=explain), follow, place.target, code)
 
 
 def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
@@ -47,6 +52,7 @@ def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
         )
     outcome = apply(planned, place.cloud, events=voice.events)
     data = {**_data(wish, place), **show.document(planned), "done": list(outcome.done)}
+    data["sizing"] = arithmetic.document(seen.sizing)
     if not outcome.ok:
         return unfinished("deploy", outcome, data, place, service=wish.name, bucket=wish.model.bucket)
     return _prove(wish, place, voice, data)
@@ -74,10 +80,11 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
 
 def _look(wish: Serve, place: Place) -> tuple[Seen, Plan]:
     """The first half of both verbs: the model is looked into before anything is planned."""
+    live = live_service(place, wish.name)
     if wish.hf_token is None:
         # a shell without HF_TOKEN must not take the token out of a service that has one
-        wish = replace(wish, hf_token=remembered_token(place, wish.name))
-    seen = look(wish, place.cloud)
+        wish = replace(wish, hf_token=remembered_token(live))
+    seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None)
     planned = make_plan(stack.serving(seen.wish), place.cloud)
     _no_stranger(planned, place)
     return seen, planned
@@ -97,14 +104,17 @@ def _no_stranger(planned: Plan, place: Place) -> None:
             )
 
 
-def _screen(seen: Seen, planned: Plan, place: Place) -> tuple[Block, ...]:
-    """Who, where, what; remarks on the model; the steps."""
+def _screen(seen: Seen, planned: Plan, place: Place, *, explain: bool = False) -> tuple[Block, ...]:
+    """Who, where, what; the arithmetic; remarks on the model; the steps."""
     wish = seen.wish
     size = (
         f"{wish.gpu_type}, {wish.cpu} CPU, {wish.memory}, at most {wish.max_instances} instance{'s' * (wish.max_instances != 1)}"
     )
-    remarks = tuple(Item("?", r.text, (r.remedy,) if r.remedy else (), "warn") for r in seen.remarks)
-    return (place.line(), Line(f"service {wish.name} · {seen.text} · {size}"), *remarks, *show.blocks(planned))
+    served = f"context {wish.context or 'of the container'}, {wish.concurrency} request{'s' * (wish.concurrency != 1)} at once"
+    shown = (r for r in seen.remarks if explain or r.severity != "note")
+    remarks = tuple(Item("?", r.what, (r.remedy,) if r.remedy else (), "warn") for r in shown)
+    sums = (Table(("size", "value", "how"), arithmetic.rows(seen.sizing)),) if explain else ()
+    return (place.line(), Line(f"service {wish.name} · {seen.text} · {size} · {served}"), *sums, *remarks, *show.blocks(planned))
 
 
 def _prove(wish: Serve, place: Place, voice: Voice, data: dict[str, Any]) -> Result:

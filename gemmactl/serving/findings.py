@@ -8,7 +8,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Final
 
 from gemmactl.errors import Exit, usage
-from gemmactl.result import Block, Item, Line, Result, Target
+from gemmactl.result import Block, Item, Line, Result, Target, Tone
 from gemmactl.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gemmactl.serving.place import Place
 
 LOG_LIMIT: Final = 4 * 1024 * 1024
+SIGNS: Final[dict[str, tuple[str, Tone]]] = {"problem": ("!", "bad"), "unknown": ("?", "warn"), "advice": ("=", "plain")}
 EVIDENCE: Final = 200
 """Characters of a line of evidence on the screen; the JSON document has all of it."""
 
@@ -32,12 +33,13 @@ def from_log(path: Path, settings: Settings, project: str | None, region: str | 
 
 
 def findings_result(findings: tuple[Finding, ...], target: Target, place: Place | None = None, **more: str) -> Result:
-    """Exit 6 when something was found."""
+    """Exit 6 when something is wrong or could not be seen; advice alone is no fault."""
     data = {"findings": [f.document() for f in findings], **more}
     head: tuple[Block, ...] = (place.line(),) if place else ()
-    if not findings:
+    if all(f.state == "advice" for f in findings):
         said = "nothing known is wrong" if place else "doctor knows no message in this text"
-        return Result("doctor", data, (*head, Line(said, "good" if place else "warn")), target=target)
+        lines = (Line(said, "good" if place else "warn"), *findings_blocks(findings))
+        return Result("doctor", data, (*head, *lines), target=target)
     fixable = any(f.safe for f in findings)
     follow = (f"gemmactl doctor {more.get('service', '')} --fix {place.flags}",) if place and fixable else ()
     return Result("doctor", data, (*head, *findings_blocks(findings)), follow, target, Exit.FOUND)
@@ -62,9 +64,8 @@ def _item(finding: Finding) -> Item:
     lines = [f"{key}: {value}" for key, value in rows if value] + list(finding.commands)
     lines += [f"seen: {shorten(seen, EVIDENCE)}" for seen in finding.evidence.splitlines()[:2] if seen]
     lines += [f"not this: {wrong}" for wrong in finding.not_fix]
-    return Item(
-        "?" if finding.state == "unknown" else "!", finding.title, tuple(lines), "warn" if finding.state == "unknown" else "bad"
-    )
+    sign, tone = SIGNS[finding.state]
+    return Item(sign, finding.title, tuple(lines), tone)
 
 
 def _read(path: Path) -> str:

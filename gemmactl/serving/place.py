@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gemmactl.client.wire import Https, Wire
 from gemmactl.result import Line, Target
+from gemmactl.serving.folder import Hub, hub
 from gemmactl.serving.wishes import project_id
 from gemmactl.settings import SANDBOX, Value
 from gemmactl.voice import Voice
@@ -26,6 +27,8 @@ class Place:
     cloud: Cloud
     wire: Wire = field(default_factory=lambda: Https(os.environ))
     """The way to services that run there."""
+    hub: Hub = hub
+    """The way to models of the Hub."""
 
     @property
     def id(self) -> str:

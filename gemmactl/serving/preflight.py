@@ -1,15 +1,23 @@
-"""What must be true of a model before a deploy may touch anything. Knows where models are; checkpoint knows what they must be."""
+"""What must be true of a model before a deploy may touch anything: it is inspected, sized and inside the quota."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gemmactl.checkpoint import budget
-from gemmactl.checkpoint.files import BucketFiles, DirectoryFiles, Files
-from gemmactl.checkpoint.inventory import Inventory, Remark, take
-from gemmactl.spec import Model, Serve
+from gemmactl.checkpoint import sizing
+from gemmactl.checkpoint.finding import ModelFinding
+from gemmactl.checkpoint.fits import weights_of
+from gemmactl.checkpoint.inspect import Report, inspect, require
+from gemmactl.checkpoint.room import Room
+from gemmactl.checkpoint.sizing import Sizing
+from gemmactl.errors import Trouble
+from gemmactl.resources import quota
+from gemmactl.serving.folder import Folders, Hub, hub
+from gemmactl.spec import Serve
+from inference_image import contract
 
 if TYPE_CHECKING:
     from gemmactl.resources.cloud import Cloud
@@ -17,42 +25,79 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Seen:
-    """A wish after its model was looked at. `inventory` is None for a model of the Hub, which only the container reads."""
+    """A wish after its model was looked at. `report` is None for a model of the Hub that can't be read from here."""
 
-    wish: Serve
-    inventory: Inventory | None
+    sizing: Sizing
+    report: Report | None
+    unseen: tuple[ModelFinding, ...] = ()
+    """What could not be looked at, and why."""
+
+    @property
+    def wish(self) -> Serve:
+        return self.sizing.wish
 
     @property
     def text(self) -> str:
         """The model in one line."""
-        found = self.inventory
+        found = self.report
         if found is None:
             return f"{self.wish.model.text} (read from the Hub at start)"
-        size = f"{found.bytes / 1e9:.1f} GB" if found.bytes >= 1e8 else f"{found.bytes / 1e6:.1f} MB"
-        return f"{found.place} ({found.family}, {len(found.shards)} shard{'s' * (len(found.shards) != 1)}, {size})"
+        stored = found.weights
+        size = f"{stored.size / 1e9:.1f} GB" if stored.size >= 1e8 else f"{stored.size / 1e6:.1f} MB"
+        return f"{found.place} ({found.kind}, {len(stored.shards)} shard{'s' * (len(stored.shards) != 1)}, {size})"
 
     @property
-    def remarks(self) -> tuple[Remark, ...]:
-        return self.inventory.remarks if self.inventory else ()
+    def remarks(self) -> tuple[ModelFinding, ...]:
+        """What should be known before a yes: of the model, then of the sizes."""
+        said = tuple(f for f in self.report.findings if f.severity != "note") if self.report else ()
+        return (*self.unseen, *said, *self.sizing.cautions)
 
 
-def look(wish: Serve, cloud: Cloud) -> Seen:
-    """Take the inventory, and give the start as much time as these weights need unless the user chose a probe.
+def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = False) -> Seen:
+    """Inspect the model and derive what the user did not choose. `existing`: a service of that name is there.
 
     Raises:
-        Trouble: (refused) the model could not be served.
+        Trouble: (refused) the model could not be served, does not fit, or the region has no room.
     """
-    files = _files(wish.model, cloud)
-    found = take(files) if files else None
-    probe = wish.probe if wish.probe_given else budget.probe(found.bytes if found else None, wish.probe.port)
-    return Seen(replace(wish, probe=probe), found)
+    with ThreadPoolExecutor(1) as pool:
+        limits = pool.submit(room, wish, cloud)
+        report, unseen = _report(wish, Folders(lambda: cloud, from_hub))
+        allowed, unknown = limits.result()
+    # another server may read and store weights otherwise: only gemmactl's own is known well enough to refuse a model
+    if report is not None and wish.image is None:
+        require(report)
+    weights = weights_of(report) if report is not None and wish.image is None else None
+    found = sizing.derive(wish, weights, report.weights.size if report else None, allowed, existing=existing)
+    return Seen(found, report, (*unseen, *unknown))
 
 
-def _files(model: Model, cloud: Cloud) -> Files | None:
-    match model.kind:
-        case "gs":
-            return BucketFiles(cloud.storage, model.bucket, model.prefix)
-        case "dir":
-            return DirectoryFiles(Path(model.text).expanduser())
-        case _:
-            return None
+def _report(wish: Serve, folders: Folders) -> tuple[Report | None, tuple[ModelFinding, ...]]:
+    try:
+        files = folders.open(wish.model)
+        variable = dict(wish.env).get(contract.ENV_OVERRIDES, "")
+        return inspect(files, open_base=folders.base, variable=variable), ()
+    except Trouble as trouble:
+        if wish.model.kind != "hf":
+            raise
+        # the container has a token of its own and may read what this machine may not
+        said = f"{wish.model.text} can't be looked at from here: {trouble.what}"
+        return None, (ModelFinding("model-unseen", "warning", wish.model.text, said, trouble.why, trouble.remedy),)
+
+
+def room(wish: Serve, cloud: Cloud) -> tuple[Room, tuple[ModelFinding, ...]]:
+    """What the region's quota allows. Not known is no obstacle: the server counts again."""
+    pair = quota.GPU.get(wish.gpu_type)
+    if pair is None:
+        return Room(), ()
+    ids = (pair[0], quota.CPU, quota.MEMORY)
+    try:
+        found = {limit.id: limit.value for limit in cloud.quotas.limits(ids) if limit.region == wish.region}
+    except Trouble as trouble:
+        why = trouble.why or trouble.what
+        return Room(), (
+            ModelFinding("quota-unknown", "note", quota.API, "the region's quota could not be read", why, trouble.remedy),
+        )
+    memory = found.get(quota.MEMORY)
+    return Room(
+        found.get(pair[0]), found.get(quota.CPU), int(memory) if memory is not None and math.isfinite(memory) else None
+    ), ()

@@ -11,7 +11,7 @@ from gemmactl.resources.service_account import email_of
 from gemmactl.serving import find
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
-from gemmactl.spec import Model, Probe, SecretRef, Serve, parse_model
+from gemmactl.spec import DERIVED, Model, Probe, SecretRef, Serve, parse_model
 from inference_image import contract
 
 _DEFAULTS = Serve("", "", Model("hf", ""), "")
@@ -23,6 +23,7 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
     limits, scaling = box.get("resources", {}).get("limits", {}), template.get("scaling", {})
     secrets = dict(_secrets(box))
     token = secrets.pop(contract.ENV_HF_TOKEN, None)
+    env, context = _context(tuple(_plain(box)))
     account = str(template.get("serviceAccount", ""))
     image = str(box.get("image", ""))
     return Serve(
@@ -37,25 +38,30 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         concurrency=int(template.get("maxInstanceRequestConcurrency", _DEFAULTS.concurrency)),
         allow_unauthenticated=bool(live.get("invokerIamDisabled")),
         probe=_probe(box.get("startupProbe", {})),
-        probe_given=True,
         timeout=_seconds(template.get("timeout", "")),
         max_instances=int(scaling.get("maxInstanceCount", _DEFAULTS.max_instances)),
         min_instances=int(scaling.get("minInstanceCount", 0)),
         service_account=None if account == _own(place, name) else account or None,
-        env=tuple(_plain(box)),
+        context=context,
+        env=env,
         secrets=tuple(secrets.items()),
         hf_token=token,
+        given=frozenset(DERIVED) if context is not None else frozenset(DERIVED) - {"context"},
     )
 
 
-def remembered_token(place: Place, name: str) -> SecretRef | None:
-    """The token's secret that a live service uses, or None: a deploy that names none keeps it."""
+def live_service(place: Place, name: str) -> Json | None:
+    """The service as it is, or None: also where the API is not enabled yet."""
     try:
-        live = place.cloud.run.get(find.full_name(place, name))
+        return place.cloud.run.get(find.full_name(place, name))
     except Trouble as trouble:
         if api_disabled(trouble):
             return None
         raise
+
+
+def remembered_token(live: Json | None) -> SecretRef | None:
+    """The token's secret that a live service uses, or None: a deploy that names none keeps it."""
     return dict(_secrets(find.container(live or {}))).get(contract.ENV_HF_TOKEN)
 
 
@@ -90,6 +96,14 @@ def _plain(box: Json) -> list[tuple[str, str]]:
     """Variables with values, the model's own place excepted: the stack writes that one."""
     entries = [e for e in box.get("env", ()) if "valueSource" not in e]
     return [(str(e["name"]), str(e.get("value", ""))) for e in entries if e["name"] != contract.ENV_MODEL]
+
+
+def _context(env: tuple[tuple[str, str], ...]) -> tuple[tuple[tuple[str, str], ...], int | None]:
+    """The variables without the context, and the context; one that is no number stays a variable like any other."""
+    text = dict(env).get(contract.ENV_MAX_CONTEXT, "")
+    if not (text.isdecimal() and str(int(text)) == text):
+        return env, None
+    return tuple((name, value) for name, value in env if name != contract.ENV_MAX_CONTEXT), int(text)
 
 
 def _probe(live: Json) -> Probe:

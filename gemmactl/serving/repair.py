@@ -12,10 +12,13 @@ from gemmactl.result import Item, Line, Result
 from gemmactl.serving import find, show
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.findings import findings_blocks, findings_result
+from gemmactl.serving.folder import Folders
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
 from gemmactl.settings import Settings
+from gemmactl.spec import parse_model
 from gemmactl.voice import Voice
+from inference_image import contract
 
 if TYPE_CHECKING:
     from gemmactl.doctor.finding import Context, Finding
@@ -30,10 +33,29 @@ def repair(place: Place, settings: Settings, name: str | None, voice: Voice, *, 
     context = context_of(place, service)
     wanted = stack.serving(recalled(place, short, service))
     findings = examine(place.cloud, wanted, service=find.full_name(place, short), context=context)
+    findings = (*findings, *_model(place, service, context))
     if not fix or not any(f.state == "problem" for f in findings):
         return findings_result(findings, place.target, place=place, service=short)
     voice.say(place.line(), *findings_blocks(findings))
     return _fixed(place, findings, context, voice, yes=yes)
+
+
+def _model(place: Place, service: find.Json, context: Context) -> tuple[Finding, ...]:
+    """What inspect says of the service's model; a folder that can't be read is unknown, never ok."""
+    from gemmactl.checkpoint.inspect import inspect
+    from gemmactl.doctor.checkpoint import model_findings
+    from gemmactl.doctor.live import unknown
+
+    text = find.model_of(service)
+    if not text:
+        return ()
+    folders = Folders(lambda: place.cloud, place.hub)
+    try:
+        files = folders.open(parse_model(text))
+        report = inspect(files, open_base=folders.base, variable=find.variable(service, contract.ENV_OVERRIDES))
+    except Trouble as trouble:
+        return tuple(unknown(f"the model {text}", trouble, context))
+    return model_findings(report, again=f"gemmactl inspect {text} {place.flags}")
 
 
 def context_of(place: Place, service: find.Json) -> Context:

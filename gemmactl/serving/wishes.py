@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from gemmactl import spec_parse, spec_rules
 from gemmactl.errors import Trouble, usage
+from gemmactl.serving import overriding
 from gemmactl.settings import PROJECT_FILE, SANDBOX, Settings, Value
-from gemmactl.spec import Model, SecretRef, Serve, Token, parse_model, service_name
+from gemmactl.spec import DERIVED, Model, SecretRef, Serve, Token, parse_model, service_name
 from gemmactl.voice import Voice
+from inference_image.contract import ENV_MAX_CONTEXT, ENV_OVERRIDES
 
 SANDBOX_PROJECT: Final = "gemmactl-sandbox"
 """The id that the pretended project has inside."""
@@ -29,23 +31,49 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
     """
     project = project_id(settings.project(flags.get("project")))
     region = settings.region(flags.get("region")).text
-    model = _model(settings, flags)
-    given = _switches(flags)
+    model = model_of(settings, flags)
+    switches = _switches(flags)
     chosen: dict[str, Any] = {}
     for key, (field, parse) in _PARSERS.items():
-        said = settings.value(key, given[key] if key in given else flags.get(key))
+        said = settings.value(key, switches[key] if key in switches else flags.get(key))
         if said is not None:
             chosen[field] = _read(parse, said, key)
+    if corrections := overriding.variable(flags):
+        chosen["env"] = (*chosen.get("env", ()), (ENV_OVERRIDES, corrections))
     row = spec_rules.gpu(chosen.get("gpu_type", _default("gpu_type")))
-    for field, size in (("cpu", row.default_cpu), ("memory", row.default_memory), ("name", service_name(model.leaf))):
-        chosen.setdefault(field, size)
-    chosen["probe_given"] = "probe" in chosen
+    _context_of_env(chosen)
+    given = frozenset(chosen) & frozenset(DERIVED)
+    # legal already, so that the rules can speak before any call; the model's size decides later what nobody gave
+    chosen["cpu"], chosen["memory"] = spec_rules.default_pair(row, chosen.get("cpu"), chosen.get("memory"))
+    chosen.setdefault("name", service_name(model.leaf))
     token = _token(settings, flags, model, voice)
     serve = Serve(
-        project=project, region=region, model=model, hf_token=token, rotate_hf_token=bool(flags.get("rotate_hf_token")), **chosen
+        project=project,
+        region=region,
+        model=model,
+        hf_token=token,
+        rotate_hf_token=bool(flags.get("rotate_hf_token")),
+        given=given,
+        **chosen,
     )
     spec_rules.check(serve)
     return serve
+
+
+def _context_of_env(chosen: dict[str, Any]) -> None:
+    """The container's variable, set by hand, is the same wish as --max-context."""
+    env = dict(chosen.get("env", ()))
+    if ENV_MAX_CONTEXT not in env:
+        return
+    if "context" in chosen:
+        raise usage(
+            f"--max-context and {ENV_MAX_CONTEXT} are both given",
+            why="the flag sets that variable",
+            remedy=f"leave {ENV_MAX_CONTEXT} out of --set-env-vars",
+            code="env-twice",
+        )
+    chosen["context"] = _read(_integer, Value(env[ENV_MAX_CONTEXT], f"{ENV_MAX_CONTEXT} in --set-env-vars"), "set_env_vars")
+    chosen["env"] = tuple((name, value) for name, value in chosen["env"] if name != ENV_MAX_CONTEXT)
 
 
 def _default(field: str) -> Any:
@@ -75,6 +103,7 @@ _PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "allow_unauthenticated": ("allow_unauthenticated", _switch),
     "startup_probe": ("probe", spec_parse.probe),
     "timeout": ("timeout", spec_parse.duration),
+    "max_context": ("context", _integer),
     "max_instances": ("max_instances", _integer),
     "min_instances": ("min_instances", _integer),
     "service_account": ("service_account", str),
@@ -114,12 +143,17 @@ def _switches(flags: Mapping[str, Any]) -> dict[str, bool | None]:
     return found
 
 
-def _model(settings: Settings, flags: Mapping[str, Any]) -> Model:
+def model_of(settings: Settings, flags: Mapping[str, Any]) -> Model:
+    """MODEL as given, else gemmactl.yaml's.
+
+    Raises:
+        Trouble: (usage) nobody names one, or it is none.
+    """
     text = flags.get("model") or (found.text if (found := settings.value("model")) else "")
     if not text:
         raise usage(
             "no model is named",
-            why="deploy and plan need MODEL: a bucket's folder, a directory or a Hugging Face name",
+            why="MODEL is missing: a bucket's folder, a directory or a Hugging Face name",
             remedy="for example gemmactl deploy gs://BUCKET/FOLDER, or `model:` in gemmactl.yaml",
             code="model-missing",
         )

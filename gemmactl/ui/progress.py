@@ -9,8 +9,8 @@ from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, 
 from gemmactl.ui.layout import Styled, fold
 from gemmactl.ui.stream import Stream
 
-DOING: Final = {"create": "creating", "update": "updating", "delete": "removing", "load": "loading"}
-DID: Final = {"create": "created", "update": "updated", "delete": "removed", "load": "loaded"}
+DOING: Final = {"create": "creating", "update": "updating", "delete": "removing", "load": "loading", "copy": "copying"}
+DID: Final = {"create": "created", "update": "updated", "delete": "removed", "load": "loaded", "copy": "copied"}
 
 
 def line(event: Event, verb: str = "") -> Styled:

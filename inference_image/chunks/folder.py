@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from inference_image import contract
 from inference_image.chunks.source import Object, Sink
 from inference_image.contract import Code, LoadFailed
 
@@ -19,12 +20,18 @@ class FolderSource:
 
     def list(self) -> tuple[Object, ...]:
         try:
-            files = sorted(entry for entry in self._folder.iterdir() if entry.is_file())
+            places = (self._folder, self._folder / contract.FOLDER)
+            files = sorted(entry for place in places if place.is_dir() for entry in place.iterdir() if entry.is_file())
         except PermissionError as error:
             raise LoadFailed(Code.ACCESS_DENIED, self.uri, str(error.strerror)) from None
         except OSError:
             raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "no such directory") from None
-        return tuple(Object(file.name, stat.st_size, str(stat.st_mtime_ns)) for file in files for stat in [file.stat()])
+        if not self._folder.is_dir():
+            raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "no such directory")
+        if not files:
+            raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "the directory holds no files")
+        named = ((file.relative_to(self._folder).as_posix(), file.stat()) for file in files)
+        return tuple(Object(name, stat.st_size, str(stat.st_mtime_ns)) for name, stat in named)
 
     def read(self, object: Object, begin: int, end: int, sink: Sink) -> None:  # noqa: A002 - the field's own word
         try:

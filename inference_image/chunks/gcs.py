@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPResponse
@@ -38,15 +39,24 @@ class GcsSource:
         self._credentials = credentials or _credentials_of(environ)
 
     def list(self) -> tuple[Object, ...]:
-        objects: list[Object] = []
-        page: str | None = ""
-        while page is not None:
-            answer = persist(partial(self._page, page), self.uri, self._patience)
-            objects += [self._object(item) for item in answer.get("items", []) if item["name"] != self._prefix]
-            page = answer.get("nextPageToken")
+        # what gemmactl wrote beside the weights belongs to the model; other folders are not looked into, however much they hold.
+        # Both are asked for at once: one round trip.
+        with ThreadPoolExecutor(2) as pool:
+            beside = pool.submit(self._below, f"{self._prefix}{contract.FOLDER}/")
+            objects = (*self._below(self._prefix), *beside.result())
         if not objects:
             raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "no objects under this prefix")
         return tuple(sorted(objects, key=lambda one: one.name))
+
+    def _below(self, prefix: str) -> tuple[Object, ...]:
+        """The objects directly under a prefix, by their names in the model's folder."""
+        objects: tuple[Object, ...] = ()
+        page: str | None = ""
+        while page is not None:
+            answer = persist(partial(self._page, prefix, page), self.uri, self._patience)
+            objects += tuple(self._object(item) for item in answer.get("items", []) if item["name"] != prefix)
+            page = answer.get("nextPageToken")
+        return objects
 
     def read(self, object: Object, begin: int, end: int, sink: Sink) -> None:  # noqa: A002 - the field's own word
         def get(first: int, beyond: int) -> Any:
@@ -54,9 +64,9 @@ class GcsSource:
 
         read_range(get, object, begin, end, sink, self._patience)
 
-    def _page(self, token: str) -> dict[str, Any]:
+    def _page(self, prefix: str, token: str) -> dict[str, Any]:
         query = {
-            "prefix": self._prefix,
+            "prefix": prefix,
             "delimiter": "/",
             "fields": "items(name,size,generation,crc32c),nextPageToken",
             **({"pageToken": token} if token else {}),
@@ -97,7 +107,7 @@ class GcsSource:
                 return
             detail = _reason(response)
             if response.status == 401 and self._credentials is not None and authorization is not None:
-                self._credentials.renew()
+                self._credentials.renew(authorization)
                 raise _Refused(detail)
         _raise_for(response, what, absent, detail)
 
@@ -179,8 +189,10 @@ class GoogleCredentials:
                 raise LoadFailed(Code.ACCESS_DENIED, "credentials", f"no token: {error}"[:200]) from None
             return f"Bearer {self._inner.token}"
 
-    def renew(self) -> None:
+    def renew(self, refused: str) -> None:
         with self._lock:
+            if self._inner is not None and refused != f"Bearer {self._inner.token}":
+                return  # another reader was here first
             self._refused += 1
             if self._refused > 3:
                 raise LoadFailed(Code.ACCESS_DENIED, "credentials", "the store refuses every token of these credentials (401)")

@@ -38,6 +38,14 @@ class HubSource:
         self._wire = Wire(environ, patience.stall)
 
     def list(self) -> tuple[Object, ...]:
+        # what gemmactl wrote beside the weights belongs to the model; other folders are somebody else's
+        found = tuple(one for one in self.walk() if one.name.removeprefix(f"{contract.FOLDER}/").count("/") == 0)
+        if not found:
+            raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "the revision holds no files")
+        return found
+
+    def walk(self) -> tuple[Object, ...]:
+        """Every file of the revision by its path, those of all subfolders too. Raises what list() raises; empty is no failure."""
         url: str | None = f"{self._endpoint}/api/models/{self._id}/tree/{quote(self._revision, safe='')}?recursive=true"
         objects: list[Object] = []
         while url:
@@ -45,10 +53,8 @@ class HubSource:
             objects += [
                 Object(row["path"], int(row["size"]), str((row.get("lfs") or row).get("oid", "")))
                 for row in rows
-                if row.get("type") == "file" and "/" not in row["path"]
+                if row.get("type") == "file"
             ]
-        if not objects:
-            raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "the revision holds no files")
         return tuple(sorted(objects, key=lambda one: one.name))
 
     def read(self, object: Object, begin: int, end: int, sink: Sink) -> None:  # noqa: A002 - the field's own word

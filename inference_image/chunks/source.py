@@ -37,7 +37,7 @@ class Source(Protocol):
         """The place, as the user wrote it."""
 
     def list(self) -> tuple[Object, ...]:
-        """The objects directly in the model's folder, by name.
+        """The objects directly in the model's folder, by name; a hub's also those in its folder `gemmactl/`.
 
         Raises LoadFailed(model_not_found, access_denied, network_failed).
         """

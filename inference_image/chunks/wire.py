@@ -33,8 +33,11 @@ class Credentials(Protocol):
     def header(self) -> str | None:
         """The value of the Authorization header, or None for none. Raises LoadFailed(access_denied)."""
 
-    def renew(self) -> None:
-        """The store refused the last one: get a new one before the next request."""
+    def renew(self, refused: str) -> None:
+        """The store refused this header: get a new one before the next request.
+
+        Many readers are refused at once when a token ends; only the first of them makes a new one.
+        """
 
 
 class Transient(Exception):  # noqa: N818 - a passing state of the network, and never seen outside this package

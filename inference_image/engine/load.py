@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from inference_image import layout
+from inference_image import contract, layout
 from inference_image.chunks import Source, open_source
 from inference_image.contract import Code, LoadFailed
 from inference_image.engine.generate import Engine
@@ -19,8 +19,6 @@ from inference_image.weights import fill, host_memory, needed_bytes, require_roo
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
-
-DEFAULT_CONTEXT = 8192
 
 
 def load(
@@ -102,7 +100,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         text,
         name=settings.model_name,
         stop_ids=stop_ids,
-        max_context=min(longest, settings.max_context or min(longest, DEFAULT_CONTEXT)),
+        max_context=min(longest, settings.max_context or min(longest, contract.DEFAULT_CONTEXT)),
         max_queue=settings.max_queue,
     )
 

@@ -24,11 +24,20 @@ TRANSCRIPTS = [
     ),
     (("plan", MODEL, *PROJECT, "--gpu-type", "nvidia-t4"), 2, "not a GPU of Cloud Run", "nvidia-l4", "choose"),
     (
-        ("plan", MODEL, *PROJECT, "--cpu", "4"),
+        ("plan", MODEL, *PROJECT, "--cpu", "4", "--memory", "32Gi"),
         2,
         "--cpu 4 and --memory 32Gi are not a legal pair",
         "--cpu 4 with 16Gi",
         "--cpu 8",
+    ),
+    (("plan", MODEL, *PROJECT, "--memory", "48Gi"), 2, "not a legal pair with nvidia-l4", "--cpu 8 with 16Gi to 32Gi", "32Gi"),
+    (("plan", MODEL, *PROJECT, "--max-context", "0"), 2, "--max-context 0 is out of range", "1 to 1048576 tokens", "choose"),
+    (
+        ("plan", MODEL, *PROJECT, "--max-context", "4096", "--set-env-vars", "GEMMACTL_MAX_CONTEXT=4096"),
+        2,
+        "--max-context and GEMMACTL_MAX_CONTEXT are both given",
+        "sets that variable",
+        "leave GEMMACTL_MAX_CONTEXT out",
     ),
     (("plan", MODEL, *PROJECT, "--cpu-throttling"), 2, "can't be used with a GPU", "life time", "--no-cpu-throttling"),
     (("plan", MODEL, *PROJECT, "--cpu-throttling", "--no-cpu-throttling"), 2, "both given", "only one", "keep one"),
@@ -163,7 +172,7 @@ def test_ctrl_c_is_130() -> None:
 
 def test_yaml_and_environment_reach_the_rules(tmp_path: Path) -> None:
     """A value of gemmactl.yaml or GEMMACTL_* is held to the same rules as a flag."""
-    (tmp_path / "gemmactl.yaml").write_text("project: my-project\nmodel: gs://bucket/model\ncpu: 4\n")
+    (tmp_path / "gemmactl.yaml").write_text("project: my-project\nmodel: gs://bucket/model\ncpu: 4\nmemory: 32Gi\n")
     assert "--cpu 4 and --memory 32Gi" in inside(tmp_path, "plan").err
     assert "--cpu 3 can't go with" in inside(tmp_path, "plan", GEMMACTL_CPU="3").err
     assert "GEMMACTL_CPU can't be read" in inside(tmp_path, "plan", GEMMACTL_CPU="many").err

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gemmactl.errors import Trouble
+from gemmactl.resources import quota
 from gemmactl.resources.cloud import BucketInfo, Cloud, PolicyTarget, RepositoryInfo
 
 REGION = "us-central1"
+
+
+class Bytes(io.BytesIO):
+    """A Readable that may break before its end."""
+
+    def __init__(self, content: bytes, broken_at: int | None = None) -> None:
+        super().__init__(content)
+        self.size = len(content)
+        self.broken_at = broken_at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        block = super().read(size)
+        if self.broken_at is not None and self.tell() > self.broken_at:
+            raise OSError("unplugged")
+        return block
 
 
 class CloudContract:
@@ -144,11 +161,46 @@ class CloudContract:
         cloud.storage.delete(bucket, "a/one")
         assert [o.name for o in cloud.storage.list(bucket)] == ["a/two"]
 
+    def test_streams_and_copies(self, cloud: Cloud) -> None:
+        """A Readable becomes an object once it was read to its end; copies and reads are held to the generations they name."""
+        bucket, content = f"{cloud.project}-s", bytes(range(256)) * 36_000  # over 8 MiB: beyond what one request carries
+        cloud.storage.create_bucket(BucketInfo(bucket, REGION))
+        made = cloud.storage.write(bucket, "a", Bytes(content), if_generation=0)
+        assert (made.size, cloud.storage.read(bucket, "a", if_generation=made.generation)) == (len(content), content)
+        copied = cloud.storage.copy((bucket, "a"), (bucket, "b/c"), if_source_generation=made.generation, if_generation=0)
+        assert (copied.name, copied.size, copied.crc32c) == ("b/c", made.size, made.crc32c)
+        assert cloud.storage.read(bucket, "b/c") == content
+        changed = cloud.storage.write(bucket, "a", b"changed")
+        for call in (
+            lambda: cloud.storage.read(bucket, "a", 0, 5, if_generation=made.generation),
+            lambda: cloud.storage.copy((bucket, "a"), (bucket, "d"), if_source_generation=made.generation, if_generation=0),
+            lambda: cloud.storage.copy((bucket, "a"), (bucket, "b/c"), if_source_generation=changed.generation, if_generation=0),
+            lambda: cloud.storage.write(bucket, "a", Bytes(content), if_generation=0),
+        ):
+            with pytest.raises(Trouble) as raced:
+                call()
+            assert raced.value.facts["status"] == 412
+        with pytest.raises(OSError, match="unplugged"):
+            cloud.storage.write(bucket, "e", Bytes(content, broken_at=len(content) - 10), if_generation=0)
+        assert [o.name for o in cloud.storage.list(bucket)] == ["a", "b/c"]
+
     def test_writing_into_a_missing_bucket(self, cloud: Cloud) -> None:
         """It fails as 404, with the API's message in the facts."""
         with pytest.raises(Trouble) as missing:
             cloud.storage.write("no-such-bucket-of-ours", "x", b"1")
         assert missing.value.facts["status"] == 404
+
+    def test_quotas(self, cloud: Cloud) -> None:
+        """Cloud Run's limits by region, in whole GPUs, vCPUs and bytes; none for a quota that is not there; refused while off."""
+        with pytest.raises(Trouble) as disabled:
+            cloud.quotas.limits(quota.IDS)
+        assert disabled.value.facts["reason"] == "SERVICE_DISABLED"
+        cloud.apis.enable([quota.API])
+        for region in (REGION, "europe-west4"):
+            found = {limit.id: limit.value for limit in cloud.quotas.limits((*quota.IDS, "None")) if limit.region == region}
+            gpus = {name: value for alone, redundant in quota.GPU.values() for name, value in ((alone, 3), (redundant, 0))}
+            assert found == {quota.CPU: 20, quota.MEMORY: 40 * 2**30, **gpus}
+        assert {limit.id for limit in cloud.quotas.limits([quota.CPU])} == {quota.CPU}
 
     def test_secrets(self, cloud: Cloud) -> None:
         """A secret has labels and numbered versions; the newest enabled one is found by number."""

@@ -13,6 +13,7 @@ from typing import Any
 import google_crc32c
 
 from gemmactl.errors import Trouble
+from gemmactl.limits import GPUS
 from gemmactl.resources.cloud import (
     Account,
     BucketInfo,
@@ -22,8 +23,11 @@ from gemmactl.resources.cloud import (
     LogEntry,
     ObjectInfo,
     PolicyTarget,
+    QuotaLimit,
+    Readable,
     RepositoryInfo,
 )
+from gemmactl.resources.quota import CPU, GPU, MEMORY
 from gemmactl.resources.service_body import lean
 from gemmactl.resources.service_merge import merge
 from tests.fakes.rollout import defaulted, rolled
@@ -46,6 +50,15 @@ def refusal(status: int, message: str, **facts: Any) -> Trouble:
     return Trouble(message, why=message, remedy="test", code=code, facts={"status": status, "message": message, **facts})
 
 
+def fresh_limits() -> dict[tuple[str, str], float]:
+    """What a project has in every GPU region after its first GPU deployment: 3 GPUs of each kind, 20 CPUs, 40 GiB."""
+    all_regions = {region for gpu in GPUS.values() for region in gpu.regions}
+    each = {CPU: 20.0, MEMORY: 40.0 * 2**30}
+    for alone, redundant in GPU.values():
+        each |= {alone: 3.0, redundant: 0.0}
+    return {(quota, region): value for region in sorted(all_regions) for quota, value in each.items()}
+
+
 @dataclass
 class State:
     """Everything that lives in the pretended project."""
@@ -64,6 +77,8 @@ class State:
     revisions: dict[str, Json] = field(default_factory=dict)
     logs: list[tuple[str, LogEntry]] = field(default_factory=list)
     """(a text that the filter must contain, the entry)"""
+    limits: dict[tuple[str, str], float] = field(default_factory=fresh_limits)
+    """(quota id, region) -> value"""
 
 
 class FakeCloud:
@@ -87,7 +102,7 @@ class FakeCloud:
         self.lock = threading.RLock()
         self.apis, self.accounts, self.policies = Apis(self), Accounts(self), Policies(self)
         self.repositories, self.storage, self.secrets = Repositories(self), Storage(self), Secrets(self)
-        self.builds, self.run, self.logs = Builds(self), Run(self), Logs(self)
+        self.builds, self.run, self.logs, self.quotas = Builds(self), Run(self), Logs(self), Quotas(self)
 
     @contextmanager
     def call(self, name: str, subject: str = "", *, write: bool = False, api: str = "") -> Iterator[State]:
@@ -233,6 +248,20 @@ class Repositories(Part):
             state.images.pop(image, None)
 
 
+def expect(generation: int, there: tuple[ObjectInfo, bytes] | None) -> None:
+    """412 unless the object is of this generation; 0: absent."""
+    if generation != (there[0].generation if there else 0):
+        raise refusal(412, "At least one of the pre-conditions you specified did not hold.")
+
+
+def read_all(data: Readable) -> bytes:
+    """In pieces and once again from an earlier place, as an upload over a bad line reads."""
+    data.seek(0)
+    first = data.read(1000)
+    data.seek(len(first) // 2)
+    return first[: len(first) // 2] + data.read()
+
+
 class Storage(Part):
     def bucket(self, name: str) -> BucketInfo | None:
         with self.cloud.call("storage.bucket", name, api="storage") as state:
@@ -263,32 +292,48 @@ class Storage(Part):
         with self.cloud.call("storage.stat", f"{bucket}/{name}", api="storage") as state:
             return state.objects[bucket, name][0] if (bucket, name) in state.objects else None
 
-    def read(self, bucket: str, name: str, start: int = 0, end: int | None = None) -> bytes | None:
+    def read(
+        self, bucket: str, name: str, start: int = 0, end: int | None = None, *, if_generation: int | None = None
+    ) -> bytes | None:
         with self.cloud.call("storage.read", f"{bucket}/{name}", api="storage") as state:
+            if if_generation is not None and (bucket, name) in state.objects:
+                expect(if_generation, state.objects[bucket, name])
             return state.objects[bucket, name][1][start:end] if (bucket, name) in state.objects else None
 
     def write(
         self,
         bucket: str,
         name: str,
-        data: bytes | Path,
+        data: bytes | Path | Readable,
         *,
         if_generation: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> ObjectInfo:
-        content = data if isinstance(data, bytes) else data.read_bytes()
+        content = data if isinstance(data, bytes) else data.read_bytes() if isinstance(data, Path) else read_all(data)
         with self.cloud.call("storage.write", f"{bucket}/{name}", write=True, api="storage") as state:
             if bucket not in state.buckets:
                 raise refusal(404, "The specified bucket does not exist.")
-            old = state.objects.get((bucket, name))
-            if if_generation is not None and if_generation != (old[0].generation if old else 0):
-                raise refusal(412, "At least one of the pre-conditions you specified did not hold.")
+            if if_generation is not None:
+                expect(if_generation, state.objects.get((bucket, name)))
             checksum = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
             info = ObjectInfo(name, len(content), self.cloud.next_generation(), checksum)
             state.objects[bucket, name] = (info, content)
         if progress:
             progress(len(content))
         return info
+
+    def copy(
+        self, source: tuple[str, str], target: tuple[str, str], *, if_source_generation: int, if_generation: int
+    ) -> ObjectInfo:
+        with self.cloud.call("storage.copy", "/".join(target), write=True, api="storage") as state:
+            if target[0] not in state.buckets or source not in state.objects:
+                raise refusal(404, "The specified bucket does not exist.")
+            expect(if_source_generation, state.objects[source])
+            expect(if_generation, state.objects.get(target))
+            old, content = state.objects[source]
+            info = replace(old, name=target[1], generation=self.cloud.next_generation())
+            state.objects[target] = (info, content)
+            return info
 
     def delete(self, bucket: str, name: str) -> None:
         with self.cloud.call("storage.delete", f"{bucket}/{name}", write=True, api="storage") as state:
@@ -414,3 +459,10 @@ class Logs(Part):
         with self.cloud.call("logs.entries", query, api="logging") as state:
             found = [e for needle, e in state.logs if needle in query]
             return tuple(found[-limit:] if newest else found[:limit])
+
+
+class Quotas(Part):
+    def limits(self, ids: Iterable[str]) -> tuple[QuotaLimit, ...]:
+        with self.cloud.call("quotas.limits", api="cloudquotas") as state:
+            wanted = set(ids)
+            return tuple(QuotaLimit(q, region, value) for (q, region), value in state.limits.items() if q in wanted)

@@ -45,8 +45,11 @@ CASES = (
     Case(("doctor", "--from-log", "error.log"), 6, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("doctor", "--from-log", "error.log", "--format", "json"), 6, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("plan", "gs://bucket/model"), 2, ALWAYS_LATE | CLOUD | SCREEN),  # no project is known: nothing to connect to
+    Case(("regions", "gs://bucket/model"), 2, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("deploy", "gs://bucket/model", "--project", "some-project", "--cpu", "3"), 2, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("generate", "test", "--project", "@sandbox", "--no-such-flag"), 2, ALWAYS_LATE | CLOUD | SCREEN),
+    Case(("copy", "gs://bucket/model", "gs://bucket/model"), 2, ALWAYS_LATE | CLOUD | SCREEN),
+    Case(("copy", "nowhere", "out"), 4, ALWAYS_LATE | CLOUD | SCREEN),  # no side is in a bucket: nothing to connect to
     Case(("sandbox", "status"), 0, ALWAYS_LATE | SCREEN),
 )
 

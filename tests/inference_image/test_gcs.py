@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from inference_image.chunks import open_source
+from inference_image.chunks.gcs import GoogleCredentials
 from inference_image.chunks.source import Buffer, Object, Patience, Source
 from inference_image.contract import Code, LoadFailed
 from tests.inference_image import fake_storage
@@ -55,6 +56,16 @@ def test_list_gives_size_generation_and_sum(source: Source) -> None:
     first, second = source.list()
     assert (first.name, first.size, first.generation) == ("config.json", 2, "1001")
     assert second.crc32c is not None
+
+
+def test_list_holds_what_gemmactl_wrote_and_no_other_folder(source: Source, bucket: Bucket) -> None:
+    """Corrections beside the weights are found; other folders are not walked through, however much lies in them."""
+    for name in ("gemmactl/overrides.json", "gemmactl/deep/x.json", "checkpoint-500/optimizer.pt", "gemmactl-old/x.json"):
+        bucket.put(f"models/m/{name}", b"{}")
+    bucket.put("gemmactl/overrides.json", b"{}")
+    assert [one.name for one in source.list()] == ["config.json", "gemmactl/overrides.json", "model.safetensors"]
+    assert read(source, source.list()[1]) == b"{}"
+    assert all("delimiter=%2F" in path for path, _ in bucket.asked[:2])
 
 
 def test_list_reads_every_page(source: Source, bucket: Bucket) -> None:
@@ -194,10 +205,26 @@ class Tokens:
     def header(self) -> str:
         return f"Bearer {self.left[0]}"
 
-    def renew(self) -> None:
-        self.left.pop(0)
-        if not self.left:
+    def renew(self, refused: str) -> None:
+        if refused != self.header():
+            return
+        if len(self.left) == 1:
             raise LoadFailed(Code.ACCESS_DENIED, "credentials", "refused")
+        self.left.pop(0)
+
+
+def test_a_token_that_many_readers_lose_is_renewed_once() -> None:
+    """Sixteen readers are refused at the same moment: the first one drops the token, the others find that done."""
+
+    class Inner:
+        token = "old"
+
+    credentials = GoogleCredentials()
+    credentials._inner = Inner()
+    for _ in range(16):
+        credentials.renew("Bearer old")
+    assert credentials._inner.token is None
+    assert credentials._refused == 1
 
 
 def test_a_stale_token_is_renewed(address: str, bucket: Bucket, patience: Patience) -> None:

@@ -43,11 +43,13 @@ class Hub(Handler):
             large = {"type": "file", "path": "model.safetensors", "size": len(DATA), "oid": "git", "lfs": {"oid": "oid-of-large"}}
             small = {"type": "file", "path": "config.json", "size": 2, "oid": "git-small"}
             folder = {"type": "directory", "path": "sub", "size": 0, "oid": "x"}
+            below = {"type": "file", "path": "sub/config.json", "size": 2, "oid": "git-below"}
+            ours = {"type": "file", "path": "gemmactl/overrides.json", "size": 2, "oid": "git-ours"}
             if "cursor" in self.path:
                 self.answer(200, json.dumps([large]).encode())
             else:
                 following = f'<http://{self.headers["Host"]}/api/models/owner/name/tree/main?cursor=2>; rel="next"'
-                self.answer(200, json.dumps([small, folder]).encode(), Link=following)
+                self.answer(200, json.dumps([small, folder, below, ours]).encode(), Link=following)
         elif self.path == "/owner/name/resolve/main/model.safetensors":
             expired = "/expired" if self.bucket.faults and self.bucket.faults.pop() is None else "/file"
             self.answer(302, b"", Location=self.store + expired, X_Linked_Etag=f'"{self.etag}"')
@@ -77,16 +79,17 @@ def source(environ: dict[str, str], patience: Patience) -> Source:
 
 
 def test_tree_lists_files_of_all_pages(source: Source) -> None:
-    """Files of the folder itself, with the id of their content as generation."""
+    """Files of the folder itself and what gemmactl wrote beside them, with the id of their content as generation."""
     assert [(one.name, one.generation) for one in source.list()] == [
         ("config.json", "git-small"),
+        ("gemmactl/overrides.json", "git-ours"),
         ("model.safetensors", "oid-of-large"),
     ]
 
 
 def test_the_token_stays_with_the_hub(source: Source, hub: Bucket, store: Bucket) -> None:
     """A range comes through the redirect, and the other host never sees the token."""
-    one = source.list()[1]
+    one = source.list()[-1]
     buffer = Buffer(one.size)
     source.read(one, 10, 500, buffer)
     assert bytes(buffer.data[10:500]) == DATA[10:500]
@@ -97,7 +100,7 @@ def test_the_token_stays_with_the_hub(source: Source, hub: Bucket, store: Bucket
 
 def test_an_expired_address_is_asked_for_again(source: Source, hub: Bucket) -> None:
     """403 of the storage host is an address that ran out, not a refusal."""
-    one = source.list()[1]
+    one = source.list()[-1]
     hub.faults = [None]
     buffer = Buffer(one.size)
     source.read(one, 0, one.size, buffer)
@@ -108,7 +111,7 @@ def test_a_moved_branch_is_object_changed(hub: Bucket, store: Bucket, patience: 
     """A revision that moves during the load is never mixed."""
     with fake_storage.running(hub, type("H", (Hub,), {"etag": "other"})) as here:
         source = open_source("hf:owner/name", {"HF_ENDPOINT": here, "HF_TOKEN": "hf_secret"}, patience=patience)
-        one = source.list()[1]
+        one = source.list()[-1]
         with pytest.raises(LoadFailed) as failed:
             source.read(one, 0, 10, Buffer(one.size))
     assert failed.value.failure.code is Code.OBJECT_CHANGED

@@ -109,7 +109,7 @@ class Token:
     def header(self) -> str:
         return "Bearer t"
 
-    def renew(self) -> None:
+    def renew(self, refused: str) -> None:
         """Never needed."""
 
 

@@ -30,7 +30,7 @@ def test_it_ends_well(ran: Ran) -> None:
     assert ran.code == 0, ran.err
     document = ran.document()
     assert document["target"] == "sandbox"
-    assert [c["exit"] for c in document["data"]["commands"]] == [0, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0]
+    assert [c["exit"] for c in document["data"]["commands"]] == [0, 0, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0]
     assert CANARY not in ran.out + ran.err
 
 

@@ -8,11 +8,13 @@ import pytest
 from gemmactl import stack
 from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.plan import make_plan
-from gemmactl.result import Line
+from gemmactl.result import Line, Table
 from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.destroy import destroy
+from gemmactl.serving.preflight import look
 from gemmactl.serving.recall import recalled
 from gemmactl.spec import Probe, SecretRef, Serve, Token, parse_model
+from tests.checkpoint.architectures import folder
 from tests.fakes.cloud import FakeCloud
 from tests.serving.ear import Answers, Ear, place, settings, with_model
 
@@ -124,15 +126,71 @@ def test_the_probe_is_as_long_as_the_weights_need() -> None:
     live = next(iter(cloud.state.services.values()))
     assert live["template"]["containers"][0]["startupProbe"]["failureThreshold"] == 46
     seed = Probe(None, 8080, True, 240, 240, 240, 5)
-    deploy(replace(WISH, probe=seed, probe_given=True), place(cloud), Ear(), yes=True)
+    deploy(replace(WISH, probe=seed, given=frozenset({"probe"})), place(cloud), Ear(), yes=True)
     live = next(iter(cloud.state.services.values()))
     assert live["template"]["containers"][0]["startupProbe"]["failureThreshold"] == 5
 
 
+def test_the_plan_says_what_it_derived_and_how() -> None:
+    """One line with size, context and concurrency; the arithmetic with --explain, and for machines always."""
+    cloud = with_model(FakeCloud())
+    plain, told = plan(WISH, place(cloud), again=""), plan(WISH, place(cloud), again="", explain=True)
+    assert plain.blocks[1].text.endswith("nvidia-l4, 4 CPU, 16Gi, at most 1 instance · context 8192, 4 requests at once")  # type: ignore[union-attr]  # the second line
+    tables = [[b for b in result.blocks if isinstance(b, Table)] for result in (plain, told)]
+    assert [len(found) for found in tables] == [0, 1]
+    rows = {row[0]: row for row in tables[1][0].rows}
+    assert {"GPU memory", "weights", "keys, values", "work memory", "context", "CPU, memory", "start-up"} <= set(rows)
+    assert "not measured on a GPU" in rows["work memory"][2]
+    sizing = plain.data["sizing"]
+    assert (sizing["context"], sizing["weights_bytes"], sizing["given"]) == (8192, 845632 * 2, [])
+    assert sizing == told.data["sizing"]
+
+
+def test_the_context_that_was_approved_is_the_one_that_runs() -> None:
+    """It is sent as the container's variable; another one is an update of that variable and of nothing else."""
+    cloud = with_model(FakeCloud())
+    deploy(WISH, place(cloud), Ear(), yes=True)
+    live = next(iter(cloud.state.services.values()))
+    assert {"name": "GEMMACTL_MAX_CONTEXT", "value": "8192"} in live["template"]["containers"][0]["env"]
+    shorter = replace(WISH, context=4096, given=frozenset({"context"}))
+    (step,) = [s for s in plan(shorter, place(cloud), again="").data["steps"] if s["op"] != "keep"]
+    assert [(f["field"], f["live"], f["wanted"]) for f in step["fields"]] == [("GEMMACTL_MAX_CONTEXT", "8192", "4096")]
+
+
+def test_a_model_larger_than_the_gpu_is_refused(tmp_path: Path) -> None:
+    """A 12B folder: exit 4 before any change; with another server's image its size is not ours to judge."""
+    cloud = FakeCloud()
+    wish = replace(WISH, model=parse_model(str(folder(tmp_path / "12b", "12b"))))
+    with pytest.raises(Trouble) as caught:
+        deploy(wish, place(cloud), Ear(), yes=True)
+    assert (caught.value.exit, caught.value.code) == (Exit.REFUSED, "model-too-large")
+    assert cloud.writes == []
+    other = look(replace(wish, image="us-docker.pkg.dev/other/repo/vllm:1"), cloud)
+    assert (other.wish.context, other.wish.cpu, other.wish.memory) == (None, 8, "32Gi")
+
+
+def test_a_config_that_is_no_model_is_refused_with_the_engines_code(tmp_path: Path) -> None:
+    """What layout finds wrong with config.json, before any change."""
+    place_of = folder(tmp_path / "1b", "1b")
+    (place_of / "config.json").write_text('{"model_type": "gemma3_text", "hidden_size": -1}')
+    with pytest.raises(Trouble) as caught:
+        look(replace(WISH, model=parse_model(str(place_of))), FakeCloud())
+    assert (caught.value.code, caught.value.exit) == ("config-invalid", Exit.REFUSED)
+    assert "hidden_size is -1" in caught.value.what
+
+
 RECALLED = [
     WISH,
-    replace(WISH, probe=Probe(None, 8080, True, 240, 240, 240, 5), probe_given=True, concurrency=1, allow_unauthenticated=True),
-    replace(WISH, cpu=4, memory="16Gi", env=(("A", "1"), ("B", "x=y,z")), max_instances=3, min_instances=1, timeout=60),
+    replace(
+        WISH,
+        probe=Probe(None, 8080, True, 240, 240, 240, 5),
+        concurrency=1,
+        allow_unauthenticated=True,
+        given=frozenset({"probe", "concurrency"}),
+    ),
+    replace(WISH, context=2048, cpu=8, memory="24Gi", given=frozenset({"context", "cpu", "memory"})),
+    replace(WISH, image="us-docker.pkg.dev/other/repo/image:1", env=(("GEMMACTL_MAX_CONTEXT", "as long as it gets"),)),
+    replace(WISH, env=(("A", "1"), ("B", "x=y,z")), max_instances=2, min_instances=1, timeout=60),
     replace(WISH, hf_token=Token(CANARY)),
     replace(WISH, service_account="mine@demo-proj.iam.gserviceaccount.com", image="us-docker.pkg.dev/other/repo/image:1"),
 ]

@@ -77,7 +77,7 @@ def test_status_tells_what_serves(tmp_path: Path) -> None:
     assert result.data["url"].startswith("https://")
     rows = dict(next(b.rows for b in result.blocks if hasattr(b, "rows") and isinstance(b.rows[0], tuple)))
     assert rows["state"] == "ready"
-    assert rows["size"] == "nvidia-l4, 8 CPU, 32Gi"
+    assert rows["size"] == "nvidia-l4, 4 CPU, 16Gi"
     assert rows["callers"] == "members with roles/run.invoker"
 
 

@@ -39,7 +39,7 @@ def test_the_seeds_own_flags(tmp_path: Path) -> None:
     assert (found.cpu, found.memory, found.concurrency, found.timeout) == (8, "32Gi", 1, 1800)
     assert (found.allow_unauthenticated, found.cpu_throttling) == (True, False)
     assert found.probe == Probe(None, 8080, True, 240, 240, 240, 5)
-    assert found.probe_given
+    assert found.given == {"cpu", "memory", "concurrency", "probe"}
 
 
 def test_defaults_are_private_one_instance_and_zero_when_idle(tmp_path: Path) -> None:
@@ -47,13 +47,39 @@ def test_defaults_are_private_one_instance_and_zero_when_idle(tmp_path: Path) ->
     found = wishes(settings(tmp_path), BASE, Ear())
     assert (found.allow_unauthenticated, found.max_instances, found.min_instances) == (False, 1, 0)
     assert (found.image, found.service_account, found.hf_token) == (None, None, None)
-    assert not found.probe_given
+    assert found.given == frozenset()
 
 
 def test_sizes_follow_the_gpu(tmp_path: Path) -> None:
     """An RTX has its own defaults."""
     found = wishes(settings(tmp_path), {**BASE, "gpu_type": "nvidia-rtx-pro-6000"}, Ear())
     assert (found.cpu, found.memory) == (20, "80Gi")
+
+
+@pytest.mark.parametrize(
+    ("flags", "pair"),
+    [({"cpu": 4}, (4, "16Gi")), ({"cpu": 6}, (6, "24Gi")), ({"memory": "16Gi"}, (4, "16Gi")), ({"memory": "24Gi"}, (6, "24Gi"))],
+)
+def test_half_a_size_is_completed(tmp_path: Path, flags: dict[str, Any], pair: tuple[int, str]) -> None:
+    """--cpu or --memory alone: a legal other half until the model's size decides; only what was said counts as given."""
+    found = wishes(settings(tmp_path), {**BASE, **flags}, Ear())
+    assert (found.cpu, found.memory) == pair
+    assert found.given == set(flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ"),
+    [
+        ({"max_context": 4096}, {}),
+        ({}, {"GEMMACTL_MAX_CONTEXT": "4096"}),
+        ({"set_env_vars": "A=1,GEMMACTL_MAX_CONTEXT=4096"}, {}),
+    ],
+)
+def test_the_context_is_one_wish_however_it_is_said(tmp_path: Path, flags: dict[str, Any], environ: dict[str, str]) -> None:
+    """The flag, the setting, and the container's variable set by hand."""
+    found = wishes(settings(tmp_path, **environ), {**BASE, **flags}, Ear())
+    assert (found.context, "context" in found.given) == (4096, True)
+    assert "GEMMACTL_MAX_CONTEXT" not in dict(found.env)
 
 
 def test_the_sandbox_has_its_own_project_id(tmp_path: Path) -> None:

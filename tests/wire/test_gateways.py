@@ -20,7 +20,7 @@ TOUCH_ALL = """
 from gemmactl.gcp.cloud import connect
 from gemmactl.resources.cloud import PolicyTarget
 c = connect("gemmactl-sandbox")
-every = ("run", "iam", "artifactregistry", "cloudbuild", "secretmanager", "cloudresourcemanager")
+every = ("run", "iam", "artifactregistry", "cloudbuild", "secretmanager", "cloudresourcemanager", "cloudquotas")
 c.apis.enable([f"{n}.googleapis.com" for n in every])
 assert c.number() == "100000000001", c.number()
 assert c.accounts.get("none@gemmactl-sandbox.iam.gserviceaccount.com") is None
@@ -30,6 +30,7 @@ assert c.storage.bucket("none") is None
 assert c.secrets.newest_version("projects/gemmactl-sandbox/secrets/none") is None
 assert c.builds.running("us-central1", "none") is None
 assert c.run.list("us-central1") == ()
+assert c.quotas.limits(["CpuAllocPerProjectRegion"])
 assert c.logs.entries('severity>=ERROR') == ()
 """
 
@@ -52,7 +53,7 @@ def test_every_gateway_speaks_to_its_real_host_through_the_proxy(recorder: Recor
     env = {**os.environ, **recorder.environment(), "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", TOUCH_ALL], env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    apis = "run iam artifactregistry cloudbuild secretmanager cloudresourcemanager serviceusage storage logging"
+    apis = "run iam artifactregistry cloudbuild secretmanager cloudresourcemanager serviceusage storage logging cloudquotas"
     assert recorder.hosts == {OAUTH, *(f"{name}.googleapis.com" for name in apis.split())}
 
 

@@ -1,0 +1,249 @@
+"""How many round trips `gemmactl inspect` takes on a bucket that is far away. Knows the official client and a pretended store.
+
+    python bench/inspect.py [--runs N] [--latency SECONDS] [--write docs/bench/inspect.md]
+
+A server on loopback speaks the few words of Cloud Storage's JSON API that inspect uses, and holds every answer back by the
+latency. The model has ten shards with headers longer than the first read: the deepest case. Compared are the limit (three round
+trips: a list, first reads, long headers) and a reader that asks for one thing after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import multiprocessing
+import platform
+import statistics
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.request import urlopen
+
+HERE = Path(__file__).resolve().parent.parent
+SAMPLE = HERE / "gemmactl" / "sandbox" / "sample" / "model"
+SHARDS = 10
+TARGET = 5
+LONG = 100_000
+"""Bytes of a header: one of Gemma 3 12B's five shards has 25 KB, so this is the long case."""
+
+
+def model(folder: Path) -> None:
+    """The sample model in ten shards with long headers."""
+    tensors: dict[str, tuple[str, list[int], bytes]] = {}
+    for path in sorted(SAMPLE.iterdir()):
+        if path.suffix != ".safetensors":
+            if "index" not in path.name:
+                (folder / path.name).write_bytes(path.read_bytes())
+            continue
+        data = path.read_bytes()
+        length = struct.unpack("<Q", data[:8])[0]
+        rows = json.loads(data[8 : 8 + length])
+        rows.pop("__metadata__", None)
+        for name, row in rows.items():
+            first, end = row["data_offsets"]
+            tensors[name] = (row["dtype"], row["shape"], data[8 + length + first : 8 + length + end])
+    weight_map = {}
+    for number in range(SHARDS):
+        names = sorted(tensors)[number::SHARDS]
+        shard = f"model-{number + 1:05d}-of-{SHARDS:05d}.safetensors"
+        rows, at = {"__metadata__": {"padding": "x" * LONG}}, 0
+        for name in names:
+            dtype, shape, data = tensors[name]
+            rows[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
+            at += len(data)
+        header = json.dumps(rows).encode()
+        header += b" " * (-len(header) % 8)
+        body = b"".join(tensors[n][2] for n in names)
+        (folder / shard).write_bytes(struct.pack("<Q", len(header)) + header + body)
+        weight_map |= dict.fromkeys(names, shard)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+class Server(ThreadingHTTPServer):
+    """A bucket `b` with one folder `m`, `latency` seconds away."""
+
+    daemon_threads = True
+    request_queue_size = 128  # with the default of 5 a dropped SYN costs a second
+
+    def __init__(self, folder: Path, latency: float) -> None:
+        self.files = {f"m/{p.name}": p.read_bytes() for p in folder.iterdir()}
+        self.latency = latency
+        self.requests = 0
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+class Store:
+    """The server in a process of its own: its work must not count as the client's."""
+
+    def __init__(self, folder: Path, latency: float) -> None:
+        told, tell = multiprocessing.Pipe(duplex=False)
+        self.process = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, latency, tell), daemon=True)
+        self.process.start()
+        self.url = f"http://127.0.0.1:{told.recv()}"
+
+    def requests(self) -> int:
+        """How many came since the last question."""
+        with urlopen(f"{self.url}/count", timeout=60) as answer:  # loopback
+            return int(answer.read())
+
+
+def serve(folder: Path, latency: float, tell: Connection) -> None:
+    """The other process."""
+    server = Server(folder, latency)
+    tell.send(server.server_address[1])
+    server.serve_forever()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """List and ranged download."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the acknowledgement of its head
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: requests are counted."""
+
+    def do_GET(self) -> None:
+        store: Server = self.server  # type: ignore[assignment]  # the server that made this handler
+        if self.path == "/count":
+            came, store.requests = store.requests, 0
+            return self._send(200, str(came).encode())
+        store.requests += 1
+        time.sleep(store.latency)
+        parts = urlsplit(self.path)
+        if parts.path.rstrip("/").endswith("/o"):
+            items = [
+                {"name": n, "size": str(len(d)), "generation": "1", "crc32c": base64.b64encode(bytes(4)).decode()}
+                for n, d in sorted(store.files.items())
+                if n.startswith(parse_qs(parts.query).get("prefix", [""])[0])
+            ]
+            return self._send(200, json.dumps({"items": items}).encode())
+        data = store.files.get(unquote(parts.path.rpartition("/o/")[2]))
+        if data is None:
+            return self._send(404, b"{}")
+        first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+        begin, end = int(first or 0), min(len(data), int(last) + 1 if last else len(data))
+        return self._send(206, data[begin:end], f"bytes {begin}-{end - 1}/{len(data)}")
+
+    def _send(self, status: int, body: bytes, content_range: str = "") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if content_range:
+            self.send_header("Content-Range", content_range)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Every API of the pretended cloud is the store; anybody may read."""
+
+    base_url: str
+    caller: str = "bench@sandbox.invalid"
+
+    def token(self) -> str:
+        return "none"
+
+    def id_token(self, audience: str) -> str:
+        return "none"
+
+
+def look(url: str) -> None:
+    """What the verb does, with the official client."""
+    from gemmactl.checkpoint.files import BucketFiles
+    from gemmactl.checkpoint.inspect import inspect
+    from gemmactl.gcp.cloud import connect
+
+    cloud = connect("bench-project", endpoint=Endpoint(url))
+
+    def base(name: str) -> BucketFiles:
+        return BucketFiles(cloud.storage, name)
+
+    report = inspect(BucketFiles(cloud.storage, "b", "m"), open_base=base)
+    if report.errors:
+        raise SystemExit(f"the sample has errors: {[f.code for f in report.errors]}")
+
+
+def one_after_the_other(url: str) -> None:
+    """The plain way: list, then every small file, then each header in two reads, over one connection."""
+    import requests
+
+    session = requests.Session()
+    items = session.get(f"{url}/storage/v1/b/b/o", params={"prefix": "m/"}, timeout=60).json()["items"]
+    for item in items:
+        address = f"{url}/download/storage/v1/b/b/o/{item['name'].replace('/', '%2F')}"
+        if item["name"].endswith(".safetensors"):
+            head = session.get(address, headers={"Range": "bytes=0-7"}, timeout=60).content
+            end = 7 + struct.unpack("<Q", head)[0]
+            session.get(address, headers={"Range": f"bytes=8-{end}"}, timeout=60)
+        else:
+            session.get(address, timeout=60)
+
+
+def median(work: Callable[[str], None], store: Store, runs: int) -> tuple[float, float, int]:
+    """(median, spread, requests of one run) in seconds; the first run imports and is not counted."""
+    work(store.url)
+    times = []
+    for _ in range(runs):
+        store.requests()
+        began = time.perf_counter()
+        work(store.url)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times), max(times) - min(times), store.requests()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--latency", type=float, default=0.03)
+    parser.add_argument("--write", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model(folder)
+        near, far = Store(folder, 0.0), Store(folder, asked.latency)
+        idle, _, _ = median(look, near, asked.runs)
+        ours, spread, requests = median(look, far, asked.runs)
+        plain, plain_spread, plain_requests = median(one_after_the_other, far, asked.runs)
+    rtt = asked.latency
+    rows = [
+        ("limit: three round trips", 3 * rtt, 0.0, "", 3.0),
+        ("inspect", ours, spread, str(requests), ours / rtt),
+        ("inspect of the same store without latency", idle, 0.0, str(requests), 0.0),
+        ("one request after the other", plain, plain_spread, str(plain_requests), plain / rtt),
+    ]
+    held = ours / rtt <= TARGET
+    page = [
+        "# Round trips of inspect",
+        "",
+        f"A model of {SHARDS} shards with headers of {LONG // 1000} KB, every answer {rtt * 1000:.0f} ms away, over the",
+        f"official Cloud Storage client; median of {asked.runs} runs in one process, imports not counted.",
+        f"Target: at most {TARGET} round-trip times in all. Made by `python bench/inspect.py --write FILE`.",
+        "",
+        "| what | ms | spread ms | requests | round trips |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        *(f"| {n} | {t * 1000:.0f} | {s * 1000:.0f} | {r} | {x:.1f} |" for n, t, s, r, x in rows),
+        "",
+        f"Verdict: {'ok' if held else 'MISSED'}. Plain HTTP on loopback: the handshakes of TLS to the real host are not",
+        "in it and were not measured.",
+        "",
+        f"Python {platform.python_version()} on {platform.system()} {platform.machine()}.",
+        "",
+    ]
+    sys.stdout.write("\n".join(page))
+    if asked.write:
+        asked.write.write_text("\n".join(page), encoding="utf-8")
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE))
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""On which GPUs a model fits, with which context and container: sizing's answer for a wish that names nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gemmactl.checkpoint import sizing
+from gemmactl.checkpoint.inspect import Report
+from gemmactl.checkpoint.memory import Architecture
+from gemmactl.checkpoint.room import Room
+from gemmactl.checkpoint.too_large import gb
+from gemmactl.errors import Trouble
+from gemmactl.limits import GPUS, Gpu
+from gemmactl.spec import Model, Serve
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """One GPU's answer. `need`: bytes of the GPU at `context` tokens; `why`: the reason where it does not fit."""
+
+    gpu: Gpu
+    context: int = 0
+    longest: int = 0
+    need: int = 0
+    cpu: int = 0
+    memory: str = ""
+    why: str = ""
+
+    @property
+    def fits(self) -> bool:
+        return not self.why
+
+    def __str__(self) -> str:
+        """For one line of a screen."""
+        if not self.fits:
+            return f"no: {self.why}"
+        size = f"{gb(self.need)} of {gb(self.gpu.usable)}, {self.cpu} CPU, {self.memory}"
+        return f"context {self.context} (up to {self.longest}), {size}"
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "gpu": self.gpu.name,
+            "fits": self.fits,
+            "context": self.context or None,
+            "longest_context": self.longest or None,
+            "need_bytes": self.need or None,
+            "usable_bytes": self.gpu.usable,
+            "cpu": self.cpu or None,
+            "memory": self.memory or None,
+            "why": self.why or None,
+        }
+
+
+def weights_of(report: Report) -> sizing.Weights | None:
+    """What sizing must know; None for a model whose architecture gemmactl's engine does not serve."""
+    if not report.text or not report.weights.whole:
+        return None
+    return sizing.Weights(Architecture.of(report.text), report.weights.load)
+
+
+def fits(report: Report) -> tuple[Fitting, ...]:
+    """Every GPU of Cloud Run, the smallest first; empty when nothing can be told."""
+    weights = weights_of(report)
+    if weights is None:
+        return ()
+    return tuple(_one(row, weights, report) for row in GPUS.values())
+
+
+def _one(row: Gpu, weights: sizing.Weights, report: Report) -> Fitting:
+    size = {"gpu_type": row.name, "cpu": row.default_cpu, "memory": row.default_memory}
+    wish = replace(Serve("", row.regions[0], Model("dir", report.place), "model"), **size)  # type: ignore[arg-type]  # three fields of different types
+    try:
+        found = sizing.derive(wish, weights, report.weights.size, Room())
+    except Trouble as trouble:
+        return Fitting(row, why=trouble.why)
+    fit = found.fit
+    if fit is None:
+        return Fitting(row, why="nothing is known of its size")
+    return Fitting(row, fit.context, fit.longest, fit.demand.total, found.wish.cpu, found.wish.memory)

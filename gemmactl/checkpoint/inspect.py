@@ -1,0 +1,165 @@
+"""Look a model folder through: what it is, what it needs, what is wrong with it. Reads configs and headers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gemmactl.checkpoint.adapter import Adapter, OpenBase, adapter
+from gemmactl.checkpoint.configuration import Configured, configuration, overrides_of
+from gemmactl.checkpoint.deep import Sampled, deep
+from gemmactl.checkpoint.families import Family, Form, form_of
+from gemmactl.checkpoint.files import Files
+from gemmactl.checkpoint.finding import ModelFinding
+from gemmactl.checkpoint.ledger import Ledger
+from gemmactl.checkpoint.reading import Contents, Reading, read
+from gemmactl.checkpoint.tensors import Weights, weights
+from gemmactl.checkpoint.tokens import Tokens, tokens
+from gemmactl.checkpoint.whereabouts import whereabouts
+from gemmactl.errors import Trouble, refused
+from inference_image.contract import CONFIG
+from inference_image.overrides import Overrides
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one look found. Findings stand in the order of the engine's own checks; the first error is the engine's answer."""
+
+    place: str
+    form: Form
+    family: Family | None = None
+    config: Json = field(default_factory=dict)
+    text: Json = field(default_factory=dict)
+    """The language model's settings; empty when the engine can't use them."""
+    dtype: str = ""
+    """The number format that config.json names."""
+    weights: Weights = field(default_factory=Weights)
+    tokens: Tokens = field(default_factory=Tokens)
+    adapter: Adapter | None = None
+    sampled: Sampled | None = None
+    overrides: Overrides = field(default_factory=Overrides)
+    findings: tuple[ModelFinding, ...] = ()
+    bytes_read: int = 0
+
+    @property
+    def errors(self) -> tuple[ModelFinding, ...]:
+        return tuple(f for f in self.findings if f.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[ModelFinding, ...]:
+        return tuple(f for f in self.findings if f.severity == "warning")
+
+    @property
+    def kind(self) -> str:
+        """model_type of config.json, or ``."""
+        return str(self.config.get("model_type") or "")
+
+    @property
+    def correctable(self) -> tuple[ModelFinding, ...]:
+        return tuple(f for f in self.findings if f.correction is not None)
+
+
+def inspect(files: Files, *, open_base: OpenBase, variable: str = "", sample: bool = False, base: str = "") -> Report:
+    """Everything that names, sizes, small files and headers tell, in three round trips.
+
+    `variable`: corrections of the deployment (contract.ENV_OVERRIDES). `sample`: also read samples of the tensors, and compare
+    them with the model `base` when it is given. `open_base` gives the folder of an adapter's or `base`'s name.
+
+    Raises:
+        Trouble: the place itself can't be read (no permission, no network).
+    """
+    with read(files) as reading:
+        return _inspect(files, reading, open_base, variable, base if sample else None)
+
+
+def _inspect(files: Files, reading: Reading, open_base: OpenBase, variable: str, base: str | None) -> Report:
+    """`base`: None for no samples, `` for samples that are compared with nothing."""
+    ledger, contents = Ledger(), reading.contents
+    form = form_of(contents.top, None)
+    if not whereabouts(files, contents, form, ledger):
+        return Report(files.place, form, findings=ledger.findings, bytes_read=contents.bytes_read)
+    overrides = overrides_of(contents, variable, ledger)
+    if form.key == "adapter":
+        contents = reading.finish()
+        found = adapter(contents, open_base, ledger)
+        seen = contents.bytes_read
+        return Report(files.place, form, found.family, adapter=found, findings=ledger.findings, bytes_read=seen)
+    form = form_of(contents.top, _raw(contents))
+    configured = configuration(contents, overrides, form, ledger)
+    # the long headers are still on their way: what needs none of them is judged meanwhile, and told in the engine's order
+    meanwhile = Ledger()
+    words = tokens(contents, configured, overrides, meanwhile)
+    contents = reading.finish()
+    stored = weights(contents, configured, ledger)
+    ledger.follow(meanwhile)
+    sampled = _sampled(files, stored, ledger, open_base, base) if base is not None and stored.whole else None
+    return Report(
+        files.place,
+        form,
+        configured.family,
+        configured.raw,
+        configured.text,
+        configured.dtype,
+        stored,
+        words,
+        None,
+        sampled,
+        overrides,
+        ledger.findings,
+        contents.bytes_read + (sampled.bytes if sampled else 0),
+    )
+
+
+def require(report: Report) -> Report:
+    """The report of a model that may be deployed.
+
+    Raises:
+        Trouble: (refused) it has errors: the first one in full, the others by name; all in the facts.
+    """
+    if not report.errors:
+        return report
+    first, *rest = report.errors
+    also = f"; and {len(rest)} more: {', '.join(f.code for f in rest)}" if rest else ""
+    raise refused(
+        f"{report.place} can't be served: {first.what}",
+        why=(first.evidence or f"gemmactl inspect found {first.code} in {first.object}") + also,
+        remedy=first.remedy or f"gemmactl inspect {report.place} shows all of it",
+        code=first.code,
+        facts={"object": first.object, "findings": [f.document() for f in report.findings]},
+    )
+
+
+def _raw(contents: Contents) -> Json | None:
+    """config.json as far as it is JSON, to tell the form before it is judged."""
+    import json
+
+    try:
+        value = json.loads(contents.small.get(CONFIG, b"null"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _sampled(files: Files, stored: Weights, ledger: Ledger, open_base: OpenBase, base: str) -> Sampled:
+    if not base:
+        return deep(files, stored, ledger)
+    try:
+        theirs = open_base(base)
+        other = Ledger()
+        with read(theirs) as reading:
+            contents = reading.finish()
+        config = configuration(contents, Overrides(), form_of(contents.top, _raw(contents)), other)
+        found = weights(contents, config, other)
+    except Trouble as trouble:
+        ledger.add(
+            "base-unreachable", "warning", base, f"the base {base} can't be looked at: {trouble.what}",
+            evidence=trouble.why, remedy=trouble.remedy,
+        )  # fmt: skip
+        return deep(files, stored, ledger)
+    return deep(files, stored, ledger, base=(theirs, found.found))
+
+
+__all__ = ["Configured", "Report", "inspect", "require"]

@@ -1,0 +1,205 @@
+"""The bytes that a Gemma 3 takes on a GPU, from its config alone. Knows no file, no cloud and no wish.
+
+Weights and keys and values are exact. The work memory is the peak of live tensors while a prompt is read, as counted on the
+real architectures built without memory (tests/checkpoint/test_memory.py); what CUDA itself and its allocator take is an
+estimate. None of it was measured on a GPU.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from inference_image import contract, layout
+from inference_image.contract import Code, LoadFailed
+
+RUNTIME: Final = 768 << 20
+"""CUDA context, kernels, cuBLAS workspaces. An estimate: 300 to 600 MiB are usual."""
+SPARE: Final = 0.10
+"""Of all that is allocated while answering: blocks of the caching allocator that no later tensor fits into. An estimate."""
+LOGITS: Final = 32
+"""Bytes for each token of the vocabulary while one is chosen: logits, their float32 copies, what top_k and top_p sort."""
+STEP: Final = 256
+"""A context that memory limits is a multiple of it."""
+
+# source: transformers' configuration_gemma3.py, 4.51 to 5.23
+_WINDOW: Final = 4096
+_PATTERN: Final = 6
+_LONGEST: Final = 131_072
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a config says about size. `full` and `sliding` count layers; `longest` is max_position_embeddings."""
+
+    parameters: int
+    largest: int
+    """Values in the largest tensor."""
+    full: int
+    sliding: int
+    window: int
+    hidden: int
+    inner: int
+    queries: int
+    """Width of all query heads together."""
+    keys: int
+    """Width of all key heads together, which is that of the value heads."""
+    head: int
+    vocabulary: int
+    longest: int
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Architecture:
+        """From the result of layout.text_config. Raises LoadFailed(config_invalid)."""
+        shapes = layout.expected(config)
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        vocabulary, hidden = shapes[layout.EMBEDDING]
+        first = "model.layers.0."
+        kinds = _kinds(config, sum(name.endswith("self_attn.q_proj.weight") for name in shapes))
+        return cls(
+            parameters=sum(sizes),
+            largest=max(sizes),
+            full=kinds.count("full_attention"),
+            sliding=len(kinds) - kinds.count("full_attention"),
+            window=_natural(config, "sliding_window", _WINDOW),
+            hidden=hidden,
+            inner=shapes[f"{first}mlp.gate_proj.weight"][0],
+            queries=shapes[f"{first}self_attn.q_proj.weight"][0],
+            keys=shapes[f"{first}self_attn.k_proj.weight"][0],
+            head=shapes[f"{first}self_attn.q_norm.weight"][0],
+            vocabulary=vocabulary,
+            longest=_natural(config, "max_position_embeddings", _LONGEST),
+        )
+
+    @property
+    def layers(self) -> int:
+        return self.full + self.sliding
+
+    def weights(self, item: int = 2) -> int:
+        """Bytes of all parameters, `item` bytes each: the engine casts every stored dtype to its own. Vision is not loaded."""
+        return self.parameters * item
+
+    def kv(self, tokens: int, item: int = 2) -> int:
+        """Bytes of keys and values of one sequence while it is answered; sliding layers keep their window only."""
+        return 2 * self.keys * item * (self.full * tokens + self.sliding * min(tokens, self.window))
+
+    def prompt_kv(self, tokens: int, item: int = 2) -> int:
+        """The same right after a prompt of `tokens` was read.
+
+        transformers' DynamicSlidingWindowLayer keeps a view of the whole prompt until the next token (5.23, cache_utils.py),
+        so that sliding layers save nothing then.
+        """
+        return 2 * self.keys * item * self.layers * tokens
+
+    def activations(self, tokens: int, item: int = 2) -> int:
+        """Bytes of everything else that lives at the worst moment of reading a prompt in one piece: in an MLP, or in attention.
+
+        Masks are one byte for each pair of tokens, and as an addend of the scores `item` bytes more. The scores themselves are
+        never whole: head size 256 has memory-efficient kernels.
+        """
+        mlp = item * (3 * self.inner + 5 * self.hidden + 4 * self.head) + tokens
+        attention = item * (2 * self.hidden + 6 * self.queries) + (1 + item) * tokens
+        return tokens * max(mlp, attention) + LOGITS * self.vocabulary
+
+
+@dataclass(frozen=True)
+class Demand:
+    """GPU memory of one model at one context, `sequences` at once, in bytes."""
+
+    weights: int
+    kv: int
+    """Of the sequences that are being answered while one more prompt is read."""
+    prompt: int
+    """Keys and values of that prompt."""
+    activations: int
+    loading: int
+    """Peak of the load: weights, and the largest tensor once more in the dtype of its file when that is another one."""
+
+    @property
+    def spare(self) -> int:
+        return math.ceil(SPARE * (self.kv + self.prompt + self.activations))
+
+    @property
+    def work(self) -> int:
+        """All but weights and keys and values."""
+        return RUNTIME + self.activations + self.spare
+
+    @property
+    def total(self) -> int:
+        return max(self.serving, self.loading + RUNTIME)
+
+    @property
+    def serving(self) -> int:
+        return self.weights + self.kv + self.prompt + self.work
+
+    @property
+    def loads_highest(self) -> bool:
+        """Whether the load takes more than any answer."""
+        return self.total > self.serving
+
+
+def demand(
+    shape: Architecture,
+    tokens: int,
+    *,
+    sequences: int = contract.PARALLEL_SEQUENCES,
+    item: int = 2,
+    stored: int = 2,
+    weight: int | None = None,
+) -> Demand:
+    """`item` bytes for each value in the model's dtype, `stored` in the checkpoint's files; `weight`: of a weight, if another."""
+    weights = shape.weights(weight or item)
+    return Demand(
+        weights,
+        kv=(sequences - 1) * shape.kv(tokens, item),
+        prompt=shape.prompt_kv(tokens, item),
+        activations=shape.activations(tokens, item),
+        loading=weights + (shape.largest * stored if stored != item else 0),
+    )
+
+
+def longest_context(shape: Architecture, usable: int, most: int, *, item: int = 2, stored: int = 2) -> int:
+    """The longest context up to `most` that fits into `usable` bytes; 0 when none does."""
+
+    def fits(tokens: int) -> bool:
+        return demand(shape, tokens, item=item, stored=stored).total <= usable
+
+    if fits(most):
+        return most
+    low, high = 0, -(-most // STEP)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle * STEP) else (low, middle)
+    return low * STEP
+
+
+def sequences_that_fit(shape: Architecture, usable: int, tokens: int, *, item: int = 2, stored: int = 2) -> int:
+    """How many sequences of `tokens` an engine that batches could hold, one prompt read at a time."""
+    one = demand(shape, tokens, sequences=1, item=item, stored=stored)
+    if one.total > usable:
+        return 0
+    free = usable - one.serving
+    return 1 + int(free / ((1 + SPARE) * max(1, shape.kv(tokens, item))))
+
+
+def _kinds(config: Mapping[str, Any], layers: int) -> Sequence[str]:
+    """The attention of each layer: layer_types since 4.53, a pattern before and in files that an older version wrote."""
+    written = config.get("layer_types")
+    if written is not None:
+        if not isinstance(written, list) or len(written) != layers:
+            detail = f"layer_types does not name one kind for each of {layers} layers"
+            raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, detail)
+        return [str(kind) for kind in written]
+    pattern = _natural(config, "sliding_window_pattern", _natural(config, "_sliding_window_pattern", _PATTERN))
+    return ["sliding_attention" if (number + 1) % pattern else "full_attention" for number in range(layers)]
+
+
+def _natural(config: Mapping[str, Any], name: str, default: int) -> int:
+    value = config.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 1 << 24:
+        raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, f"{name} is {str(value)[:40]}, not a positive integer")
+    return value

@@ -1,0 +1,106 @@
+"""A checkpoint's small files and the headers of its shards, read in three round trips. Judges nothing and knows no tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from gemmactl.checkpoint.files import Files
+from inference_image import contract, layout
+
+SMALL: Final = (
+    contract.CONFIG,
+    contract.GENERATION_CONFIG,
+    contract.INDEX,
+    contract.TOKENIZER_CONFIG,
+    contract.CHAT_TEMPLATE,
+    contract.TOKENIZER,
+    contract.ADAPTER_CONFIG,
+    contract.OVERRIDES,
+    contract.MANIFEST,
+    contract.LINEAGE,
+)
+"""Files that are read whole, when they are there and not over their limit."""
+HEAD: Final = 64 << 10
+"""First read of a shard: Gemma's headers have 5 to 90 KB, and most shards need no second one."""
+PIECE: Final = 4 << 20
+"""A tokenizer has 33 MB: read in pieces that travel side by side."""
+AT_ONCE: Final = 32
+MOST_SHARDS: Final = 1024
+"""Shards whose headers are read; the largest published checkpoints have a few hundred."""
+SHARD: Final = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What was read. `small`: whole files; `heads`: each shard's first bytes, its whole header where that is within the limit."""
+
+    place: str
+    sizes: Mapping[str, int]
+    small: Mapping[str, bytes] = field(default_factory=dict)
+    heads: Mapping[str, bytes] = field(default_factory=dict)
+    bytes_read: int = 0
+    """What this cost, in bytes."""
+
+    @property
+    def top(self) -> Mapping[str, int]:
+        """Files of the folder itself and of gemmactl's own folder in it: what the engine sees."""
+        return {n: s for n, s in self.sizes.items() if "/" not in n or n.startswith(f"{contract.FOLDER}/")}
+
+
+class Reading:
+    """One look at a folder under way: `contents` hold the first two round trips, `finish` waits for the third."""
+
+    def __init__(self, contents: Contents, later: Mapping[str, Future[bytes]]) -> None:
+        self.contents = contents
+        self._later = later
+
+    def finish(self) -> Contents:
+        """With the whole of every header.
+
+        Raises:
+            Trouble: one of them can't be read.
+        """
+        rest = {name: future.result() for name, future in self._later.items()}
+        heads = {name: head + rest.get(name, b"") for name, head in self.contents.heads.items()}
+        return replace(self.contents, heads=heads, bytes_read=self.contents.bytes_read + sum(map(len, rest.values())))
+
+
+@contextmanager
+def read(files: Files) -> Iterator[Reading]:
+    """List, then all small files and first chunks at once; the rest of long headers travels while those are judged.
+
+    Raises:
+        Trouble: the place can't be read.
+    """
+    sizes = files.sizes
+    whole = [n for n in SMALL if 0 < sizes.get(n, 0) <= layout.limit_of(n)]
+    shards = sorted(n for n in sizes if n.endswith(SHARD) and "/" not in n)[:MOST_SHARDS]
+    asked = [*((n, 0, min(HEAD, sizes[n])) for n in shards if sizes[n]), *_pieces(whole, sizes)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found: dict[str, list[bytes]] = {}
+        for (name, _, _), data in zip(asked, pool.map(lambda one: files.read(*one), asked), strict=True):
+            found.setdefault(name, []).append(data)
+        joined = {name: b"".join(parts) for name, parts in found.items()}
+        heads = {n: joined.get(n, b"") for n in shards}
+        later = {name: pool.submit(files.read, name, start, end) for name, start, end in _longer(heads, sizes)}
+        small = {n: joined[n] for n in whole}
+        yield Reading(Contents(files.place, sizes, small, heads, sum(map(len, joined.values()))), later)
+
+
+def _pieces(names: Iterable[str], sizes: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
+    for name in names:
+        for start in range(0, sizes[name], PIECE):
+            yield name, start, min(start + PIECE, sizes[name])
+
+
+def _longer(heads: Mapping[str, bytes], sizes: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
+    """What is missing of headers that are longer than the first read, and neither cut nor over the limit."""
+    for name, head in heads.items():
+        length = int.from_bytes(head[:8], "little") if len(head) >= 8 else 0
+        end = 8 + length
+        if length <= layout.HEADER_LIMIT and len(head) < end <= sizes[name]:
+            yield name, len(head), end

@@ -1,0 +1,164 @@
+"""Derived settings: what a model and its GPU say about a wish. Pure; reads nothing. arithmetic.py shows how it came about.
+
+What the user gave stays and is checked; everything else of spec.DERIVED is decided here, always to a legal value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gemmactl import spec_rules
+from gemmactl.checkpoint import budget, container, room, too_large
+from gemmactl.checkpoint.container import GIB, Host
+from gemmactl.checkpoint.finding import ModelFinding
+from gemmactl.checkpoint.memory import Architecture, Demand, demand, longest_context, sequences_that_fit
+from gemmactl.checkpoint.room import Room
+from gemmactl.checkpoint.too_large import gb
+from gemmactl.errors import refused
+from gemmactl.limits import Gpu
+from gemmactl.spec import Serve
+from inference_image import contract
+
+LEAST_CONTEXT: Final = 1024
+"""Tokens of prompt and answer below which a model is not served: most types of /generate answer with up to that many."""
+WAITING: Final = 4
+"""Requests that one instance takes for each that its engine computes: the others wait in the engine's queue, ready to go on."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What must be known of a checkpoint: its shape, and the bytes of all its shards."""
+
+    shape: Architecture
+    bytes: int
+
+    @property
+    def stored(self) -> int:
+        """Bytes of one stored value: 4 or 2. What else lies in the shards (a vision tower, a tied head) can only make it 4."""
+        return 4 if self.bytes > 3 * self.shape.parameters else 2
+
+    @property
+    def loaded(self) -> int:
+        """Bytes of the text model as stored."""
+        return self.shape.parameters * self.stored
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A model on its GPU at the chosen context."""
+
+    weights: Weights
+    context: int
+    item: int
+    """Bytes of one value in the engine's dtype."""
+    demand: Demand
+    longest: int
+    """The longest context that the GPU would hold."""
+    sequences: int
+    """Sequences of this context that the GPU would hold at once, if the engine batched."""
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """A wish with all derived values in place. `fit` and `host` are None where the model is not known before its start."""
+
+    wish: Serve
+    gpu: Gpu
+    fit: Fit | None
+    host: Host | None
+    size: int | None
+    """Bytes that a start reads."""
+    cautions: tuple[ModelFinding, ...] = ()
+
+
+def derive(serve: Serve, weights: Weights | None, size: int | None, quota: Room, *, existing: bool = False) -> Sizing:
+    """Fill in what the user did not set. `weights`: None when nothing is known before the start (hf:), or with another server.
+
+    `size`: bytes of all shards, for the time that a start may take. `existing`: the service is there already.
+
+    Raises:
+        Trouble: (refused) the model, its context or the instances don't fit, with what would; (usage) an illegal wish.
+    """
+    row = spec_rules.gpu(serve.gpu_type)
+    host = container.host(weights.loaded, weights.shape.largest * weights.stored, serve.env) if weights else None
+    cpu, memory = container.pair(row, serve, host)
+    fit = _fit(serve, row, weights) if weights else None
+    wish = replace(
+        serve,
+        cpu=cpu,
+        memory=memory,
+        context=fit.context if fit else serve.context,
+        concurrency=serve.concurrency if "concurrency" in serve.given else WAITING * contract.PARALLEL_SEQUENCES,
+        probe=serve.probe if "probe" in serve.given else budget.probe(size, serve.probe.port),
+    )
+    spec_rules.check(wish)
+    return Sizing(wish, row, fit, host, size, (*_cautions(wish, host, size), *room.check(wish, quota, existing=existing)))
+
+
+def _fit(serve: Serve, row: Gpu, weights: Weights) -> Fit:
+    shape, stored, item = weights.shape, weights.stored, _item(serve)
+    tokens = _context(serve, row, shape, item=item, stored=stored)
+    return Fit(
+        weights,
+        tokens,
+        item,
+        demand(shape, tokens, item=item, stored=stored),
+        longest=longest_context(shape, row.usable, shape.longest, item=item, stored=stored),
+        sequences=sequences_that_fit(shape, row.usable, tokens, item=item, stored=stored),
+    )
+
+
+def _item(serve: Serve) -> int:
+    return 4 if dict(serve.env).get(contract.ENV_DTYPE, "").strip().lower() == "float32" else 2
+
+
+def _context(serve: Serve, row: Gpu, shape: Architecture, *, item: int, stored: int) -> int:
+    """The user's, checked; else as much as model, engine and GPU allow."""
+    least = min(LEAST_CONTEXT, shape.longest)
+    if serve.context is not None and "context" in serve.given:
+        if serve.context > shape.longest:
+            raise refused(
+                f"--max-context {serve.context} is more than the model knows",
+                why=f"config.json says max_position_embeddings {shape.longest}: it never saw a later position",
+                remedy=f"use --max-context {shape.longest} or less",
+                code="context-too-long",
+            )
+        if demand(shape, serve.context, item=item, stored=stored).total > row.usable:
+            raise too_large.refusal(serve, row, shape, serve.context, item=item, stored=stored, least=least)
+        return serve.context
+    most = min(shape.longest, contract.DEFAULT_CONTEXT)
+    found = longest_context(shape, row.usable, most, item=item, stored=stored)
+    if found < least:
+        raise too_large.refusal(serve, row, shape, least, item=item, stored=stored, least=least)
+    return found
+
+
+def _cautions(wish: Serve, host: Host | None, size: int | None) -> Iterator[ModelFinding]:
+    if host is not None and spec_rules.gib(wish.memory) * GIB < host.need:
+        yield ModelFinding(
+            "host-memory",
+            "warning",
+            "--memory",
+            f"a load holds up to {gb(host.need)} of host memory (an estimate), --memory is {wish.memory}",
+            remedy=f"raise --memory, or lower {contract.ENV_STAGING_MIB} with --set-env-vars",
+        )
+    if "probe" in wish.given and size is not None and wish.probe.budget < budget.seconds(size):
+        yield ModelFinding(
+            "probe-short",
+            "warning",
+            "--startup-probe",
+            f"the startup probe gives up after {wish.probe.budget} s; from a slow bucket these weights may take"
+            f" {budget.seconds(size)} s",
+            remedy="raise failureThreshold, or leave --startup-probe out",
+        )
+    served = contract.PARALLEL_SEQUENCES + contract.DEFAULT_QUEUE
+    if wish.image is None and wish.concurrency > served and contract.ENV_MAX_QUEUE not in dict(wish.env):
+        yield ModelFinding(
+            "concurrency-queue",
+            "warning",
+            "--concurrency",
+            f"--concurrency {wish.concurrency}: the engine takes {served} requests at once and answers 429 to more",
+            remedy=f"lower it, or set {contract.ENV_MAX_QUEUE} with --set-env-vars",
+        )

@@ -1,0 +1,83 @@
+"""A model that does not fit its GPU: the refusal, with each way out computed and marked as possible or not. Knows no cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gemmactl import limits, spec_rules
+from gemmactl.checkpoint.memory import Architecture, Demand, demand, longest_context
+from gemmactl.errors import Trouble, refused
+from gemmactl.limits import Gpu
+from gemmactl.spec import Serve
+
+
+def gb(size: float) -> str:
+    """Bytes for people: decimal GB, or MB below one."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
+
+
+def sum_of(need: Demand) -> str:
+    """The arithmetic in one line."""
+    return (
+        f"weights {gb(need.weights)} + keys and values {gb(need.kv + need.prompt)} + work memory {gb(need.work)}"
+        f" = {gb(need.total)}"
+    )
+
+
+def refusal(serve: Serve, row: Gpu, shape: Architecture, tokens: int, *, item: int, stored: int, least: int) -> Trouble:
+    """The Trouble for a model that at `tokens` of context does not fit; `least`: the shortest context worth serving."""
+    need = demand(shape, tokens, item=item, stored=stored)
+    asked = "context" in serve.given
+    shorter = longest_context(shape, row.usable, min(tokens, shape.longest), item=item, stored=stored)
+    if asked and shorter >= least:
+        what, code = f"--max-context {tokens} does not fit {row.name}", "context-too-large"
+    else:
+        what, code = f"the model does not fit {row.name}", "model-too-large"
+    return refused(
+        what,
+        why=f"{sum_of(need)} at a context of {tokens} tokens; {row.name} has {gb(row.usable)}",
+        remedy="\n".join(_ways(serve, row, shape, tokens, item=item, stored=stored, least=least)),
+        code=code,
+        facts={
+            "gpu": row.name,
+            "usable_bytes": row.usable,
+            "weights_bytes": need.weights,
+            "kv_bytes": need.kv + need.prompt,
+            "work_bytes": need.work,
+            "need_bytes": need.total,
+            "context": tokens,
+        },
+    )
+
+
+def _ways(serve: Serve, row: Gpu, shape: Architecture, tokens: int, *, item: int, stored: int, least: int) -> Iterator[str]:
+    shorter = longest_context(shape, row.usable, min(tokens, shape.longest), item=item, stored=stored)
+    if shorter >= least:
+        yield f"shorter context: --max-context {shorter} fits"
+    for other in limits.GPUS.values():
+        if other.usable > row.usable:
+            there = demand(shape, tokens, item=item, stored=stored).total
+            if there <= other.usable:
+                where = f"{gb(there)} of {gb(other.usable)}; regions: {', '.join(spec_rules.regions(other))}"
+                yield f"another GPU: {_flags(serve, other)} ({where})"
+    if item == 4:
+        half = demand(shape, tokens, stored=stored).total
+        if half <= row.usable:
+            yield f"bfloat16: without GEMMACTL_DTYPE=float32 it needs {gb(half)} and fits"
+    small = demand(shape, tokens, weight=1).total
+    word = "would fit" if small <= row.usable else "would not fit either"
+    yield f"8-bit weights: {gb(small)}, {word}; not in this version: its engine serves bfloat16 and float32"
+    if small <= row.usable:
+        yield "another server that reads quantised weights, such as vLLM: not in this version"
+    yield "text only: counted so already, a vision tower is never loaded"
+
+
+def _flags(serve: Serve, other: Gpu) -> str:
+    region = "" if serve.region in other.regions else f" --region {_near(serve.region, other)}"
+    without = [f"--{name}" for name in ("cpu", "memory") if name in serve.given]
+    return f"--gpu-type {other.name}{region}" + (f", without {' and '.join(without)}" if without else "")
+
+
+def _near(region: str, other: Gpu) -> str:
+    open_ones = [name for name in other.regions if name not in other.invited]
+    return next((name for name in open_ones if name.partition("-")[0] == region.partition("-")[0]), open_ones[0])

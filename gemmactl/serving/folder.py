@@ -1,0 +1,61 @@
+"""Where a MODEL's files are, as one thing to read: a bucket's folder, a directory, a repository of the Hub. Judges nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gemmactl.checkpoint.files import BucketFiles, DirectoryFiles, Files
+from gemmactl.errors import usage
+from gemmactl.spec import Model, parse_model
+
+if TYPE_CHECKING:
+    from gemmactl.resources.cloud import Cloud
+
+Hub = Callable[[str], Files]
+"""`hf:owner/name[@revision]` -> its files."""
+
+
+def hub(text: str) -> Files:
+    """A model of the Hub, read with the token of HF_TOKEN."""
+    from gemmactl.local.hub import HubFiles
+
+    return HubFiles.briefly(text, os.environ)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Opens folders. `cloud` is called for gs:// alone, so that a directory needs neither project nor credentials."""
+
+    cloud: Callable[[], Cloud]
+    hub: Hub = hub
+
+    def open(self, model: Model) -> Files:
+        """The folder of a model; nothing is read yet."""
+        match model.kind:
+            case "gs":
+                return BucketFiles(self.cloud().storage, model.bucket, model.prefix)
+            case "hf":
+                return self.hub(model.text)
+            case _:
+                return DirectoryFiles(Path(model.text).expanduser())
+
+    def base(self, name: str) -> Files:
+        """A base model as adapters name it: gs://, a directory that is there, hf:owner/name or owner/name.
+
+        Raises:
+            Trouble: it is none of these.
+        """
+        if name.startswith(("gs://", "hf:")) or Path(name).expanduser().is_dir():
+            return self.open(parse_model(name))
+        if name.count("/") == 1 and not name.startswith(("/", ".")):
+            return self.open(parse_model(f"hf:{name}"))
+        raise usage(
+            f"{name} is no place a model can be read from here",
+            why="it is a path on the machine that trained, or misspelled",
+            remedy="name the base with --base: gs://BUCKET/FOLDER, a directory or hf:owner/name",
+            code="base-place",
+        )
