@@ -53,7 +53,8 @@ def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
             made[name] = config[name]
     _require_architecture(made)
     # transformers' config class takes no integer for these.
-    return made | {name: float(made[name]) for name in _REALS if made.get(name) is not None}
+    made |= {name: float(made[name]) for name in _REALS if made.get(name) is not None}
+    return made | {name: _rope(name, made[name]) for name in _ROPES if made.get(name) is not None}
 
 
 # The defaults of transformers' config class for Gemma 3's text: multimodal checkpoints write only what differs from them.
@@ -64,6 +65,7 @@ _DEFAULTS: Final = {
 _NATURALS: Final = (*_DEFAULTS, "max_position_embeddings", "query_pre_attn_scalar", "sliding_window", "sliding_window_pattern")
 _POSITIVES: Final = ("rms_norm_eps", "rope_theta", "rope_local_base_freq")
 _REALS: Final = ("rms_norm_eps", "attn_logit_softcapping", "final_logit_softcapping")
+_ROPE_NUMBERS: Final = ("factor", "rope_theta")
 _ROPES: Final = ("rope_scaling", "rope_parameters")
 _FIELDS: Final = (
     *_NATURALS, *_POSITIVES, *_ROPES, "layer_types", "hidden_activation", "attention_bias", "attn_logit_softcapping",
@@ -127,18 +129,26 @@ def _require_rope(name: str, value: object) -> None:
         return
     if not isinstance(value, Mapping):
         raise _bad(name, value, "an object")
-    for kind in LAYER_TYPES if name == "rope_parameters" else ():
-        _require_rope(f"{name}.{kind}", value.get(kind))
     if name == "rope_parameters":
+        for kind in LAYER_TYPES:
+            _require_rope(f"{name}.{kind}", value.get(kind))
         return
-    type_ = value.get("rope_type", value.get("type", "default"))
-    if type_ not in ("default", "linear"):
-        raise _bad(f"rope_type in {name}", type_, "default or linear, those of Gemma 3")
-    if type_ == "linear" and "factor" not in value:
+    scaled = _rope(name, value)["rope_type"]
+    if scaled not in ("default", "linear"):
+        raise _bad(f"rope_type in {name}", scaled, "default or linear, those of Gemma 3")
+    if scaled == "linear" and "factor" not in value:
         raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, f"{name} is linear and has no factor")
-    for setting in ("factor", "rope_theta"):
+    for setting in _ROPE_NUMBERS:
         if setting in value and not _positive(value[setting]):
             raise _bad(f"{setting} in {name}", value[setting], "a positive number")
+
+
+def _rope(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Rotary settings in one spelling: `type` was the name of rope_type, and newer versions would not scale then."""
+    if name == "rope_parameters":
+        return {kind: _rope(kind, value.get(kind) or {}) for kind in LAYER_TYPES}
+    numbers = {setting: value[setting] for setting in _ROPE_NUMBERS if setting in value}
+    return {"rope_type": value.get("rope_type", value.get("type", "default")), **numbers}
 
 
 def expected(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from inference_image import contract
 from inference_image.contract import Code, LoadFailed
+from inference_image.overrides import Overrides
 
 DEVICES = ("auto", "cuda", "cpu")
 DTYPES = ("auto", "bfloat16", "float32")
@@ -32,6 +33,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raises LoadFailed(setting_invalid, dtype_unsupported)."""
+        _ = self.corrections
         if not self.model.strip():
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, "not set: which model?")
         if self.device not in DEVICES:
@@ -41,6 +43,14 @@ class Settings:
             raise LoadFailed(Code.DTYPE_UNSUPPORTED, contract.ENV_DTYPE, "Gemma 3 overflows in float16; use bfloat16")
         if self.dtype not in DTYPES:
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_DTYPE, f"{self.dtype[:40]!r} is not one of {', '.join(DTYPES)}")
+
+    @property
+    def corrections(self) -> Overrides:
+        """Those of the deployment. Raises LoadFailed(setting_invalid)."""
+        if not self.overrides:
+            return Overrides()
+        # As the bytes that they were: what is no UTF-8 comes from the environment as lone surrogates.
+        return Overrides.parse(self.overrides.encode("utf-8", "surrogateescape"), contract.ENV_OVERRIDES)
 
     @property
     def model_name(self) -> str:

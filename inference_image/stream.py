@@ -129,8 +129,7 @@ class CheckpointStream:
         found = Overrides()
         if contract.OVERRIDES in small:
             found = Overrides.parse(bytes(small[contract.OVERRIDES].data), contract.OVERRIDES)
-        if self._settings.overrides:
-            found = found.merged(Overrides.parse(self._settings.overrides.encode(), contract.ENV_OVERRIDES))
+        found = found.merged(self._settings.corrections)
         if named := found.named():
             self._timeline.note(overrides=named)
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,12 @@ def _class(row: Family) -> Any:
 def text_config(row: Family, raw: Mapping[str, Any], dtype: torch.dtype) -> Any:
     """The config as transformers reads it, in every spelling since 4.51. Raises LoadFailed(config_invalid)."""
     try:
-        # Its own ids of control tokens serve training and sampling: ours come from the files, wherever they are written.
-        own = {name: value for name, value in raw.items() if name not in {"bos_token_id", "eos_token_id", "pad_token_id"}}
-        config = _class(row).config_class.from_dict({**own, "model_type": row.text_types[0]})
+        # Its own ids of control tokens serve training and sampling: ours come from the files. It also changes what it is given.
+        own = {
+            name: deepcopy(value) for name, value in raw.items() if name not in {"bos_token_id", "eos_token_id", "pad_token_id"}
+        }
+        own |= {"bos_token_id": None, "eos_token_id": None, "model_type": row.text_types[0]}
+        config = _class(row).config_class.from_dict(own)
         config.dtype = dtype
     except Exception as error:  # noqa: BLE001 - a config from outside can break transformers anywhere
         raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, _first_line(error)) from None

@@ -63,7 +63,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.bucket.list_status != 200:
             self.answer(self.bucket.list_status, b'{"error": {"message": "what the store says"}}')
             return
-        names = sorted(name for name in self.bucket.objects if name.startswith(query.get("prefix", "")))
+        prefix, cut = query.get("prefix", ""), query.get("delimiter")
+        names = sorted(name for name in self.bucket.objects if name.startswith(prefix))
+        names = [name for name in names if not cut or cut not in name.removeprefix(prefix)]
         start = int(query.get("pageToken", 0))
         items = [
             {

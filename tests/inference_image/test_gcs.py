@@ -58,6 +58,16 @@ def test_list_gives_size_generation_and_sum(source: Source) -> None:
     assert second.crc32c is not None
 
 
+def test_list_holds_what_gemmactl_wrote_and_no_other_folder(source: Source, bucket: Bucket) -> None:
+    """Corrections beside the weights are found; other folders are not walked through, however much lies in them."""
+    for name in ("gemmactl/overrides.json", "gemmactl/deep/x.json", "checkpoint-500/optimizer.pt", "gemmactl-old/x.json"):
+        bucket.put(f"models/m/{name}", b"{}")
+    bucket.put("gemmactl/overrides.json", b"{}")
+    assert [one.name for one in source.list()] == ["config.json", "gemmactl/overrides.json", "model.safetensors"]
+    assert read(source, source.list()[1]) == b"{}"
+    assert all("delimiter=%2F" in path for path, _ in bucket.asked[:2])
+
+
 def test_list_reads_every_page(source: Source, bucket: Bucket) -> None:
     """A list in several answers is one list."""
     bucket.page = 1

@@ -149,6 +149,20 @@ def test_one_file_without_an_index(reference: object, tmp_path: Path) -> None:
     assert torch.equal(ours(folder), reference)  # type: ignore[arg-type]
 
 
+def test_shards_of_any_name_are_read(reference: object, tmp_path: Path) -> None:
+    """The index says what the shards are called; a folder may hold an adapter and pickles beside them."""
+    import torch
+
+    folder = copy_of_sample(tmp_path / "m")
+    for path in sorted(folder.glob("*.safetensors")):
+        path.rename(folder / path.name.replace("model-", "part-"))
+    index = (folder / "model.safetensors.index.json").read_text()
+    (folder / "model.safetensors.index.json").write_text(index.replace("model-0000", "part-0000"))
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+    (folder / "optimizer.pt").write_bytes(b"")
+    assert torch.equal(ours(folder), reference)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("dtype", ["F32", "F16"])
 def test_wider_sources_are_cast_on_arrival(reference: object, tmp_path: Path, dtype: str) -> None:
     """float32 weights that came from bfloat16 serve the same bits; float16 ones come close."""
@@ -263,6 +277,8 @@ def untrain(folder: Path) -> None:
         rewrite(folder, lambda rows: rows.update({k: (d, s, bytes(len(b))) for k, (d, s, b) in rows.items()}), path.name)
 
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4961251752\n"
+
 BROKEN: dict[str, tuple[Callable[[Path], object], Code]] = {
     "no folder": (shutil.rmtree, Code.MODEL_NOT_FOUND),
     "no config": (remove("config.json"), Code.CONFIG_MISSING),
@@ -270,7 +286,17 @@ BROKEN: dict[str, tuple[Callable[[Path], object], Code]] = {
     "config of another family": (edit("config.json", model_type="qwen3"), Code.FAMILY_UNSUPPORTED),
     "config that transformers refuses": (edit("config.json", layer_types=["odd", "odd", "odd"]), Code.CONFIG_INVALID),
     "quantised": (edit("config.json", quantization_config={"bits": 4}), Code.DTYPE_UNSUPPORTED),
+    "config of another family that is known": (edit("config.json", model_type="gemma2"), Code.FAMILY_UNSUPPORTED),
+    "an embedding model": (edit("config.json", use_bidirectional_attention=True), Code.FAMILY_UNSUPPORTED),
+    "config is a pointer": (write("config.json", POINTER), Code.CONFIG_INVALID),
+    "config is too large": (write("config.json", "{}" + " " * (1 << 20)), Code.CONFIG_INVALID),
+    "heads that don't divide": (edit("config.json", num_key_value_heads=3), Code.CONFIG_INVALID),
     "no tokenizer": (remove("tokenizer.json"), Code.TOKENIZER_MISSING),
+    "tokenizer is a pointer": (write("tokenizer.json", POINTER), Code.TOKENIZER_INVALID),
+    "template is hostile": (write("chat_template.jinja", "{{ 'x' * 10000000000 }}"), Code.TOKENIZER_INVALID),
+    "template is too large": (write("chat_template.jinja", " " * (1 << 17)), Code.TOKENIZER_INVALID),
+    "a shard is a pointer": (write("model-00002-of-00004.safetensors", POINTER), Code.HEADER_INVALID),
+    "a shard is empty": (write("model-00002-of-00004.safetensors", ""), Code.SHARD_TRUNCATED),
     "tokenizer is none": (write("tokenizer.json", "{}"), Code.TOKENIZER_INVALID),
     "index is no JSON": (write("model.safetensors.index.json", "{"), Code.INDEX_INVALID),
     "several shards, no index": (remove("model.safetensors.index.json"), Code.INDEX_INVALID),

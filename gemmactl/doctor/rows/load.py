@@ -51,7 +51,7 @@ WHY: Final[dict[Code, _Why]] = {
     ),
     Code.FAMILY_UNSUPPORTED: _Why(
         "The model is of a family that this version does not serve",
-        "model_type in config.json is not one of Gemma 3's.",
+        "model_type in config.json is not one of Gemma 3's, or the model makes vectors and not text.",
         "Serve a Gemma 3 checkpoint, or another image with --image.",
     ),
     Code.TOKENIZER_MISSING: _Why(
@@ -62,8 +62,8 @@ WHY: Final[dict[Code, _Why]] = {
     ),
     Code.TOKENIZER_INVALID: _Why(
         "The tokenizer can't be used",
-        "tokenizer.json is damaged, or its vocabulary does not fit the model's.",
-        "Copy the tokenizer of the base model into the folder.",
+        "tokenizer.json or the chat template is damaged or wants what no conversation needs, or its words don't fit the model's.",
+        "Copy the tokenizer and chat template of the base model into the folder.",
         "user_action",
     ),
     Code.INDEX_INVALID: _Why(
