@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gemmactl.checkpoint.deep import MOST, SAMPLE
 from gemmactl.checkpoint.families import Family, of
 from gemmactl.checkpoint.files import Files
 from gemmactl.checkpoint.ledger import Ledger
@@ -41,8 +42,8 @@ class _Underlying:
     needed: Mapping[str, tuple[int, ...]]
 
 
-def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger) -> Adapter:
-    """Everything about an adapter that headers and configs tell."""
+def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger, given: str = "") -> Adapter:
+    """Everything about an adapter that headers and configs tell. `given`: its base, where the user names another place."""
     data = contents.small.get(contract.ADAPTER_CONFIG)
     if data is None:
         ledger.add(
@@ -58,7 +59,7 @@ def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger) -> Adapter:
     if config is None:
         return Adapter()
     _kind(config, ledger)
-    name, rank = str(config.get("base_model_name_or_path") or ""), config.get("r")
+    name, rank = given or str(config.get("base_model_name_or_path") or ""), config.get("r")
     base = _underlying(name, open_base, ledger)
     rows = _tensors(contents, ledger)
     rank = rank if isinstance(rank, int) and not isinstance(rank, bool) and rank > 0 else 0
@@ -226,6 +227,20 @@ def _told(rows: tuple[Tensor, ...], hit: set[str], vision: list[str], lost: list
             f"{len(shapes)} tensors don't fit the rank or the base's shapes: it was trained on another base",
             evidence=shapes[0],
             remedy=_RETRAIN,
+        )
+
+
+def untrained(files: Files, contents: Contents, ledger: Ledger) -> None:
+    """LoRA begins with B at zero: an adapter whose every B is zero changes nothing. Reads the beginning of each."""
+    rows = [t for t in _tensors(contents, Ledger()) if (m := _KEY.fullmatch(_unwrapped(t.name))) and m["half"].endswith("B")]
+    if rows and not any(any(files.read(t.object, t.begin, min(t.end, t.begin + SAMPLE))) for t in rows[:MOST]):
+        ledger.add(
+            "adapter-untrained",
+            "error",
+            rows[0].name,
+            "every B of the adapter that was sampled is zero, as before training: the base alone would answer",
+            evidence=f"{min(len(rows), MOST)} of {len(rows)} tensors",
+            remedy="give the adapter of a later step; look whether the training saved what it trained",
         )
 
 

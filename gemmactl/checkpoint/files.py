@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -64,6 +65,9 @@ class Files(Protocol):
     def nearby(self, leaf: str) -> tuple[str, ...]:
         """Folders around this one that hold a file named `leaf`: what the user may have meant."""
 
+    def below(self) -> tuple[str, ...]:
+        """Names of files in folders below this one, as many as a person needs to find the right one."""
+
     def write_new(self, name: str, data: bytes) -> None:
         """Write a small file whole, or not at all. Only gemmactl's own overrides may be there already.
 
@@ -77,16 +81,22 @@ class Files(Protocol):
 
 REPLACEABLE: Final = frozenset({contract.OVERRIDES})
 """The one file that gemmactl writes again: it is its own."""
+LOOKED_THROUGH: Final = 5000
+"""Objects that are listed to find the folder that was meant: five answers of Cloud Storage."""
 
 
 @dataclass(frozen=True)
 class BucketFiles:
-    """A folder of a bucket. `pinned`: a file is read as the generation that was listed, or not at all (source-changed)."""
+    """A folder of a bucket. `pinned`: a file is read as the generation that was listed, or not at all (source-changed).
+
+    `direct`: only the folder itself and gemmactl's own in it are listed, at once: what lies below may be a million objects.
+    """
 
     storage: Storage
     bucket: str
     prefix: str = ""
     pinned: bool = False
+    direct: bool = False
 
     @property
     def place(self) -> str:
@@ -94,7 +104,13 @@ class BucketFiles:
 
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
-        found = {o.name.removeprefix(self._root): o for o in self.storage.list(self.bucket, self._root)}
+        if self.direct:
+            with ThreadPoolExecutor(2) as pool:
+                ours = pool.submit(self.storage.list, self.bucket, f"{self._root}{contract.FOLDER}/", direct=True)
+                objects = (*self.storage.list(self.bucket, self._root, direct=True), *ours.result())
+        else:
+            objects = self.storage.list(self.bucket, self._root)
+        found = {o.name.removeprefix(self._root): o for o in objects}
         return {n: Entry(o.size, o.crc32c, str(o.generation)) for n, o in found.items() if n and not n.endswith("/")}
 
     @cached_property
@@ -125,16 +141,20 @@ class BucketFiles:
 
     def nearby(self, leaf: str) -> tuple[str, ...]:
         parent = f"{PurePosixPath(self.prefix).parent}/" if "/" in self.prefix else ""
-        names = (o.name.removeprefix(parent) for o in self.storage.list(self.bucket, parent))
+        names = (o.name.removeprefix(parent) for o in self.storage.list(self.bucket, parent, most=LOOKED_THROUGH))
         hits = (name for name in names if name == leaf or name.endswith(f"/{leaf}"))
         return tuple(f"gs://{self.bucket}/{parent}{name}".removesuffix(f"/{leaf}") for name in hits)
+
+    def below(self) -> tuple[str, ...]:
+        names = (o.name.removeprefix(self._root) for o in self.storage.list(self.bucket, self._root, most=LOOKED_THROUGH))
+        return tuple(name for name in names if "/" in name)
 
     def write_new(self, name: str, data: bytes) -> None:
         old = self.entries.get(name) if name in REPLACEABLE else None
         self.storage.write(self.bucket, self._root + name, data, if_generation=int(old.version) if old else 0)
 
     def again(self) -> BucketFiles:
-        return BucketFiles(self.storage, self.bucket, self.prefix)
+        return BucketFiles(self.storage, self.bucket, self.prefix, self.pinned, self.direct)
 
     def path(self, name: str) -> str:
         """The object that a file of the folder is."""
@@ -190,6 +210,9 @@ class DirectoryFiles:
                 raise changed(name, self.place, "it was written to")
             file.seek(start)
             return file.read(max(0, end - start))
+
+    def below(self) -> tuple[str, ...]:
+        return tuple(name for name in self.entries if "/" in name)
 
     def nearby(self, leaf: str) -> tuple[str, ...]:
         parent = self.directory.parent

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gemmactl.checkpoint.adapter import Adapter, OpenBase, adapter
+from gemmactl.checkpoint.adapter import Adapter, OpenBase, adapter, untrained
 from gemmactl.checkpoint.configuration import Configured, configuration, overrides_of
 from gemmactl.checkpoint.deep import Sampled, deep
 from gemmactl.checkpoint.families import Family, Form, form_of
 from gemmactl.checkpoint.files import Files
 from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.ledger import Ledger
+from gemmactl.checkpoint.promised import promised
 from gemmactl.checkpoint.reading import Contents, Reading, read
 from gemmactl.checkpoint.tensors import Weights, weights
 from gemmactl.checkpoint.tokens import Tokens, tokens
@@ -66,13 +67,14 @@ def inspect(files: Files, *, open_base: OpenBase, variable: str = "", sample: bo
     """Everything that names, sizes, small files and headers tell, in three round trips.
 
     `variable`: corrections of the deployment (contract.ENV_OVERRIDES). `sample`: also read samples of the tensors, and compare
-    them with the model `base` when it is given. `open_base` gives the folder of an adapter's or `base`'s name.
+    them with the model `base` when it is given (which asks for samples too); for an adapter `base` is the model it changes,
+    wherever its config says that is. `open_base` gives the folder of an adapter's or `base`'s name.
 
     Raises:
         Trouble: the place itself can't be read (no permission, no network).
     """
     with read(files) as reading:
-        return _inspect(files, reading, open_base, variable, base if sample else None)
+        return _inspect(files, reading, open_base, variable, base if sample or base else None)
 
 
 def _inspect(files: Files, reading: Reading, open_base: OpenBase, variable: str, base: str | None) -> Report:
@@ -84,7 +86,9 @@ def _inspect(files: Files, reading: Reading, open_base: OpenBase, variable: str,
     overrides = overrides_of(contents, variable, ledger)
     if form.key == "adapter":
         contents = reading.finish()
-        found = adapter(contents, open_base, ledger)
+        found = adapter(contents, open_base, ledger, base or "")
+        if base is not None:
+            untrained(files, contents, ledger)
         seen = contents.bytes_read
         return Report(files.place, form, found.family, adapter=found, findings=ledger.findings, bytes_read=seen)
     form = form_of(contents.top, _raw(contents))
@@ -95,6 +99,7 @@ def _inspect(files: Files, reading: Reading, open_base: OpenBase, variable: str,
     contents = reading.finish()
     stored = weights(contents, configured, ledger)
     ledger.follow(meanwhile)
+    promised(contents, ledger)
     sampled = _sampled(files, stored, ledger, open_base, base) if base is not None and stored.whole else None
     return Report(
         files.place,

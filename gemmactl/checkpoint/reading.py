@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
-from gemmactl.checkpoint.files import Files
+from gemmactl.checkpoint.files import Entry, Files
 from inference_image import contract, layout
 
 SMALL: Final = (
@@ -39,11 +40,16 @@ class Contents:
     """What was read. `small`: whole files; `heads`: each shard's first bytes, its whole header where that is within the limit."""
 
     place: str
-    sizes: Mapping[str, int]
+    entries: Mapping[str, Entry]
     small: Mapping[str, bytes] = field(default_factory=dict)
     heads: Mapping[str, bytes] = field(default_factory=dict)
     bytes_read: int = 0
     """What this cost, in bytes."""
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of every file, by its path below the folder."""
+        return {name: entry.size for name, entry in self.entries.items()}
 
     @property
     def top(self) -> Mapping[str, int]:
@@ -76,7 +82,8 @@ def read(files: Files) -> Iterator[Reading]:
     Raises:
         Trouble: the place can't be read.
     """
-    sizes = files.sizes
+    entries = files.entries
+    sizes = {name: entry.size for name, entry in entries.items()}
     whole = [n for n in SMALL if 0 < sizes.get(n, 0) <= layout.limit_of(n)]
     shards = sorted(n for n in sizes if n.endswith(SHARD) and "/" not in n)[:MOST_SHARDS]
     asked = [*((n, 0, min(HEAD, sizes[n])) for n in shards if sizes[n]), *_pieces(whole, sizes)]
@@ -88,7 +95,7 @@ def read(files: Files) -> Iterator[Reading]:
         heads = {n: joined.get(n, b"") for n in shards}
         later = {name: pool.submit(files.read, name, start, end) for name, start, end in _longer(heads, sizes)}
         small = {n: joined[n] for n in whole}
-        yield Reading(Contents(files.place, sizes, small, heads, sum(map(len, joined.values()))), later)
+        yield Reading(Contents(files.place, entries, small, heads, sum(map(len, joined.values()))), later)
 
 
 def _pieces(names: Iterable[str], sizes: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:

@@ -22,7 +22,7 @@ NAMED: Final = 5
 
 def whereabouts(files: Files, contents: Contents, form: Form, ledger: Ledger) -> bool:
     """Note why this can't be a model's folder; True when there is something to look into."""
-    if not contents.sizes:
+    if not contents.sizes and not files.below():
         ledger.add(
             "model-not-found",
             "error",
@@ -42,7 +42,7 @@ def whereabouts(files: Files, contents: Contents, form: Form, ledger: Ledger) ->
 
 
 def _not_whole(files: Files, contents: Contents, form: Form, failed: LoadFailed, ledger: Ledger) -> None:
-    names, code = contents.sizes, failed.failure.code
+    code = failed.failure.code
     weights = any(n.endswith(SHARD) and n.startswith("model") for n in contents.top)
     if not weights and form.key in ("adapter", "gguf"):
         ledger.refuse(
@@ -61,9 +61,7 @@ def _not_whole(files: Files, contents: Contents, form: Form, failed: LoadFailed,
         )
     elif code is Code.CONFIG_MISSING:
         _no_config(files, contents, failed, ledger)
-    elif code is Code.SHARD_MISSING and (
-        below := sorted({n.rpartition("/")[0] for n in names if "/" in n and n.endswith(SHARD)})
-    ):
+    elif code is Code.SHARD_MISSING and (below := _folders_with(files, SHARD)):
         ledger.refuse(
             failed,
             code="wrong-folder",
@@ -81,7 +79,7 @@ def _not_whole(files: Files, contents: Contents, form: Form, failed: LoadFailed,
 
 
 def _no_config(files: Files, contents: Contents, failed: LoadFailed, ledger: Ledger) -> None:
-    below = sorted(n.removesuffix(f"/{contract.CONFIG}") for n in contents.sizes if n.endswith(f"/{contract.CONFIG}"))
+    below = _folders_with(files, f"/{contract.CONFIG}")
     if below:
         if not contents.top:
             # the engine looks into no folder below: for it there is nothing at all
@@ -96,6 +94,11 @@ def _no_config(files: Files, contents: Contents, failed: LoadFailed, ledger: Led
     remedy = _meant(files, "give the folder that holds config.json, or upload the whole folder")
     code = "wrong-folder" if remedy.startswith("did you mean") else "config-missing"
     ledger.refuse(failed, code=code, what="without config.json nothing tells which model this is", remedy=remedy)
+
+
+def _folders_with(files: Files, ending: str) -> list[str]:
+    """Folders below that hold such a file."""
+    return sorted({name.rpartition("/")[0] for name in files.below() if name.endswith(ending)})
 
 
 def _meant(files: Files, otherwise: str) -> str:

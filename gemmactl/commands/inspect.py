@@ -18,7 +18,10 @@ def inspect(
         bool, typer.Option("--deep", help="Also read samples of the tensors: NaN, all zero, equal to the base of --base.")
     ] = False,
     base: Annotated[
-        str | None, typer.Option("--base", metavar="MODEL", help="With --deep: the model that this one was trained from.")
+        str | None,
+        typer.Option(
+            "--base", metavar="MODEL", help="What it was trained from: weights are compared with it, an adapter is matched."
+        ),
     ] = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Write corrections as new small files beside the weights, after asking.")

@@ -95,9 +95,17 @@ class CloudStorage:
 
     # --- objects ----------------------------------------------------------------------------------
 
-    def list(self, bucket: str, prefix: str = "") -> tuple[ObjectInfo, ...]:
+    def list(self, bucket: str, prefix: str = "", *, direct: bool = False, most: int | None = None) -> tuple[ObjectInfo, ...]:
         def ask() -> tuple[ObjectInfo, ...]:
-            found = self._client().list_blobs(bucket, prefix=prefix or None, fields=FIELDS, timeout=TIMEOUT, retry=None)
+            found = self._client().list_blobs(
+                bucket,
+                prefix=prefix or None,
+                delimiter="/" if direct else None,
+                max_results=most,
+                fields=FIELDS,
+                timeout=TIMEOUT,
+                retry=None,
+            )
             return tuple(_object_info(b) for b in found)
 
         return self._wire.find(API, f"the list of gs://{bucket}/{prefix}", ask) or ()

@@ -72,6 +72,9 @@ class HubFiles:
     def nearby(self, leaf: str) -> tuple[str, ...]:
         return ()
 
+    def below(self) -> tuple[str, ...]:
+        return tuple(name for name in self.entries if "/" in name)
+
     def write_new(self, name: str, data: bytes) -> None:
         """Nothing is written to somebody's repository by the way; `gemmactl copy` makes a folder of one's own."""
         raise refused(

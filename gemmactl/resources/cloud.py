@@ -170,8 +170,8 @@ class Storage(Protocol):
     def delete_bucket(self, name: str) -> None:
         """The bucket with everything in it."""
 
-    def list(self, bucket: str, prefix: str = "") -> tuple[ObjectInfo, ...]:
-        """All objects under a prefix, by name."""
+    def list(self, bucket: str, prefix: str = "", *, direct: bool = False, most: int | None = None) -> tuple[ObjectInfo, ...]:
+        """Objects under a prefix, by name. `direct`: not those of folders below it; `most`: ask for no more than that many."""
 
     def stat(self, bucket: str, name: str) -> ObjectInfo | None: ...
     def read(

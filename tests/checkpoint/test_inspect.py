@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import pytest
 from gemmactl.checkpoint import corrections, reading
 from gemmactl.checkpoint.files import BucketFiles, DirectoryFiles, Entry, Files
 from gemmactl.checkpoint.inspect import Report, inspect, require
+from gemmactl.checkpoint.manifest import Manifest, Record
 from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import BucketInfo
 from inference_image import contract
@@ -114,6 +116,9 @@ class Slow:
 
     def nearby(self, leaf: str) -> tuple[str, ...]:
         return self.inner.nearby(leaf)
+
+    def below(self) -> tuple[str, ...]:
+        return self.inner.below()
 
     def write_new(self, name: str, data: bytes) -> None:
         raise AssertionError(name)
@@ -228,3 +233,27 @@ def test_a_refusal_names_the_first_fault_and_counts_the_rest(tmp_path: Path) -> 
     assert (trouble.exit, trouble.code) == (Exit.REFUSED, "tokenizer-missing")
     assert "and 1 more: shard-missing" in trouble.why
     assert {"tokenizer-missing", "shard-missing"} <= {f["code"] for f in trouble.facts["findings"]}
+
+
+def test_a_folder_that_is_not_what_its_manifest_says_is_told(tmp_path: Path) -> None:
+    """A shard that was replaced after the copy, and a file that is gone; an unchanged folder says nothing."""
+    zoo.text(tmp_path / "m")
+    cloud = FakeCloud()
+    cloud.storage.create_bucket(BucketInfo("weights", "us-central1"))
+    for path in (tmp_path / "m").iterdir():
+        cloud.storage.write("weights", f"m/{path.name}", path)
+    files = BucketFiles(cloud.storage, "weights", "m")
+    records = {
+        name: Record(entry.size, crc := int.from_bytes(base64.b64decode(entry.crc32c), "big"), (crc,))
+        for name, entry in files.entries.items()
+    }
+    cloud.storage.write("weights", f"m/{contract.MANIFEST}", Manifest("here", "test", records).text().encode())
+    assert codes(inspect(files.again(), open_base=never)) == []
+    shard = bytearray((tmp_path / "m" / zoo.SHARDS[0]).read_bytes())
+    shard[-1] ^= 1
+    cloud.storage.write("weights", f"m/{zoo.SHARDS[0]}", bytes(shard))
+    cloud.storage.delete("weights", "m/generation_config.json")
+    (found,) = inspect(files.again(), open_base=never).warnings
+    assert (found.code, found.evidence) == ("manifest-differs", f"generation_config.json, {zoo.SHARDS[0]}")
+    cloud.storage.write("weights", f"m/{contract.MANIFEST}", b"{}")
+    assert codes(inspect(files.again(), open_base=never)) == ["manifest-invalid"]

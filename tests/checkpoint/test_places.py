@@ -37,8 +37,25 @@ def test_one_level_too_high_names_the_right_folder(tmp_path: Path) -> None:
     """The bucket's root was given while the model lies in a folder: the seed author's own story."""
     zoo.text(tmp_path / "gemma-merged")
     assert only(DirectoryFiles(tmp_path)).remedy == f"give {tmp_path}/gemma-merged"
-    found = only(BucketFiles(bucket_of(tmp_path).storage, "my-models"))
-    assert (found.code, found.remedy) == ("wrong-folder", "give gs://my-models/gemma-merged")
+    for direct in (False, True):
+        found = only(BucketFiles(bucket_of(tmp_path).storage, "my-models", direct=direct))
+        assert (found.code, found.remedy) == ("wrong-folder", "give gs://my-models/gemma-merged")
+
+
+def test_what_lies_below_a_sound_model_is_never_listed(tmp_path: Path) -> None:
+    """A folder of checkpoints beside the weights may hold a million objects: only the folder itself and gemmactl's are listed."""
+    zoo.text(tmp_path / "m")
+    (tmp_path / "m" / "gemmactl").mkdir()
+    (tmp_path / "m" / "gemmactl" / "overrides.json").write_text('{"generation_config.json": {"top_k": 1}}')
+    (tmp_path / "m" / "checkpoint-1").mkdir()
+    (tmp_path / "m" / "checkpoint-1" / "optimizer.pt").write_bytes(b"x")
+    cloud = bucket_of(tmp_path)
+    cloud.calls.clear()
+    report = inspect(BucketFiles(cloud.storage, "my-models", "m", direct=True), open_base=never)
+    assert report.errors == ()
+    assert report.overrides.named() == ["generation_config.json:top_k"]
+    lists = sorted(call.subject for call in cloud.calls if call.name == "storage.list")
+    assert lists == ["my-models/m/", "my-models/m/gemmactl/"]
 
 
 def test_a_misspelled_folder_of_a_bucket_names_its_neighbours(tmp_path: Path) -> None:

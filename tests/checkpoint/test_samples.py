@@ -47,3 +47,26 @@ def test_a_shard_that_was_never_filled_is_zero(tmp_path: Path) -> None:
     report = look(tmp_path / "m", sample=True)
     assert codes(report) == ["weights-zero"]
     assert "norm" not in report.warnings[0].evidence
+
+
+def test_an_adapter_that_was_never_trained_is_told(tmp_path: Path) -> None:
+    """LoRA begins with B at zero: as long as every B is, the base alone answers. Only samples can tell."""
+    base = {"open_base": lambda name: DirectoryFiles(Path(name))}
+    zoo.adapter(tmp_path / "a")
+    assert "adapter-untrained" in codes(look(tmp_path / "a", sample=True, **base))
+    assert "adapter-untrained" not in codes(look(tmp_path / "a", **base))
+    stem = "base_model.model.model.layers.0.self_attn.q_proj"
+    trained = ("BF16", [128, 8], b"\x01\x3c" * 128 * 8)
+    zoo.adapter(tmp_path / "b", {f"{stem}.lora_A.weight": zoo.zeros(8, 128), f"{stem}.lora_B.weight": trained})
+    assert codes(look(tmp_path / "b", sample=True, **base)) == ["adapter-only"]
+
+
+def test_the_base_of_an_adapter_can_be_named(tmp_path: Path) -> None:
+    """Its config holds a path of the machine that trained; --base says where that model is here."""
+    zoo.text(tmp_path / "here")
+    zoo.adapter(tmp_path / "a", base="/mnt/training/model")
+    lost = {"open_base": lambda name: DirectoryFiles(Path(name))}
+    assert "adapter-base-unreachable" in codes(look(tmp_path / "a", **lost))
+    report = look(tmp_path / "a", base=str(tmp_path / "here"), **lost)
+    assert report.adapter
+    assert (report.adapter.modules, "adapter-base-unreachable" in codes(report)) == (1, False)

@@ -156,6 +156,9 @@ class CloudContract:
         again = cloud.storage.write(bucket, "a/one", b"new", if_generation=made.generation)
         assert again.generation != made.generation
         assert [o.name for o in cloud.storage.list(bucket, "a/")] == ["a/one", "a/two"]
+        assert [o.name for o in cloud.storage.list(bucket, "a/", most=1)] == ["a/one"]
+        assert [o.name for o in cloud.storage.list(bucket, direct=True)] == []
+        assert [o.name for o in cloud.storage.list(bucket, "a/", direct=True)] == ["a/one", "a/two"]
         assert cloud.storage.list(bucket, "b/") == ()
         cloud.storage.delete(bucket, "a/one")
         cloud.storage.delete(bucket, "a/one")

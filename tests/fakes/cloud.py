@@ -283,10 +283,11 @@ class Storage(Part):
             state.objects = {k: v for k, v in state.objects.items() if k[0] != name}
             state.policies.pop(PolicyTarget("bucket", name), None)
 
-    def list(self, bucket: str, prefix: str = "") -> tuple[ObjectInfo, ...]:
+    def list(self, bucket: str, prefix: str = "", *, direct: bool = False, most: int | None = None) -> tuple[ObjectInfo, ...]:
         with self.cloud.call("storage.list", f"{bucket}/{prefix}", api="storage") as state:
             found = [o for (b, n), (o, _) in state.objects.items() if b == bucket and n.startswith(prefix)]
-            return tuple(sorted(found, key=lambda o: o.name))
+            own = [o for o in found if not (direct and "/" in o.name.removeprefix(prefix))]
+            return tuple(sorted(own, key=lambda o: o.name))[:most]
 
     def stat(self, bucket: str, name: str) -> ObjectInfo | None:
         with self.cloud.call("storage.stat", f"{bucket}/{name}", api="storage") as state:

@@ -45,6 +45,8 @@ CASES = (
     Case(("doctor", "--from-log", "error.log"), 6, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("doctor", "--from-log", "error.log", "--format", "json"), 6, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("plan", "gs://bucket/model"), 2, ALWAYS_LATE | CLOUD | SCREEN),  # no project is known: nothing to connect to
+    Case(("inspect", "nowhere"), 6, ALWAYS_LATE | CLOUD | SCREEN),
+    Case(("inspect", str(tree.ROOT / "gemmactl/sandbox/sample/model")), 0, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("regions", "gs://bucket/model"), 2, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("deploy", "gs://bucket/model", "--project", "some-project", "--cpu", "3"), 2, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("generate", "test", "--project", "@sandbox", "--no-such-flag"), 2, ALWAYS_LATE | CLOUD | SCREEN),
