@@ -42,7 +42,7 @@ def request(model: str, prompt: str, type: str | None, max_tokens: int | None) -
     body: dict[str, Any] = {"model": model, "max_tokens": max_tokens or preset.max_tokens, "temperature": 0}
     match presets.put(preset, prompt):
         case presets.Raw(parts):
-            # one <bos> is the tokenizer's, which vLLM asks for special tokens here (CompletionRequest.add_special_tokens)
+            # one start token is the tokenizer's, which vLLM asks for special tokens here (CompletionRequest.add_special_tokens)
             text = "".join(part.text for part in parts)
             return Request(vllm.COMPLETIONS, {**body, "prompt": text, "stop": list(preset.stops)}, preset.type)
         case presets.Chat(messages):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -100,6 +102,15 @@ def test_a_reference_is_resolved_right_before_its_step():
     assert cloud.things["a"]["image"] == "r/i@sha256:1"
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own handler: a test run that was started in the background inherits a SIGINT that is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_finishes_what_runs_and_starts_no_more():
     """After Ctrl-C the running step ends whole, nothing new starts, and the outcome says interrupted."""
 
