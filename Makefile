@@ -61,8 +61,9 @@ format: $(DEV) ## put every file into its form
 docs: $(DEV) ## write the generated pages again
 	$(BIN)/python docs/generate.py
 
-bench: $(DEV) ## what a start of the tool costs
+bench: $(DEV) ## what a start of the tool costs, and how many round trips a look at a model takes
 	$(BIN)/python bench/start.py
+	$(BIN)/python bench/round_trips.py
 
 lock: python ## constraints.txt from a fresh environment without it
 	rm -rf $(VENV)-lock

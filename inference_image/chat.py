@@ -111,15 +111,16 @@ def check_template(source: str, tokenizer_config: Mapping[str, Any]) -> None:
 
 
 def kind_of(
-    source: str | None, row: Family, tokenizer_config: Mapping[str, Any] | None = None
+    source: str | ChatTemplate | None, row: Family, tokenizer_config: Mapping[str, Any] | None = None
 ) -> Literal["own", "foreign", "none"]:
-    """Does a template mark turns as the family was trained to read them? `none`: there is no template.
+    """Does a template, as text or compiled, mark turns as the family was trained to read them? `none`: there is no template.
 
     Raises LoadFailed(tokenizer_invalid) for a template that can't print a question.
     """
     if source is None:
         return "none"
-    printed = "".join(part.text for part in render(compile_template(source), [_QUESTION], special_texts(tokenizer_config or {})))
+    compiled = compile_template(source) if isinstance(source, str) else source
+    printed = "".join(part.text for part in render(compiled, [_QUESTION], special_texts(tokenizer_config or {})))
     return "own" if row.turns is not None and row.turns.start in printed and row.turns.end in printed else "foreign"
 
 

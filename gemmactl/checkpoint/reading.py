@@ -58,11 +58,11 @@ class Contents:
 
 
 class Reading:
-    """One look at a folder under way: `contents` hold the first two round trips, `finish` waits for the third."""
+    """One look at a folder under way: `contents` hold the small files, `finish` waits for the shards' headers."""
 
-    def __init__(self, contents: Contents, later: Mapping[str, Future[bytes]]) -> None:
+    def __init__(self, contents: Contents, heads: Mapping[str, Future[bytes]]) -> None:
         self.contents = contents
-        self._later = later
+        self._heads = heads
 
     def finish(self) -> Contents:
         """With the whole of every header.
@@ -70,14 +70,13 @@ class Reading:
         Raises:
             Trouble: one of them can't be read.
         """
-        rest = {name: future.result() for name, future in self._later.items()}
-        heads = {name: head + rest.get(name, b"") for name, head in self.contents.heads.items()}
-        return replace(self.contents, heads=heads, bytes_read=self.contents.bytes_read + sum(map(len, rest.values())))
+        heads = {name: future.result() for name, future in self._heads.items()}
+        return replace(self.contents, heads=heads, bytes_read=self.contents.bytes_read + sum(map(len, heads.values())))
 
 
 @contextmanager
 def read(files: Files) -> Iterator[Reading]:
-    """List, then all small files and first chunks at once; the rest of long headers travels while those are judged.
+    """List, then everything at once; a header that is longer than its first read goes on by itself, while others are judged.
 
     Raises:
         Trouble: the place can't be read.
@@ -86,16 +85,14 @@ def read(files: Files) -> Iterator[Reading]:
     sizes = {name: entry.size for name, entry in entries.items()}
     whole = [n for n in SMALL if 0 < sizes.get(n, 0) <= layout.limit_of(n)]
     shards = sorted(n for n in sizes if n.endswith(SHARD) and "/" not in n)[:MOST_SHARDS]
-    asked = [*((n, 0, min(HEAD, sizes[n])) for n in shards if sizes[n]), *_pieces(whole, sizes)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
+        heads = {name: pool.submit(_head, files, name, sizes[name]) for name in shards}
+        pieces = [(piece[0], pool.submit(files.read, *piece)) for piece in _pieces(whole, sizes)]
         found: dict[str, list[bytes]] = {}
-        for (name, _, _), data in zip(asked, pool.map(lambda one: files.read(*one), asked), strict=True):
-            found.setdefault(name, []).append(data)
-        joined = {name: b"".join(parts) for name, parts in found.items()}
-        heads = {n: joined.get(n, b"") for n in shards}
-        later = {name: pool.submit(files.read, name, start, end) for name, start, end in _longer(heads, sizes)}
-        small = {n: joined[n] for n in whole}
-        yield Reading(Contents(files.place, entries, small, heads, sum(map(len, joined.values()))), later)
+        for name, piece in pieces:
+            found.setdefault(name, []).append(piece.result())
+        small = {name: b"".join(parts) for name, parts in found.items()}
+        yield Reading(Contents(files.place, entries, small, bytes_read=sum(map(len, small.values()))), heads)
 
 
 def _pieces(names: Iterable[str], sizes: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
@@ -104,10 +101,10 @@ def _pieces(names: Iterable[str], sizes: Mapping[str, int]) -> Iterator[tuple[st
             yield name, start, min(start + PIECE, sizes[name])
 
 
-def _longer(heads: Mapping[str, bytes], sizes: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
-    """What is missing of headers that are longer than the first read, and neither cut nor over the limit."""
-    for name, head in heads.items():
-        length = int.from_bytes(head[:8], "little") if len(head) >= 8 else 0
-        end = 8 + length
-        if length <= layout.HEADER_LIMIT and len(head) < end <= sizes[name]:
-            yield name, len(head), end
+def _head(files: Files, name: str, size: int) -> bytes:
+    """The first read of a shard, and what its header has beyond, unless the file is cut or the header over the limit."""
+    head = files.read(name, 0, min(HEAD, size)) if size else b""
+    end = 8 + int.from_bytes(head[:8], "little") if len(head) >= 8 else 0
+    if end <= 8 + layout.HEADER_LIMIT and len(head) < end <= size:
+        return head + files.read(name, len(head), end)
+    return head

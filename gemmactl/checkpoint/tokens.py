@@ -168,7 +168,7 @@ def _template(contents: Contents, configured: Configured, config: Json, override
     )
     if checked is None or row is None or row.turns is None:
         return "foreign"
-    kind = chat.kind_of(source, row, config)
+    kind = chat.kind_of(checked, row, config)
     if kind == "foreign":
         ledger.add(
             "template-foreign",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from gemmactl.errors import Trouble, refused
+from gemmactl.gcp import endpoint as endpoints
 from gemmactl.gcp.once import Once
 from gemmactl.gcp.wire import TIMEOUT, Wire
 from gemmactl.resources.cloud import BucketInfo, ObjectInfo, Readable
@@ -32,11 +33,14 @@ class CloudStorage:
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "1")
         from google.cloud import storage  # type: ignore[attr-defined]  # a package without types
 
-        options = {"api_endpoint": self._wire.endpoint.base_url} if self._wire.endpoint else None
+        url = endpoints.url(self._wire.endpoint, API)
+        options = {"api_endpoint": url} if self._wire.endpoint else None
         # reading an object belongs to no project: None, not an empty name
-        return storage.Client(
+        client = storage.Client(
             project=self._wire.project or None, credentials=self._wire.identity.credentials(), client_options=options
         )
+        _settle(client._http, url)  # noqa: SLF001 - the session that the client makes for itself
+        return client
 
     # --- buckets ----------------------------------------------------------------------------------
 
@@ -195,6 +199,16 @@ class CloudStorage:
             self._client().bucket(bucket).blob(name).delete(timeout=TIMEOUT, retry=None)
 
         self._wire.gone(API, f"deleting gs://{bucket}/{name}", ask)
+
+
+def _settle(session: Any, url: str) -> None:
+    """Ask the environment for proxy and certificates once: requests does so before every request, a third of its cost.
+
+    All requests of the client go to one host, so the answer is the same for all.
+    """
+    known = session.merge_environment_settings(url, {}, None, None, None)
+    session.proxies, session.verify, session.cert = known["proxies"], known["verify"], known["cert"]
+    session.trust_env = False
 
 
 class _Counting:

@@ -1,6 +1,6 @@
 """How many round trips `gemmactl inspect` takes on a bucket that is far away. Knows the official client and a pretended store.
 
-    python bench/inspect.py [--runs N] [--latency SECONDS] [--write docs/bench/inspect.md]
+    python bench/round_trips.py [--runs N] [--latency SECONDS] [--write docs/bench/round-trips.md]
 
 A server on loopback speaks the few words of Cloud Storage's JSON API that inspect uses, and holds every answer back by the
 latency. The model has ten shards with headers longer than the first read: the deepest case. Compared are the limit (three round
@@ -167,7 +167,7 @@ def look(url: str) -> None:
     def base(name: str) -> BucketFiles:
         return BucketFiles(cloud.storage, name)
 
-    report = inspect(BucketFiles(cloud.storage, "b", "m"), open_base=base)
+    report = inspect(BucketFiles(cloud.storage, "b", "m", direct=True), open_base=base)
     if report.errors:
         raise SystemExit(f"the sample has errors: {[f.code for f in report.errors]}")
 
@@ -226,7 +226,7 @@ def main() -> int:
         "",
         f"A model of {SHARDS} shards with headers of {LONG // 1000} KB, every answer {rtt * 1000:.0f} ms away, over the",
         f"official Cloud Storage client; median of {asked.runs} runs in one process, imports not counted.",
-        f"Target: at most {TARGET} round-trip times in all. Made by `python bench/inspect.py --write FILE`.",
+        f"Target: at most {TARGET} round-trip times in all. Made by `python bench/round_trips.py --write FILE`.",
         "",
         "| what | ms | spread ms | requests | round trips |",
         "| --- | ---: | ---: | ---: | ---: |",
