@@ -28,7 +28,6 @@ def inspect(
     ] = False,
     override: o.Override = None,
     project: o.Project = None,
-    region: o.Region = None,
     yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from gemmactl.errors import refused
+from inference_image.contract import FOLDER
 
 WANTED: Final = frozenset({".safetensors", ".json", ".jinja", ".model", ".txt"})
 """What a server can need. Optimizer states, pickles and pictures stay where they are."""
@@ -56,8 +57,11 @@ def read_folder(folder: Path) -> LocalModel:
         Trouble: (refused) it is no directory, or holds nothing that a server needs.
     """
     try:
-        paths = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in WANTED and not p.name.startswith("."))
-        files = tuple(LocalFile(p.name, p.stat().st_size, checksum(p)) for p in paths)
+        # corrections and the like that gemmactl wrote beside the weights belong to the model; other folders don't
+        places = [folder, *(place for place in (folder / FOLDER,) if place.is_dir())]
+        found = (p for place in places for p in place.iterdir())
+        paths = sorted(p for p in found if p.is_file() and p.suffix in WANTED and not p.name.startswith("."))
+        files = tuple(LocalFile(p.relative_to(folder).as_posix(), p.stat().st_size, checksum(p)) for p in paths)
     except OSError as error:
         raise refused(
             f"{folder} can't be read as a model directory",

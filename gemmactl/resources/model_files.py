@@ -12,7 +12,7 @@ from gemmactl.errors import Trouble
 from gemmactl.kernel.resource import Resource, Work
 from gemmactl.resources.cloud import Cloud, ObjectInfo
 from gemmactl.resources.local_model import LocalFile, LocalModel, checksum
-from inference_image.contract import CONFIG, INDEX
+from inference_image.contract import CONFIG, INDEX, MANIFEST
 
 PARALLEL: Final = 4
 
@@ -76,11 +76,14 @@ class ModelFiles(Resource):
         total, missing = sum(f.size for f in self._files), sum(f.size for f in todo)
         voice = _Progress(work, len(self._files), total, total - missing)
         shards = [f for f in todo if f.name.endswith(".safetensors")]
-        small = sorted((f for f in todo if f not in shards), key=lambda f: (f.name == CONFIG, f.name == INDEX))
+        small = sorted(
+            (f for f in todo if f not in shards), key=lambda f: (f.name == MANIFEST, f.name == CONFIG, f.name == INDEX)
+        )
         with ThreadPoolExecutor(PARALLEL) as pool:
             for done in [pool.submit(self._put, cloud, f, there.get(f.name), voice) for f in shards]:
                 done.result()
-        # index and config last: a folder without config.json is recognised as unfinished by every reader
+        # index and config late: a folder without config.json is recognised as unfinished by every reader; what says that all is
+        # there comes last of all
         for file in small:
             self._put(cloud, file, there.get(file.name), voice)
 

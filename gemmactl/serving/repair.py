@@ -55,7 +55,7 @@ def _model(place: Place, service: find.Json, context: Context) -> tuple[Finding,
         report = inspect(files, open_base=folders.named, variable=find.variable(service, contract.ENV_OVERRIDES))
     except Trouble as trouble:
         return tuple(unknown(f"the model {text}", trouble, context))
-    return model_findings(report, again=f"gemmactl inspect {text} {place.flags}")
+    return model_findings(report, again=f"gemmactl inspect {text} --project {place.project.text}")
 
 
 def context_of(place: Place, service: find.Json) -> Context:

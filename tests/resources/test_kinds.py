@@ -210,6 +210,22 @@ def test_files_are_uploaded_with_the_config_last(cloud: FakeCloud, model: Path) 
     assert names[2:] == ["tokenizer.json", "model.safetensors.index.json", "config.json"]
 
 
+def test_what_gemmactl_wrote_beside_the_weights_goes_along(cloud: FakeCloud, model: Path) -> None:
+    """Corrections are part of the model, and its name follows them; other folders stay here; the manifest comes last of all."""
+    cloud.state.buckets["b"] = BucketInfo("b", REGION)
+    before = read_folder(model).digest
+    for folder, name in (("gemmactl", "manifest.json"), ("gemmactl", "overrides.json"), ("logs", "run.json")):
+        (model / folder).mkdir(exist_ok=True)
+        (model / folder / name).write_text("{}")
+    found = read_folder(model)
+    assert found.digest != before
+    ModelFiles("b", "p", model=found).create(cloud, work())
+    names = [c.subject.removeprefix("b/p/") for c in cloud.writes]
+    assert names[-1] == "gemmactl/manifest.json"
+    assert "gemmactl/overrides.json" in names
+    assert not [name for name in names if name.startswith("logs/")]
+
+
 @pytest.mark.parametrize("damage", ["missing", "other", "truncated"])
 def test_only_what_differs_is_sent_again(cloud: FakeCloud, model: Path, damage: str) -> None:
     """A file that is missing, has other bytes of the same size, or is shorter, is stale and alone uploaded."""
