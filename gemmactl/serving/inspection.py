@@ -23,7 +23,7 @@ SIGNS: Final[dict[str, tuple[str, Tone]]] = {"error": ("!", "bad"), "warning": (
 
 @dataclass(frozen=True)
 class Look:
-    """What is asked of one inspection. `place`: flags that a next command must repeat."""
+    """What is asked of one inspection. `flags`: what a next command must repeat."""
 
     model: Model
     overrides: str = ""

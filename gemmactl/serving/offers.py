@@ -26,7 +26,7 @@ class Room(IntEnum):
     """Also when every service there scales up as far as it may."""
     SHARED = 1
     """As long as the services there do not scale up. A deployment is checked alone, not with its neighbours' maxima: published
-    projects run six services with maxima of 12 GPUs on a quota of 3, and wait when more than 3 are awake (2026-07)."""
+    projects run six services with maxima of 11 GPUs on a quota of 3, and wait when more than 3 are awake (2026-07)."""
     UNKNOWN = 2
     NONE = 3
 
