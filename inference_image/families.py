@@ -88,7 +88,7 @@ _INSIDE: Final = (
 _VISION: Final = r"(?:model\.)?(?:vision_tower|multi_modal_projector)\."
 _VISION_AND_SOUND: Final = r"(?:model\.)?(?:vision_tower|audio_tower|embed_vision|embed_audio|multi_modal_projector)\."
 
-_VLLM: Final = "serve the same folder with vLLM: --engine vllm"
+_VLLM: Final = "serve the same folder with vLLM: deploy with --engine vllm"
 
 GEMMA3: Final = Family(
     key="gemma3",

@@ -18,6 +18,7 @@ from inference_image.small_files import (
     HEADER_LIMIT,
     INDEX_LIMIT,
     OVERRIDES_LIMIT,
+    POINTED,
     POINTER,
     SMALL,
     SMALL_FILE_LIMIT,
@@ -32,8 +33,8 @@ from inference_image.small_files import (
 from inference_image.tokenizer_file import check_tokenizer, require_vocabulary, token_ids, vocabulary
 
 __all__ = [
-    "CONFIG_LIMIT", "EMBEDDING", "HEAD", "HEADER_LIMIT", "INDEX_LIMIT", "ITEM_SIZE", "OVERRIDES_LIMIT", "SERVABLE", "SMALL",
-    "SMALL_FILE_LIMIT", "TEMPLATE_LIMIT", "TOKENIZER_CONFIG_LIMIT", "Completeness", "Index", "Tensor", "check_index",
+    "CONFIG_LIMIT", "EMBEDDING", "HEAD", "HEADER_LIMIT", "INDEX_LIMIT", "ITEM_SIZE", "OVERRIDES_LIMIT", "POINTED", "SERVABLE",
+    "SMALL", "SMALL_FILE_LIMIT", "TEMPLATE_LIMIT", "TOKENIZER_CONFIG_LIMIT", "Completeness", "Index", "Tensor", "check_index",
     "check_pointer", "check_size", "check_tokenizer", "compare", "expected", "family", "header_end", "limit_of", "parse_header",
     "parse_index", "parse_json", "require_complete", "require_files", "require_vocabulary", "serving_name", "shards_of",
     "text_config", "token_ids", "vocabulary", "wanted", "weights",

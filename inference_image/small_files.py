@@ -34,6 +34,7 @@ _LIMITS: Final = {
 SMALL: Final = tuple(_LIMITS)
 """The files beside the weights that are read whole."""
 POINTER: Final = b"version https://git-lfs"
+POINTED: Final = "a Git LFS pointer, not the file: run git lfs pull, and upload it again"
 LARGEST: Final = 1 << 48
 
 
@@ -54,7 +55,7 @@ def check_size(name: str, size: int) -> None:
 def check_pointer(data: bytes, name: str, code: Code) -> None:
     """Raises LoadFailed(code) for what git leaves in place of a large file that was not fetched."""
     if data.startswith(POINTER):
-        raise LoadFailed(code, name, "a Git LFS pointer, not the file: run git lfs pull, and upload it again")
+        raise LoadFailed(code, name, POINTED)
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

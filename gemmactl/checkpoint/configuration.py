@@ -62,7 +62,9 @@ def configuration(contents: Contents, overrides: Overrides, form: Form, ledger: 
     if data is None:
         return Configured()
     read = ledger.attempt(
-        lambda: layout.parse_json(data, contract.CONFIG, Code.CONFIG_INVALID), code="config-invalid", remedy=UPLOAD
+        lambda: layout.parse_json(data, contract.CONFIG, Code.CONFIG_INVALID),
+        code="config-invalid",
+        remedy=f"undo what was edited in it, or {UPLOAD}",
     )
     if read is None:
         return Configured()

@@ -128,7 +128,7 @@ def require(report: Report, *, beside: frozenset[str] = frozenset()) -> Report:
     if not errors:
         return report
     first, *rest = errors
-    also = f"; and {len(rest)} more: {', '.join(f.code for f in rest)}" if rest else ""
+    also = f"; and {len(rest)} more: {', '.join(dict.fromkeys(f.code for f in rest))}" if rest else ""
     raise refused(
         f"{report.place} can't be served: {first.what}",
         why=(first.evidence or f"gemmactl inspect found {first.code} in {first.object}") + also,

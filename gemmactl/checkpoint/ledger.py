@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gemmactl.checkpoint.finding import Correction, ModelFinding, Severity
+from inference_image import layout
 from inference_image.contract import Code, LoadFailed
 
 T = TypeVar("T")
 LONGEST = 300
+PULL = "run git lfs pull where the folder was cloned; a copy of pointers only makes more of them"
 
 
 class Ledger:
@@ -45,6 +47,8 @@ class Ledger:
     ) -> None:
         """An error with its detail as the evidence. `by_engine`: the engine would end with it too, with that code."""
         failure = failed.failure
+        if failure.detail == layout.POINTED:
+            remedy = PULL  # whatever file it is, and wherever it lies
         self.add(
             code or str(failure.code).replace("_", "-"),
             "error",

@@ -40,7 +40,11 @@ def promised(contents: Contents, ledger: Ledger) -> None:
             "manifest-differs",
             "warning",
             (gone or other)[0],
-            f"{len(gone)} files of the manifest are gone, {len(other)} are others than when it was written",
+            f"since the manifest was written, {_said(gone, 'gone')}{' and ' * bool(gone and other)}{_said(other, 'changed')}",
             evidence=listed([*gone, *other]),
             remedy="copy the model again if that was not meant; a changed folder should get a new name",
         )
+
+
+def _said(names: list[str], what: str) -> str:
+    return f"{len(names)} file{'s are' if len(names) != 1 else ' is'} {what}" if names else ""

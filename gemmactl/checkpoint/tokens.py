@@ -150,6 +150,8 @@ def _template(contents: Contents, configured: Configured, config: Json, override
     data = contents.small.get(contract.CHAT_TEMPLATE)
     beside = data.decode("utf-8", "replace") if data else None
     source = overrides.template or beside or chat.embedded_template(config)
+    if source is None and contract.CHAT_TEMPLATE in contents.top:
+        return "none"  # it is there, empty or too large to be read: told already, and nothing is written over it
     if source is None:
         built = chat.BUILT_IN.get(row.key) if row else None
         ledger.add(

@@ -13,7 +13,8 @@ from inference_image import contract, layout
 from inference_image.contract import Code, LoadFailed
 
 SAVE: Final = "save the model again with save_pretrained (model and tokenizer), and upload the whole folder"
-UPLOAD: Final = "upload the folder again; `gemmactl copy` checks every byte and puts the index last"
+UPLOAD: Final = "bring the whole folder again; `gemmactl copy` checks every byte and puts the index last"
+TOO_LARGE: Final = "no real one is nearly that large: bring the base model's, or save it again"
 PICKLES: Final = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 """Endings of files that run code when Python loads them."""
 NAMED: Final = 5
@@ -75,7 +76,9 @@ def _not_whole(files: Files, contents: Contents, form: Form, failed: LoadFailed,
             remedy=f"run tokenizer.save_pretrained into the folder: {contract.TOKENIZER} is the file that counts",
         )
     else:
-        ledger.refuse(failed, remedy=SAVE if code is Code.SHARD_MISSING else UPLOAD)
+        large = contents.top.get(failed.failure.object, 0) > layout.limit_of(failed.failure.object)
+        small = failed.failure.object in layout.SMALL
+        ledger.refuse(failed, remedy=SAVE if code is Code.SHARD_MISSING else TOO_LARGE if large and small else UPLOAD)
 
 
 def _no_config(files: Files, contents: Contents, failed: LoadFailed, ledger: Ledger) -> None:

@@ -192,7 +192,7 @@ Override = Annotated[
     typer.Option(
         "--override",
         metavar="FILE:KEY=JSON",
-        help="Correct a small file of the model for this deployment alone, as in generation_config.json:eos_token_id=[1,106]; "
-        "again for more. `gemmactl inspect --fix` prints what a model needs.",
+        help="Correct a small file of the model for this deployment alone, as in config.json:eos_token_id=[1,106]; again "
+        "for more. `gemmactl inspect --fix` prints what a model needs.",
     ),
 ]

@@ -57,4 +57,5 @@ def plan(
     from gemmactl.serving.deploy import plan as run
 
     again = here.again("deploy", "--detailed-exitcode", "--explain")
-    return run(wish, here.place(settings, project, region), again=again, detailed=detailed_exitcode, explain=explain)
+    place = here.place(settings, project, region)
+    return run(wish, place, again=again, voice=here.voice, detailed=detailed_exitcode, explain=explain)

@@ -23,7 +23,7 @@ def _finding(one: ModelFinding, again: str) -> Finding:
         category="model",
         subcategory=one.code.replace("-", "_"),
         title=one.what,
-        cause=one.evidence or f"`gemmactl inspect` found it in {one.object}.",
+        cause=f"the model itself: `{again}` finds it.",
         remedy=one.remedy,
         evidence=one.evidence,
         resource=one.object,

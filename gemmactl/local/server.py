@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from gemmactl.errors import Trouble
 from gemmactl.local import model as models
 from gemmactl.result import Line, Result
+from gemmactl.serving.looking import folders
 from gemmactl.voice import Voice
 from inference_image import contract
 from inference_image.contract import Code, LoadFailed
@@ -22,6 +23,7 @@ def serve(text: str, host: str, port: int, voice: Voice, environ: Mapping[str, s
     voice.aim("local")
     where = models.place(text)
     models.require((*models.NEEDED, *models.FOR_SERVER))
+    models.look(where, folders(environ.get("GOOGLE_CLOUD_PROJECT", "")), environ)
     for key, value in models.quiet(environ).items():
         os.environ.setdefault(key, value)
     from inference_image.server.process import serve as run

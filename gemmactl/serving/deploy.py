@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from gemmactl import stack
 from gemmactl.checkpoint import arithmetic
@@ -19,10 +19,15 @@ from gemmactl.serving.recall import live_service, remembered_token
 from gemmactl.spec import Serve
 from gemmactl.voice import Voice
 
+LONG: Final = 500_000_000
+"""Bytes of a directory from which on its checksums take long enough to be announced."""
 
-def plan(wish: Serve, place: Place, *, again: str, detailed: bool = False, explain: bool = False) -> Result:
+
+def plan(
+    wish: Serve, place: Place, *, again: str, voice: Voice | None = None, detailed: bool = False, explain: bool = False
+) -> Result:
     """What deploy would do; read calls only. `again`: the command line that does it; `explain`: with the arithmetic."""
-    seen, planned = _look(wish, place)
+    seen, planned = _look(wish, place, voice)
     changes = bool(planned.work)
     code = Exit.REFUSED if planned.blocked else Exit.PENDING if detailed and changes else Exit.OK
     follow = (again,) if changes and not planned.blocked else ()
@@ -41,7 +46,7 @@ def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
     Raises:
         Trouble: refused before any change, or a gate that failed after it.
     """
-    seen, planned = _look(wish, place)
+    seen, planned = _look(wish, place, voice)
     wish = seen.wish
     _runs_here(wish, place)
     voice.show(*_screen(seen, planned, place))
@@ -80,13 +85,15 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
     return Result(verb, {**data, **rest}, lines, again, place.target, code, tuple(problems))
 
 
-def _look(wish: Serve, place: Place) -> tuple[Seen, Plan]:
+def _look(wish: Serve, place: Place, voice: Voice | None) -> tuple[Seen, Plan]:
     """The first half of both verbs: the model is looked into before anything is planned."""
     live = live_service(place, wish.name)
     if wish.hf_token is None:
         # a shell without HF_TOKEN must not take the token out of a service that has one
         wish = replace(wish, hf_token=remembered_token(live))
     seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None)
+    if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
+        voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
     planned = make_plan(stack.serving(seen.wish), place.cloud)
     _no_stranger(planned, place)
     return seen, planned

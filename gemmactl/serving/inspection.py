@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from shlex import quote
+from typing import Any
 
 from gemmactl.checkpoint import corrections
 from gemmactl.checkpoint.files import Files
 from gemmactl.checkpoint.fits import fits
 from gemmactl.checkpoint.inspect import Report, inspect
 from gemmactl.errors import Exit, Trouble
-from gemmactl.result import Block, Facts, Item, Line, Result, Target, Tone
+from gemmactl.result import Block, Item, Line, Result, Target
 from gemmactl.serving.folder import Folders
+from gemmactl.serving.inspection_screen import blocks, by_vllm, count, engine_of, items
 from gemmactl.spec import Model
 from gemmactl.voice import Voice
-from inference_image.families import ENGINES_HERE, Engine
-
-FOREIGN: Final = frozenset({"family-unsupported", "quantized"})
-"""Errors that are none where vLLM serves the model."""
-SIGNS: Final[dict[str, tuple[str, Tone]]] = {"error": ("!", "bad"), "warning": ("?", "warn"), "note": ("=", "dim")}
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is asked of one inspection. `flags`: what a next command must repeat."""
+    """What is asked of one inspection. A next command repeats `corrected` (--override as typed) and `flags` (the place)."""
 
     model: Model
     overrides: str = ""
     sample: bool = False
     base: str = ""
+    corrected: tuple[str, ...] = ()
     flags: str = ""
     target: Target = "local"
+
+    @property
+    def again(self) -> str:
+        """The model and its corrections for a next command."""
+        return " ".join([quote(self.model.text), *(f"--override {quote(text)}" for text in self.corrected)])
 
 
 def show(look: Look, folders: Folders, voice: Voice, *, fix: bool = False, yes: bool = False) -> Result:
@@ -54,7 +57,7 @@ def document(report: Report) -> dict[str, Any]:
         "form": report.form.key,
         "family": row.key if row else None,
         "model_type": report.kind or None,
-        "engine": _engine(report),
+        "engine": engine_of(report),
         "verified": row.verified if row else None,
         "class": row.text_class if row else None,
         "shards": list(stored.shards),
@@ -83,104 +86,19 @@ def _adapter(report: Report) -> dict[str, Any] | None:
     return {"base": found.base, "rank": found.rank, "modules": found.modules} if found else None
 
 
-def _engine(report: Report) -> str:
-    """Which engine answers for this folder: the family's, unless the form needs another."""
-    engine = report.family.engine if report.family else report.form.engine
-    if report.form.key not in ("full", "adapter"):
-        engine = report.form.engine
-    if report.form.key == "adapter":
-        return "none"
-    return str(engine) if report.family else "vllm"
-
-
-def blocks(report: Report) -> tuple[Block, ...]:
-    """What it is, then what is to be said of it, errors first."""
-    rank = {"error": 0, "warning": 1, "note": 2}
-    ordered = sorted(report.findings, key=lambda f: rank[f.severity])
-    items = tuple(item(f) for f in ordered)
-    return (Facts(tuple(_rows(report)), title=report.place), *items, _verdict(report))
-
-
-def item(finding: Any) -> Item:
-    """One finding: what, what was seen, and the way out."""
-    sign, tone = SIGNS[finding.severity]
-    lines = [f"in {finding.object}"] if finding.object and finding.object not in finding.what else []
-    lines += [f"seen: {finding.evidence}"] if finding.evidence else []
-    lines += [f"remedy: {finding.remedy}"] if finding.remedy else []
-    return Item(sign, f"{finding.code}: {finding.what}", tuple(lines), tone)
-
-
-def _rows(report: Report) -> list[tuple[str, str]]:
-    row, stored, words = report.family, report.weights, report.tokens
-    kind = f" ({report.kind})" if report.kind else ""
-    rows = [("model", f"{row.name}{kind}" if row else report.kind or "unknown"), ("form", report.form.name)]
-    if report.adapter is not None:
-        found = report.adapter
-        rows += [("base", found.base or "not named"), ("LoRA", f"rank {found.rank}, {found.modules} modules of the base")]
-        return rows
-    if row is not None:
-        served = "gemmactl" if row.engine in ENGINES_HERE and report.form.key == "full" else _engine(report)
-        rows += [("engine", f"{served}; {row.verified}")]
-    if stored.whole:
-        rows += [("weights", _weights(report))]
-    if report.text:
-        layers, longest = report.text.get("num_hidden_layers"), report.text.get("max_position_embeddings")
-        rows += [
-            (
-                "architecture",
-                ", ".join(filter(None, (f"{layers} layers" if layers else "", f"{longest} tokens" if longest else ""))),
-            )
-        ]
-    rows += [(f"fits {f.gpu.name.removeprefix('nvidia-')}", str(f)) for f in fits(report)]
-    if words.vocabulary:
-        rows += [("tokens", f"{words.vocabulary}, answers end at {', '.join(map(str, words.stops)) or 'none'}")]
-    rows += [("chat template", {"own": "the family's own turns", "foreign": "of another form", "none": "none"}[words.template])]
-    if report.overrides.document():
-        rows += [("corrected by", ", ".join(sorted(report.overrides.document())))]
-    if report.sampled:
-        rows += [("sampled", f"{report.sampled.tensors} tensors, {report.sampled.bytes / 1e6:.1f} MB")]
-    return rows
-
-
-def _weights(report: Report) -> str:
-    stored = report.weights
-    shards = f"{len(stored.shards)} shard{'s' * (len(stored.shards) != 1)}"
-    count = f"{stored.parameters / 1e9:.2f} B" if stored.parameters >= 1e8 else f"{stored.parameters / 1e6:.2f} M"
-    return f"{count} parameters, {'/'.join(stored.dtypes)}, {size(stored.size)} in {shards}"
-
-
-def size(count: int) -> str:
-    """Bytes for people."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
-
-
-def _verdict(report: Report) -> Line:
-    errors, warnings = len(report.errors), len(report.warnings)
-    read = f"{size(report.bytes_read)} read"
-    if errors and _by_vllm(report):
-        return Line(f"gemmactl's engine does not serve it, vLLM does: deploy takes it ({read})", "warn")
-    if errors:
-        return Line(f"{_count(errors, 'error')}, {_count(warnings, 'warning')}: it can't be served as it is ({read})", "bad")
-    if warnings:
-        return Line(f"it can be served; {_count(warnings, 'warning')} to know ({read})", "warn")
-    return Line(f"nothing is wrong with it ({read})", "good")
-
-
-def _by_vllm(report: Report) -> bool:
-    """Nothing is wrong with it but that another server must read it."""
-    return _engine(report) == Engine.VLLM and {f.code for f in report.errors} <= FOREIGN
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'s' * (number != 1)}"
-
-
 def _follow(look: Look, report: Report) -> tuple[str, ...]:
-    name = look.model.text
-    fix = (f"gemmactl inspect {name} --fix{look.flags}",) if report.correctable else ()
-    if report.errors and _by_vllm(report):
-        return (*fix, f"gemmactl deploy {name} --engine vllm{look.flags or ' --project PROJECT_ID'}")
-    return fix if report.errors else (*fix, f"gemmactl deploy {name}{look.flags or ' --project PROJECT_ID'}")
+    fix = (f"gemmactl inspect {look.again} --fix{look.flags}",) if report.correctable else ()
+    if report.errors and by_vllm(report):
+        return (*fix, _deploy(look, " --engine vllm"))
+    able = fits(report)
+    if report.errors or (able and not any(f.fits for f in able)):
+        return fix
+    # deploy takes the first GPU of the table when none is named
+    return (*fix, _deploy(look, f" --gpu-type {next(f for f in able if f.fits).gpu.name}" if able and not able[0].fits else ""))
+
+
+def _deploy(look: Look, more: str = "") -> str:
+    return f"gemmactl deploy {look.again}{more}{look.flags or ' --project PROJECT_ID'}"
 
 
 def _result(look: Look, report: Report, more: tuple[Block, ...], follow: tuple[str, ...], **data: Any) -> Result:
@@ -194,8 +112,10 @@ def _fixed(look: Look, report: Report, files: Files, folders: Folders, voice: Vo
     if not found:
         return _result(look, report, (Line("nothing here can be corrected by a small file", "warn"),), ())
     wanted = corrections.gathered(found, report.overrides)
-    voice.show(*(Item("+", f"{name} ({len(data)} bytes)", (), "good") for name, data in sorted(wanted.files.items())))
-    if not yes and not voice.confirm(f"Write {_count(len(wanted.files), 'file')} into {files.place}?", flag="--yes"):
+    voice.show(
+        *items(found), *(Item("+", f"{name} ({len(data)} bytes)", (), "good") for name, data in sorted(wanted.files.items()))
+    )
+    if not yes and not voice.confirm(f"Write {count(len(wanted.files), 'file')} into {files.place}?", flag="--yes"):
         raise Trouble(
             "nothing was written", why="it was not confirmed", remedy="run it again when it is right", code="not-confirmed"
         )
@@ -222,8 +142,6 @@ def _carried(look: Look, report: Report, trouble: Trouble, written: list[str]) -
         blocks_.append(Line(f"written before: {', '.join(written)}"))
     if left:
         blocks_.append(Line(f"can't be carried by a deployment: {', '.join(left)}; copy the model first", "warn"))
-    import shlex
-
-    flags = " ".join(f"--override {shlex.quote(v)}" for v in values)
-    follow = (f"gemmactl deploy {look.model.text} {flags}{look.flags or ' --project PROJECT_ID'}",) if values else ()
+    carried = replace(look, corrected=tuple(dict.fromkeys((*look.corrected, *values))))
+    follow = (_deploy(carried),) if values else ()
     return _result(look, report, tuple(blocks_), follow, written=written, override=list(values))

@@ -29,10 +29,18 @@ def looking(settings: Settings, flags: Mapping[str, Any], voice: Voice, *, fix: 
         overrides=variable(flags),
         sample=bool(flags.get("deep")),
         base=str(flags.get("base") or ""),
-        flags=f" --project {project}" if project else "",
+        corrected=tuple(flags.get("override") or ()),
+        flags=_place(project, flags.get("region")),
         target=target,
     )
     return inspection.show(look, folders(project), voice, fix=fix, yes=yes)
+
+
+def _place(project: str, region: str | None) -> str:
+    """Flags that a next command must repeat; empty when no project is known."""
+    if not project:
+        return f" --project PROJECT_ID --region {region}" if region else ""
+    return f" --project {project}" + (f" --region {region}" if region else "")
 
 
 def folders(project: str) -> Folders:

@@ -18,7 +18,7 @@ from gemmactl.checkpoint.vllm_sizing import Foreign
 from gemmactl.errors import Trouble
 from gemmactl.resources import quota
 from gemmactl.serving.folder import Folders, Hub, hub
-from gemmactl.serving.inspection import FOREIGN
+from gemmactl.serving.inspection_screen import FOREIGN
 from gemmactl.spec import Serve
 from inference_image import contract
 

@@ -164,7 +164,7 @@ def model_of(settings: Settings, flags: Mapping[str, Any]) -> Model:
         raise usage(
             "no model is named",
             why="MODEL is missing: a bucket's folder, a directory or a Hugging Face name",
-            remedy="for example gemmactl deploy gs://BUCKET/FOLDER, or `model:` in gemmactl.yaml",
+            remedy="give it after the verb, for example gs://BUCKET/FOLDER or ./model; or write `model:` into gemmactl.yaml",
             code="model-missing",
         )
     return parse_model(text)

@@ -95,12 +95,13 @@ def test_a_failure_is_one_json_document(tmp_path: Path, argv: tuple[str, ...]) -
     assert set(document["problems"][0]) == {"code", "what", "why", "remedy", "facts"}
 
 
-def test_a_broken_model_is_refused_before_torch_is_imported(shell: Shell) -> None:
+@pytest.mark.parametrize("argv", [("generate", "x", "--local"), ("serve",)], ids=["generate", "serve"])
+def test_a_broken_model_is_refused_before_torch_is_imported(shell: Shell, argv: tuple[str, ...]) -> None:
     """A missing shard: exit 4 with the shard's name, and doctor's cause after it."""
     broken = shell.folder / "broken"
     shutil.copytree(SAMPLE, broken)
     (broken / "model-00002-of-00004.safetensors").unlink()
-    ran = shell("generate", "x", "--local", str(broken))
+    ran = shell(*argv, str(broken))
     assert ran.code == 4
     assert "model-00002-of-00004.safetensors" in ran.err
     assert "torch" not in ran.err

@@ -255,5 +255,6 @@ def test_a_folder_that_is_not_what_its_manifest_says_is_told(tmp_path: Path) -> 
     cloud.storage.delete("weights", "m/generation_config.json")
     (found,) = inspect(files.again(), open_base=never).warnings
     assert (found.code, found.evidence) == ("manifest-differs", f"generation_config.json, {zoo.SHARDS[0]}")
+    assert found.what == "since the manifest was written, 1 file is gone and 1 file is changed"
     cloud.storage.write("weights", f"m/{contract.MANIFEST}", b"{}")
     assert codes(inspect(files.again(), open_base=never)) == ["manifest-invalid"]

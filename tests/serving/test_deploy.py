@@ -16,7 +16,7 @@ from gemmactl.serving.recall import recalled
 from gemmactl.spec import Probe, SecretRef, Serve, Token, parse_model
 from tests.checkpoint.architectures import folder
 from tests.fakes.cloud import FakeCloud
-from tests.serving.ear import Answers, Ear, place, settings, with_model
+from tests.serving.ear import SAMPLE, Answers, Ear, place, settings, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")
 CANARY = "hf_CANARYcanaryCANARYcanary"
@@ -280,3 +280,12 @@ def test_a_service_that_somebody_else_made_is_not_taken_over() -> None:
         assert (caught.value.code, caught.value.exit) == ("service-not-ours", Exit.REFUSED)
         assert "--update-labels=managed-by=gemmactl" in caught.value.remedy
     assert cloud.writes == []
+
+
+def test_a_long_look_at_a_directory_is_announced(tmp_path: Path) -> None:
+    """A plan of a large model reads each byte once for its checksums: who waits is told, and a small model waits for nothing."""
+    large, small = Ear(), Ear()
+    plan(replace(WISH, model=parse_model(str(folder(tmp_path / "m", "270m")))), place(FakeCloud()), again="", voice=large)
+    plan(replace(WISH, model=parse_model(str(SAMPLE))), place(FakeCloud()), again="", voice=small)
+    assert large.said == [f"reading 0.5 GB of {tmp_path}/m: its checksums name what is uploaded"]
+    assert small.said == []
