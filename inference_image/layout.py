@@ -29,14 +29,14 @@ from inference_image.small_files import (
     natural,
     parse_json,
 )
-from inference_image.tokenizer_file import check_tokenizer, require_vocabulary, token_ids, vocabulary
+from inference_image.tokenizer_file import check_tokenizer, require_unknown, require_vocabulary, token_ids, vocabulary
 
 __all__ = [
     "CONFIG_LIMIT", "EMBEDDING", "HEAD", "HEADER_LIMIT", "INDEX_LIMIT", "ITEM_SIZE", "OVERRIDES_LIMIT", "SERVABLE", "SMALL",
     "SMALL_FILE_LIMIT", "TEMPLATE_LIMIT", "TOKENIZER_CONFIG_LIMIT", "Completeness", "Index", "Tensor", "check_index",
     "check_pointer", "check_size", "check_tokenizer", "compare", "expected", "family", "header_end", "limit_of", "parse_header",
-    "parse_index", "parse_json", "require_complete", "require_files", "require_vocabulary", "serving_name", "shards_of",
-    "text_config", "token_ids", "vocabulary", "wanted", "weights",
+    "parse_index", "parse_json", "require_complete", "require_files", "require_unknown", "require_vocabulary", "serving_name",
+    "shards_of", "text_config", "token_ids", "vocabulary", "wanted", "weights",
 ]  # fmt: skip
 """All that the engine and inspect decide with: what one passes the other loads."""
 
