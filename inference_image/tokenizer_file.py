@@ -132,9 +132,11 @@ def _check_merges(model: Mapping[str, Any], known: Mapping[str, int]) -> None:
 def _merged(left: str, right: str, cut: int) -> str:
     """What two tokens become: the library cuts the prefix off by its bytes, whatever stands there."""
     try:
-        return left + right.encode()[cut:].decode()
+        if len(right.encode()) >= cut:
+            return left + right.encode()[cut:].decode()
     except UnicodeDecodeError:
-        raise _no_tokenizer(f"a merge whose right half has no such prefix: {right[:40]!r}") from None
+        pass
+    raise _no_tokenizer(f"a merge whose right half has no such prefix: {right[:40]!r}")
 
 
 def _model_tokens(model: Mapping[str, Any]) -> Mapping[str, int]:

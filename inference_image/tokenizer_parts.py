@@ -56,6 +56,11 @@ def _pattern(value: Any) -> bool:
     return isinstance(value, dict) and len(value) == 1 and all(k in ("String", "Regex") and _text(v) for k, v in value.items())
 
 
+def _found(value: Any) -> bool:
+    """A pattern that is looked for in a prompt: the library reads an empty text and breaks on the first prompt."""
+    return _pattern(value) and value.get("String") != ""
+
+
 def _token(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and _text(value[0]) and _u32(value[1])
 
@@ -88,7 +93,7 @@ def _specials(value: Any) -> bool:
         return isinstance(found, list) and all(map(_text, found))
 
     def special(one: Any) -> bool:
-        return _fits(one, {"id": _text, "ids": ids, "tokens": tokens}) and len(one["ids"]) == len(one["tokens"])
+        return _fits(one, {"id": _text, "ids": ids, "tokens": tokens})
 
     return isinstance(value, dict) and all(map(special, value.values()))
 
@@ -103,7 +108,6 @@ def _sequence(kind: str) -> Check:
 
 
 _BYTES: Final[Row] = {"add_prefix_space": _bool, "trim_offsets": _bool, "use_regex?": _bool}
-_REPLACE: Final[Row] = {"pattern": _pattern, "content": _text}
 _SPACE: Final[Row] = {
     "replacement": _sign, "prepend_scheme?": _one_of("first", "never", "always"), "split?": _or_null(_bool),
     "add_prefix_space?": _or_null(_bool), "str_rep?": _or_null(_text),
@@ -113,8 +117,8 @@ _ROWS: Final[Mapping[str, Mapping[str, Row]]] = {
     "normalizer": {
         "NFC": {}, "NFD": {}, "NFKC": {}, "NFKD": {}, "Nmt": {}, "Lowercase": {}, "StripAccents": {}, "ByteLevel": {},
         "Strip": {"strip_left": _bool, "strip_right": _bool},
-        "Prepend": {"prepend": _text},
-        "Replace": _REPLACE,
+        "Prepend": {"prepend": lambda v: _text(v) and v != ""},  # an empty one breaks on the first prompt
+        "Replace": {"pattern": _found, "content": _text},
         "BertNormalizer": {
             "clean_text": _bool, "handle_chinese_chars": _bool, "strip_accents?": _or_null(_bool), "lowercase": _bool,
         },
@@ -126,7 +130,7 @@ _ROWS: Final[Mapping[str, Mapping[str, Row]]] = {
         "CharDelimiterSplit": {"delimiter": _sign},
         "Metaspace": _SPACE,
         "Sequence": {"pretokenizers": _sequence("pre_tokenizer")},
-        "Split": {"pattern": _pattern, "behavior": _BEHAVIOR, "invert": _bool},
+        "Split": {"pattern": _found, "behavior": _BEHAVIOR, "invert": _bool},
         "Punctuation": {"behavior?": _BEHAVIOR},
         "Digits": {"individual_digits": _bool},
         "FixedLength": {"length?": lambda v: _size(v) and v > 0},
@@ -146,7 +150,7 @@ _ROWS: Final[Mapping[str, Mapping[str, Row]]] = {
         "Metaspace": _SPACE,
         "CTC": {"pad_token": _text, "word_delimiter_token": _text, "cleanup": _bool},
         "Sequence": {"decoders": _sequence("decoder")},
-        "Replace": _REPLACE,
+        "Replace": {"pattern": _pattern, "content": _text},
         "Strip": {"content": _sign, "start": _size, "stop": _size},
     },
     "truncation": {
