@@ -52,8 +52,8 @@ def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
         if name in config and name not in made:
             made[name] = config[name]
     _require_architecture(made)
-    # transformers' config class takes no integer for these.
-    made |= {name: float(made[name]) for name in _REALS if made.get(name) is not None}
+    # transformers' config class takes no integer for some of these, and torch none beyond 64 bits.
+    made |= {name: float(made[name]) for name in (*_POSITIVES, *_SOFTCAPS) if made.get(name) is not None}
     return made | {name: _rope(name, made[name]) for name in _ROPES if made.get(name) is not None}
 
 
@@ -64,12 +64,12 @@ _DEFAULTS: Final = {
 }  # fmt: skip
 _NATURALS: Final = (*_DEFAULTS, "max_position_embeddings", "query_pre_attn_scalar", "sliding_window", "sliding_window_pattern")
 _POSITIVES: Final = ("rms_norm_eps", "rope_theta", "rope_local_base_freq")
-_REALS: Final = ("rms_norm_eps", "attn_logit_softcapping", "final_logit_softcapping")
+_SOFTCAPS: Final = ("attn_logit_softcapping", "final_logit_softcapping")
 _ROPE_NUMBERS: Final = ("factor", "rope_theta")
 _ROPES: Final = ("rope_scaling", "rope_parameters")
 _FIELDS: Final = (
-    *_NATURALS, *_POSITIVES, *_ROPES, "layer_types", "hidden_activation", "attention_bias", "attn_logit_softcapping",
-    "final_logit_softcapping", "tie_word_embeddings", "eos_token_id", "bos_token_id", "pad_token_id",
+    *_NATURALS, *_POSITIVES, *_SOFTCAPS, *_ROPES, "layer_types", "hidden_activation", "attention_bias", "tie_word_embeddings",
+    "eos_token_id", "bos_token_id", "pad_token_id",
 )  # fmt: skip
 """All of a config that serving uses: the rest is for training, or of other versions, and reaches no code of transformers."""
 LAYER_TYPES: Final = ("sliding_attention", "full_attention")
@@ -92,7 +92,7 @@ def _require_architecture(config: Mapping[str, Any]) -> None:
     for name in _POSITIVES:
         if name in config and not _positive(config[name]):
             raise _bad(name, config[name], "a positive number")
-    for name in _REALS[1:]:
+    for name in _SOFTCAPS:
         if config.get(name) is not None and not _positive(config[name]):
             raise _bad(name, config[name], "a positive number")
     for name in ("attention_bias", "tie_word_embeddings"):
@@ -133,7 +133,7 @@ def _require_rope(name: str, value: object) -> None:
         for kind in LAYER_TYPES:
             _require_rope(f"{name}.{kind}", value.get(kind))
         return
-    scaled = _rope(name, value)["rope_type"]
+    scaled = _kind_of_rope(value)
     if scaled not in ("default", "linear"):
         raise _bad(f"rope_type in {name}", scaled, "default or linear, those of Gemma 3")
     if scaled == "linear" and "factor" not in value:
@@ -147,8 +147,15 @@ def _rope(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """Rotary settings in one spelling: `type` was the name of rope_type, and newer versions would not scale then."""
     if name == "rope_parameters":
         return {kind: _rope(kind, value.get(kind) or {}) for kind in LAYER_TYPES}
-    numbers = {setting: value[setting] for setting in _ROPE_NUMBERS if setting in value}
-    return {"rope_type": value.get("rope_type", value.get("type", "default")), **numbers}
+    return {
+        "rope_type": _kind_of_rope(value),
+        **{setting: float(value[setting]) for setting in _ROPE_NUMBERS if setting in value},
+    }
+
+
+def _kind_of_rope(value: Mapping[str, Any]) -> Any:
+    """Any: what a file says."""
+    return value.get("rope_type", value.get("type", "default"))
 
 
 def expected(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -30,14 +30,15 @@ from inference_image.small_files import (
     natural,
     parse_json,
 )
-from inference_image.tokenizer_file import check_tokenizer, require_vocabulary, token_ids, vocabulary
+from inference_image.tokenizer_file import check_tokenizer, require_unknown, require_vocabulary, token_ids, vocabulary
 
 __all__ = [
-    "CONFIG_LIMIT", "EMBEDDING", "HEAD", "HEADER_LIMIT", "INDEX_LIMIT", "ITEM_SIZE", "OVERRIDES_LIMIT", "POINTED", "SERVABLE",
+    "CONFIG_LIMIT", "EMBEDDING", "HEAD", "HEADER_LIMIT", "INDEX_LIMIT", "ITEM_SIZE", "MOST_SHARDS", "OVERRIDES_LIMIT", "POINTED",
+    "SERVABLE",
     "SMALL", "SMALL_FILE_LIMIT", "TEMPLATE_LIMIT", "TOKENIZER_CONFIG_LIMIT", "Completeness", "Index", "Tensor", "check_index",
     "check_pointer", "check_size", "check_tokenizer", "compare", "expected", "family", "header_end", "limit_of", "parse_header",
-    "parse_index", "parse_json", "require_complete", "require_files", "require_vocabulary", "serving_name", "shards_of",
-    "text_config", "token_ids", "vocabulary", "wanted", "weights",
+    "parse_index", "parse_json", "require_complete", "require_files", "require_unknown", "require_vocabulary", "serving_name",
+    "shards_of", "text_config", "token_ids", "vocabulary", "wanted", "weights",
 ]  # fmt: skip
 """All that the engine and inspect decide with: what one passes the other loads."""
 
@@ -48,6 +49,8 @@ ITEM_SIZE: Final = {
 SERVABLE: Final = frozenset({"BF16", "F16", "F32"})
 """Source dtypes that become the model's own on arrival; all others are quantised or foreign formats."""
 
+MOST_SHARDS: Final = 1024
+"""safetensors files of one folder; the largest published checkpoints have a few hundred."""
 _MOST_DIMENSIONS: Final = 8
 _SHARD_END: Final = ".safetensors"
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -112,7 +115,8 @@ def _instead(names: Iterable[str]) -> str:
 def require_files(sizes: Mapping[str, int], where: str) -> None:
     """What can be said of a folder from its files' names and sizes, before a byte is read.
 
-    Raises LoadFailed: config_missing, tokenizer_missing, shard_missing, and what check_size raises.
+    Raises LoadFailed: config_missing, tokenizer_missing, shard_missing, index_invalid (more shards than any model has), and what
+    check_size raises.
     """
     if contract.CONFIG not in sizes:
         detail = f"not in {where}{_instead(sizes) or ': is it the folder of a model?'}"
@@ -121,6 +125,10 @@ def require_files(sizes: Mapping[str, int], where: str) -> None:
         raise LoadFailed(Code.TOKENIZER_MISSING, contract.TOKENIZER, f"not in {where}: save the tokenizer beside the weights")
     if not weights(sizes):
         raise LoadFailed(Code.SHARD_MISSING, contract.SINGLE_SHARD, f"no safetensors weights in {where}{_instead(sizes)}")
+    if (count := len(weights(sizes))) > MOST_SHARDS:
+        raise LoadFailed(
+            Code.INDEX_INVALID, contract.INDEX, f"{count} safetensors files in {where}; at most {MOST_SHARDS} are read"
+        )
     for name in SMALL:
         if name in sizes:
             check_size(name, sizes[name])

@@ -56,19 +56,23 @@ def overrides_of(contents: Contents, variable: str, ledger: Ledger) -> Overrides
     return found
 
 
-def configuration(contents: Contents, overrides: Overrides, form: Form, ledger: Ledger) -> Configured:
-    """Read config.json as the engine does; what it refuses is a finding."""
+def config_of(contents: Contents, overrides: Overrides, ledger: Ledger) -> Json | None:
+    """config.json with its corrections; None when it is not there or can't be read."""
     data = contents.small.get(contract.CONFIG)
     if data is None:
-        return Configured()
+        return None
     read = ledger.attempt(
         lambda: layout.parse_json(data, contract.CONFIG, Code.CONFIG_INVALID),
         code="config-invalid",
         remedy=f"undo what was edited in it, or {UPLOAD}",
     )
-    if read is None:
+    return None if read is None else overrides.apply_json(contract.CONFIG, read)
+
+
+def configuration(raw: Json | None, contents: Contents, form: Form, ledger: Ledger) -> Configured:
+    """Judge config.json as the engine does; what it refuses is a finding."""
+    if raw is None:
         return Configured()
-    raw = overrides.apply_json(contract.CONFIG, read)
     family = of(raw)
     _remote_code(raw, contents, ledger)
     try:

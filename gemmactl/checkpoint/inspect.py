@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gemmactl.checkpoint.adapter import Adapter, OpenBase, adapter, untrained
-from gemmactl.checkpoint.configuration import Configured, configuration, overrides_of
+from gemmactl.checkpoint.configuration import Configured, config_of, configuration, overrides_of
 from gemmactl.checkpoint.deep import Sampled, deep
 from gemmactl.checkpoint.families import Family, Form, form_of
 from gemmactl.checkpoint.files import Files
@@ -15,8 +15,8 @@ from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.ledger import Ledger
 from gemmactl.checkpoint.promised import promised
 from gemmactl.checkpoint.reading import Contents, Reading, read
-from gemmactl.checkpoint.tensors import Weights, weights
-from gemmactl.checkpoint.tokens import Tokens, tokens
+from gemmactl.checkpoint.tensors import Weights, index_of, weights
+from gemmactl.checkpoint.tokens import Tokens, beside_of, tokens
 from gemmactl.checkpoint.whereabouts import whereabouts
 from gemmactl.errors import Trouble, refused
 from inference_image.contract import CONFIG
@@ -92,12 +92,15 @@ def _inspect(files: Files, reading: Reading, open_base: OpenBase, variable: str,
         seen = contents.bytes_read
         return Report(files.place, form, found.family, adapter=found, findings=ledger.findings, bytes_read=seen)
     form = form_of(contents.top, _raw(contents))
-    configured = configuration(contents, overrides, form, ledger)
+    raw = config_of(contents, overrides, ledger)
+    index = index_of(contents, ledger)
+    configured = configuration(raw, contents, form, ledger)
+    beside = beside_of(contents, overrides, ledger)
     # the long headers are still on their way: what needs none of them is judged meanwhile, and told in the engine's order
     meanwhile = Ledger()
-    words = tokens(contents, configured, overrides, meanwhile)
+    words = tokens(contents, configured, beside, overrides, meanwhile)
     contents = reading.finish()
-    stored = weights(contents, configured, ledger)
+    stored = weights(contents, configured, index, ledger)
     ledger.follow(meanwhile)
     promised(contents, ledger)
     sampled = _sampled(files, stored, ledger, open_base, base) if base is not None and stored.whole else None
@@ -157,8 +160,8 @@ def _sampled(files: Files, stored: Weights, ledger: Ledger, open_base: OpenBase,
         other = Ledger()
         with read(theirs) as reading:
             contents = reading.finish()
-        config = configuration(contents, Overrides(), form_of(contents.top, _raw(contents)), other)
-        found = weights(contents, config, other)
+        config = configuration(config_of(contents, Overrides(), other), contents, form_of(contents.top, _raw(contents)), other)
+        found = weights(contents, config, index_of(contents, other), other)
     except Trouble as trouble:
         ledger.add(
             "base-unreachable", "warning", base, f"the base {base} can't be looked at: {trouble.what}",

@@ -30,8 +30,6 @@ HEAD: Final = 64 << 10
 PIECE: Final = 4 << 20
 """A tokenizer has 33 MB: read in pieces that travel side by side."""
 AT_ONCE: Final = 32
-MOST_SHARDS: Final = 1024
-"""Shards whose headers are read; the largest published checkpoints have a few hundred."""
 SHARD: Final = ".safetensors"
 
 
@@ -84,7 +82,7 @@ def read(files: Files) -> Iterator[Reading]:
     entries = files.entries
     sizes = {name: entry.size for name, entry in entries.items()}
     whole = [n for n in SMALL if 0 < sizes.get(n, 0) <= layout.limit_of(n)]
-    shards = sorted(n for n in sizes if n.endswith(SHARD) and "/" not in n)[:MOST_SHARDS]
+    shards = sorted(n for n in sizes if n.endswith(SHARD) and "/" not in n)[: layout.MOST_SHARDS + 1]  # and an adapter
     with ThreadPoolExecutor(AT_ONCE) as pool:
         heads = {name: pool.submit(_head, files, name, sizes[name]) for name in shards}
         pieces = [(piece[0], pool.submit(files.read, *piece)) for piece in _pieces(whole, sizes)]

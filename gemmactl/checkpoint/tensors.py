@@ -6,19 +6,20 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gemmactl.checkpoint.configuration import Configured
 from gemmactl.checkpoint.finding import Correction
 from gemmactl.checkpoint.ledger import Ledger
-from gemmactl.checkpoint.reading import MOST_SHARDS, SHARD, Contents
+from gemmactl.checkpoint.reading import SHARD, Contents
 from gemmactl.checkpoint.whereabouts import SAVE, UPLOAD, listed
 from inference_image import contract, families, layout
 from inference_image.contract import Code, LoadFailed
 from inference_image.layout import Tensor
 
+T = TypeVar("T")
 _NUMBERED: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
 
 
@@ -58,28 +59,26 @@ class Weights:
         return tuple(name for name, _ in share.most_common())
 
 
-def weights(contents: Contents, configured: Configured, ledger: Ledger) -> Weights:
+def weights(contents: Contents, configured: Configured, index: layout.Index | None, ledger: Ledger) -> Weights:
     """Everything about the shards that can be told without reading a tensor."""
-    index = _index(contents, ledger)
     names = _shards(contents, index, ledger)
-    rows: list[Tensor] = []
-    whole = bool(names) and (index is None or len(names) == len(index.shards))
-    for name in names:
-        header = ledger.attempt(lambda n=name: _header(contents, n), remedy=UPLOAD)  # type: ignore[misc]  # mypy infers no type for a bound default
-        whole = whole and header is not None
-        rows += header or ()
+    headers = Ledger()
+    rows = _rows(contents, names, headers)
+    whole = bool(names) and (index is None or len(names) == len(index.shards)) and rows is not None
+    if names and index is None and contract.INDEX not in contents.sizes and contract.SINGLE_SHARD not in contents.sizes:
+        _no_index(contents, names, rows, ledger)  # before its headers: the engine looks for the index first
+    ledger.follow(headers)
     size = sum(contents.sizes.get(n, 0) for n in names)
-    if not whole:
+    if not whole or rows is None:
         return Weights(names, size)
-    if index is None and contract.INDEX not in contents.sizes and contract.SINGLE_SHARD not in contents.sizes:
-        _no_index(contents, names, rows, ledger)
     _against_index(index, rows, contents, ledger)
     if configured.family is None:
         return Weights(names, size, tuple(rows), whole=True)
     return _against_architecture(contents, names, size, rows, configured, ledger)
 
 
-def _index(contents: Contents, ledger: Ledger) -> layout.Index | None:
+def index_of(contents: Contents, ledger: Ledger) -> layout.Index | None:
+    """What the index says; None when there is none, or when it can't be read."""
     data = contents.small.get(contract.INDEX)
     if data is None:
         return None
@@ -88,8 +87,8 @@ def _index(contents: Contents, ledger: Ledger) -> layout.Index | None:
 
 def _shards(contents: Contents, index: layout.Index | None, ledger: Ledger) -> tuple[str, ...]:
     """The shards that make up the model; a missing index is told later, when it may be possible to write one."""
-    if index is None and contract.INDEX in contents.sizes:
-        return ()
+    if (index is None and contract.INDEX in contents.sizes) or len(layout.weights(contents.top)) > layout.MOST_SHARDS:
+        return ()  # told already
     if index is None and contract.SINGLE_SHARD not in contents.sizes:
         return tuple(n for n in contents.heads if n.startswith("model"))
     if index is not None and not contents.heads:
@@ -104,11 +103,6 @@ def _shards(contents: Contents, index: layout.Index | None, ledger: Ledger) -> t
         )
         return tuple(n for n in index.shards if n in contents.top)
     names = index.shards if index is not None else (contract.SINGLE_SHARD,)
-    if len(names) > MOST_SHARDS:
-        ledger.add(
-            "shards-many", "error", contract.INDEX, f"{len(names)} shards; at most {MOST_SHARDS} are looked into", remedy=SAVE
-        )
-        return ()
     stale = sorted(n for n in contents.top if n.endswith(SHARD) and n not in names and n != contract.ADAPTER_WEIGHTS)
     if stale:
         ledger.add(
@@ -130,13 +124,18 @@ def _refusal_of(index: layout.Index, contents: Contents) -> LoadFailed:
     return LoadFailed(Code.SHARD_MISSING, contract.INDEX, "a shard is missing")
 
 
-def _header(contents: Contents, name: str) -> tuple[Tensor, ...]:
-    head, size = contents.heads.get(name, b""), contents.sizes[name]
-    layout.header_end(head, name, size)
-    return layout.parse_header(head, name, size)
+def _rows(contents: Contents, names: tuple[str, ...], ledger: Ledger) -> list[Tensor] | None:
+    """The tensors of all shards; None when a header can't be read. All lengths come before the first table, as in the engine."""
+
+    def told(check: Callable[[bytes, str, int], T], name: str) -> T | None:
+        return ledger.attempt(lambda: check(contents.heads.get(name, b""), name, contents.sizes[name]), remedy=UPLOAD)
+
+    begun = [name for name in names if told(layout.header_end, name) is not None]
+    tables = [table for name in begun if (table := told(layout.parse_header, name)) is not None]
+    return [row for table in tables for row in table] if len(tables) == len(names) else None
 
 
-def _no_index(contents: Contents, names: tuple[str, ...], rows: list[Tensor], ledger: Ledger) -> None:
+def _no_index(contents: Contents, names: tuple[str, ...], rows: list[Tensor] | None, ledger: Ledger) -> None:
     """Several shards and nothing that says what is in them: the headers do, when all numbers are there."""
     failed = LoadFailed(Code.INDEX_INVALID, contract.INDEX, "several shards and no index that says what is in them")
     try:
@@ -146,7 +145,7 @@ def _no_index(contents: Contents, names: tuple[str, ...], rows: list[Tensor], le
     numbered = [m for n in names if (m := _NUMBERED.fullmatch(n))]
     counts = {int(m["count"]) for m in numbered}
     there = {int(m["number"]) for m in numbered}
-    if len(numbered) == len(names) and len(counts) == 1 and there == set(range(1, counts.pop() + 1)):
+    if rows is not None and len(numbered) == len(names) and len(counts) == 1 and there == set(range(1, counts.pop() + 1)):
         data = sum(t.end - t.begin for t in rows)
         document = {
             "metadata": {"total_size": data},

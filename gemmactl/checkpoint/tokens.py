@@ -30,10 +30,25 @@ class Tokens:
     template: str = "none"
 
 
-def tokens(contents: Contents, configured: Configured, overrides: Overrides, ledger: Ledger) -> Tokens:
+@dataclass(frozen=True)
+class Beside:
+    """generation_config.json and tokenizer_config.json with their corrections; None where one is not there or can't be read."""
+
+    generation: Json | None
+    tokenizer: Json | None
+
+
+def beside_of(contents: Contents, overrides: Overrides, ledger: Ledger) -> Beside:
+    """Read what the engine reads before any shard's header."""
+    return Beside(
+        _json(contents, contract.GENERATION_CONFIG, Code.CONFIG_INVALID, overrides, ledger),
+        _json(contents, contract.TOKENIZER_CONFIG, Code.TOKENIZER_INVALID, overrides, ledger),
+    )
+
+
+def tokens(contents: Contents, configured: Configured, beside: Beside, overrides: Overrides, ledger: Ledger) -> Tokens:
     """Everything about tokens that can be told without a tokenizer."""
-    generation = _json(contents, contract.GENERATION_CONFIG, Code.CONFIG_INVALID, overrides, ledger)
-    config = _json(contents, contract.TOKENIZER_CONFIG, Code.TOKENIZER_INVALID, overrides, ledger)
+    generation, config = beside.generation, beside.tokenizer
     if "auto_map" in (config or {}):
         ledger.add(
             "remote-code",

@@ -127,13 +127,25 @@ def _self_test(model: PreTrainedModel, text: Text) -> None:
     """One token through all layers before anybody is told `ready`. Raises LoadFailed(self_test_failed)."""
     import torch
 
-    ids = [text.bos if text.bos is not None else 0, *text.plain("Hello")]
+    ids = [text.bos if text.bos is not None else 0, *_first_words(text, model.config.vocab_size)]
     with torch.inference_mode():
         logits = model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1].float()
     if not bool(torch.isfinite(logits).all()):
         raise LoadFailed(Code.SELF_TEST_FAILED, "logits", "the first token's logits are not finite")
     if float(logits.max()) == float(logits.min()):
         raise LoadFailed(Code.SELF_TEST_FAILED, "logits", "every token is equally likely: these are no trained weights")
+
+
+def _first_words(text: Text, rows: int) -> list[int]:
+    """A tokenizer that breaks here would break at the first prompt. Raises LoadFailed(tokenizer_invalid)."""
+    try:
+        ids = text.plain("Hello")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - the Rust side raises bare Exception, and a panic of its own that is none
+        raise LoadFailed(Code.TOKENIZER_INVALID, contract.TOKENIZER, str(error)[:300]) from None
+    layout.require_vocabulary(max([0, *ids]) + 1, rows)
+    return ids
 
 
 def as_load_failed(error: BaseException) -> LoadFailed:

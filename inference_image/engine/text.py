@@ -42,6 +42,7 @@ class Text:
             raise
         except BaseException as error:  # noqa: BLE001 - the Rust side raises bare Exception, and a panic of its own that is none
             raise LoadFailed(Code.TOKENIZER_INVALID, contract.TOKENIZER, str(error)[:300]) from None
+        self._require_plain_model(files.tokenizer)
         # Turn and image marks are not flagged special in every checkpoint's tokenizer.json; all of them steer the model.
         known = [token for token in row.control if self._tokenizer.token_to_id(token) is not None]
         self._tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in known])
@@ -66,6 +67,16 @@ class Text:
         self._stops = row.stops
         source = files.chat_template or chat.embedded_template(files.tokenizer_config)
         self._template = chat.checked_template(source, files.tokenizer_config) if source is not None else None
+
+    def _require_plain_model(self, data: bytes) -> None:
+        """Gemma's model is BPE. A file that is broken as BPE is read as another kind if it names none, which cuts no words."""
+        from tokenizers.models import BPE
+
+        model: Any = self._tokenizer.model
+        if not isinstance(model, BPE):
+            layout.check_tokenizer(data)
+        elif not model.byte_fallback:
+            layout.require_unknown(model.unk_token, lambda token: model.token_to_id(token) is not None)
 
     @property
     def chats(self) -> bool:

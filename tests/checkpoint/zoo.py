@@ -226,6 +226,42 @@ def _unknown_end_of_turn(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(said, encoding="utf-8")
 
 
+def edit_tokenizer(**parts: Any) -> Change:
+    """Other parts, or other settings of its model."""
+
+    def change(folder: Path) -> None:
+        tokenizer = read(folder, "tokenizer.json")
+        tokenizer |= {**parts, "model": {**tokenizer["model"], **parts.get("model", {})}}
+        write(folder, "tokenizer.json", tokenizer)
+
+    return change
+
+
+def _tokenizer_says(old: str, new: str) -> Change:
+    """Another text in place of its first occurrence: what no JSON writer makes."""
+
+    def change(folder: Path) -> None:
+        path = folder / "tokenizer.json"
+        path.write_text(json.dumps(read(folder, path.name)).replace(old, new, 1), encoding="utf-8")
+
+    return change
+
+
+def _empty_token(folder: Path) -> None:
+    row = {**read(folder, "tokenizer.json")["added_tokens"][0], "id": 1024, "content": "", "special": False}
+    edit_tokenizer(added_tokens=[*read(folder, "tokenizer.json")["added_tokens"], row])(folder)
+
+
+def _huge_rope(folder: Path) -> None:
+    ropes = {"full_attention": {"rope_theta": 1 << 64, "rope_type": "default"}, "sliding_attention": {"rope_theta": 10_000}}
+    edit_text(folder, rope_parameters=ropes)
+
+
+def _many_stale(folder: Path) -> None:
+    for number in range(1024):
+        (folder / f"a-{number}.safetensors").write_bytes(b"old")
+
+
 def _untied(folder: Path) -> None:
     edit_text(folder, tie_word_embeddings=False)
 
@@ -247,6 +283,18 @@ FAULTS: tuple[tuple[str, Change, set[str], Code | None], ...] = (
     ("tokenizer is no JSON", put("tokenizer.json", b"not json"), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
     ("tokenizer without a vocabulary", put("tokenizer.json", b'{"model": {"type": "BPE"}}'), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
     ("tokenizer larger than the model", _larger_tokenizer, {"tokenizer-larger"}, Code.TOKENIZER_INVALID),
+    ("tokenizer with a normalizer that nobody knows", edit_tokenizer(normalizer={"type": "Zip"}), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
+    ("tokenizer with a decoder that lacks a field", edit_tokenizer(decoder={"type": "Strip", "content": " "}), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
+    ("tokenizer with a cut that is none", edit_tokenizer(pre_tokenizer={"type": "Sequence", "pretokenizers": [{"type": "FixedLength", "length": 0}]}), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
+    ("tokenizer with a prefix that is a number", edit_tokenizer(model={"continuing_subword_prefix": 5}), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
+    ("tokenizer with a prefix that its merges lack", edit_tokenizer(model={"continuing_subword_prefix": "###"}), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
+    ("tokenizer whose unknown token is none", edit_tokenizer(model={"unk_token": "<none>", "byte_fallback": False}), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
+    ("tokenizer with half a sign", _tokenizer_says('"model": {', '"model": {"x": "\\ud800", '), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
+    ("tokenizer with a number that is none", _tokenizer_says('"dropout": null', '"dropout": NaN'), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
+    ("tokenizer with a token's number twice", _tokenizer_says('{"id": 0, ', '{"id": 0, "id": 0, '), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
+    ("tokenizer too deep", _tokenizer_says('"post_processor": null', '"post_processor": ' + "[" * 200 + "]" * 200), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
+    ("tokenizer broken as BPE, of no type", _tokenizer_says('"type": "BPE", "dropout": null', '"dropout": 7'), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
+    ("tokenizer is null", put("tokenizer.json", b"null"), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
     ("index is no JSON", put(INDEX, b"{"), {"index-invalid"}, Code.INDEX_INVALID),
     ("index leaves the folder", put(INDEX, b'{"weight_map": {"a": "../x.safetensors"}}'), {"index-invalid"}, Code.INDEX_INVALID),
     ("index without a map", put(INDEX, b"{}"), {"index-invalid"}, Code.INDEX_INVALID),
@@ -276,7 +324,10 @@ FAULTS: tuple[tuple[str, Change, set[str], Code | None], ...] = (
     ("a template without end", put("chat_template.jinja", b"{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}"), {"template-invalid"}, Code.TOKENIZER_INVALID),
     ("a template that includes", put("chat_template.jinja", b"{% include '/etc/passwd' %}"), {"template-invalid"}, Code.TOKENIZER_INVALID),
     ("overrides that are no corrections", lambda f: write(f, "gemmactl/overrides.json", {"../config.json": {}}), {"overrides-invalid"}, Code.CONFIG_INVALID),
+    ("more shards than any model has", _many_stale, {"index-invalid"}, Code.INDEX_INVALID),
     # what serves, with a surprise
+    ("a rotary base beyond 64 bits", _huge_rope, set(), None),
+    ("a token without a text", _empty_token, set(), None),
     ("float16 by config", lambda f: edit_json(f / "config.json", dtype="float16"), {"float16"}, None),
     ("the end of a turn never learnt", _no_end_of_turn, {"end-of-turn-missing"}, None),
     ("no chat template", gone("chat_template.jinja"), {"template-missing"}, None),
