@@ -19,6 +19,7 @@ STANDARD_LIBRARY_ONLY = (
     "inference_image.presets",
     "inference_image.small_files",
     "inference_image.tokenizer_file",
+    "inference_image.tokenizer_parts",
 )
 """gemmactl reads these at every start, and the image must be able to fail with a code before anything is installed."""
 SHARED = (*STANDARD_LIBRARY_ONLY, "inference_image.chat")
