@@ -38,7 +38,7 @@ def check_tokenizer(data: bytes) -> Mapping[str, Any]:
         )
         if _SURROGATE.search(data):
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a pair is a text in Python alone
-        if isinstance(value, dict) and too_deep(value):
+        if too_deep(value):
             raise ValueError("too many levels")
     except (ValueError, RecursionError) as error:
         raise _no_tokenizer(f"not valid JSON: {error}"[:200]) from None
@@ -123,9 +123,12 @@ def _check_merges(model: Mapping[str, Any], known: Mapping[str, int]) -> None:
         if of_text and isinstance(merge, str) and merge.startswith("#version"):
             continue
         pair = merge.split(" ") if of_text and isinstance(merge, str) else () if of_text else merge
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(half, str) for half in pair):
+        if not isinstance(pair, list) or len(pair) != 2:
             raise _no_tokenizer(f"a merge that is no pair: {str(merge)[:40]!r}")
-        if pair[0] not in known or pair[1] not in known or _merged(pair[0], pair[1], cut) not in known:
+        left, right = pair  # half a million of them: no call for each
+        if not isinstance(left, str) or not isinstance(right, str):
+            raise _no_tokenizer(f"a merge that is no pair: {str(merge)[:40]!r}")
+        if left not in known or right not in known or (_merged(left, right, cut) if cut else left + right) not in known:
             raise _no_tokenizer(f"a merge of tokens that are not in its vocabulary: {str(merge)[:40]!r}")
 
 

@@ -189,9 +189,9 @@ DEEPEST: Final = 127
 """Levels of objects and lists that the library reads; measured."""
 
 
-def too_deep(value: Any) -> bool:
+def too_deep(tokenizer: object) -> bool:
     """More levels than the library reads? Walks one level at a time: what is deep must not exhaust the stack here."""
-    level = [value]
+    level = [tokenizer]
     for _ in range(DEEPEST):
         level = [one for outer in level for one in _inside(outer)]
         if not level:
@@ -199,9 +199,11 @@ def too_deep(value: Any) -> bool:
     return True
 
 
-def _inside(value: Any) -> Iterable[Any]:
-    inner = value.values() if isinstance(value, dict) else value
-    return (one for one in inner if isinstance(one, dict | list))
+def _inside(value: object) -> Iterable[object]:
+    """What may go deeper. Vocabulary and merges are long, and refused when one of their rows is not flat."""
+    if isinstance(value, dict):
+        return [one for name, one in value.items() if isinstance(one, dict | list) and name not in ("vocab", "merges")]
+    return [one for one in value if isinstance(one, dict | list)] if isinstance(value, list) else ()
 
 
 def strange_part(tokenizer: Mapping[str, Any]) -> str:
