@@ -25,7 +25,9 @@ def copy(
         bool, typer.Option("--make-bucket", help="Make DST's bucket in --region if there is none: private, uniform access.")
     ] = False,
     project: o.Project = None,
-    region: o.Region = None,
+    region: Annotated[
+        str | None, typer.Option(metavar="REGION", help="Region of a bucket that --make-bucket makes. Default: as for deploy.")
+    ] = None,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
     """Copy a model between Cloud Storage, directories and Hugging Face, checksummed and resumable.

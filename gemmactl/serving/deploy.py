@@ -105,7 +105,7 @@ def _runs_here(wish: Serve, place: Place) -> None:
         raise refused(
             "the sandbox can't run vLLM",
             why="it starts gemmactl's own server on this machine; vLLM needs its own image and a GPU",
-            remedy="deploy to a real project, or leave --engine out; `gemmactl plan --engine vllm` works here too",
+            remedy="deploy it to a real project; `gemmactl plan` works here too",
             code="engine-not-in-sandbox",
         )
 
