@@ -17,7 +17,9 @@ ENV_DEVICE: Final = "GEMMACTL_DEVICE"
 ENV_DTYPE: Final = "GEMMACTL_DTYPE"
 """`auto` (default), `bfloat16` or `float32`. float16 is refused: Gemma 3 overflows in it."""
 ENV_CONNECTIONS: Final = "GEMMACTL_CONNECTIONS"
-"""Parallel ranged reads; default 16."""
+"""Parallel ranged reads that a load begins with; default 16."""
+ENV_CONNECTIONS_MOST: Final = "GEMMACTL_CONNECTIONS_MOST"
+"""Parallel ranged reads that it may grow to while more of them are faster; default 64."""
 ENV_CHUNK_MIB: Final = "GEMMACTL_CHUNK_MIB"
 """Size of one ranged read in MiB; default 8."""
 ENV_MAX_CONTEXT: Final = "GEMMACTL_MAX_CONTEXT"
@@ -27,7 +29,17 @@ ENV_MAX_QUEUE: Final = "GEMMACTL_MAX_QUEUE"
 ENV_THREADS: Final = "GEMMACTL_TORCH_THREADS"
 """torch threads on CPU; default: torch's own choice."""
 ENV_STAGING_MIB: Final = "GEMMACTL_STAGING_MIB"
-"""Bytes that may lie in host memory before they are on their device or cast; default 4096, never less than one tensor needs."""
+"""Bytes that may lie in host memory before they are on their device or cast; default 4096, never less than the reads under way.
+Only what arrives before torch is imported needs that much: then a ring of GEMMACTL_CONNECTIONS + 8 chunks is enough."""
+ENV_READER: Final = "GEMMACTL_READER"
+"""Who reads weights from a network: `process` (its own, which no import holds up) or `threads`; default: process on Linux."""
+ENV_STALL_SECONDS: Final = "GEMMACTL_STALL_SECONDS"
+"""Longest silence of a connection before its rest is asked for again, in seconds; default 15; lower ones are learnt."""
+ENV_LOAD_SECONDS: Final = "GEMMACTL_LOAD_SECONDS"
+"""Longest time for reading the weights, in seconds; default 1800. Then the load fails as deadline_exceeded."""
+ENV_SKIP_UNVERIFIED: Final = "GEMMACTL_SKIP_UNVERIFIED"
+"""`1`: leave out the bytes of a vision tower even where no manifest has the checksums of what is read beside them, so that those
+shards are not verified. Default: such shards are read whole."""
 ENV_OVERRIDES: Final = "GEMMACTL_OVERRIDES"
 """Corrections of the checkpoint's small files, in the form of OVERRIDES below; wins over that file."""
 ENV_PORT: Final = "PORT"
@@ -41,6 +53,9 @@ DEFAULT_CONTEXT: Final = 8192
 DEFAULT_STAGING_MIB: Final = 4096
 DEFAULT_CHUNK_MIB: Final = 8
 DEFAULT_CONNECTIONS: Final = 16
+DEFAULT_CONNECTIONS_MOST: Final = 64
+DEFAULT_STALL_SECONDS: Final = 15
+DEFAULT_LOAD_SECONDS: Final = 1800
 DEFAULT_QUEUE: Final = 32
 CONTEXT_MOST: Final = 1 << 20
 
@@ -110,6 +125,7 @@ class Code(StrEnum):
     OBJECT_CHANGED = "object_changed"
     CHECKSUM_MISMATCH = "checksum_mismatch"
     NETWORK_FAILED = "network_failed"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
     WEIGHTS_NAN = "weights_nan"
     HOST_MEMORY = "host_memory"
     GPU_MEMORY = "gpu_memory"

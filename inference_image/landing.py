@@ -1,149 +1,186 @@
-"""Owns the memory in which shards' bytes land, and knows which tensors are whole. Knows no network and no torch.
+"""Owns where bytes land and what they make: whole tensors in place, or pieces in a ring of slabs. Knows no network and no torch.
 
-Each shard gets one anonymous private mapping of its size. Pages that nothing is read into cost nothing, so vision
-tensors that are left out take no memory; on CPU the mapping is the model's final memory, elsewhere its pages go back as
-soon as a tensor is taken.
+On CPU, in the model's own dtype, a shard's region is the model's final memory: byte n of the object is byte n of its region, and
+pages that nothing is read into cost nothing. Elsewhere bytes pass through slabs that are used again and again: the host never
+holds more of the model than `staging` bytes, however large its tensors are.
 """
 
 from __future__ import annotations
 
-import mmap
 import queue
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple
 
-from inference_image.chunks.source import Object
-from inference_image.contract import Code, LoadFailed
+from inference_image.chunks.arena import PAGE, Arena
 from inference_image.layout import Tensor
 
-
-class Region:
-    """The memory of one shard: byte n of the object is byte n of the memory."""
-
-    def __init__(self, one: Object) -> None:
-        try:
-            self.memory = mmap.mmap(-1, max(1, one.size), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        except OSError as error:
-            raise LoadFailed(Code.HOST_MEMORY, one.name, f"no {one.size} bytes of address space: {error.strerror}") from None
-        self._view = memoryview(self.memory)
-
-    def view(self, begin: int, end: int) -> memoryview:
-        return self._view[begin:end]
-
-    def release(self, begin: int, end: int) -> None:
-        """Give the pages that lie wholly inside [begin, end) back to the system."""
-        page = mmap.PAGESIZE
-        first, beyond = -(-begin // page) * page, end // page * page
-        if beyond > first and hasattr(mmap, "MADV_DONTNEED"):
-            self.memory.madvise(mmap.MADV_DONTNEED, first, beyond - first)
+_ALIGNMENT: Final = 64
 
 
-class _ShardSink:
-    """Receives into one region and reports what came."""
+class Piece(NamedTuple):
+    """Bytes [begin, end) of an object lie in the arena from `at` on, in the slab `slab` or (None) in the object's region."""
 
-    def __init__(self, landing: Landing, name: str, region: Region) -> None:
-        self._landing, self._name, self._region = landing, name, region
+    object: str
+    begin: int
+    end: int
+    at: int
+    slab: int | None
 
-    def buffer(self, offset: int, most: int) -> memoryview:
-        return self._region.view(offset, offset + most)
 
-    def wrote(self, offset: int, count: int) -> None:
-        self._landing.wrote(self._name, offset, count)
+def page_end(offset: int) -> int:
+    return -(-offset // PAGE) * PAGE
+
+
+def slab_of(offset: int) -> int:
+    """Where the slab begins that holds the beginning of a read at this offset of the arena."""
+    return offset // PAGE * PAGE
+
+
+class Ring:
+    """Slabs of one size; those given back last are used first, because their pages are there already."""
+
+    def __init__(self, begin: int, size: int, count: int) -> None:
+        # Bytes lie in a slab at the same place within 64 as in their object: tensors keep their alignment.
+        self._begin, self.stride, self._count = begin, page_end(size + _ALIGNMENT), count
+        self._lock = threading.Lock()
+        self._free: list[int] = []
+        self._used = 0
+        self.out = 0
+        self.most_out = 0
+
+    @staticmethod
+    def length(size: int, count: int) -> int:
+        """Address space of `count` slabs for `size` bytes each."""
+        return page_end(size + _ALIGNMENT) * count
+
+    def take(self) -> int | None:
+        """A slab that is free; None when all are out."""
+        with self._lock:
+            if not self._free:
+                if self._used == self._count:
+                    return None
+                self._free.append(self._begin + self._used * self.stride)
+                self._used += 1
+            self.out += 1
+            self.most_out = max(self.most_out, self.out)
+            return self._free.pop()
+
+    def give(self, slab: int) -> None:
+        with self._lock:
+            self.out -= 1
+            self._free.append(slab)
+
+    @staticmethod
+    def place(slab: int, begin: int) -> int:
+        """Where in a slab the bytes of an object from `begin` on go."""
+        return slab + begin % _ALIGNMENT
 
 
 class Landing:
-    """All regions of a model. Readers write, one taker takes whole tensors; `staging` bounds what lies in between."""
+    """What has landed, for the one thread that fills the model."""
 
-    def __init__(self, staging: int) -> None:
-        self._staging = staging
-        self._regions: dict[str, Region] = {}
-        self._lock = threading.Condition()
-        self._early: list[tuple[str, int, int]] = []
-        self._known: dict[str, tuple[list[int], list[str]]] | None = None
-        self._tensors: Mapping[str, Tensor] = {}
+    def __init__(self) -> None:
+        self.in_place = True
+        self.tensors: Mapping[str, Tensor] = {}
+        self._ready: queue.SimpleQueue[str | Piece | BaseException] = queue.SimpleQueue()
+        self._regions: dict[str, int] = {}
+        self._rows: dict[str, tuple[list[int], list[str]]] = {}
         self._left: dict[str, int] = {}
-        self._untaken = 0
-        self._whole: queue.SimpleQueue[str | BaseException] = queue.SimpleQueue()
-        self._over = False
+        self._stopped = threading.Event()
+        self.freed: Callable[[], None] = lambda: None
+        self.ring: Ring | None = None
 
-    def open(self, one: Object) -> _ShardSink:
-        """Where the bytes of a shard go; the same memory each time."""
-        if one.name not in self._regions:
-            self._regions[one.name] = Region(one)
-        return _ShardSink(self, one.name, self._regions[one.name])
+    # --- set up by the thread that plans ------------------------------------------------------------
 
-    def region(self, tensor: Tensor) -> Region:
-        return self._regions[tensor.object]
+    def open(self, arena: Arena, regions: Mapping[str, int]) -> None:
+        """The memory, and where in it the region of each shard begins."""
+        self.arena, self._regions = arena, dict(regions)
 
-    def expect(self, tensors: Mapping[str, Tensor]) -> None:
-        """What is waited for, known once the headers are read; bytes that came with the headers count from here."""
-        with self._lock:
-            self._tensors = tensors
-            self._left = {name: tensor.end - tensor.begin for name, tensor in tensors.items()}
-            places: dict[str, list[tuple[int, str]]] = {}
-            for name, tensor in tensors.items():
-                if tensor.end > tensor.begin:
-                    places.setdefault(tensor.object, []).append((tensor.begin, name))
-                else:
-                    self._whole.put(name)
-            self._known = {
-                shard: ([begin for begin, _ in rows], [name for _, name in rows])
-                for shard, unsorted in places.items()
-                for rows in [sorted(unsorted)]
-            }
-            early, self._early = self._early, []
-            for shard, offset, count in early:
-                self._count(shard, offset, count)
-            # A tensor is taken when it is whole. With less room than what is here already and the largest tensor, the reads
-            # that would complete one could wait for ever.
-            largest = max((tensor.end - tensor.begin for tensor in tensors.values()), default=0)
-            self._staging = max(self._staging, self._untaken + largest + 1)
+    def region(self, shard: str) -> int:
+        return self._regions[shard]
 
-    def wrote(self, shard: str, offset: int, count: int) -> None:
-        with self._lock:
-            if self._known is None:
-                self._early.append((shard, offset, count))
-            else:
-                self._count(shard, offset, count)
+    def expect(self, tensors: Mapping[str, Tensor], ring: Ring | None) -> None:
+        """What is waited for, and through which slabs it comes; None: it is made in place."""
+        self.tensors, self.ring, self.in_place = tensors, ring, ring is None
+        self._left = {name: tensor.end - tensor.begin for name, tensor in tensors.items()}
+        places: dict[str, list[tuple[int, str]]] = {}
+        for name, tensor in tensors.items():
+            if tensor.end > tensor.begin:
+                places.setdefault(tensor.object, []).append((tensor.begin, name))
+        self._rows = {
+            shard: ([begin for begin, _ in rows], [name for _, name in rows])
+            for shard, unsorted in places.items()
+            for rows in [sorted(unsorted)]
+        }
 
-    def _count(self, shard: str, offset: int, count: int) -> None:
-        begins, names = (self._known or {}).get(shard, ([], []))
-        at = max(0, bisect_right(begins, offset) - 1)
-        end = offset + count
-        while at < len(begins) and begins[at] < end:
-            tensor = self._tensors[names[at]]
-            overlap = min(end, tensor.end) - max(offset, tensor.begin)
-            if overlap > 0:
-                self._untaken += overlap
-                self._left[names[at]] -= overlap
-                if not self._left[names[at]]:
-                    self._whole.put(names[at])
+    # --- what lands ---------------------------------------------------------------------------------
+
+    def landed(self, piece: Piece) -> None:
+        """Bytes are in their place."""
+        if not self.in_place:
+            self._ready.put(piece)
+            return
+        for name, begin, end in self.overlaps(piece):
+            self._left[name] -= end - begin
+            if not self._left[name]:
+                self._ready.put(name)
+
+    def overlaps(self, piece: Piece) -> Iterator[tuple[str, int, int]]:
+        """(tensor, begin, end): the bytes of the object in this piece that belong to an expected tensor."""
+        begins, names = self._rows.get(piece.object, ([], []))
+        at = max(0, bisect_right(begins, piece.begin) - 1)
+        while at < len(begins) and begins[at] < piece.end:
+            tensor = self.tensors[names[at]]
+            begin, end = max(piece.begin, tensor.begin), min(piece.end, tensor.end)
+            if end > begin:
+                yield names[at], begin, end
             at += 1
 
-    def wait_for_room(self) -> None:
-        """Blocks a reader while more than `staging` bytes wait to be taken."""
-        with self._lock:
-            self._lock.wait_for(lambda: self._over or self._untaken < self._staging)
-
     def fail(self, error: BaseException) -> None:
-        """The readers' failure, raised in the taker."""
-        self._whole.put(error)
+        """The readers' failure, raised in the thread that fills."""
+        self._ready.put(error)
+
+    # --- for the thread that fills ------------------------------------------------------------------
+
+    def whole(self) -> Iterator[tuple[str, Tensor, int]]:
+        """(name, tensor, where it begins in the arena) of each expected tensor, once, when all its bytes are there."""
+        empty = [name for name, tensor in self.tensors.items() if tensor.end == tensor.begin]
+        for number in range(len(self.tensors)):
+            name = empty[number] if number < len(empty) else self._next()
+            tensor = self.tensors[str(name)]
+            yield str(name), tensor, self._regions[tensor.object] + tensor.begin
+
+    def pieces(self) -> Iterator[Piece]:
+        """Each piece as it lands, until every expected byte was in one. Give it back when its bytes are no longer needed."""
+        left = sum(self._left.values())
+        while left:
+            piece = self._next()
+            if not isinstance(piece, Piece):
+                raise TypeError(piece)
+            left -= sum(end - begin for _, begin, end in self.overlaps(piece))
+            yield piece
+
+    def give_back(self, piece: Piece) -> None:
+        """Its memory may be used again."""
+        if piece.slab is None:
+            self.arena.release(piece.at, piece.at + piece.end - piece.begin)
+        elif self.ring is not None:
+            self.ring.give(piece.slab)
+            self.freed()
 
     def stop(self) -> None:
-        """The taker gave up: let no reader wait any longer."""
-        with self._lock:
-            self._over = True
-            self._lock.notify_all()
+        """Whoever fills gave up: nothing more is wanted."""
+        self._stopped.set()
+        self.freed()
 
-    def whole(self) -> Iterator[tuple[str, Tensor]]:
-        """Each expected tensor once, when all its bytes are there; it counts as taken when the next one is asked for."""
-        for _ in range(len(self._tensors)):
-            came = self._whole.get()
-            if isinstance(came, BaseException):
-                raise came
-            tensor = self._tensors[came]
-            yield came, tensor
-            with self._lock:
-                self._untaken -= tensor.end - tensor.begin
-                self._lock.notify_all()
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def _next(self) -> str | Piece:
+        came = self._ready.get()
+        if isinstance(came, BaseException):
+            raise came
+        return came

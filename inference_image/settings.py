@@ -11,6 +11,7 @@ from inference_image.overrides import Overrides
 
 DEVICES = ("auto", "cuda", "cpu")
 DTYPES = ("auto", "bfloat16", "float32")
+READERS = ("auto", "process", "threads")
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,17 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     connections: int = contract.DEFAULT_CONNECTIONS
+    connections_most: int = contract.DEFAULT_CONNECTIONS_MOST
     chunk: int = contract.DEFAULT_CHUNK_MIB << 20
     max_context: int | None = None
     max_queue: int = contract.DEFAULT_QUEUE
     threads: int | None = None
     overrides: str = ""
     staging: int = contract.DEFAULT_STAGING_MIB << 20
+    reader: str = "auto"
+    stall: int = contract.DEFAULT_STALL_SECONDS
+    load_seconds: int = contract.DEFAULT_LOAD_SECONDS
+    skip_unverified: bool = False
     host: str = "0.0.0.0"
     port: int = contract.DEFAULT_PORT
 
@@ -43,6 +49,10 @@ class Settings:
             raise LoadFailed(Code.DTYPE_UNSUPPORTED, contract.ENV_DTYPE, "Gemma 3 overflows in float16; use bfloat16")
         if self.dtype not in DTYPES:
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_DTYPE, f"{self.dtype[:40]!r} is not one of {', '.join(DTYPES)}")
+
+        if self.reader not in READERS:
+            detail = f"{self.reader[:40]!r} is not one of {', '.join(READERS)}"
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_READER, detail)
 
     @property
     def corrections(self) -> Overrides:
@@ -75,12 +85,17 @@ class Settings:
             device=environ.get(contract.ENV_DEVICE, "").strip().lower() or "auto",
             dtype=environ.get(contract.ENV_DTYPE, "").strip().lower() or "auto",
             connections=number(contract.ENV_CONNECTIONS, contract.DEFAULT_CONNECTIONS, 1, 256),
+            connections_most=number(contract.ENV_CONNECTIONS_MOST, contract.DEFAULT_CONNECTIONS_MOST, 1, 256),
             chunk=number(contract.ENV_CHUNK_MIB, contract.DEFAULT_CHUNK_MIB, 1, 1024) << 20,
             max_context=context or None,
             max_queue=number(contract.ENV_MAX_QUEUE, contract.DEFAULT_QUEUE, 0, 100_000),
             threads=threads or None,
             overrides=environ.get(contract.ENV_OVERRIDES, "").strip(),
             staging=number(contract.ENV_STAGING_MIB, contract.DEFAULT_STAGING_MIB, 1, 1 << 20) << 20,
+            reader=environ.get(contract.ENV_READER, "").strip().lower() or "auto",
+            stall=number(contract.ENV_STALL_SECONDS, contract.DEFAULT_STALL_SECONDS, 1, 600),
+            load_seconds=number(contract.ENV_LOAD_SECONDS, contract.DEFAULT_LOAD_SECONDS, 1, 86_400),
+            skip_unverified=number(contract.ENV_SKIP_UNVERIFIED, 0, 0, 1) == 1,
             host=environ.get(contract.ENV_HOST, "") or "0.0.0.0",
             port=number(contract.ENV_PORT, contract.DEFAULT_PORT, 0, 65535),
         )

@@ -1,56 +1,49 @@
 """Owns a checkpoint's way from its source into memory: list, small files, headers, plan, ranges, checksums. Knows no torch.
 
-Runs in its own threads from the first moments of the process, long before torch is imported.
+Runs in its own threads, and mostly in a process of its own, from the first moments on, long before torch is imported.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
-from inference_image import chat, contract, layout
-from inference_image.chunks.crc import Summed, whole
-from inference_image.chunks.plan import Range, cover
-from inference_image.chunks.readers import in_parallel
-from inference_image.chunks.source import Buffer, Object, Sink, Source
-from inference_image.contract import Code, LoadFailed
+from inference_image import contract, layout
+from inference_image.chunks.plan import Range, Reading, cover, reading, tapered
+from inference_image.chunks.readers import Events, Readers
+from inference_image.chunks.source import NOWHERE, Job, Object
+from inference_image.chunks.verify import judge
 from inference_image.families import Family
-from inference_image.landing import Landing
+from inference_image.files import Files, corrections, parse_files
+from inference_image.hardware import gpu_driver
+from inference_image.jobs import Jobs
+from inference_image.landing import Landing, Piece, Ring, page_end, slab_of
 from inference_image.layout import Tensor
-from inference_image.overrides import Overrides
+from inference_image.promises import LIMIT, Promise, parse
 from inference_image.settings import Settings
 from inference_image.timeline import Loaded, Timeline
 
-
-@dataclass(frozen=True)
-class Files:
-    """The small files of a checkpoint, parsed where they are JSON that we read; `text_config` is the language model's part."""
-
-    config: Mapping[str, Any]
-    family: Family
-    text_config: Mapping[str, Any]
-    generation_config: Mapping[str, Any]
-    tokenizer: bytes
-    tokenizer_config: Mapping[str, Any]
-    chat_template: str | None
+_HEADS: Final = 128 << 20
+"""Bytes that the beginnings of all shards may have together: they are read before anything is known of them."""
+_LEAST_HEAD: Final = 64 << 10
+SPARE: Final = 8
+"""Reads beyond the connections that are always waiting for one."""
 
 
 class CheckpointStream:
-    """One load. `files` and `tensors` are futures, whole tensors come out of `landing`, a failure out of all of them."""
+    """One load. `files` and `tensors` are futures, what landed comes out of `landing`, a failure out of all of them."""
 
-    def __init__(self, source: Source, settings: Settings, timeline: Timeline) -> None:
-        self._source = source
-        self._settings = settings
-        self._timeline = timeline
-        self.landing = Landing(settings.staging)
+    def __init__(self, readers: Readers, events: Events, settings: Settings, timeline: Timeline) -> None:
+        self._readers, self._settings, self._timeline = readers, settings, timeline
+        self._jobs = Jobs(readers, events, settings.load_seconds)
+        self.landing = Landing()
+        self.landing.freed, self._jobs.stopped = self._jobs.freed, lambda: self.landing.stopped
         self.files: Future[Files] = Future()
         self.tensors: Future[Mapping[str, Tensor]] = Future()
         self.finished: Future[None] = Future()
-        self._parts: dict[str, list[tuple[int, int, int]]] = {}
-        self._lock = threading.Lock()
+        self._promises: Mapping[str, Promise] = {}
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="checkpoint", daemon=True).start()
@@ -68,141 +61,168 @@ class CheckpointStream:
                 if not future.done():
                     future.set_exception(error)
             self.landing.fail(error)
+            self._readers.close()
 
     def _load(self) -> None:
         with self._timeline.phase("list objects"):
-            objects = {one.name: one for one in self._source.list()}
+            objects = {one.name: one for one in self._readers.list()}
             sizes = {name: one.size for name, one in objects.items()}
-            layout.require_files(sizes, self._source.uri)
+            layout.require_files(sizes, self._readers.uri)
         with self._timeline.phase("read headers"):
-            files, index, heads = self._first_read(objects)
+            heads = self._open(objects)
+            files, index = self._first_read(objects, heads)
             shards = {name: objects[name] for name in layout.shards_of(index, sizes)}
             table = self._table(files.family, shards, heads, index)
-            needed = layout.expected(files.text_config)
-            layout.require_complete(needed, table, self._source.uri)
+            layout.require_complete(layout.expected(files.text_config), table, self._readers.uri)
             self._timeline.bytes_total = sum(tensor.end - tensor.begin for tensor in table.values())
-        self.landing.expect(table)
+        ring = self._ring(table)
+        self.landing.expect(table, ring)
         self.files.set_result(files)
         self.tensors.set_result(table)
         with self._timeline.phase("read weights"):
-            self._read_weights(objects, table, heads)
-        self._verify([objects[name] for name in (*_present(objects), *sorted(shards))])
+            self._read_weights(shards, table, heads)
+        self._timeline.note(reads={**self._readers.close(), "slabs": ring.most_out if ring is not None else 0})
+        self._verify([objects[name] for name in (*self._small(objects), *sorted(shards))])
 
-    # --- the steps --------------------------------------------------------------------------------
+    # --- what is read before anything is known --------------------------------------------------------
 
-    def _first_read(self, objects: Mapping[str, Object]) -> tuple[Files, layout.Index | None, dict[str, int]]:
-        """Small files whole, and of every shard the first chunk: its header and the beginning of its data."""
-        small = {name: Buffer(objects[name].size) for name in _present(objects)}
-        heads = {
-            name: min(objects[name].size, self._settings.chunk)
-            for name in layout.weights(objects)
-            if name.startswith("model")  # what every writer calls a shard; one of another name is read when the index asks for it
-        }
-        wanted = [Range(name, 0, objects[name].size) for name in small]
-        sinks: dict[str, Sink] = {**small, **{name: self.landing.open(objects[name]) for name in heads}}
-        ranges = [*cover(wanted, (), self._settings.chunk), *(Range(name, 0, end) for name, end in heads.items() if end)]
-        self._read(ranges, objects, sinks)
-        overrides = self._overrides(small)
-        config = layout.parse_json(bytes(small[contract.CONFIG].data), contract.CONFIG, Code.CONFIG_INVALID)
-        config = overrides.apply_json(contract.CONFIG, config)
-        index = layout.parse_index(bytes(small[contract.INDEX].data)) if contract.INDEX in small else None
+    def _small(self, objects: Mapping[str, Object]) -> list[str]:
+        """The files that are read whole; an unreasonably large manifest is none of ours."""
+        more = [contract.MANIFEST] if contract.MANIFEST in objects and 0 < objects[contract.MANIFEST].size <= LIMIT else []
+        return [name for name in layout.SMALL if name in objects] + more
 
-        def optional(name: str, code: Code) -> dict[str, Any]:
-            own = layout.parse_json(bytes(small[name].data), name, code) if name in small else {}
-            return overrides.apply_json(name, own)
+    def _open(self, objects: Mapping[str, Object]) -> dict[str, int]:
+        """Memory for everything; how many bytes of each shard are read at once, in hope of a whole header."""
+        at, regions = 0, {}
+        for name in (*self._small(objects), *layout.weights(objects)):
+            regions[name] = at
+            at += page_end(objects[name].size)
+        self._ring_at = at
+        self._slabs = max(self._settings.staging // max(1, self._settings.chunk), self._ahead + 4)
+        arena = self._readers.open(objects, at + Ring.length(self._settings.chunk, self._slabs))
+        self.landing.open(arena, regions)
+        # what every writer calls a shard; one of another name is read when the index asks for it
+        named = [name for name in layout.weights(objects) if name.startswith("model")]
+        size = min(self._settings.chunk, max(_LEAST_HEAD, _HEADS // max(1, len(named))))
+        return {name: min(objects[name].size, size) for name in named}
 
-        layout.check_pointer(bytes(small[contract.TOKENIZER].data[:64]), contract.TOKENIZER, Code.TOKENIZER_INVALID)
-        template = small.get(contract.CHAT_TEMPLATE)
-        files = Files(
-            config=config,
-            family=layout.family(config),
-            text_config=layout.text_config(config),
-            generation_config=optional(contract.GENERATION_CONFIG, Code.CONFIG_INVALID),
-            tokenizer=bytes(small[contract.TOKENIZER].data),
-            tokenizer_config=optional(contract.TOKENIZER_CONFIG, Code.TOKENIZER_INVALID),
-            chat_template=overrides.template or (chat.template_text(bytes(template.data)) if template else None),
-        )
-        return files, index, heads
+    @property
+    def _ahead(self) -> int:
+        """Reads that are given out at once while a ring takes them."""
+        return self._settings.connections + SPARE
 
-    def _overrides(self, small: Mapping[str, Buffer]) -> Overrides:
-        """The corrections beside the weights, and those of the deployment, which win; the timeline tells which there are."""
-        found = Overrides()
-        if contract.OVERRIDES in small:
-            found = Overrides.parse(bytes(small[contract.OVERRIDES].data), contract.OVERRIDES)
-        found = found.merged(self._settings.corrections)
-        if named := found.named():
+    def _first_read(self, objects: Mapping[str, Object], heads: Mapping[str, int]) -> tuple[Files, layout.Index | None]:
+        """Small files whole, and of every shard the beginning: its header and the first of its data."""
+        names = self._small(objects)
+        wanted = [Range(name, 0, objects[name].size) for name in names]
+        self._read([*cover(wanted, (), self._settings.chunk), *(Range(name, 0, end) for name, end in heads.items() if end)])
+        small = {name: self._bytes(name, objects[name].size) for name in names}
+        overrides = corrections(small, self._settings.corrections)
+        if named := overrides.named():
             self._timeline.note(overrides=named)
-        return found
+        if contract.MANIFEST in small:
+            try:
+                self._promises = parse(small[contract.MANIFEST])
+            except ValueError as error:
+                self._timeline.note(manifest=f"not used: {error}"[:200])
+        return parse_files(small, overrides)
+
+    def _bytes(self, name: str, end: int) -> bytes:
+        at = self.landing.region(name)
+        return bytes(self.landing.arena.view(at, at + end))
 
     def _table(
         self, family: Family, shards: Mapping[str, Object], heads: dict[str, int], index: layout.Index | None
     ) -> dict[str, Tensor]:
-        """The tensors that serving needs, from the shards' headers; reads on where a header is longer than the first chunk."""
+        """The tensors that serving needs, from the shards' headers; reads on where a header is longer than the beginning."""
         late = {name: min(one.size, self._settings.chunk) for name, one in shards.items() if name not in heads}
-        self._read([Range(name, 0, end) for name, end in late.items()], shards, {n: self.landing.open(shards[n]) for n in late})
+        self._read([Range(name, 0, end) for name, end in late.items()])
         heads |= late
-        ends = {}
-        for name, one in shards.items():
-            region = self.landing.open(one)
-            ends[name] = layout.header_end(bytes(region.buffer(0, 8)), name, one.size)
+        ends = {name: layout.header_end(self._bytes(name, min(8, one.size)), name, one.size) for name, one in shards.items()}
         longer = [Range(name, heads[name], end) for name, end in ends.items() if end > heads[name]]
-        self._read(longer, shards, {rest.object: self.landing.open(shards[rest.object]) for rest in longer})
-        for rest in longer:
-            heads[rest.object] = rest.end
+        self._read(longer)
+        heads |= {rest.object: rest.end for rest in longer}
         rows: list[Tensor] = []
         for name, end in ends.items():
-            header = bytes(self.landing.open(shards[name]).buffer(0, end))
-            rows += layout.parse_header(header, name, shards[name].size)
+            rows += layout.parse_header(self._bytes(name, end), name, shards[name].size)
         if index is not None:
             layout.check_index(index, rows)
         return layout.wanted(rows, family)
 
-    def _read_weights(self, objects: Mapping[str, Object], table: Mapping[str, Tensor], heads: Mapping[str, int]) -> None:
-        have = [Range(name, 0, end) for name, end in heads.items()]
-        self._timeline.arrived(sum(max(0, min(tensor.end, heads[tensor.object]) - tensor.begin) for tensor in table.values()))
-        plan = cover((Range(tensor.object, tensor.begin, tensor.end) for tensor in table.values()), have, self._settings.chunk)
-        sinks: dict[str, Sink] = {name: self.landing.open(objects[name]) for name in {one.object for one in plan}}
+    def _read(self, ranges: Iterable[Range]) -> None:
+        """Read into the objects' own regions, and wait for all of it."""
+        self._jobs.give_out(self._jobs.job(one, self.landing.region(one.object) + one.begin) for one in ranges)
+        self._jobs.finish()
 
-        def with_room() -> Iterator[Range]:
-            for one in plan:
-                self.landing.wait_for_room()
-                yield one
+    # --- the weights ----------------------------------------------------------------------------------
 
-        self._read(with_room(), objects, sinks, count=True)
+    def _ring(self, table: Mapping[str, Tensor]) -> Ring | None:
+        """Slabs, where bytes can't stay where they land: on their way to a GPU, or into another dtype."""
+        gpu = self._settings.device == "cuda" or (self._settings.device == "auto" and gpu_driver())
+        own = "F32" if self._settings.dtype == "float32" else "BF16"
+        if not gpu and all(tensor.dtype == own for tensor in table.values()):
+            return None
+        return Ring(self._ring_at, self._settings.chunk, self._slabs)
 
-    def _read(
-        self,
-        ranges: list[Range] | Iterator[Range],
-        objects: Mapping[str, Object],
-        sinks: Mapping[str, Sink],
-        *,
-        count: bool = False,
-    ) -> None:
-        def work(one: Range) -> None:
-            sink = Summed(sinks[one.object])
-            self._source.read(objects[one.object], one.begin, one.end, sink)
-            with self._lock:
-                self._parts.setdefault(one.object, []).append((one.begin, one.end, sink.crc))
-            if count:
-                self._timeline.arrived(one.end - one.begin)
+    def _reading(self, one: Object, table: Mapping[str, Tensor], head: int) -> Reading:
+        """What of a shard is read, so that its bytes can be proven wherever something is there to prove them with."""
+        promise, step = self._promise(one), None
+        if promise is not None:
+            step = promise.step
+        elif one.crc32c is None or self._settings.skip_unverified:
+            step = 0
+        wanted = [Range(one.name, tensor.begin, tensor.end) for tensor in table.values() if tensor.object == one.name]
+        return reading(wanted, Range(one.name, 0, head), one.size, self._settings.chunk, step)
 
-        in_parallel(ranges, work, self._settings.connections)
+    def _promise(self, one: Object) -> Promise | None:
+        promise = self._promises.get(one.name)
+        return promise if promise is not None and promise.about(one) else None
+
+    def _read_weights(self, shards: Mapping[str, Object], table: Mapping[str, Tensor], heads: Mapping[str, int]) -> None:
+        plan = [self._reading(one, table, heads[name]) for name, one in shards.items()]
+        tail = self._settings.connections * self._settings.chunk // 2
+        kept = tapered([one for each in plan for one in each.kept], tail, max(1, self._settings.chunk // 4))
+        summed = [one for each in plan for one in each.summed]
+        for name in shards:
+            if heads[name]:
+                self._land(Piece(name, 0, heads[name], self.landing.region(name), None))
+        # What is only summed comes last: the model is filled while its checksum is still being made.
+        waiting, only_sums = [*kept, *summed][::-1], set(summed)
+        while waiting or self._jobs:
+            self._jobs.give_out(self._with_room(waiting, only_sums))
+            done = self._jobs.next()
+            if done is not None and done.to != NOWHERE:
+                slab = slab_of(done.to) if self.landing.ring is not None else None
+                self._land(Piece(done.object, done.begin, done.end, done.to, slab))
+
+    def _with_room(self, waiting: list[Range], only_sums: set[Range]) -> list[Job]:
+        """The next reads that have a place to go to; without a ring that is all of them."""
+        ring = self.landing.ring
+        batch: list[Job] = []
+        while waiting and (ring is None or len(self._jobs) + len(batch) < self._ahead):
+            one = waiting[-1]
+            if one in only_sums:
+                to = NOWHERE
+            elif ring is None:
+                to = self.landing.region(one.object) + one.begin
+            elif (slab := ring.take()) is not None:
+                to = ring.place(slab, one.begin)
+            else:
+                break
+            batch.append(self._jobs.job(waiting.pop(), to))
+        return batch
+
+    def _land(self, piece: Piece) -> None:
+        self._timeline.arrived(sum(end - begin for _, begin, end in self.landing.overlaps(piece)))
+        self.landing.landed(piece)
 
     def _verify(self, objects: list[Object]) -> None:
-        """Compare the sum of every object that was read whole with the store's own; note all in the timeline.
-
-        An object with tensors that were left out has no sum of its own to compare with.
-        """
+        """Raises LoadFailed(checksum_mismatch); the timeline tells what each object was and whether it is proven."""
         for one in objects:
-            summed = whole(self._parts.get(one.name, []))
-            ours = summed[0] if summed is not None and summed[1] == one.size else None
-            if ours is not None and one.crc32c is not None and ours != one.crc32c:
-                detail = f"its bytes have crc32c {ours:08x}, the store says {one.crc32c:08x}"
-                raise LoadFailed(Code.CHECKSUM_MISMATCH, one.name, detail)
-            known = ours if ours is not None else one.crc32c
-            text = f"{known:08x}" if known is not None else None
-            self._timeline.loaded(Loaded(one.name, one.size, one.generation, text, ours is not None and one.crc32c is not None))
-
-
-def _present(objects: Mapping[str, Object]) -> list[str]:
-    return [name for name in layout.SMALL if name in objects]
+            # A small file may be mended by hand after the manifest was written: only the store's own sum counts for it.
+            promise = self._promise(one) if one.name.endswith(".safetensors") else None
+            verdict = judge(one, self._jobs.parts.get(one.name, []), promise.sum if promise is not None else None)
+            text = f"{verdict.crc32c:08x}" if verdict.crc32c is not None else None
+            self._timeline.loaded(Loaded(one.name, one.size, one.generation, text, verdict.verified))
+        if self._settings.skip_unverified:
+            self._timeline.note(skip_unverified=True)

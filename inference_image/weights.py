@@ -1,20 +1,18 @@
-"""Owns bytes -> tensors in their final memory: in place on CPU, cast or copied on arrival elsewhere. Knows no source of bytes."""
+"""Owns bytes -> tensors in their final memory: in place on CPU, else through a ring. Knows no source of bytes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from inference_image.contract import Code, LoadFailed
-from inference_image.landing import Landing, Region
+from inference_image.landing import Landing
 from inference_image.layout import ITEM_SIZE, Tensor
+from inference_image.upload import stored_dtype, upload
 
 if TYPE_CHECKING:
     import torch
-
-_TORCH_NAMES: Final = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
 
 def needed_bytes(table: Mapping[str, Tensor], item: int) -> int:
@@ -29,72 +27,69 @@ def require_room(needed: int, available: int | None, code: Code, where: str) -> 
         raise LoadFailed(code, where, detail)
 
 
-def host_memory() -> int | None:
-    """Memory that this process may use, in bytes: the container's limit or the machine's memory."""
-    limits = []
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(path).read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if text.isdecimal():
-            limits.append(int(text))
+def fill(landing: Landing, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Every expected tensor in its final memory. On CPU in the source's dtype nothing is copied.
+
+    Raises LoadFailed(weights_nan) for a tensor with a value that is not finite, and what the readers raised.
+    """
     try:
-        first = Path("/proc/meminfo").read_text(encoding="ascii").split("\n", 1)[0]
-        limits.append(int(first.split()[1]) << 10)
-    except (OSError, ValueError, IndexError):
-        pass
-    return min(limits, default=None)
+        made = _in_place(landing, device, dtype) if landing.in_place else _through_ring(landing, device, dtype)
+    except BaseException:
+        landing.stop()
+        raise
+    return made
 
 
-def _land(region: Region, tensor: Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """One whole tensor in its final memory; what it leaves behind in the region is given back."""
+def _in_place(landing: Landing, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    made: dict[str, torch.Tensor] = {}
+    sums: dict[str, torch.Tensor] = {}
+    for name, tensor, at in landing.whole():
+        made[name] = _land(landing, tensor, at, device, dtype)
+        sums[name] = _sum(made[name])
+    _require_finite(sums)
+    return made
+
+
+def _land(landing: Landing, tensor: Tensor, at: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """One whole tensor where it landed; elsewhere when it has to be, and then what it leaves behind is given back."""
     import torch
 
     count = math.prod(tensor.shape)
     if count == 0:
         return torch.empty(tensor.shape, dtype=dtype, device=device)
-    stored: torch.dtype = getattr(torch, _TORCH_NAMES[tensor.dtype])
+    stored, size = stored_dtype(tensor), tensor.end - tensor.begin
     if tensor.begin % ITEM_SIZE[tensor.dtype]:
         # A header of odd length: legal, never written by safetensors itself, and no address for a tensor.
-        came = torch.frombuffer(bytearray(region.view(tensor.begin, tensor.end)), dtype=stored)
+        came = torch.frombuffer(bytearray(landing.arena.view(at, at + size)), dtype=stored)
     else:
-        came = torch.frombuffer(region.memory, dtype=stored, count=count, offset=tensor.begin)
-        if device.type == "cpu" and stored == dtype:
-            return came.view(tensor.shape)
+        came = torch.frombuffer(landing.arena.memory, dtype=stored, count=count, offset=at)
     final = came.view(tensor.shape).to(device).to(dtype)
-    if final.data_ptr() != came.data_ptr():
-        region.release(tensor.begin, tensor.end)
+    in_place = not tensor.begin % ITEM_SIZE[tensor.dtype] and final.data_ptr() == came.data_ptr()
+    if not in_place:
+        landing.arena.release(at, at + size)
     return final
 
 
-def fill(landing: Landing, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Every expected tensor as it becomes whole. On CPU in the source's dtype nothing is copied.
-
-    Raises LoadFailed(weights_nan) for a tensor with a value that is not finite, and what the readers raised.
-    """
+def _through_ring(landing: Landing, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     import torch
 
-    made: dict[str, torch.Tensor] = {}
-    sums: dict[str, torch.Tensor] = {}
-    try:
-        for name, tensor in landing.whole():
-            final = _land(landing.region(tensor), tensor, device, dtype)
-            made[name] = final
-            # A sum is not finite exactly when a weight isn't (no bf16 sum of weights reaches 3e38); no mask is allocated.
-            sums[name] = final.sum(dtype=torch.float32)
-    except BaseException:
-        landing.stop()
-        raise
-    # One transfer at the end, not a synchronisation per tensor.
-    bad = [name for name, finite in zip(sums, _finite(sums), strict=True) if not finite]
-    if bad:
-        detail = f"NaN or infinity in {len(bad)} tensors, the first is {bad[0]}"
-        raise LoadFailed(Code.WEIGHTS_NAN, bad[0], detail)
+    made = {name: torch.empty(tensor.shape, dtype=dtype, device=device) for name, tensor in landing.tensors.items()}
+    upload(landing, made, device)
+    _require_finite({name: _sum(one) for name, one in made.items()})
     return made
 
 
-def _finite(sums: Mapping[str, torch.Tensor]) -> list[bool]:
+def _sum(one: torch.Tensor) -> torch.Tensor:
+    """Not finite exactly when a weight isn't (no bf16 sum of weights reaches 3e38); no mask is allocated."""
     import torch
 
-    return [bool(one) for one in torch.isfinite(torch.stack(list(sums.values()))).tolist()] if sums else []
+    return one.sum(dtype=torch.float32)
+
+
+def _require_finite(sums: Mapping[str, torch.Tensor]) -> None:
+    import torch
+
+    # One transfer at the end, not a synchronisation per tensor.
+    finite = torch.isfinite(torch.stack(list(sums.values()))).tolist() if sums else []
+    if bad := [name for name, good in zip(sums, finite, strict=True) if not good]:
+        raise LoadFailed(Code.WEIGHTS_NAN, bad[0], f"NaN or infinity in {len(bad)} tensors, the first is {bad[0]}")

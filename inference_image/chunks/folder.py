@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from inference_image import contract
-from inference_image.chunks.source import Object, Sink
+from inference_image.chunks.pulse import Pulse
+from inference_image.chunks.source import Object, Patience, Sink
 from inference_image.contract import Code, LoadFailed
 
 _STEP = 1 << 20
@@ -16,6 +17,7 @@ class FolderSource:
 
     def __init__(self, path: str) -> None:
         self.uri = path
+        self.pulse = Pulse(Patience())
         self._folder = Path(path)
 
     def list(self) -> tuple[Object, ...]:

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from http.client import HTTPResponse
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from inference_image import contract
+from inference_image.chunks.pulse import Pulse
+from inference_image.chunks.ranged import read_range
 from inference_image.chunks.source import Object, Patience, Sink
-from inference_image.chunks.wire import RETRYABLE, Credentials, Transient, Wire, persist, read_json, read_range, retry_after
+from inference_image.chunks.wire import RETRYABLE, Credentials, Response, Transient, Wire, persist, read_json, retry_after
 from inference_image.contract import Code, LoadFailed
 
 _SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_only"
@@ -35,6 +36,7 @@ class GcsSource:
         emulator = environ.get(contract.ENV_STORAGE_HOST, "")
         self._endpoint = (emulator if "://" in emulator else f"http://{emulator}").rstrip("/") if emulator else _ENDPOINT
         self._patience = patience
+        self.pulse = Pulse(patience)
         self._wire = Wire(environ, patience.stall)
         self._credentials = credentials or _credentials_of(environ)
 
@@ -59,10 +61,7 @@ class GcsSource:
         return objects
 
     def read(self, object: Object, begin: int, end: int, sink: Sink) -> None:  # noqa: A002 - the field's own word
-        def get(first: int, beyond: int) -> Any:
-            return self._media(object, first, beyond)
-
-        read_range(get, object, begin, end, sink, self._patience)
+        read_range(partial(self._media, object), object, begin, end, sink, self._patience, self.pulse)
 
     def _page(self, prefix: str, token: str) -> dict[str, Any]:
         query = {
@@ -86,28 +85,32 @@ class GcsSource:
         )
 
     @contextmanager
-    def _media(self, wanted: Object, first: int, beyond: int) -> Iterator[HTTPResponse]:
+    def _media(self, wanted: Object, first: int, beyond: int, limit: float) -> Iterator[Response]:
         # ifGenerationMatch, not generation: an overwritten object then answers 412, a deleted one 404.
         query = urlencode({"alt": "media", "ifGenerationMatch": wanted.generation})
         path = f"{quote(self._bucket, safe='')}/o/{quote(self._prefix + wanted.name, safe='')}"
         url = f"{self._endpoint}/download/storage/v1/b/{path}?{query}"
-        with self._get(url, {"Range": f"bytes={first}-{beyond - 1}"}, wanted.name, Code.SHARD_MISSING) as response:
+        range_ = {"Range": f"bytes={first}-{beyond - 1}"}
+        with self._get(url, range_, wanted.name, Code.SHARD_MISSING, limit) as response:
             served = response.getheader("x-goog-generation")
             if served not in {None, wanted.generation}:
                 raise _changed(wanted.name)
             yield response
 
     @contextmanager
-    def _get(self, url: str, headers: Mapping[str, str], what: str, absent: Code) -> Iterator[HTTPResponse]:
+    def _get(
+        self, url: str, headers: Mapping[str, str], what: str, absent: Code, limit: float | None = None
+    ) -> Iterator[Response]:
         authorization = self._credentials.header() if self._credentials else None
         sent = {**headers, **({"Authorization": authorization} if authorization else {})}
-        with self._wire.get(url, sent) as response:
+        with self._wire.get(url, sent, limit) as response:
             if response.status in {200, 206}:
                 yield response
                 return
             detail = _reason(response)
             if response.status == 401 and self._credentials is not None and authorization is not None:
                 self._credentials.renew(authorization)
+                self.pulse.count("renewed")
                 raise _Refused(detail)
         _raise_for(response, what, absent, detail)
 
@@ -120,7 +123,7 @@ def _changed(name: str) -> LoadFailed:
     return LoadFailed(Code.OBJECT_CHANGED, name, "it was overwritten while it was being loaded; start again")
 
 
-def _raise_for(response: HTTPResponse, what: str, absent: Code, detail: str) -> None:
+def _raise_for(response: Response, what: str, absent: Code, detail: str) -> None:
     """The failure that a status other than 200 and 206 means."""
     status = response.status
     if status in RETRYABLE:
@@ -136,7 +139,7 @@ def _raise_for(response: HTTPResponse, what: str, absent: Code, detail: str) -> 
     raise LoadFailed(Code.NETWORK_FAILED, what, f"status {status}: {detail}")
 
 
-def _reason(response: HTTPResponse) -> str:
+def _reason(response: Response) -> str:
     """The store's own sentence, from JSON or plain text."""
     body = response.read(1 << 16)
     try:

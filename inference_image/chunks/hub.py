@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from http.client import HTTPResponse
 from typing import Any, Final
 from urllib.parse import quote, urljoin, urlsplit
 
 from inference_image import contract
+from inference_image.chunks.pulse import Pulse
+from inference_image.chunks.ranged import read_range
 from inference_image.chunks.source import Object, Patience, Sink
-from inference_image.chunks.wire import RETRYABLE, Transient, Wire, persist, read_json, read_range, retry_after
+from inference_image.chunks.wire import RETRYABLE, Response, Transient, Wire, persist, read_json, retry_after
 from inference_image.contract import Code, LoadFailed
 
 _ENDPOINT: Final = "https://huggingface.co"
@@ -35,6 +36,7 @@ class HubSource:
         self._host = _origin(self._endpoint)
         self._token = environ.get(contract.ENV_HF_TOKEN, "").strip()
         self._patience = patience
+        self.pulse = Pulse(patience)
         self._wire = Wire(environ, patience.stall)
 
     def list(self) -> tuple[Object, ...]:
@@ -61,11 +63,11 @@ class HubSource:
         url = f"{self._endpoint}/{self._id}/resolve/{quote(self._revision, safe='')}/{quote(object.name)}"
 
         @contextmanager
-        def get(first: int, beyond: int) -> Iterator[HTTPResponse]:
-            with self._follow(url, {"Range": f"bytes={first}-{beyond - 1}"}, object, _MOST_REDIRECTS) as response:
+        def get(first: int, beyond: int, limit: float) -> Iterator[Response]:
+            with self._follow(url, {"Range": f"bytes={first}-{beyond - 1}"}, object, _MOST_REDIRECTS, limit) as response:
                 yield response
 
-        read_range(get, object, begin, end, sink, self._patience)
+        read_range(get, object, begin, end, sink, self._patience, self.pulse)
 
     def _page(self, url: str) -> tuple[Sequence[Mapping[str, Any]], str | None]:
         with self._wire.get(url, self._headers(url, {})) as response:
@@ -76,8 +78,8 @@ class HubSource:
             return rows, urljoin(url, following[1]) if following else None
 
     @contextmanager
-    def _follow(self, url: str, headers: Mapping[str, str], wanted: Object, left: int) -> Iterator[HTTPResponse]:
-        with self._wire.get(url, self._headers(url, headers)) as response:
+    def _follow(self, url: str, headers: Mapping[str, str], wanted: Object, left: int, limit: float) -> Iterator[Response]:
+        with self._wire.get(url, self._headers(url, headers), limit) as response:
             self._same_content(response, url, wanted)
             if response.status in {200, 206}:
                 yield response
@@ -88,14 +90,14 @@ class HubSource:
             target = urljoin(url, response.getheader("Location", ""))
         if not left or urlsplit(target).scheme not in {"https", urlsplit(self._endpoint).scheme}:
             raise LoadFailed(Code.NETWORK_FAILED, wanted.name, "the hub redirects in a loop or to an unsafe address")
-        with self._follow(target, headers, wanted, left - 1) as response:
+        with self._follow(target, headers, wanted, left - 1, limit) as response:
             yield response
 
     def _headers(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
         own = self._token and _origin(url) == self._host
         return {**headers, **({"Authorization": f"Bearer {self._token}"} if own else {})}
 
-    def _same_content(self, response: HTTPResponse, url: str, wanted: Object) -> None:
+    def _same_content(self, response: Response, url: str, wanted: Object) -> None:
         """A branch can move during a load: the hub names the content it serves, and it must be the one that was listed."""
         if _origin(url) != self._host or response.status >= 400:
             return
@@ -104,7 +106,7 @@ class HubSource:
         if served and wanted.generation and served != wanted.generation:
             raise LoadFailed(Code.OBJECT_CHANGED, wanted.name, f"{self._revision} moved while it was loaded; start again")
 
-    def _raise_for(self, response: HTTPResponse, what: str, *, expired: bool = False) -> None:
+    def _raise_for(self, response: Response, what: str, *, expired: bool = False) -> None:
         status = response.status
         detail = (response.getheader("X-Error-Message") or response.read(1 << 16).decode("utf-8", "replace").strip())[:200]
         if status in RETRYABLE or expired:

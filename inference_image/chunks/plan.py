@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Final
 
 
 @dataclass(frozen=True, order=True)
@@ -14,6 +15,43 @@ class Range:
     object: str
     begin: int
     end: int
+
+
+NEAR: Final = 1 << 20
+"""Bytes between two wanted ranges that are received with them: a request of their own would cost more."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read of one object: `kept` bytes are wanted, of `summed` ones only the checksum is."""
+
+    kept: tuple[Range, ...]
+    summed: tuple[Range, ...]
+
+
+def reading(wanted: Iterable[Range], head: Range, size: int, chunk: int, step: int | None) -> Reading:
+    """The requests for one object of which `head`, its beginning, is there already.
+
+    `step`: the ranges of that size which hold a wanted byte are read whole, because each of them has a checksum of its own;
+    0: nothing is read that is not wanted, and nothing can be verified; None: all is read, because only the whole has one.
+    """
+    near = tuple(_joined(sorted([*wanted, head]), NEAR))
+    if step is None:
+        read: tuple[Range, ...] = (Range(head.object, 0, size),)
+    elif step:
+        read = tuple(Range(one.object, one.begin // step * step, min(size, -(-one.end // step) * step)) for one in near)
+    else:
+        read = near
+    return Reading(cover(near, [head], chunk), cover(read, [*near, head], chunk))
+
+
+def tapered(requests: Sequence[Range], tail: int, chunk: int) -> tuple[Range, ...]:
+    """The same bytes with the last `tail` of them in requests of `chunk`: readers that end together end early."""
+    at, left = len(requests), tail
+    while at and left > 0:
+        at -= 1
+        left -= requests[at].end - requests[at].begin
+    return (*requests[:at], *(piece for one in requests[at:] for piece in _cut(one, chunk)))
 
 
 def cover(wanted: Iterable[Range], have: Iterable[Range], chunk: int) -> tuple[Range, ...]:
@@ -32,13 +70,13 @@ def cover(wanted: Iterable[Range], have: Iterable[Range], chunk: int) -> tuple[R
     return tuple(requests)
 
 
-def _joined(ranges: Iterable[Range]) -> Iterator[Range]:
-    """Ranges of one object, sorted by begin, with neighbours and overlaps made one."""
+def _joined(ranges: Iterable[Range], gap: int = 0) -> Iterator[Range]:
+    """Ranges of one object, sorted by begin, with those made one that overlap or have at most `gap` bytes between them."""
     open_range: Range | None = None
     for one in ranges:
         if one.begin == one.end:
             continue
-        if open_range is not None and one.begin <= open_range.end:
+        if open_range is not None and one.begin <= open_range.end + gap:
             open_range = Range(one.object, open_range.begin, max(open_range.end, one.end))
             continue
         if open_range is not None:

@@ -1,41 +1,71 @@
-"""Owns the threads that read ranges, and the first failure among them. Knows no tensors."""
+"""Owns who does the reading: threads of this process, or those of a process of its own. Knows no tensors.
+
+Whoever does it, the caller sees the same: a list, memory, jobs, and events in a queue.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from queue import SimpleQueue
+from typing import Any, Protocol
 
-Job = TypeVar("Job")
+from inference_image.chunks.arena import Arena
+from inference_image.chunks.crew import Crew, Pace
+from inference_image.chunks.source import Done, Job, Object, Source
+
+Events = SimpleQueue[Any]
+"""Done for each job, in any order; an exception for the failure that ends a load. Whoever owns the queue may put in more."""
 
 
-def in_parallel(jobs: Iterable[Job], work: Callable[[Job], None], threads: int) -> None:
-    """Do `work` on every job, at most `threads` at once, taking jobs in their order. Returns when all are done.
+class Readers(Protocol):
+    """Threads somewhere that read."""
 
-    The first exception of a job is raised here, and no further job is begun. An iterator that blocks in
-    its `next` is how a caller holds the readers back.
-    """
-    waiting: Iterator[Job] = iter(jobs)
-    taking = threading.Lock()
-    failures: list[BaseException] = []
+    @property
+    def uri(self) -> str:
+        """The place, as the user wrote it."""
 
-    def read() -> None:
-        while not failures:
-            try:
-                with taking:
-                    job = next(waiting, None)
-                if job is None:
-                    return
-                work(job)
-            except BaseException as error:  # noqa: BLE001 - it is raised again in the caller's thread
-                failures.append(error)
+    def list(self) -> tuple[Object, ...]:
+        """What Source.list says. Raises LoadFailed."""
 
-    crew = [threading.Thread(target=read, name=f"reader-{number}", daemon=True) for number in range(max(1, threads))]
-    for reader in crew:
-        reader.start()
-    for reader in crew:
-        # One reader may sit in a socket until its stall limit: a failed load must not wait for it.
-        while reader.is_alive() and not failures:
-            reader.join(0.05)
-    if failures:
-        raise failures[0]
+    def open(self, objects: Mapping[str, Object], size: int) -> Arena:
+        """Memory for `size` bytes, which jobs for these objects write into. Raises LoadFailed(host_memory)."""
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Do these too, after all that were added before."""
+
+    def close(self) -> Mapping[str, int]:
+        """Begin nothing more; how often what went wrong."""
+
+
+class ThreadReaders:
+    """Reads in threads of this process."""
+
+    def __init__(self, source: Source, pace: Pace, events: Events) -> None:
+        self._source = source
+        self._crew = Crew(source, pace, done=events.put, failed=events.put)
+        self._pace = pace
+
+    @property
+    def uri(self) -> str:
+        return self._source.uri
+
+    def list(self) -> tuple[Object, ...]:
+        return self._source.list()
+
+    def open(self, objects: Mapping[str, Object], size: int) -> Arena:
+        arena = Arena(size)
+        self._crew.open(objects, arena)
+        if self._pace.most > self._pace.first:
+            threading.Thread(target=self._crew.watch_growth, name="growth", daemon=True).start()
+        return arena
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        self._crew.add(jobs)
+
+    def close(self) -> Mapping[str, int]:
+        self._crew.close()
+        return {**self._source.pulse.counts(), "connections": self._crew.threads}
+
+
+__all__ = ["Done", "Events", "Readers", "ThreadReaders"]

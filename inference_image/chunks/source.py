@@ -6,7 +6,10 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from inference_image.chunks.pulse import Pulse
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,26 @@ class Object:
     size: int
     generation: str
     crc32c: int | None = None
+
+
+NOWHERE = -1
+
+
+class Job(NamedTuple):
+    """One ranged read: bytes [begin, end) of an object go to memory from offset `to` on, or NOWHERE: only their sum is wanted."""
+
+    number: int
+    object: str
+    begin: int
+    end: int
+    to: int
+
+
+class Done(NamedTuple):
+    """A job that is over: all its bytes are in place, and this is their CRC-32C."""
+
+    number: int
+    crc: int
 
 
 class Sink(Protocol):
@@ -36,6 +59,10 @@ class Source(Protocol):
     def uri(self) -> str:
         """The place, as the user wrote it."""
 
+    @property
+    def pulse(self) -> Pulse:
+        """What is learnt of its connections while they read."""
+
     def list(self) -> tuple[Object, ...]:
         """The objects directly in the model's folder, by name; a hub's also those in its folder `gemmactl/`.
 
@@ -51,12 +78,17 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Patience:
-    """How often, how long and on which clock a read is tried again. `stall` is the longest silence of a socket in seconds."""
+    """How often, how long and on which clock a read is tried again.
+
+    `stall` is the longest silence of a connection in seconds; a lower one is derived from how silent connections have been
+    in this very load (chunks/pulse.py), never below `least`.
+    """
 
     attempts: int = 8
     first: float = 0.25
     longest: float = 8.0
     stall: float = 15.0
+    least: float = 0.5
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = field(default=random.random)
 

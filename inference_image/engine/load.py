@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from inference_image import contract, layout
-from inference_image.chunks import Source, open_source
+from inference_image.chunks import Patience, Source, open_source
+from inference_image.chunks.arena import can_share
+from inference_image.chunks.crew import Pace
+from inference_image.chunks.process import ProcessReaders
+from inference_image.chunks.readers import Events, Readers, ThreadReaders
 from inference_image.contract import Code, LoadFailed
 from inference_image.engine.generate import Engine
 from inference_image.engine.text import Text, TokenizerFiles
+from inference_image.hardware import host_memory
 from inference_image.settings import Settings
 from inference_image.stream import CheckpointStream
 from inference_image.timeline import Timeline
-from inference_image.weights import fill, host_memory, needed_bytes, require_room
+from inference_image.weights import fill, needed_bytes, require_room
 
 if TYPE_CHECKING:
     import torch
@@ -41,10 +47,27 @@ def begin(
 ) -> CheckpointStream:
     """Start reading; imports neither torch nor transformers. Raises LoadFailed for a place that can't be one."""
     timeline.note(model=settings.model_name, source=settings.model)
-    place = source or open_source(settings.model, os.environ if environ is None else environ)
-    stream = CheckpointStream(place, settings, timeline)
+    events: Events = SimpleQueue()
+    readers = _readers(settings, os.environ if environ is None else environ, source, events)
+    timeline.note(reader="threads" if isinstance(readers, ThreadReaders) else "process")
+    stream = CheckpointStream(readers, events, settings, timeline)
     stream.start()
     return stream
+
+
+def _readers(settings: Settings, environ: Mapping[str, str], source: Source | None, events: Events) -> Readers:
+    """A process for what comes over a network, because torch's import would hold threads up; threads for a directory."""
+    patience = Patience(stall=settings.stall)
+    pace = Pace(settings.connections, max(settings.connections, settings.connections_most))
+    place = source or open_source(settings.model, environ, patience=patience)
+    remote = source is None and (":" in settings.model.partition("/")[0])
+    if can_share() and settings.reader != "threads" and (remote or settings.reader == "process") and source is None:
+        try:
+            return ProcessReaders(settings.model, environ, pace, settings.stall, events)
+        except OSError:
+            if settings.reader == "process":
+                raise
+    return ThreadReaders(place, pace, events)
 
 
 def finish(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference_image import contract, layout
 from inference_image.contract import Code, LoadFailed
 from inference_image.families import Family
+from inference_image.hardware import gpu_driver
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ def choose_device(wanted: str) -> torch.device:
         except RuntimeError as error:
             raise LoadFailed(Code.GPU_UNAVAILABLE, contract.ENV_DEVICE, _first_line(error)) from None
         return torch.device("cuda", torch.cuda.current_device())
-    driver = any(Path(path).exists() for path in ("/proc/driver/nvidia/version", "/dev/nvidiactl"))
+    driver = gpu_driver()
     if wanted == "cuda" or driver:
         built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
         there = "there is a GPU driver" if driver else "no GPU driver was found"

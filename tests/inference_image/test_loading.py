@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 import shutil
 import struct
 from collections.abc import Callable, Iterator
@@ -427,15 +426,3 @@ def test_a_model_replaced_while_it_loads_is_object_changed(bucket: Bucket, addre
     with pytest.raises(LoadFailed) as failed:
         from_store(address, patience, Timeline())
     assert failed.value.failure.code is Code.OBJECT_CHANGED
-
-
-def test_pages_of_a_taken_tensor_go_back() -> None:
-    """release() empties the pages inside of its range and no others."""
-    from inference_image.chunks.source import Object
-    from inference_image.landing import Region
-
-    region = Region(Object("s", 3 * mmap.PAGESIZE, "1"))
-    region.view(0, 3 * mmap.PAGESIZE)[:] = b"x" * 3 * mmap.PAGESIZE
-    region.release(10, 3 * mmap.PAGESIZE - 10)
-    assert bytes(region.view(mmap.PAGESIZE, 2 * mmap.PAGESIZE)) == bytes(mmap.PAGESIZE)
-    assert bytes(region.view(0, mmap.PAGESIZE)) == b"x" * mmap.PAGESIZE

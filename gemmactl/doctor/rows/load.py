@@ -121,8 +121,8 @@ WHY: Final[dict[Code, _Why]] = {
         "retry",
     ),
     Code.CHECKSUM_MISMATCH: _Why(
-        "The bytes of {object} don't match the checksum in the bucket",
-        "A fault on the way, or a damaged object.",
+        "The bytes of {object} don't match their checksum",
+        "A fault on the way, a damaged object, or a folder that was changed after its manifest was written.",
         "Start again; if it stays, upload that file anew.",
         "retry",
     ),
@@ -131,6 +131,12 @@ WHY: Final[dict[Code, _Why]] = {
         "The network or the storage did not answer after several tries; with VPC egress Private Google Access may be off.",
         "Start again; if it stays, look at the VPC egress settings of the service.",
         "retry",
+    ),
+    Code.DEADLINE_EXCEEDED: _Why(
+        "The weights of {object} did not arrive in the time that a load may take",
+        "A slow or throttled link: a bucket in another region, or VPC egress through a small proxy.",
+        "Put the model into the service's region with `gemmactl copy`; a longer time is set with GEMMACTL_LOAD_SECONDS.",
+        "user_action",
     ),
     Code.WEIGHTS_NAN: _Why(
         "The weights hold values that are no numbers",

@@ -1,0 +1,70 @@
+"""Owns what a load learns of its connections: how silent, how fast, how often broken. Knows no sockets."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections import Counter, deque
+from typing import Final
+
+from inference_image.chunks.source import Patience
+
+_KNOWN: Final = 16
+"""Requests after which the silences seen are worth a limit of their own."""
+_UNKNOWN_LIMIT: Final = 5.0
+_SILENCES: Final = 8.0
+_DURATIONS: Final = 4.0
+_SHORTEST_SLOWNESS: Final = 2.0
+_TELLING: Final = 1 << 20
+"""Bytes from which on a request's time says something of a rate."""
+
+
+class Pulse:
+    """Shared by all readers of one load.
+
+    A connection that is silent far longer than the others have been is given up and its rest asked for on a new one, and so is
+    a request that takes a multiple of the others' time: one straggler at the end would hold up the whole load. Each further
+    try of the same range doubles its patience, so a store that is slow as a whole is waited for.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._silences: deque[float] = deque(maxlen=64)
+        self._paces: deque[float] = deque(maxlen=64)
+        self._silence_limit = min(patience.stall, _UNKNOWN_LIMIT)
+        self._second_per_byte = float("inf")
+        self._counts: Counter[str] = Counter()
+        self.received = 0
+
+    def silence(self, strikes: int) -> float:
+        """Seconds without a byte after which a request is given up, when it was given up `strikes` times before."""
+        return min(self._patience.stall, self._silence_limit * 2.0**strikes)
+
+    def slowness(self, size: int, strikes: int) -> float:
+        """Seconds after which a request for `size` bytes that still runs is given up."""
+        return max(_SHORTEST_SLOWNESS, _DURATIONS * self._second_per_byte * size) * 2.0**strikes
+
+    def finished(self, silence: float, seconds: float, size: int) -> None:
+        """A request of `size` bytes ended well after `seconds`; `silence` was its longest."""
+        with self._lock:
+            self._silences.append(silence)
+            if size >= _TELLING:
+                self._paces.append(seconds / size)
+            if len(self._silences) >= _KNOWN:
+                self._silence_limit = max(self._patience.least, _SILENCES * statistics.median(self._silences))
+            if len(self._paces) >= _KNOWN:
+                self._second_per_byte = statistics.median(self._paces)
+
+    def arrived(self, count: int) -> None:
+        # Not locked: only the pace of a load is read from it, and a lost update is a hundredth of a second.
+        self.received += count
+
+    def count(self, what: str) -> None:
+        with self._lock:
+            self._counts[what] += 1
+
+    def counts(self) -> dict[str, int]:
+        """How often what went wrong: retry, stall, slow, broken, renewed."""
+        with self._lock:
+            return dict(self._counts)

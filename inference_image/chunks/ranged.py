@@ -1,0 +1,129 @@
+"""Owns a ranged read that goes on where it broke off: silence, slowness, breaks, refusals that pass. Knows no store's API."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.client import HTTPException, HTTPResponse
+from typing import Final
+
+from inference_image.chunks.pulse import Pulse
+from inference_image.chunks.source import Object, Patience, Sink
+from inference_image.chunks.wire import Response, Transient, persist
+from inference_image.contract import Code, LoadFailed
+
+STEP: Final = 256 << 10
+"""Bytes that are received between two looks at the checksum: they are still in the processor's cache."""
+_MOST_BREAKS: Final = 64
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+Get = Callable[[int, int, float], AbstractContextManager[Response]]
+"""Asks for bytes [begin, end); the last number is how many seconds the answer may let wait for itself."""
+
+
+def read_range(
+    get: Get,
+    object: Object,  # noqa: A002 - see Source
+    begin: int,
+    end: int,
+    sink: Sink,
+    patience: Patience,
+    pulse: Pulse,
+) -> None:
+    """Bytes [begin, end) into the sink; after a break the next request starts where the last byte arrived.
+
+    Only tries without any progress count as failures in a row. Raises LoadFailed.
+    """
+    range_ = _Range(get, object, begin, end, sink, pulse)
+    breaks = 0
+
+    def go_on() -> None:
+        nonlocal breaks
+        while range_.at < end:
+            came = range_.at
+            try:
+                range_.request()
+            except (Transient, OSError, HTTPException) as error:
+                pulse.count(_kind(error))
+                breaks += 1
+                if range_.at == came or breaks > _MOST_BREAKS:
+                    raise
+                if not isinstance(error, TimeoutError | _Slow):
+                    patience.wait(1)
+
+    persist(go_on, object.name, patience)
+
+
+class _Slow(Transient):
+    """A request that goes on far longer than others did."""
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "stall"
+    if isinstance(error, _Slow):
+        return "slow"
+    return "retry" if isinstance(error, Transient) else "broken"
+
+
+class _Range:
+    """One range under way: how far it is, and how often it was given up."""
+
+    def __init__(self, get: Get, one: Object, begin: int, end: int, sink: Sink, pulse: Pulse) -> None:
+        self._get, self._object, self._sink, self._pulse = get, one, sink, pulse
+        self.at, self._end = begin, end
+        self._strikes = 0
+
+    def request(self) -> None:
+        """One request for the rest. Raises Transient, OSError or HTTPException with `at` where it ended."""
+        first, began = self.at, time.monotonic()
+        limit = self._pulse.silence(self._strikes)
+        hurry = began + self._pulse.slowness(self._end - first, self._strikes)
+        try:
+            with self._get(first, self._end, limit) as response:
+                check_range(response, self._object, first, self._end)
+                answered = time.monotonic()
+                response.wait_at_most(limit)
+                while self.at < self._end:
+                    self._step(response)
+                    if self.at < self._end and time.monotonic() > hurry:
+                        raise _Slow(f"{self.at - first} bytes in {time.monotonic() - began:.0f} s")
+                response.read()  # the empty rest: lets the connection be used again
+        except (TimeoutError, _Slow):
+            self._strikes += 1
+            raise
+        ended = time.monotonic()
+        self._pulse.finished(answered - began, ended - began, self._end - first)
+
+    def _step(self, response: Response) -> None:
+        room = self._sink.buffer(self.at, min(self._end - self.at, STEP))
+        filled = 0
+        try:
+            while filled < len(room):
+                count = response.receive(room[filled:] if filled else room)
+                if not count:
+                    raise Transient(f"the connection ended at byte {self.at + filled} of {self._end}")
+                filled += count
+        finally:
+            if filled:
+                self._sink.wrote(self.at, filled)
+                self.at += filled
+
+
+def check_range(response: HTTPResponse, object: Object, begin: int, end: int) -> None:  # noqa: A002 - see Source
+    """The answer must be exactly the range that was asked for, of an object of the size that was listed."""
+    if response.status == 200 and begin == 0 and end == object.size:
+        length = response.getheader("Content-Length")
+        if length not in {None, str(end)}:
+            raise LoadFailed(Code.OBJECT_CHANGED, object.name, f"it has {length} bytes, listed were {end}")
+        return
+    found = _CONTENT_RANGE.fullmatch(response.getheader("Content-Range", ""))
+    if response.status != 206 or found is None:
+        raise Transient(f"asked for bytes {begin}-{end - 1}, got status {response.status} without such a Content-Range")
+    first, last, size = (int(number) for number in found.groups())
+    if size != object.size:
+        raise LoadFailed(Code.OBJECT_CHANGED, object.name, f"it has {size} bytes, listed were {object.size}")
+    if (first, last) != (begin, end - 1):
+        raise Transient(f"asked for bytes {begin}-{end - 1}, got {first}-{last}")

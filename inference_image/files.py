@@ -1,0 +1,57 @@
+"""Owns the small files of a checkpoint as the engine reads them, corrected. Reads nothing itself and knows no tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from inference_image import chat, contract, layout
+from inference_image.contract import Code
+from inference_image.families import Family
+from inference_image.overrides import Overrides
+
+
+@dataclass(frozen=True)
+class Files:
+    """The small files of a checkpoint, parsed where they are JSON that we read; `text_config` is the language model's part."""
+
+    config: Mapping[str, Any]
+    family: Family
+    text_config: Mapping[str, Any]
+    generation_config: Mapping[str, Any]
+    tokenizer: bytes
+    tokenizer_config: Mapping[str, Any]
+    chat_template: str | None
+
+
+def corrections(small: Mapping[str, bytes], deployed: Overrides) -> Overrides:
+    """Those beside the weights, and those of the deployment, which win. Raises LoadFailed."""
+    found = Overrides()
+    if contract.OVERRIDES in small:
+        found = Overrides.parse(small[contract.OVERRIDES], contract.OVERRIDES)
+    return found.merged(deployed)
+
+
+def parse_files(small: Mapping[str, bytes], overrides: Overrides) -> tuple[Files, layout.Index | None]:
+    """The files and the index of the shards, from the bytes of what is there. Raises LoadFailed."""
+
+    def optional(name: str, code: Code) -> dict[str, Any]:
+        own = layout.parse_json(small[name], name, code) if name in small else {}
+        return overrides.apply_json(name, own)
+
+    config = layout.parse_json(small[contract.CONFIG], contract.CONFIG, Code.CONFIG_INVALID)
+    config = overrides.apply_json(contract.CONFIG, config)
+    index = layout.parse_index(small[contract.INDEX]) if contract.INDEX in small else None
+    layout.check_pointer(small[contract.TOKENIZER][:64], contract.TOKENIZER, Code.TOKENIZER_INVALID)
+    template = small.get(contract.CHAT_TEMPLATE)
+    files = Files(
+        config=config,
+        family=layout.family(config),
+        text_config=layout.text_config(config),
+        generation_config=optional(contract.GENERATION_CONFIG, Code.CONFIG_INVALID),
+        tokenizer=small[contract.TOKENIZER],
+        tokenizer_config=optional(contract.TOKENIZER_CONFIG, Code.TOKENIZER_INVALID),
+        chat_template=overrides.template or (chat.template_text(template) if template else None),
+    )
+    return files, index

@@ -1,0 +1,74 @@
+"""Owns the read jobs of one load: their numbers, what came back of them, the load's deadline. Knows no tensors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from queue import Empty
+from typing import Final
+
+from inference_image import contract
+from inference_image.chunks.plan import Range
+from inference_image.chunks.readers import Events, Readers
+from inference_image.chunks.source import Done, Job
+from inference_image.chunks.verify import Part
+from inference_image.contract import Code, LoadFailed
+
+_FREED: Final = "a slab is free"
+
+
+class Jobs:
+    """Used by one thread; only freed() and its caller's readers put events in from others."""
+
+    def __init__(self, readers: Readers, events: Events, seconds: float) -> None:
+        self._readers, self._events = readers, events
+        self._seconds, self._deadline = seconds, time.monotonic() + seconds
+        self._out: dict[int, Job] = {}
+        self._number = 0
+        self.parts: dict[str, list[Part]] = {}
+        self.stopped: Callable[[], bool] = lambda: False
+
+    def __len__(self) -> int:
+        """Jobs that are given out."""
+        return len(self._out)
+
+    def job(self, one: Range, to: int) -> Job:
+        """A job that goes to `to` in the memory that was opened, or NOWHERE."""
+        self._number += 1
+        return Job(self._number, one.object, one.begin, one.end, to)
+
+    def give_out(self, jobs: Iterable[Job]) -> None:
+        if batch := list(jobs):
+            self._out |= {job.number: job for job in batch}
+            self._readers.add(batch)
+
+    def freed(self) -> None:
+        """Wake up who waits in next(): there is room again. Safe from any thread."""
+        self._events.put(_FREED)
+
+    def next(self) -> Job | None:
+        """The next job that is done; None when there is room again.
+
+        Raises what the readers raised, and LoadFailed(deadline_exceeded).
+        """
+        try:
+            event = self._events.get(timeout=max(0.0, self._deadline - time.monotonic()))
+        except Empty:
+            detail = (
+                f"the weights were not there after {self._seconds:.0f} s: a slow link, or {contract.ENV_LOAD_SECONDS} is too low"
+            )
+            raise LoadFailed(Code.DEADLINE_EXCEEDED, self._readers.uri, detail) from None
+        if isinstance(event, BaseException):
+            raise event
+        if self.stopped():
+            raise LoadFailed(Code.CRASHED, "server", "the load was given up")
+        if not isinstance(event, Done):
+            return None
+        job = self._out.pop(event.number)
+        self.parts.setdefault(job.object, []).append((job.begin, job.end, event.crc))
+        return job
+
+    def finish(self) -> None:
+        """Wait for everything that is given out."""
+        while self._out:
+            self.next()
