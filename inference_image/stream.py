@@ -28,7 +28,7 @@ from inference_image.timeline import Loaded, Timeline
 _HEADS: Final = 128 << 20
 """Bytes that the beginnings of all shards may have together: they are read before anything is known of them."""
 _LEAST_HEAD: Final = 64 << 10
-SPARE: Final = 8
+SPARE: Final = 4
 """Reads beyond the connections that are always waiting for one."""
 
 
@@ -196,10 +196,11 @@ class CheckpointStream:
                 self._land(Piece(done.object, done.begin, done.end, done.to, slab))
 
     def _with_room(self, waiting: list[Range], only_sums: set[Range]) -> list[Job]:
-        """The next reads that have a place to go to; without a ring that is all of them."""
+        """The next reads that have a place to go to: enough that no reader waits for one."""
         ring = self.landing.ring
         batch: list[Job] = []
-        while waiting and (ring is None or len(self._jobs) + len(batch) < self._ahead):
+        ahead = self._ahead if ring is not None else 2 * max(self._settings.connections, self._settings.connections_most)
+        while waiting and len(self._jobs) + len(batch) < ahead:
             one = waiting[-1]
             if one in only_sums:
                 to = NOWHERE

@@ -1,4 +1,4 @@
-"""Owns the process that reads: its start, the messages to and from it, the memory shared with it, its end. Knows no tensors."""
+"""Owns the processes that read: their start, messages to and from them, shared memory, their end. Knows no tensors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -18,81 +19,135 @@ from inference_image.chunks.readers import Events
 from inference_image.chunks.source import Done, Job, Object
 from inference_image.contract import Code, LoadFailed
 
+MOST: Final = 4
+"""Processes at most: each takes bytes out of its sockets with one core."""
 _ROOT: Final = Path(__file__).parents[2]
 _KEPT: Final = ("PATH", "HOME", "LD_LIBRARY_PATH", "LANG", "TMPDIR")
 _CLOSING_SECONDS: Final = 2.0
 
 
-class ProcessReaders:
-    """Reads in a process of its own (chunks/child.py) into memory that both have. Raises OSError when none can be started."""
+def processes() -> int:
+    """As many as there are cores for them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST, cores))
 
-    def __init__(self, uri: str, environ: Mapping[str, str], pace: Pace, stall: float, events: Events) -> None:
+
+class ProcessReaders:
+    """Reads in processes of their own (chunks/child.py) into memory that all have. Raises OSError when none can be started."""
+
+    def __init__(
+        self, uri: str, environ: Mapping[str, str], pace: Pace, stall: float, events: Events, count: int | None = None
+    ) -> None:
         self.uri = uri
+        self._events = events
+        self._memory = shared_file()
+        count = min(pace.first, count or processes())
+        share = Pace(-(-pace.first // count), -(-pace.most // count))
+        self._children = [_Child(uri, environ, share, stall, self._memory, events) for _ in range(count)]
+
+    def list(self) -> tuple[Object, ...]:
+        self._children[0].tell("list")
+        return tuple(Object(*row) for row in self._children[0].answer())
+
+    def open(self, objects: Mapping[str, Object], size: int) -> Arena:
+        arena = Arena(size, self._memory)
+        rows = [[one.name, one.size, one.generation, one.crc32c] for one in objects.values()]
+        for child in self._children:
+            child.tell("open", arena.size, rows)
+        return arena
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        shares: list[list[Job]] = [[] for _ in self._children]
+        for job in jobs:
+            # to whoever has least to do
+            number = min(range(len(shares)), key=lambda one: self._children[one].out + len(shares[one]))
+            shares[number].append(job)
+        for child, share in zip(self._children, shares, strict=True):
+            child.add(share)
+
+    def close(self) -> Mapping[str, int]:
+        for child in self._children:
+            child.ask_to_close()
+        counts: dict[str, int] = {"processes": len(self._children)}
+        for child in self._children:
+            for what, many in child.end().items():
+                counts[what] = counts.get(what, 0) + many
+        if self._memory >= 0:
+            os.close(self._memory)
+            self._memory = -1
+        return counts
+
+
+class _Child:
+    """One process, its messages and what it has to do."""
+
+    def __init__(self, uri: str, environ: Mapping[str, str], pace: Pace, stall: float, memory: int, events: Events) -> None:
         self._events = events
         self._answers: SimpleQueue[Any] = SimpleQueue()
         self._lock = threading.Lock()
-        self._ended = False
-        self._memory, self._errors = shared_file(), shared_file()
+        self._closing = False
+        self._errors = shared_file()
+        self.out = 0
         path = os.pathsep.join(filter(None, [str(_ROOT), environ.get("PYTHONPATH", "")]))
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        arguments = json.dumps([uri, self._memory, pace.first, pace.most, stall])
+        arguments = json.dumps([uri, memory, pace.first, pace.most, stall])
         self._process = subprocess.Popen(
             [sys.executable, "-m", "inference_image.chunks.child", arguments],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, pass_fds=(self._memory,),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, pass_fds=(memory,),
             env={**kept, **environ, "PYTHONPATH": path}, bufsize=0,
         )  # fmt: skip
         threading.Thread(target=self._listen, name="reader-process", daemon=True).start()
 
-    def list(self) -> tuple[Object, ...]:
-        self._tell("list")
-        return tuple(Object(*row) for row in self._answer())
-
-    def open(self, objects: Mapping[str, Object], size: int) -> Arena:
-        arena = Arena(size, self._memory)
-        self._tell("open", arena.size, [[one.name, one.size, one.generation, one.crc32c] for one in objects.values()])
-        return arena
-
     def add(self, jobs: Iterable[Job]) -> None:
-        self._tell("add", list(jobs))
+        if jobs := list(jobs):
+            with self._lock:
+                self.out += len(jobs)
+            self.tell("add", jobs)
 
-    def close(self) -> Mapping[str, int]:
-        counts: Mapping[str, int] = {}
-        try:
-            self._ended = True
-            self._tell("close")
-            counts = self._answer(_CLOSING_SECONDS)
-        except (LoadFailed, Empty):
-            pass  # it is gone already, and its failure told
-        finally:
-            self._process.kill()
-            self._process.wait()
-        return counts
-
-    def _tell(self, *message: Any) -> None:
+    def tell(self, *message: Any) -> None:
+        """Raises LoadFailed when nobody is there any more."""
         data = memoryview(json.dumps(message).encode() + b"\n")
         with self._lock:
             try:
                 while data:
-                    data = data[self._process.stdin.write(data) :]  # type: ignore[union-attr]  # it is a pipe; raw, so it tells how much it took
+                    data = data[self._process.stdin.write(data) :]  # type: ignore[union-attr]  # a pipe, and raw: it tells how much
             except (BrokenPipeError, ValueError):
                 raise self._gone() from None
 
-    def _answer(self, seconds: float | None = None) -> Any:
+    def answer(self, seconds: float | None = None) -> Any:
+        """Raises LoadFailed, and Empty after so many seconds."""
         answer = self._answers.get(timeout=seconds)
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
+    def ask_to_close(self) -> None:
+        self._closing = True
+        with suppress(LoadFailed):  # gone already, and its failure told
+            self.tell("close")
+
+    def end(self) -> Mapping[str, int]:
+        """How often what went wrong; the process is no more."""
+        counts: Mapping[str, int] = {}
+        with suppress(LoadFailed, Empty):
+            counts = self.answer(_CLOSING_SECONDS)
+        self._process.kill()
+        self._process.wait()
+        return counts
+
     def _listen(self) -> None:
         for message in self._messages():
             match message:
                 case ["done", number, crc]:
+                    with self._lock:
+                        self.out -= 1
                     self._events.put(Done(number, crc))
                 case ["objects" | "end", answer]:
                     self._answers.put(answer)
                 case ["failed", code, name, detail]:
                     self._fail(LoadFailed(Code(code), name, detail))
         self._fail(self._gone())
+        os.close(self._errors)
 
     def _messages(self) -> Iterator[Any]:
         with os.fdopen(os.dup(self._process.stdout.fileno()), "rb") as lines:  # type: ignore[union-attr]  # it is a pipe
@@ -100,7 +155,7 @@ class ProcessReaders:
                 yield json.loads(line)
 
     def _fail(self, error: LoadFailed) -> None:
-        if not self._ended:
+        if not self._closing:
             self._events.put(error)
         self._answers.put(error)
 
@@ -112,8 +167,8 @@ class ProcessReaders:
             status = 0
         if status == -9:
             return LoadFailed(
-                Code.HOST_MEMORY, "reader", "the process that reads the weights was killed: out of memory, most likely"
+                Code.HOST_MEMORY, "reader", "a process that reads the weights was killed: out of memory, most likely"
             )
         said = os.pread(self._errors, 1 << 16, 0).decode("utf-8", "replace").strip().splitlines()
-        detail = f"the process that reads the weights ended with status {status}: {said[-1] if said else 'it said nothing'}"
+        detail = f"a process that reads the weights ended with status {status}: {said[-1] if said else 'it said nothing'}"
         return LoadFailed(Code.CRASHED, "reader", detail[:300])

@@ -36,6 +36,8 @@ class Pulse:
         self._second_per_byte = float("inf")
         self._counts: Counter[str] = Counter()
         self.received = 0
+        self.turn = threading.Lock()
+        """Held by the one reader of this process that takes bytes out of a socket."""
 
     def silence(self, strikes: int) -> float:
         """Seconds without a byte after which a request is given up, when it was given up `strikes` times before."""

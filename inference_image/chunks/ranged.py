@@ -11,11 +11,9 @@ from typing import Final
 
 from inference_image.chunks.pulse import Pulse
 from inference_image.chunks.source import Object, Patience, Sink
-from inference_image.chunks.wire import Response, Transient, persist
+from inference_image.chunks.wire import STEP, Response, Transient, persist
 from inference_image.contract import Code, LoadFailed
 
-STEP: Final = 256 << 10
-"""Bytes that are received between two looks at the checksum: they are still in the processor's cache."""
 _MOST_BREAKS: Final = 64
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -84,10 +82,14 @@ class _Range:
         try:
             with self._get(first, self._end, limit) as response:
                 check_range(response, self._object, first, self._end)
+                response.begin_body(limit)
                 answered = time.monotonic()
-                response.wait_at_most(limit)
                 while self.at < self._end:
-                    self._step(response)
+                    much = response.wait()
+                    # One thread at a time: sixteen that take Python's lock for every TLS record spend more time on
+                    # handing it over than on the bytes.
+                    with self._pulse.turn:
+                        self._drain(response, much=much)
                     if self.at < self._end and time.monotonic() > hurry:
                         raise _Slow(f"{self.at - first} bytes in {time.monotonic() - began:.0f} s")
                 response.read()  # the empty rest: lets the connection be used again
@@ -97,12 +99,20 @@ class _Range:
         ended = time.monotonic()
         self._pulse.finished(answered - began, ended - began, self._end - first)
 
-    def _step(self, response: Response) -> None:
+    def _drain(self, response: Response, *, much: bool) -> None:
+        """What has come, STEP bytes at most. Raises Transient when that is the end, and what Response raises."""
         room = self._sink.buffer(self.at, min(self._end - self.at, STEP))
         filled = 0
         try:
+            if much:
+                filled = response.receive_all(room)
+                if filled < len(room):
+                    raise Transient(f"the connection ended at byte {self.at + filled} of {self._end}")
+                return
             while filled < len(room):
                 count = response.receive(room[filled:] if filled else room)
+                if count is None:
+                    return
                 if not count:
                     raise Transient(f"the connection ended at byte {self.at + filled} of {self._end}")
                 filled += count
