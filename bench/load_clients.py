@@ -59,9 +59,7 @@ class Task:
         self.total = sum(self.sizes.values())
 
     def chunks(self) -> list[tuple[str, int, int]]:
-        return [
-            (name, begin, min(CHUNK, size - begin)) for name, size in self.sizes.items() for begin in range(0, size, CHUNK)
-        ]
+        return [(name, begin, min(CHUNK, size - begin)) for name, size in self.sizes.items() for begin in range(0, size, CHUNK)]
 
     @property
     def tls(self) -> bool:
@@ -88,7 +86,9 @@ def raw(task: Task, meter: Meter) -> None:
             if job is None:
                 return
             name, begin, size = job
-            request = f"GET {path_of(task.model, name)} HTTP/1.1\r\nHost: {host}\r\nRange: bytes={begin}-{begin + size - 1}\r\n\r\n"
+            request = (
+                f"GET {path_of(task.model, name)} HTTP/1.1\r\nHost: {host}\r\nRange: bytes={begin}-{begin + size - 1}\r\n\r\n"
+            )
             connection.sendall(request.encode())
             got = 0
             while (end := head.find(b"\r\n\r\n", 0, got)) < 0:
@@ -269,7 +269,11 @@ def ready(task: Task, meter: Meter) -> None:
 
     given = {key: task.given[key] for key in ("reader",) if key in task.given}
     settings = Settings(
-        model=f"gs://{BUCKET}/{task.model}", device="cpu", connections=task.connections, connections_most=task.connections, **given
+        model=f"gs://{BUCKET}/{task.model}",
+        device="cpu",
+        connections=task.connections,
+        connections_most=task.connections,
+        **given,
     )
     timeline = Timeline()
     finish(begin(settings, timeline), settings, timeline)
@@ -316,8 +320,7 @@ def _since_birth(task: Task) -> None:
 
 
 CLIENTS = {
-    one.__name__: one
-    for one in (raw, ours, obstore, runai, transfer_manager, gcloud, local_copy, imports, ready, hub_way)
+    one.__name__: one for one in (raw, ours, obstore, runai, transfer_manager, gcloud, local_copy, imports, ready, hub_way)
 }
 
 if __name__ == "__main__":

@@ -75,7 +75,18 @@ def _authority(run: Path) -> Path:
         name = ["-x509", "-subj", "/CN=gemmactl bench", "-days", "365"]
         extension = run / "extension.cnf"
         extension.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
-        sign = ["openssl", "x509", "-req", "-CA", str(authority), "-CAkey", str(run / "ca.key"), "-CAcreateserial", "-days", "365"]
+        sign = [
+            "openssl",
+            "x509",
+            "-req",
+            "-CA",
+            str(authority),
+            "-CAkey",
+            str(run / "ca.key"),
+            "-CAcreateserial",
+            "-days",
+            "365",
+        ]
         for command in (
             [*new, *name, "-keyout", str(run / "ca.key"), "-out", str(authority)],
             [*new, "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(run / "request.pem")],

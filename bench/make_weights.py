@@ -93,7 +93,16 @@ def write(folder: Path, size: str, shards: int) -> int:
 def tokenizer(size: int = 262144, merges: int = 514_000) -> dict[str, object]:
     """A BPE tokenizer with as many tokens and merges as Gemma 3's has."""
     chance = random.Random(0)
-    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<unused{n}>" for n in range(99)), "<start_of_turn>", "<end_of_turn>"]
+    special = [
+        "<pad>",
+        "<eos>",
+        "<bos>",
+        "<unk>",
+        "<mask>",
+        *(f"<unused{n}>" for n in range(99)),
+        "<start_of_turn>",
+        "<end_of_turn>",
+    ]
     vocabulary = {token: place for place, token in enumerate(special)}
     single = [chr(code) for code in (*range(33, 127), *range(0xA1, 0x250), *range(0xAC00, 0xAC00 + 2000))]
     for token in (*(f"<0x{byte:02X}>" for byte in range(256)), "▁", *single):

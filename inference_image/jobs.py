@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from queue import Empty
 from typing import Final
@@ -24,23 +25,25 @@ class Jobs:
         self._readers, self._events = readers, events
         self._seconds, self._deadline = seconds, time.monotonic() + seconds
         self._out: dict[int, Job] = {}
+        self._early: deque[Job] = deque()
         self._number = 0
         self.parts: dict[str, list[Part]] = {}
         self.stopped: Callable[[], bool] = lambda: False
 
     def __len__(self) -> int:
-        """Jobs that are given out."""
-        return len(self._out)
+        """Jobs that are given out, or done and not asked for."""
+        return len(self._out) + len(self._early)
 
     def job(self, one: Range, to: int) -> Job:
         """A job that goes to `to` in the memory that was opened, or NOWHERE."""
         self._number += 1
         return Job(self._number, one.object, one.begin, one.end, to)
 
-    def give_out(self, jobs: Iterable[Job]) -> None:
+    def give_out(self, jobs: Iterable[Job]) -> list[Job]:
         if batch := list(jobs):
             self._out |= {job.number: job for job in batch}
             self._readers.add(batch)
+        return batch
 
     def freed(self) -> None:
         """Wake up who waits in next(): there is room again. Safe from any thread."""
@@ -51,6 +54,24 @@ class Jobs:
 
         Raises what the readers raised, and LoadFailed(deadline_exceeded).
         """
+        return self._early.popleft() if self._early else self._event()
+
+    def wait_for(self, jobs: Iterable[Job], *, keep: bool = False) -> None:
+        """Return when these are done; others that are done meanwhile are kept for next(), and these too with `keep`."""
+        waited = {job.number for job in jobs}
+        while waited:
+            job = self._event()
+            if job is None:
+                continue
+            if job.number not in waited or keep:
+                self._early.append(job)
+            waited.discard(job.number)
+
+    def settle(self) -> None:
+        """Return when nothing is out; what is done is kept for next()."""
+        self.wait_for(list(self._out.values()), keep=True)
+
+    def _event(self) -> Job | None:
         try:
             event = self._events.get(timeout=max(0.0, self._deadline - time.monotonic()))
         except Empty:
@@ -67,8 +88,3 @@ class Jobs:
         job = self._out.pop(event.number)
         self.parts.setdefault(job.object, []).append((job.begin, job.end, event.crc))
         return job
-
-    def finish(self) -> None:
-        """Wait for everything that is given out."""
-        while self._out:
-            self.next()

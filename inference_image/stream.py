@@ -25,8 +25,10 @@ from inference_image.promises import LIMIT, Promise, parse
 from inference_image.settings import Settings
 from inference_image.timeline import Loaded, Timeline
 
+_HEAD: Final = 1 << 20
+"""What is read of each shard before anything is known of it: its header is in it, with Gemma 3 always."""
 _HEADS: Final = 128 << 20
-"""Bytes that the beginnings of all shards may have together: they are read before anything is known of them."""
+"""Bytes that the beginnings of all shards may have together."""
 _LEAST_HEAD: Final = 64 << 10
 SPARE: Final = 4
 """Reads beyond the connections that are always waiting for one."""
@@ -44,6 +46,7 @@ class CheckpointStream:
         self.tensors: Future[Mapping[str, Tensor]] = Future()
         self.finished: Future[None] = Future()
         self._promises: Mapping[str, Promise] = {}
+        self._guessed: dict[str, int] = {}
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="checkpoint", daemon=True).start()
@@ -103,7 +106,7 @@ class CheckpointStream:
         self.landing.open(arena, regions)
         # what every writer calls a shard; one of another name is read when the index asks for it
         named = [name for name in layout.weights(objects) if name.startswith("model")]
-        size = min(self._settings.chunk, max(_LEAST_HEAD, _HEADS // max(1, len(named))))
+        size = min(self._settings.chunk, max(_LEAST_HEAD, min(_HEAD, _HEADS // max(1, len(named)))))
         return {name: min(objects[name].size, size) for name in named}
 
     @property
@@ -115,7 +118,10 @@ class CheckpointStream:
         """Small files whole, and of every shard the beginning: its header and the first of its data."""
         names = self._small(objects)
         wanted = [Range(name, 0, objects[name].size) for name in names]
-        self._read([*cover(wanted, (), self._settings.chunk), *(Range(name, 0, end) for name, end in heads.items() if end)])
+        first = [*cover(wanted, (), self._settings.chunk), *(Range(name, 0, end) for name, end in heads.items() if end)]
+        jobs = self._jobs.give_out(map(self._in_region, first))
+        self._jobs.give_out(map(self._in_region, self._guess(objects, heads)))
+        self._jobs.wait_for(jobs)
         small = {name: self._bytes(name, objects[name].size) for name in names}
         overrides = corrections(small, self._settings.corrections)
         if named := overrides.named():
@@ -126,6 +132,17 @@ class CheckpointStream:
             except ValueError as error:
                 self._timeline.note(manifest=f"not used: {error}"[:200])
         return parse_files(small, overrides)
+
+    def _guess(self, objects: Mapping[str, Object], heads: Mapping[str, int]) -> list[Range]:
+        """One read for each connection that will be wanted, whatever the headers say: no link waits while they are parsed."""
+        ranges: list[Range] = []
+        for name in sorted(heads):
+            at = heads[name]
+            while at < objects[name].size and len(ranges) < self._settings.connections:
+                end = min(objects[name].size, at + self._settings.chunk)
+                ranges.append(Range(name, at, end))
+                self._guessed[name] = at = end
+        return ranges
 
     def _bytes(self, name: str, end: int) -> bytes:
         at = self.landing.region(name)
@@ -139,9 +156,13 @@ class CheckpointStream:
         self._read([Range(name, 0, end) for name, end in late.items()])
         heads |= late
         ends = {name: layout.header_end(self._bytes(name, min(8, one.size)), name, one.size) for name, one in shards.items()}
-        longer = [Range(name, heads[name], end) for name, end in ends.items() if end > heads[name]]
+        if any(end > heads[name] for name, end in ends.items()):
+            self._jobs.settle()  # what was guessed may be the rest of a header
+        there = {name: max(heads[name], self._guessed.get(name, 0)) for name in ends}
+        longer = [Range(name, there[name], end) for name, end in ends.items() if end > there[name]]
         self._read(longer)
-        heads |= {rest.object: rest.end for rest in longer}
+        for rest in longer:
+            (self._guessed if rest.object in self._guessed else heads)[rest.object] = rest.end
         rows: list[Tensor] = []
         for name, end in ends.items():
             rows += layout.parse_header(self._bytes(name, end), name, shards[name].size)
@@ -151,8 +172,10 @@ class CheckpointStream:
 
     def _read(self, ranges: Iterable[Range]) -> None:
         """Read into the objects' own regions, and wait for all of it."""
-        self._jobs.give_out(self._jobs.job(one, self.landing.region(one.object) + one.begin) for one in ranges)
-        self._jobs.finish()
+        self._jobs.wait_for(self._jobs.give_out(map(self._in_region, ranges)))
+
+    def _in_region(self, one: Range) -> Job:
+        return self._jobs.job(one, self.landing.region(one.object) + one.begin)
 
     # --- the weights ----------------------------------------------------------------------------------
 
@@ -179,7 +202,8 @@ class CheckpointStream:
         return promise if promise is not None and promise.about(one) else None
 
     def _read_weights(self, shards: Mapping[str, Object], table: Mapping[str, Tensor], heads: Mapping[str, int]) -> None:
-        plan = [self._reading(one, table, heads[name]) for name, one in shards.items()]
+        asked = {name: max(heads[name], self._guessed.get(name, 0)) for name in shards}
+        plan = [self._reading(one, table, asked[name]) for name, one in shards.items()]
         tail = self._settings.connections * self._settings.chunk // 2
         kept = tapered([one for each in plan for one in each.kept], tail, max(1, self._settings.chunk // 4))
         summed = [one for each in plan for one in each.summed]
@@ -192,7 +216,7 @@ class CheckpointStream:
             self._jobs.give_out(self._with_room(waiting, only_sums))
             done = self._jobs.next()
             if done is not None and done.to != NOWHERE:
-                slab = slab_of(done.to) if self.landing.ring is not None else None
+                slab = slab_of(done.to) if done.to >= self._ring_at else None
                 self._land(Piece(done.object, done.begin, done.end, done.to, slab))
 
     def _with_room(self, waiting: list[Range], only_sums: set[Range]) -> list[Job]:

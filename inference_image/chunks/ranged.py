@@ -85,11 +85,11 @@ class _Range:
                 response.begin_body(limit)
                 answered = time.monotonic()
                 while self.at < self._end:
-                    much = response.wait()
+                    response.wait()
                     # One thread at a time: sixteen that take Python's lock for every TLS record spend more time on
                     # handing it over than on the bytes.
                     with self._pulse.turn:
-                        self._drain(response, much=much)
+                        self._drain(response)
                     if self.at < self._end and time.monotonic() > hurry:
                         raise _Slow(f"{self.at - first} bytes in {time.monotonic() - began:.0f} s")
                 response.read()  # the empty rest: lets the connection be used again
@@ -99,16 +99,11 @@ class _Range:
         ended = time.monotonic()
         self._pulse.finished(answered - began, ended - began, self._end - first)
 
-    def _drain(self, response: Response, *, much: bool) -> None:
+    def _drain(self, response: Response) -> None:
         """What has come, STEP bytes at most. Raises Transient when that is the end, and what Response raises."""
         room = self._sink.buffer(self.at, min(self._end - self.at, STEP))
         filled = 0
         try:
-            if much:
-                filled = response.receive_all(room)
-                if filled < len(room):
-                    raise Transient(f"the connection ended at byte {self.at + filled} of {self._end}")
-                return
             while filled < len(room):
                 count = response.receive(room[filled:] if filled else room)
                 if count is None:

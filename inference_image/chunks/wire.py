@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import io
 import json
 import select
 import socket
 import ssl
-import struct
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Final, Protocol, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # there, but not in typeshed
@@ -24,12 +20,9 @@ from inference_image.contract import Code, LoadFailed
 RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
 _BODY_LIMIT: Final = 64 << 20
 STEP: Final = 512 << 10
-"""Bytes that are received at once, where there are so many: they are still in the processor's cache for their checksum."""
-_LOW_WATER: Final = STEP + (32 << 10)
-"""Bytes that are let come together in the kernel before a reader is woken, what TLS adds included. Woken for each record of
-16 KB, sixteen readers take a quarter more CPU for the same bytes (docs/bench/load.md)."""
-_KERNEL_LIMITS: Final = sys.platform == "linux"
-"""Can the kernel be told how much to wait for, and how long?"""
+"""Bytes that are received between two looks at the checksum: they are still in the processor's cache."""
+_LOW_WATER: Final = 512 << 10
+"""Bytes that are let come together in the kernel before a reader is woken, rather than for each TLS record of 16 KB."""
 _OPEN_RECORD: Final = 64 << 10
 """More than a TLS record that was read in part: so much of the body may be here already and never come again."""
 
@@ -57,108 +50,67 @@ class Transient(Exception):  # noqa: N818 - a passing state of the network, and 
         self.retry_after = retry_after
 
 
-class _Straight(io.RawIOBase):
-    """A socket as what io.BufferedReader reads from, so that its loop over TLS records runs in C."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__()
-        # SSLSocket.recv_into is two more Python calls for each record of 16 KB
-        read = partial(sock.read, STEP) if isinstance(sock, ssl.SSLSocket) else sock.recv_into
-        self.readinto: Callable[[memoryview], int | None] = read  # type: ignore[assignment]  # its signature, in C
-
-    def readable(self) -> bool:
-        return True
-
-
 class Response(http.client.HTTPResponse):
-    """An answer whose body is received straight from its socket, in large steps once there is much of it."""
+    """An answer whose body can be received straight from its socket: two layers of buffering less for every TLS record."""
 
     def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
         super().__init__(sock, debuglevel, method, url)
         self._socket = sock
-        self._much: io.BufferedReader | None = None
         self._buffered = 0
-        self._low_water = 1
+        self._direct = False
         self._limit = 0.0
-        self._timeout: float | None = -1
+        self._low_water = 1
         self._plenty = True
 
     def begin_body(self, seconds: float) -> None:
-        """Call it before wait() and what receives. Raises OSError; TimeoutError when nothing comes for so long."""
+        """Call it before wait() and receive(). Raises OSError; TimeoutError when nothing comes for so long."""
         if self.length is None or self.chunked:
             return
         self._limit = seconds
-        self._set_timeout(seconds)
+        self._socket.settimeout(seconds)
         self._buffered = len(self.fp.peek(1))  # what came together with the headers
-        if _KERNEL_LIMITS:
-            whole, part = divmod(seconds, 1)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(whole), int(part * 1e6)))
-        self._much = io.BufferedReader(_Straight(self._socket), 1)
+        self._socket.settimeout(0)
+        self._direct = True
 
-    def wait(self) -> bool:
-        """Return when there is something to receive; True when it is STEP bytes at least. Raises TimeoutError."""
-        if self._much is None or self._buffered:
-            return False
-        much = _KERNEL_LIMITS and self._plenty and (self.length or 0) > _LOW_WATER + _OPEN_RECORD
-        self._wake_at(_LOW_WATER if much else 1)
-        if not much and self._pending():
-            return False
+    def wait(self) -> None:
+        """Return when there is something to receive, and best a lot of it. Raises TimeoutError."""
+        if not self._direct or self._buffered or self._pending():
+            return
+        self._wake_at(_LOW_WATER if self._plenty and (self.length or 0) > _LOW_WATER + _OPEN_RECORD else 1)
         if _readable(self._socket, self._limit):
-            return much
-        if much:
+            return
+        if self._low_water > 1:
             # Bytes may come, too slowly to wait for many of them.
             self._plenty = False
             self._wake_at(1)
-            if self._pending() or _readable(self._socket, 0):
-                return False
+            if _readable(self._socket, 0):
+                return
         raise TimeoutError(f"nothing came for {self._limit:.1f} s")
-
-    def receive_all(self, into: memoryview) -> int:
-        """Fill `into`, after wait() said True. Raises OSError; then it is unknown how much of it is filled."""
-        if self._much is None:
-            return 0
-        # Blocking, with the kernel's own limit: with Python's, each receive would first wait for _LOW_WATER again.
-        self._set_timeout(None)
-        try:
-            count = self._much.readinto(into)
-        except (ssl.SSLWantReadError, BlockingIOError):
-            raise TimeoutError(f"nothing came for {self._limit:.1f} s") from None
-        self._took(count)
-        return count
 
     def receive(self, into: memoryview) -> int | None:
         """1 to len(into) bytes of the body, 0 at its early end, None when there is nothing now. Raises OSError."""
-        if self._much is None:
+        if not self._direct:
             return self.readinto(into)
         into = into[: self.length]
         if self._buffered:
             count = self.fp.readinto1(into[: self._buffered])
             self._buffered -= count
         else:
-            self._set_timeout(0)
             try:
                 count = self._socket.recv_into(into)
             except (ssl.SSLWantReadError, BlockingIOError):
                 return None
-        self._took(count)
-        return count
-
-    def _took(self, count: int) -> None:
         self.length = (self.length or 0) - count
         if not self.length:
             self.close()
+        return count
 
     def _pending(self) -> bool:
         """Has TLS decrypted bytes that no poll of the socket shows?"""
         return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
-    def _set_timeout(self, seconds: float | None) -> None:
-        if seconds != self._timeout:
-            self._socket.settimeout(seconds)
-            self._timeout = seconds
-
     def _wake_at(self, count: int) -> None:
-        if count != self._low_water and _KERNEL_LIMITS:
+        if count != self._low_water and hasattr(socket, "SO_RCVLOWAT"):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
             self._low_water = count
 
