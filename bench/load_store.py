@@ -24,7 +24,7 @@ from urllib.parse import quote
 LATENCY = 0.03
 RATE_MIB = 64
 PORTS = {"http": 18480, "http capped": 18481, "tls": 18482, "tls capped": 18483, "tls faults": 18484, "tls slow": 18485}
-SLOW_MIB = 8
+SLOW_MIB = 2
 """Rate per request of the slow port: sixteen of them are a link that is slower than everything else on two cores."""
 GENERATION = "1730000000000001"
 BUCKET = "bkt"

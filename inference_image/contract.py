@@ -9,7 +9,7 @@ from typing import Any, Final
 
 # --- environment that the container reads -------------------------------------------------------
 ENV_MODEL: Final = "GEMMACTL_MODEL"
-"""Where the weights are: `gs://bucket/prefix`, a directory, or `hf:owner/name[@revision]`."""
+"""Where the weights are: `gs://bucket/prefix`, a directory, `hf:owner/name[@revision]`, or `https://host/folder` with ranges."""
 ENV_MODEL_NAME: Final = "GEMMACTL_MODEL_NAME"
 """The name that answers carry as `model`; default: last part of the model's path."""
 ENV_DEVICE: Final = "GEMMACTL_DEVICE"

@@ -134,11 +134,12 @@ class CheckpointStream:
         return parse_files(small, overrides)
 
     def _guess(self, objects: Mapping[str, Object], heads: Mapping[str, int]) -> list[Range]:
-        """One read for each connection that will be wanted, whatever the headers say: no link waits while they are parsed."""
+        """Reads that will be wanted, whatever the headers say: no link waits while they are parsed."""
         ranges: list[Range] = []
+        most = max(1, self._settings.connections // 2)
         for name in sorted(heads):
             at = heads[name]
-            while at < objects[name].size and len(ranges) < self._settings.connections:
+            while at < objects[name].size and len(ranges) < most:
                 end = min(objects[name].size, at + self._settings.chunk)
                 ranges.append(Range(name, at, end))
                 self._guessed[name] = at = end

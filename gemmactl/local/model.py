@@ -15,6 +15,8 @@ from inference_image import contract
 from inference_image.contract import LoadFailed
 
 NEEDED = ("torch", "transformers", "tokenizers", "jinja2", "crc32c")
+WEB = "https://"
+"""A folder of a web server that serves ranges: a model for this machine, not for a service."""
 FOR_SERVER = ("fastapi", "uvicorn")
 
 
@@ -24,6 +26,8 @@ def place(text: str) -> str:
     Raises:
         Trouble: it is no model, or no such directory.
     """
+    if text.startswith(WEB):
+        return text
     model = parse_model(text)
     if model.kind != "dir":
         return text
@@ -32,7 +36,7 @@ def place(text: str) -> str:
         raise refused(
             f"{text} is no directory",
             why="a model on this machine is a directory with config.json and *.safetensors",
-            remedy="give its directory, or gs://BUCKET/FOLDER, or hf:owner/name",
+            remedy="give its directory, or gs://BUCKET/FOLDER, hf:owner/name or https://HOST/FOLDER",
             code="model-missing",
         )
     return str(path.resolve())
@@ -41,11 +45,14 @@ def place(text: str) -> str:
 def look(where: str, folders: Folders, environ: Mapping[str, str]) -> None:
     """What the engine would refuse, found before torch is imported.
 
-    A bucket or the Hub that can't be listed from here is left to the engine, which has credentials of its own.
+    A bucket or the Hub that can't be listed from here is left to the engine, which has credentials of its own; a web server has
+    no list at all.
 
     Raises:
         Trouble: (refused) the model has errors.
     """
+    if where.startswith(WEB):
+        return
     model = parse_model(where)
     try:
         report = inspect(folders.open(model), open_base=folders.named, variable=environ.get(contract.ENV_OVERRIDES, ""))

@@ -25,7 +25,7 @@ def open_source(
     patience: Patience | None = None,
     credentials: Credentials | None = None,
 ) -> Source:
-    """The source that a model's place names: `gs://bucket/prefix`, `hf:owner/name[@revision]` or a directory.
+    """The source of a model's place: `gs://bucket/prefix`, `hf:owner/name[@revision]`, `https://host/folder`, a directory.
 
     `credentials` replace the ones that the environment has, for tests. Raises LoadFailed(model_not_found, setting_invalid).
     """
@@ -38,8 +38,12 @@ def open_source(
         from inference_image.chunks.hub import HubSource
 
         return HubSource(uri, environ, patience=patience)
+    if uri.startswith(("https://", "http://")):
+        from inference_image.chunks.web import WebSource
+
+        return WebSource(uri, environ, patience=patience)
     if "://" in uri:
-        raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, f"{uri[:80]}: gs://, hf: or a directory is served")
+        raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, f"{uri[:80]}: gs://, hf:, https:// or a directory is served")
     from inference_image.chunks.folder import FolderSource
 
     return FolderSource(uri)

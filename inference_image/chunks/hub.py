@@ -19,8 +19,6 @@ from inference_image.contract import Code, LoadFailed
 _ENDPOINT: Final = "https://huggingface.co"
 _MODEL: Final = re.compile(r"hf:(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _NEXT: Final = re.compile(r'<([^>]+)>;\s*rel="next"')
-_MOST_REDIRECTS: Final = 5
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
 class HubSource:
@@ -64,7 +62,15 @@ class HubSource:
 
         @contextmanager
         def get(first: int, beyond: int, limit: float) -> Iterator[Response]:
-            with self._follow(url, {"Range": f"bytes={first}-{beyond - 1}"}, object, _MOST_REDIRECTS, limit) as response:
+            def headers(address: str) -> Mapping[str, str]:
+                return self._headers(address, {"Range": f"bytes={first}-{beyond - 1}"})
+
+            def seen(response: Response, address: str) -> None:
+                self._same_content(response, address, object)
+
+            with self._wire.follow(url, headers, limit, seen=seen) as (response, address):
+                if response.status not in {200, 206}:
+                    self._raise_for(response, object.name, expired=_origin(address) != self._host)
                 yield response
 
         read_range(get, object, begin, end, sink, self._patience, self.pulse)
@@ -76,22 +82,6 @@ class HubSource:
             following = _NEXT.search(response.getheader("Link", ""))
             rows: Sequence[Mapping[str, Any]] = read_json(response)
             return rows, urljoin(url, following[1]) if following else None
-
-    @contextmanager
-    def _follow(self, url: str, headers: Mapping[str, str], wanted: Object, left: int, limit: float) -> Iterator[Response]:
-        with self._wire.get(url, self._headers(url, headers), limit) as response:
-            self._same_content(response, url, wanted)
-            if response.status in {200, 206}:
-                yield response
-                return
-            if response.status not in _REDIRECTS:
-                self._raise_for(response, wanted.name, expired=_origin(url) != self._host)
-            response.read()
-            target = urljoin(url, response.getheader("Location", ""))
-        if not left or urlsplit(target).scheme not in {"https", urlsplit(self._endpoint).scheme}:
-            raise LoadFailed(Code.NETWORK_FAILED, wanted.name, "the hub redirects in a loop or to an unsafe address")
-        with self._follow(target, headers, wanted, left - 1, limit) as response:
-            yield response
 
     def _headers(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
         own = self._token and _origin(url) == self._host

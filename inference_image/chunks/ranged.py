@@ -106,11 +106,11 @@ class _Range:
         try:
             while filled < len(room):
                 count = response.receive(room[filled:] if filled else room)
-                if count is None:
-                    return
                 if not count:
-                    raise Transient(f"the connection ended at byte {self.at + filled} of {self._end}")
+                    return
                 filled += count
+        except EOFError:
+            raise Transient(f"the connection ended at byte {self.at + filled} of {self._end}") from None
         finally:
             if filled:
                 self._sink.wrote(self.at, filled)

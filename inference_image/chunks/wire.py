@@ -11,17 +11,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeVar, cast
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # there, but not in typeshed
 
 from inference_image.chunks.source import Patience
+from inference_image.chunks.tls import RECEIVE, TlsSocket
 from inference_image.contract import Code, LoadFailed
 
 RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
 _BODY_LIMIT: Final = 64 << 20
-STEP: Final = 512 << 10
+_MOST_REDIRECTS: Final = 5
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+STEP: Final = RECEIVE
 """Bytes that are received between two looks at the checksum: they are still in the processor's cache."""
-_LOW_WATER: Final = 512 << 10
+_LOW_WATER: Final = RECEIVE
 """Bytes that are let come together in the kernel before a reader is woken, rather than for each TLS record of 16 KB."""
 _OPEN_RECORD: Final = 64 << 10
 """More than a TLS record that was read in part: so much of the body may be here already and never come again."""
@@ -51,11 +54,11 @@ class Transient(Exception):  # noqa: N818 - a passing state of the network, and 
 
 
 class Response(http.client.HTTPResponse):
-    """An answer whose body can be received straight from its socket: two layers of buffering less for every TLS record."""
+    """An answer whose body can be received straight from its socket, many TLS records at once."""
 
     def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
         super().__init__(sock, debuglevel, method, url)
-        self._socket = sock
+        self._socket: socket.socket | TlsSocket = sock
         self._buffered = 0
         self._direct = False
         self._limit = 0.0
@@ -74,7 +77,7 @@ class Response(http.client.HTTPResponse):
 
     def wait(self) -> None:
         """Return when there is something to receive, and best a lot of it. Raises TimeoutError."""
-        if not self._direct or self._buffered or self._pending():
+        if not self._direct or self._buffered or (isinstance(self._socket, TlsSocket) and self._socket.holds):
             return
         self._wake_at(_LOW_WATER if self._plenty and (self.length or 0) > _LOW_WATER + _OPEN_RECORD else 1)
         if _readable(self._socket, self._limit):
@@ -87,27 +90,33 @@ class Response(http.client.HTTPResponse):
                 return
         raise TimeoutError(f"nothing came for {self._limit:.1f} s")
 
-    def receive(self, into: memoryview) -> int | None:
-        """1 to len(into) bytes of the body, 0 at its early end, None when there is nothing now. Raises OSError."""
+    def receive(self, into: memoryview) -> int:
+        """What is here of the body, len(into) bytes at most; 0 for nothing. Raises OSError, and EOFError at an early end."""
         if not self._direct:
-            return self.readinto(into)
-        into = into[: self.length]
-        if self._buffered:
-            count = self.fp.readinto1(into[: self._buffered])
-            self._buffered -= count
-        else:
-            try:
-                count = self._socket.recv_into(into)
-            except (ssl.SSLWantReadError, BlockingIOError):
-                return None
+            count = self.readinto(into)
+            if not count:
+                raise EOFError
+            return count
+        count = self._take(into[: self.length])
         self.length = (self.length or 0) - count
         if not self.length:
             self.close()
         return count
 
-    def _pending(self) -> bool:
-        """Has TLS decrypted bytes that no poll of the socket shows?"""
-        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+    def _take(self, into: memoryview) -> int:
+        if self._buffered:
+            count = self.fp.readinto1(into[: self._buffered])
+            self._buffered -= count
+            return count
+        if isinstance(self._socket, TlsSocket):
+            return self._socket.take(into)
+        try:
+            count = self._socket.recv_into(into)
+        except BlockingIOError:
+            return 0
+        if not count:
+            raise EOFError
+        return count
 
     def _wake_at(self, count: int) -> None:
         if count != self._low_water and hasattr(socket, "SO_RCVLOWAT"):
@@ -115,7 +124,26 @@ class Response(http.client.HTTPResponse):
             self._low_water = count
 
 
-def _readable(sock: socket.socket, seconds: float) -> bool:
+class TlsConnection(http.client.HTTPConnection):
+    """A connection whose TLS is ours."""
+
+    default_port = http.client.HTTPS_PORT
+
+    def __init__(self, host: str, port: int | None, context: ssl.SSLContext, name: str, **more: Any) -> None:
+        super().__init__(host, port or http.client.HTTPS_PORT, **more)
+        self._context, self._name = context, name
+
+    def connect(self) -> None:
+        super().connect()
+        plain = self.sock
+        try:
+            self.sock = TlsSocket(plain, self._context, self._name)
+        except BaseException:
+            plain.close()
+            raise
+
+
+def _readable(sock: socket.socket | TlsSocket, seconds: float) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
@@ -132,9 +160,7 @@ class Wire:
         self._lock = threading.Lock()
 
     @contextmanager
-    def get(
-        self, url: str, headers: Mapping[str, str], first_byte: float | None = None, method: str = "GET"
-    ) -> Iterator[Response]:
+    def get(self, url: str, headers: Mapping[str, str], first_byte: float | None = None) -> Iterator[Response]:
         """A GET. The connection is kept when the response was read to its end, closed otherwise.
 
         `first_byte`: seconds that the answer may let wait for itself; default: the longest silence.
@@ -150,7 +176,7 @@ class Wire:
         try:
             if connection.sock is not None:
                 connection.sock.settimeout(self._stall)
-            connection.request(method, f"{path}?{parts.query}" if parts.query else path, headers=dict(headers))
+            connection.request("GET", f"{path}?{parts.query}" if parts.query else path, headers=dict(headers))
             if connection.sock is not None and first_byte is not None:
                 connection.sock.settimeout(first_byte)
             response = cast(Response, connection.getresponse())
@@ -160,6 +186,33 @@ class Wire:
                 kept[key] = connection
             else:
                 connection.close()
+
+    @contextmanager
+    def follow(
+        self,
+        url: str,
+        headers: Callable[[str], Mapping[str, str]],
+        limit: float | None = None,
+        *,
+        seen: Callable[[Response, str], None] | None = None,
+        left: int = _MOST_REDIRECTS,
+    ) -> Iterator[tuple[Response, str]]:
+        """A GET that follows redirects, to hosts with TLS alone when it began with TLS; the answer and whose it is.
+
+        `headers` are those for an address: a token is for one host. `seen` looks at every answer on the way. Raises LoadFailed.
+        """
+        with self.get(url, headers(url), limit) as response:
+            if seen is not None:
+                seen(response, url)
+            if response.status not in _REDIRECTS:
+                yield response, url
+                return
+            response.read()
+            target = urljoin(url, response.getheader("Location", ""))
+        if not left or urlsplit(target).scheme not in {"https", urlsplit(url).scheme}:
+            raise LoadFailed(Code.NETWORK_FAILED, urlsplit(url).netloc, "it redirects in a loop or to an unsafe address")
+        with self.follow(target, headers, limit, seen=seen, left=left - 1) as found:
+            yield found
 
     def _connect(self, parts: SplitResult) -> http.client.HTTPConnection:
         connection = self._connection(parts)
@@ -173,11 +226,9 @@ class Wire:
         proxy = self._environ.get("HTTPS_PROXY") or self._environ.get("https_proxy")
         no_proxy = self._environ.get("NO_PROXY") or self._environ.get("no_proxy") or ""
         if not proxy or proxy_bypass_environment(host, {"no": no_proxy}):
-            return http.client.HTTPSConnection(host, port, timeout=self._stall, context=self._trust())
+            return TlsConnection(host, port, self._trust(), host, timeout=self._stall)
         through = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        connection = http.client.HTTPSConnection(
-            through.hostname or "", through.port or 3128, timeout=self._stall, context=self._trust()
-        )
+        connection = TlsConnection(through.hostname or "", through.port or 3128, self._trust(), host, timeout=self._stall)
         connection.set_tunnel(host, port or 443)
         return connection
 
