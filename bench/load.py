@@ -144,7 +144,7 @@ class Bench:
 
 
 class Memory:
-    """The most memory of a process and its children since start(), above what they had then: anonymous, shared, and tmpfs files."""
+    """The most memory of a process and its children since start(), above what they had then; tmpfs files are memory too."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._base, self._peak = pid, 0, 0
@@ -210,20 +210,19 @@ def run(bench: Bench, only: set[str]) -> None:
     if "faults" in only:
         bench.part("faults", [Case("ours", "tls", label="no faults"), Case("ours", "tls faults", label="faults")])
     if "start" in only:
-        cases = [
-            Case("imports", "tls slow", "270m"),
-            Case("ours", "tls slow", "270m", label="download"),
-            Case("ready", "tls slow", "270m"),
-        ]
-        threads = Case("ready", "tls slow", "270m", {"reader": "threads"}, label="ready, read by threads")
-        bench.part("start", [*cases, threads])
+        named = {"imports": "imports", "ours": "download", "ready": "ready"}
+        bench.part("start", [Case(client, "tls slow", "270m", label=label) for client, label in named.items()])
+        threads = {"reader": "threads"}
+        bench.part(
+            "start", [Case("ready", "tls slow", "270m", threads, label="ready, read by threads of the same process")], rounds=2
+        )
     if "sizes" in only:
         for model in ("270m", "1b", "4b"):
             cases = [
                 Case("ready", "tls capped", model, label=f"ours {model}"),
                 Case("hub_way", "tls capped", model, label=f"copy {model}"),
             ]
-            bench.part("sizes", cases, rounds=3)
+            bench.part("sizes", cases, rounds=2)
 
 
 PARTS = ("open", "capped", "plain", "copies", "memory", "faults", "start", "sizes")

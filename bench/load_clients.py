@@ -263,7 +263,7 @@ def imports(task: Task, meter: Meter) -> None:
     _since_birth(task)
 
 
-def ready(task: Task, meter: Meter) -> None:
+def ready(task: Task, _meter: Meter) -> None:
     """The engine: weights, model and tokenizer, without its first token."""
     os.environ.update(STORAGE_EMULATOR_HOST=task.address, REQUESTS_CA_BUNDLE=task.bundle)
     from inference_image.engine.load import begin, finish
@@ -285,8 +285,8 @@ def ready(task: Task, meter: Meter) -> None:
     os._exit(0)
 
 
-def hub_way(task: Task, meter: Meter) -> None:
-    """Download with gcloud's successor in Python (transfer_manager), then from_pretrained and AutoTokenizer."""
+def hub_way(task: Task, _meter: Meter) -> None:
+    """transfer_manager into memory's file system, then from_pretrained and the tokenizer from its file."""
     os.environ.update(STORAGE_EMULATOR_HOST=task.address, REQUESTS_CA_BUNDLE=task.bundle)
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage

@@ -24,7 +24,7 @@ def median(values: list[float]) -> float:
 
 
 def spread(values: list[float], digits: int = 2) -> str:
-    """median (smallest to largest)."""
+    """The median, then (smallest-largest)."""
     return f"{median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 

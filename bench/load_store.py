@@ -1,9 +1,9 @@
-"""A store for the loader's benchmark: nginx that speaks the words of Cloud Storage which the compared clients use. Knows no client.
+"""A store for the loader's benchmark: nginx with the words of Cloud Storage that the clients use. Knows no client.
 
     python -m bench.load_store FOLDER      serve FOLDER/<bucket>/<object...> until Ctrl-C
 
-Six ports on loopback: open or capped (a first byte after 30 ms, then a fixed rate per request), over HTTP or TLS, and two over TLS
-that fail: every 60th media request is answered with 503, another stalls, another breaks off, so one in twenty has a fault.
+Six ports on loopback: open or capped (a first byte after 30 ms, then a fixed rate per request), over HTTP or TLS, a slow one, and
+one that fails: every 60th media request is answered with 503, another stalls, another breaks off, so one in twenty has a fault.
 Needs Debian's nginx and libnginx-mod-http-lua, and openssl.
 """
 
@@ -128,9 +128,8 @@ def describe(root: Path, meta: Path) -> None:
             inside = [item for item in items if item["name"].rpartition("/")[0] == folder]
             _write(meta / bucket.name / "list" / f"{folder}.json", {"kind": "storage#objects", "items": inside})
         _write(meta / bucket.name / "all.json", {"kind": "storage#objects", "items": items})
-        level = {"uniformBucketLevelAccess": {"enabled": True}}
-        row = {"kind": "storage#bucket", "id": bucket.name, "name": bucket.name, "location": "US", "iamConfiguration": level,
-               "locationType": "multi-region", "storageClass": "STANDARD", "metageneration": "1", "projectNumber": "1"}  # fmt: skip
+        row = {"kind": "storage#bucket", "id": bucket.name, "name": bucket.name, "location": "US", "locationType": "multi-region",
+               "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}}, "storageClass": "STANDARD", "metageneration": "1", "projectNumber": "1"}  # fmt: skip
         _write(meta / bucket.name / "bucket.json", row)
     _write(known_path, known)
 
@@ -216,7 +215,8 @@ def _server(name: str, port: int, root: Path, run: Path) -> str:
      return ngx.exec("/_meta/" .. ngx.var.b .. "/list/" .. prefix .. ".json")
    }} }}
   location ~ ^/storage/v1/b/([^/]+)/storageLayout {{ default_type application/json; return 200 '{json.dumps(layout)}'; }}
-  location ~ ^/storage/v1/b/([^/]+)/?$ {{ set $b $1; content_by_lua_block {{ return ngx.exec("/_meta/" .. ngx.var.b .. "/bucket.json") }} }}
+  location ~ ^/storage/v1/b/([^/]+)/?$ {{ set $b $1;
+   content_by_lua_block {{ return ngx.exec("/_meta/" .. ngx.var.b .. "/bucket.json") }} }}
   location ~ ^/([^/]+)/(.+)$ {{ set $b $1; set $o $2; set $key /$b/$o;
    {before}
    content_by_lua_block {{ return ngx.exec("/_media/" .. ngx.var.b .. "/" .. ngx.var.o) }} }}

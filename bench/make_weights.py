@@ -55,7 +55,7 @@ def config(size: str) -> dict[str, object]:
 
 def write(folder: Path, size: str, shards: int) -> int:
     """The folder; returns the bytes of its tensors."""
-    import numpy
+    import numpy as np
 
     folder.mkdir(parents=True, exist_ok=True)
     rows = [(name, shape, 2 * math.prod(shape)) for name, shape in tensors(size)]
@@ -67,8 +67,8 @@ def write(folder: Path, size: str, shards: int) -> int:
             held = 0
         groups[-1].append(row)
         held += row[2]
-    normal = numpy.random.default_rng(0).standard_normal(1 << 22, dtype=numpy.float32) * 0.02
-    block = (normal.view(numpy.uint32) >> 16).astype(numpy.uint16).tobytes()
+    normal = np.random.default_rng(0).standard_normal(1 << 22, dtype=np.float32) * 0.02
+    block = (normal.view(np.uint32) >> 16).astype(np.uint16).tobytes()
     weight_map = {}
     for number, group in enumerate(groups, 1):
         shard = f"model-{number:05d}-of-{len(groups):05d}.safetensors"
@@ -132,8 +132,9 @@ def tokenizer(size: int = 262144, merges: int = 514_000) -> dict[str, object]:
         "post_processor": None,
         "decoder": {"type": "Sequence", "decoders": [
             {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]},
-        "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None, "fuse_unk": True,
-                  "end_of_word_suffix": None, "byte_fallback": True, "ignore_merges": False, "vocab": vocabulary, "merges": pairs},
+        "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None,
+                  "fuse_unk": True, "end_of_word_suffix": None, "byte_fallback": True, "ignore_merges": False,
+                  "vocab": vocabulary, "merges": pairs},
     }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ _HEAD: Final = 1 << 20
 _HEADS: Final = 128 << 20
 """Bytes that the beginnings of all shards may have together."""
 _LEAST_HEAD: Final = 64 << 10
-SPARE: Final = 4
+SPARE: Final = 2
 """Reads beyond the connections that are always waiting for one."""
 
 
@@ -123,6 +123,8 @@ class CheckpointStream:
         self._jobs.give_out(map(self._in_region, self._guess(objects, heads)))
         self._jobs.wait_for(jobs)
         small = {name: self._bytes(name, objects[name].size) for name in names}
+        for name in names:
+            self.landing.arena.release(self.landing.region(name), self.landing.region(name) + page_end(objects[name].size))
         overrides = corrections(small, self._settings.corrections)
         if named := overrides.named():
             self._timeline.note(overrides=named)
@@ -136,7 +138,7 @@ class CheckpointStream:
     def _guess(self, objects: Mapping[str, Object], heads: Mapping[str, int]) -> list[Range]:
         """Reads that will be wanted, whatever the headers say: no link waits while they are parsed."""
         ranges: list[Range] = []
-        most = max(1, self._settings.connections // 2)
+        most = max(1, self._settings.connections // 4)
         for name in sorted(heads):
             at = heads[name]
             while at < objects[name].size and len(ranges) < most:

@@ -22,9 +22,9 @@ class Host:
     """Bytes of host memory while weights pass through it to the GPU. No file is written, which would be memory too."""
 
     staging: int
-    """Bytes that were read and are not yet on the GPU: what GEMMACTL_STAGING_MIB allows, never less than the largest tensor."""
+    """Bytes that were read and are not yet on the GPU: what GEMMACTL_STAGING_MIB allows while torch is being imported."""
     flight: int
-    """Reads under way when staging is full."""
+    """Reads under way, and memory of the processes that read."""
 
     @property
     def need(self) -> int:
@@ -36,12 +36,12 @@ class Host:
         return int(self.need * (1 + RESERVE))
 
 
-def host(loaded: int, largest: int, env: tuple[tuple[str, str], ...] = ()) -> Host:
-    """For `loaded` bytes of weights as stored, the largest tensor `largest`; `env`: the container's variables.
+def host(loaded: int, env: tuple[tuple[str, str], ...] = ()) -> Host:
+    """For `loaded` bytes of weights as stored; `env`: the container's variables.
 
-    A load frees each page as soon as its tensor is on the GPU (inference_image/landing.py), so no more than this is ever held.
+    Weights pass through slabs that are used again (inference_image/landing.py), cut anywhere: the largest tensor says nothing.
     """
-    limit = max(_mib(env, contract.ENV_STAGING_MIB, contract.DEFAULT_STAGING_MIB), largest)
+    limit = _mib(env, contract.ENV_STAGING_MIB, contract.DEFAULT_STAGING_MIB)
     flight = _number(env, contract.ENV_CONNECTIONS, contract.DEFAULT_CONNECTIONS)
     flight *= _mib(env, contract.ENV_CHUNK_MIB, contract.DEFAULT_CHUNK_MIB)
     return Host(min(loaded, limit), min(loaded, flight))

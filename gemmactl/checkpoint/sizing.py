@@ -96,7 +96,7 @@ def derive(
     row = spec_rules.gpu(serve.gpu_type)
     if serve.engine == "vllm":
         return _for_vllm(serve, row, foreign, size, quota, existing=existing)
-    host = container.host(weights.loaded, weights.shape.largest * weights.stored, serve.env) if weights else None
+    host = container.host(weights.loaded, serve.env) if weights else None
     cpu, memory = container.pair(row, serve, host)
     fit = _fit(serve, row, weights) if weights else None
     wish = replace(

@@ -29,6 +29,7 @@ def deploy(
     startup_probe: o.StartupProbe = None,
     timeout: o.Timeout = None,
     max_context: o.MaxContext = None,
+    skip_unverified: o.SkipUnverified = False,
     max_instances: o.MaxInstances = None,
     min_instances: o.MinInstances = None,
     service_account: o.ServiceAccount = None,

@@ -18,6 +18,7 @@ def generate(
     type: o.Type = None,  # noqa: A002 - the flag's own name
     max_tokens: o.MaxTokens = None,
     local: o.LocalModel = None,
+    skip_unverified: o.SkipUnverified = False,
     project: o.Project = None,
     region: o.Region = None,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
@@ -37,7 +38,8 @@ def generate(
     wanted = Prompt.read(prompt, type, max_tokens)
     if local is not None:
         from gemmactl.local.engine import answer
+        from gemmactl.local.model import skipping
 
-        return answer(local, wanted, here.voice, here.environ)
+        return answer(local, wanted, here.voice, skipping(here.environ, asked=skip_unverified))
     settings = here.settings()
     return run(here.place(settings, project, region), settings, name, wanted, here.voice)

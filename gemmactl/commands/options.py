@@ -131,6 +131,14 @@ MaxContext = Annotated[
         rich_help_panel=_SIZE,
     ),
 ]
+SkipUnverified = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unverified",
+        help="Leave out a vision tower's bytes even where no manifest can prove what is read beside them. Told in the timeline.",
+        rich_help_panel=_SIZE,
+    ),
+]
 MaxInstances = Annotated[
     int | None,
     typer.Option(

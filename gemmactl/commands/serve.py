@@ -16,13 +16,15 @@ def serve(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="gs://BUCKET/FOLDER, a directory, or hf:owner/name.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on. Default: this machine only.")] = "127.0.0.1",
+    skip_unverified: o.SkipUnverified = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
     """Run the container's own server here, on GPU or CPU; Ctrl-C ends it.
 
     Example: gemmactl serve ./model --port 8080
     """
+    from gemmactl.local.model import skipping
     from gemmactl.local.server import serve as run
 
     here = session(ctx)
-    return run(model, host, port, here.voice, here.environ)
+    return run(model, host, port, here.voice, skipping(here.environ, asked=skip_unverified))

@@ -42,6 +42,11 @@ def place(text: str) -> str:
     return str(path.resolve())
 
 
+def skipping(environ: Mapping[str, str], *, asked: bool) -> Mapping[str, str]:
+    """The environment with the wish of --skip-unverified in it."""
+    return {**environ, contract.ENV_SKIP_UNVERIFIED: "1"} if asked else environ
+
+
 def look(where: str, folders: Folders, environ: Mapping[str, str]) -> None:
     """What the engine would refuse, found before torch is imported.
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 from typing import Final
 
 from inference_image.contract import Code, LoadFailed
 
 PAGE: Final = mmap.PAGESIZE
+_NO_RESERVE: Final = 0x4000 if sys.platform == "linux" else 0
+"""Linux's MAP_NORESERVE, which Python 3.11 does not name."""
 
 
 def can_share() -> bool:
@@ -33,7 +36,9 @@ class Arena:
         self._shared = descriptor is not None
         try:
             if descriptor is None:
-                self.memory = mmap.mmap(-1, self.size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+                # Without a reserve: most of it is never touched, and a small machine would refuse it.
+                flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
+                self.memory = mmap.mmap(-1, self.size, flags=flags)
                 self._ask_for_huge_pages()
             else:
                 if os.fstat(descriptor).st_size < self.size:

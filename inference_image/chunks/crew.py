@@ -32,6 +32,21 @@ class Pace:
     most: int = contract.DEFAULT_CONNECTIONS_MOST
 
 
+class Growth:
+    """How many connections come next, from the rate that so many gave."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._most, self._limit, self._last = pace.most, pace.first, 0.0
+
+    def after(self, rate: float) -> int | None:
+        """Half as many again as long as the last step was worth it; None: enough."""
+        if self._limit >= self._most or rate < self._last * _GAIN:
+            return None
+        self._last = rate
+        self._limit = min(self._most, self._limit + max(1, self._limit // 2))
+        return self._limit
+
+
 class Crew:
     """Does jobs in their order with as many threads as are worth it. `done` and `failed` are called from those threads."""
 
@@ -75,20 +90,19 @@ class Crew:
 
     def watch_growth(self) -> None:
         """Add connections as long as that makes the load faster; returns when it doesn't, or at the end. Run it in a thread."""
-        last = 0.0
-        while not self._over and self._limit < self._pace.most:
+        growth = Growth(self._pace)
+        while not self._over:
             before, since = self._pulse.received, self._clock()
             with self._change:
                 self._change.wait_for(lambda: self._over, timeout=_WINDOW)
                 busy = bool(self._jobs) and self.threads >= self._limit
-            rate = (self._pulse.received - before) / max(1e-9, self._clock() - since)
             if not busy:
                 continue  # nothing to be faster at: a rate of now says nothing
-            if rate < last * _GAIN:
+            more = growth.after((self._pulse.received - before) / max(1e-9, self._clock() - since))
+            if more is None:
                 return
-            last = rate
             with self._change:
-                self._limit = min(self._pace.most, self._limit + max(1, self._limit // 2))
+                self._limit = more
                 self._hire()
 
     def _hire(self) -> None:

@@ -23,6 +23,8 @@ class TlsSocket:
         self._socket = sock
         self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._came, self._goes, server_hostname=host)
+        # With a buffer it returns how many bytes it read. What SSLObject wraps, where it has it: one Python call less per record.
+        self._read: Any = getattr(self._tls, "_sslobj", self._tls).read
         self._buffer = memoryview(bytearray(RECEIVE))
         self._dry = True
         self.settimeout, self.setsockopt, self.fileno = sock.settimeout, sock.setsockopt, sock.fileno
@@ -42,18 +44,16 @@ class TlsSocket:
 
     def recv_into(self, into: memoryview) -> int:
         """1 to len(into) bytes, or 0 at the end. Waits as the socket does."""
-        read: Any = self._tls.read  # with a buffer it returns how many bytes it read
         while True:
             try:
-                return int(read(len(into), into))
+                return int(self._read(len(into), into))
             except ssl.SSLWantReadError:
                 self._dry = True
                 self._fill()
 
     def take(self, into: memoryview) -> int:
         """What is here now, at most len(into) bytes: 0 when it is nothing. Raises SSLEOFError at the end."""
-        count, size = 0, len(into)
-        read: Any = self._tls.read  # with a buffer it returns how many bytes it read
+        count, size, read = 0, len(into), self._read
         while count < size:
             try:
                 got = read(size - count, into[count:])

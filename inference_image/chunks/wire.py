@@ -24,7 +24,7 @@ _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 STEP: Final = RECEIVE
 """Bytes that are received between two looks at the checksum: they are still in the processor's cache."""
-_LOW_WATER: Final = RECEIVE
+_LOW_WATER: Final = RECEIVE // 2
 """Bytes that are let come together in the kernel before a reader is woken, rather than for each TLS record of 16 KB."""
 _OPEN_RECORD: Final = 64 << 10
 """More than a TLS record that was read in part: so much of the body may be here already and never come again."""

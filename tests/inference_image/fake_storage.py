@@ -6,12 +6,14 @@ import base64
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -155,6 +157,20 @@ def stall(after: int, until: threading.Event) -> Fault:
     return fault
 
 
+def dribble(step: int, pause: threading.Event, seconds: float) -> Fault:
+    """All bytes come, `step` at a time with a pause of `seconds` between them."""
+
+    def fault(handler: Handler, data: bytes, first: int, beyond: int) -> bool:
+        handler.part(b"", first, beyond, len(data), promised=beyond - first)
+        for at in range(first, beyond, step):
+            handler.wfile.write(data[at : min(beyond, at + step)])
+            handler.wfile.flush()
+            pause.wait(seconds)
+        return True
+
+    return fault
+
+
 def wrong_byte() -> Fault:
     """All bytes come, one of them wrong."""
 
@@ -178,16 +194,20 @@ def wrong_range() -> Fault:
 
 
 @contextmanager
-def running(bucket: Bucket, handler: type[Handler] = Handler) -> Iterator[str]:
-    """The address of a server over the bucket."""
+def running(bucket: Bucket, handler: type[Handler] = Handler, certificate: Path | None = None) -> Iterator[str]:
+    """The address of a server over the bucket; over TLS with a certificate."""
     bucket.hold.set()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (handler,), {"bucket": bucket}))
     server.daemon_threads = True
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # broken pipes are what the tests provoke
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_address[1]}"
     finally:
         bucket.hold.set()
         server.shutdown()

@@ -1,0 +1,155 @@
+"""What a load learns while it runs: how long to wait for a connection, and how many to have."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+from inference_image.chunks.arena import Arena
+from inference_image.chunks.crew import Crew, Growth, Pace
+from inference_image.chunks.pulse import Pulse
+from inference_image.chunks.source import NOWHERE, Done, Job, Object, Patience, Sink
+from inference_image.contract import Code, LoadFailed
+
+
+def seen(pulse: Pulse, silence: float, seconds: float, size: int = 8 << 20, times: int = 20) -> None:
+    for _ in range(times):
+        pulse.finished(silence, seconds, size)
+
+
+def test_silence_is_judged_by_what_was_seen() -> None:
+    """A connection is given up after a multiple of the others' silence, within the bounds of patience."""
+    pulse = Pulse(Patience(stall=15, least=0.5))
+    assert pulse.silence(0) == 5.0
+    seen(pulse, 0.2, 1.0)
+    assert pulse.silence(0) == pytest.approx(0.8)
+    seen(pulse, 0.001, 1.0, times=64)
+    assert pulse.silence(0) == 0.5
+    seen(pulse, 30, 60, times=64)
+    assert pulse.silence(0) == 15
+
+
+def test_each_strike_doubles_the_patience() -> None:
+    """A store that is slow as a whole is waited for, not asked ever more often."""
+    pulse = Pulse(Patience(stall=15))
+    seen(pulse, 0.2, 1.0)
+    assert [pulse.silence(strikes) for strikes in range(5)] == pytest.approx([0.8, 1.6, 3.2, 6.4, 12.8])
+    assert pulse.silence(9) == 15
+
+
+def test_a_straggler_is_told_by_its_time_for_its_size() -> None:
+    """Nothing is too slow before anything is known; then it is what takes a multiple of the others' time."""
+    pulse = Pulse(Patience())
+    assert pulse.slowness(8 << 20, 0) == float("inf")
+    seen(pulse, 0.1, 1.0, size=8 << 20)
+    assert pulse.slowness(8 << 20, 0) == pytest.approx(4.0)
+    assert pulse.slowness(1 << 20, 0) == 2.0
+    assert pulse.slowness(8 << 20, 2) == pytest.approx(16.0)
+
+
+def test_connections_grow_while_more_of_them_bring_more() -> None:
+    """Half as many again for each step that was worth it, up to the most."""
+    growth = Growth(Pace(16, 64))
+    assert [growth.after(rate) for rate in (100, 140, 190, 250)] == [24, 36, 54, 64]
+    assert growth.after(400) is None
+
+
+def test_connections_stay_when_more_of_them_bring_nothing() -> None:
+    """A link or a processor that is full is left with as many as filled it."""
+    growth = Growth(Pace(16, 64))
+    assert growth.after(100) == 24
+    assert growth.after(104) is None
+
+
+def test_a_fixed_number_never_grows() -> None:
+    """GEMMACTL_CONNECTIONS_MOST at the number to begin with."""
+    assert Growth(Pace(16, 16)).after(100) is None
+
+
+@dataclass
+class Held:
+    """A source whose reads wait, and count how many wait at once."""
+
+    uri: str = "held"
+    pulse: Pulse = field(default_factory=lambda: Pulse(Patience()))
+    release: threading.Event = field(default_factory=threading.Event)
+    fail: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    now: int = 0
+    most: int = 0
+    began: list[int] = field(default_factory=list)
+
+    def list(self) -> tuple[Object, ...]:
+        return (Object("o", 1 << 20, "1"),)
+
+    def read(self, object: Object, begin: int, end: int, sink: Sink) -> None:  # noqa: A002 - the contract's name
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            self.began.append(begin)
+        self.release.wait(20)
+        if self.fail:
+            raise LoadFailed(Code.ACCESS_DENIED, object.name, self.fail)
+        sink.buffer(begin, end - begin)[:] = bytes(end - begin)
+        sink.wrote(begin, end - begin)
+        with self.lock:
+            self.now -= 1
+
+
+def crew(source: Held, first: int) -> tuple[Crew, list[Done], list[BaseException], threading.Event]:
+    done: list[Done] = []
+    failed: list[BaseException] = []
+    over = threading.Event()
+
+    def note(one: Done) -> None:
+        done.append(one)
+        if len(done) == 40:
+            over.set()
+
+    made = Crew(source, Pace(first, first), done=note, failed=lambda error: (failed.append(error), over.set()))
+    made.open({"o": source.list()[0]}, Arena(1 << 20))
+    return made, done, failed, over
+
+
+def jobs(count: int = 40) -> list[Job]:
+    return [Job(number, "o", number * 10, number * 10 + 10, NOWHERE if number % 2 else number * 10) for number in range(count)]
+
+
+def test_so_many_connections_and_no_more() -> None:
+    """Jobs wait for a reader; every one is done once."""
+    source = Held()
+    made, done, failed, over = crew(source, 4)
+    made.add(jobs())
+    while source.now < 4:
+        threading.Event().wait(0.001)
+    source.release.set()
+    assert over.wait(20)
+    assert sorted(one.number for one in done) == list(range(40))
+    assert source.most == made.threads == 4
+    assert source.began[:4] == sorted(source.began[:4])
+    assert not failed
+    made.close()
+
+
+def test_few_jobs_take_few_connections() -> None:
+    """A small model opens no connection that has nothing to do."""
+    source = Held()
+    source.release.set()
+    made, _, _, _ = crew(source, 16)
+    made.add(jobs(2))
+    assert made.threads <= 2
+    made.close()
+
+
+def test_the_first_failure_ends_the_crew() -> None:
+    """No further job is begun after one that failed for good."""
+    source = Held(fail="no")
+    made, done, failed, over = crew(source, 2)
+    made.add(jobs())
+    source.release.set()
+    assert over.wait(20)
+    assert isinstance(failed[0], LoadFailed)
+    assert not done
+    assert len(source.began) <= 4

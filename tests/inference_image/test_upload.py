@@ -1,0 +1,119 @@
+"""Pieces through a ring into tensors: any borders, any order, any dtype, and never more slabs than there are."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference_image.chunks.arena import Arena
+from inference_image.contract import Code, LoadFailed
+from inference_image.landing import Landing, Piece, Ring, page_end
+from inference_image.layout import ITEM_SIZE, Tensor
+from inference_image.weights import fill
+
+SLAB = 4096
+
+
+def table(shapes: list[tuple[str, int]], start: int) -> dict[str, Tensor]:
+    """Tensors side by side from byte `start` of one object on; the first letter of a name is nothing's but a name."""
+    made, at = {}, start
+    for number, (dtype, count) in enumerate(shapes):
+        size = count * ITEM_SIZE[dtype]
+        made[f"t{number}"] = Tensor(f"t{number}", dtype, (count,), "o", at, at + size)
+        at += size
+    return made
+
+
+def content(tensors: dict[str, Tensor], chance: random.Random) -> tuple[bytes, dict[str, object]]:
+    """Bytes of the object and what each tensor must become in bf16."""
+    import torch
+
+    data, wanted = bytearray(max((one.end for one in tensors.values()), default=0)), {}
+    for name, one in tensors.items():
+        stored = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}[one.dtype]
+        values = torch.tensor([chance.uniform(-2, 2) for _ in range(one.shape[0])]).to(stored)
+        data[one.begin : one.end] = values.view(torch.uint8).numpy().tobytes() if one.shape[0] else b""
+        wanted[name] = values.to(torch.bfloat16)
+    return bytes(data), wanted
+
+
+def deliver(landing: Landing, ring: Ring, data: bytes, borders: list[int], chance: random.Random) -> Iterator[None]:
+    """Pieces in any order as slabs become free; the heart of what the planning thread does."""
+    edges = sorted({0, len(data), *(border % (len(data) + 1) for border in borders), *range(0, len(data), SLAB)})
+    pieces = list(pairwise(edges))
+    chance.shuffle(pieces)
+    room = threading.Semaphore(0)
+    landing.freed = room.release
+    for begin, end in pieces:
+        while (slab := ring.take()) is None:
+            assert room.acquire(timeout=20), "nobody gave a slab back"
+        at = ring.place(slab, begin)
+        landing.arena.view(at, at + end - begin)[:] = data[begin:end]
+        landing.landed(Piece("o", begin, end, at, slab))
+        yield
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["BF16", "F16", "F32"]), st.integers(0, 3000)), min_size=1, max_size=5),
+    st.integers(8, 40),
+    st.lists(st.integers(0, 1 << 20), max_size=12),
+    st.integers(1, 4),
+    st.integers(0, 1 << 30),
+)
+def test_any_pieces_in_any_order_make_the_tensors(
+    shapes: list[tuple[str, int]], start: int, borders: list[int], slabs: int, seed: int
+) -> None:
+    """Bit-equal to a cast of the whole, whatever the borders cut, and with no more than so many slabs of memory."""
+    import torch
+
+    chance = random.Random(seed)
+    tensors = table(shapes, start)
+    data, wanted = content(tensors, chance)
+    landing, ring = Landing(), Ring(0, SLAB, slabs)
+    landing.open(Arena(page_end(Ring.length(SLAB, slabs))), {"o": 0})
+    landing.expect(tensors, ring)
+    sender = threading.Thread(target=lambda: list(deliver(landing, ring, data, borders, chance)), daemon=True)
+    sender.start()
+    made = fill(landing, torch.device("cpu"), torch.bfloat16)
+    sender.join(20)
+    assert made.keys() == wanted.keys()
+    for name, one in wanted.items():
+        assert torch.equal(made[name], one)  # type: ignore[arg-type]
+    assert ring.most_out <= slabs
+
+
+def test_a_failure_of_the_readers_ends_the_filling() -> None:
+    """Whoever fills gets the readers' own failure, and says that nothing more is wanted."""
+    import torch
+
+    landing, ring = Landing(), Ring(0, SLAB, 2)
+    landing.open(Arena(Ring.length(SLAB, 2)), {"o": 0})
+    landing.expect(table([("BF16", 10)], 8), ring)
+    landing.fail(LoadFailed(Code.CHECKSUM_MISMATCH, "o", "wrong"))
+    with pytest.raises(LoadFailed, match="wrong"):
+        fill(landing, torch.device("cpu"), torch.bfloat16)
+    assert landing.stopped
+
+
+@pytest.mark.parametrize("value", [b"\xc0\x7f", b"\x80\x7f", b"\x80\xff"], ids=["NaN", "infinity", "minus infinity"])
+def test_a_value_that_is_not_finite_names_its_tensor(value: bytes) -> None:
+    """One such weight among many refuses the load."""
+    import torch
+
+    tensors = table([("BF16", 100), ("BF16", 1000)], 8)
+    landing, ring = Landing(), Ring(0, SLAB, 2)
+    landing.open(Arena(Ring.length(SLAB, 2)), {"o": 0})
+    landing.expect(tensors, ring)
+    data = bytearray(tensors["t1"].end)
+    data[tensors["t1"].begin + 400 : tensors["t1"].begin + 402] = value
+    threading.Thread(target=lambda: list(deliver(landing, ring, bytes(data), [], random.Random(1))), daemon=True).start()
+    with pytest.raises(LoadFailed) as failed:
+        fill(landing, torch.device("cpu"), torch.bfloat16)
+    assert (failed.value.failure.code, failed.value.failure.object) == (Code.WEIGHTS_NAN, "t1")
