@@ -128,8 +128,11 @@ def describe(root: Path, meta: Path) -> None:
             inside = [item for item in items if item["name"].rpartition("/")[0] == folder]
             _write(meta / bucket.name / "list" / f"{folder}.json", {"kind": "storage#objects", "items": inside})
         _write(meta / bucket.name / "all.json", {"kind": "storage#objects", "items": items})
-        row = {"kind": "storage#bucket", "id": bucket.name, "name": bucket.name, "location": "US", "locationType": "multi-region",
-               "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}}, "storageClass": "STANDARD", "metageneration": "1", "projectNumber": "1"}  # fmt: skip
+        row = {
+            "kind": "storage#bucket", "id": bucket.name, "name": bucket.name, "location": "US", "locationType": "multi-region",
+            "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}}, "storageClass": "STANDARD",
+            "metageneration": "1", "projectNumber": "1",
+        }  # fmt: skip
         _write(meta / bucket.name / "bucket.json", row)
     _write(known_path, known)
 

@@ -30,7 +30,7 @@ ENV_THREADS: Final = "GEMMACTL_TORCH_THREADS"
 """torch threads on CPU; default: torch's own choice."""
 ENV_STAGING_MIB: Final = "GEMMACTL_STAGING_MIB"
 """Bytes that may lie in host memory before they are on their device or cast; default 4096, never less than the reads under way.
-Only what arrives before torch is imported needs that much: then a ring of GEMMACTL_CONNECTIONS + 8 chunks is enough."""
+Only what arrives before torch is imported needs that much: then a ring of GEMMACTL_CONNECTIONS + 4 chunks is enough."""
 ENV_READER: Final = "GEMMACTL_READER"
 """Who reads weights from a network: `process` (its own, which no import holds up) or `threads`; default: process on Linux."""
 ENV_STALL_SECONDS: Final = "GEMMACTL_STALL_SECONDS"

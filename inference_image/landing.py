@@ -43,7 +43,7 @@ class Ring:
 
     def __init__(self, begin: int, size: int, count: int) -> None:
         # Bytes lie in a slab at the same place within 64 as in their object: tensors keep their alignment.
-        self._begin, self.stride, self._count = begin, page_end(size + _ALIGNMENT), count
+        self.begin, self.stride, self._count = begin, page_end(size + _ALIGNMENT), count
         self._lock = threading.Lock()
         self._free: list[int] = []
         self._used = 0
@@ -61,7 +61,7 @@ class Ring:
             if not self._free:
                 if self._used == self._count:
                     return None
-                self._free.append(self._begin + self._used * self.stride)
+                self._free.append(self.begin + self._used * self.stride)
                 self._used += 1
             self.out += 1
             self.most_out = max(self.most_out, self.out)
@@ -71,6 +71,11 @@ class Ring:
         with self._lock:
             self.out -= 1
             self._free.append(slab)
+
+    @property
+    def end(self) -> int:
+        """Where the memory ends that was ever used."""
+        return self.begin + self._used * self.stride
 
     @staticmethod
     def place(slab: int, begin: int) -> int:
@@ -169,6 +174,11 @@ class Landing:
         elif self.ring is not None:
             self.ring.give(piece.slab)
             self.freed()
+
+    def empty_ring(self) -> None:
+        """All is where it belongs: no slab needs its memory any more."""
+        if self.ring is not None:
+            self.arena.release(self.ring.begin, self.ring.end)
 
     def stop(self) -> None:
         """Whoever fills gave up: nothing more is wanted."""

@@ -34,6 +34,15 @@ SPARE: Final = 2
 """Reads beyond the connections that are always waiting for one."""
 
 
+RING: Final = 192 << 20
+"""Bytes of slabs beyond which no connection is added on the way to a GPU."""
+
+
+def gpu_expected(settings: Settings) -> bool:
+    """Will the weights go to a GPU? Judged long before torch is there to be asked."""
+    return settings.device == "cuda" or (settings.device == "auto" and gpu_driver())
+
+
 class CheckpointStream:
     """One load. `files` and `tensors` are futures, what landed comes out of `landing`, a failure out of all of them."""
 
@@ -111,8 +120,8 @@ class CheckpointStream:
 
     @property
     def _ahead(self) -> int:
-        """Reads that are given out at once while a ring takes them."""
-        return self._settings.connections + SPARE
+        """Reads that are given out at once, so that none of the connections waits for one."""
+        return self._readers.connections + SPARE
 
     def _first_read(self, objects: Mapping[str, Object], heads: Mapping[str, int]) -> tuple[Files, layout.Index | None]:
         """Small files whole, and of every shard the beginning: its header and the first of its data."""
@@ -184,9 +193,8 @@ class CheckpointStream:
 
     def _ring(self, table: Mapping[str, Tensor]) -> Ring | None:
         """Slabs, where bytes can't stay where they land: on their way to a GPU, or into another dtype."""
-        gpu = self._settings.device == "cuda" or (self._settings.device == "auto" and gpu_driver())
         own = "F32" if self._settings.dtype == "float32" else "BF16"
-        if not gpu and all(tensor.dtype == own for tensor in table.values()):
+        if not gpu_expected(self._settings) and all(tensor.dtype == own for tensor in table.values()):
             return None
         return Ring(self._ring_at, self._settings.chunk, self._slabs)
 
@@ -226,6 +234,7 @@ class CheckpointStream:
         """The next reads that have a place to go to: enough that no reader waits for one."""
         ring = self.landing.ring
         batch: list[Job] = []
+        # Where each has its place already, a queue costs nothing, and nobody waits while torch's import holds Python's lock.
         ahead = self._ahead if ring is not None else 2 * max(self._settings.connections, self._settings.connections_most)
         while waiting and len(self._jobs) + len(batch) < ahead:
             one = waiting[-1]

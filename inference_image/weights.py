@@ -75,6 +75,7 @@ def _through_ring(landing: Landing, device: torch.device, dtype: torch.dtype) ->
 
     made = {name: torch.empty(tensor.shape, dtype=dtype, device=device) for name, tensor in landing.tensors.items()}
     upload(landing, made, device)
+    landing.empty_ring()
     _require_finite({name: _sum(one) for name, one in made.items()})
     return made
 

@@ -27,7 +27,7 @@ class Child:
         self._source = open_source(uri, os.environ, patience=patience)
         self._descriptor, self._pace = descriptor, pace
         self._out, self._lock = out, threading.Lock()
-        self._crew = Crew(self._source, pace, done=self._done, failed=self._failed)
+        self._crew = Crew(self._source, pace, done=self._done, failed=self._failed, grown=self._grown)
 
     def answer(self, message: list[Any]) -> None:
         match message:
@@ -48,6 +48,9 @@ class Child:
 
     def _done(self, done: Done) -> None:
         self._tell("done", *done)
+
+    def _grown(self, connections: int) -> None:
+        self._tell("grown", connections)
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, LoadFailed):

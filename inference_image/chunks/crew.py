@@ -48,7 +48,10 @@ class Growth:
 
 
 class Crew:
-    """Does jobs in their order with as many threads as are worth it. `done` and `failed` are called from those threads."""
+    """Does jobs in their order with as many threads as are worth it.
+
+    `done` and `failed` are called from those threads; `grown` with the number of connections when it has become another one.
+    """
 
     def __init__(
         self,
@@ -57,10 +60,11 @@ class Crew:
         *,
         done: Callable[[Done], None],
         failed: Callable[[BaseException], None],
+        grown: Callable[[int], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source, self._pulse, self._pace = source, source.pulse, pace
-        self._done, self._failed = done, failed
+        self._done, self._failed, self._grown = done, failed, grown
         self._clock = clock
         self._arena: Arena | None = None
         self._objects: Mapping[str, Object] = {}
@@ -104,6 +108,8 @@ class Crew:
             with self._change:
                 self._limit = more
                 self._hire()
+            if self._grown is not None:
+                self._grown(more)
 
     def _hire(self) -> None:
         """Threads for the jobs that nobody waits for. Call it with the lock."""

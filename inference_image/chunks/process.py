@@ -45,6 +45,10 @@ class ProcessReaders:
         share = Pace(-(-pace.first // count), -(-pace.most // count))
         self._children = [_Child(uri, environ, share, stall, self._memory, events) for _ in range(count)]
 
+    @property
+    def connections(self) -> int:
+        return sum(child.connections for child in self._children)
+
     def list(self) -> tuple[Object, ...]:
         self._children[0].tell("list")
         return tuple(Object(*row) for row in self._children[0].answer())
@@ -88,6 +92,7 @@ class _Child:
         self._closing = False
         self._errors = shared_file()
         self.out = 0
+        self.connections = pace.first
         path = os.pathsep.join(filter(None, [str(_ROOT), environ.get("PYTHONPATH", "")]))
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         arguments = json.dumps([uri, memory, pace.first, pace.most, stall])
@@ -142,6 +147,8 @@ class _Child:
                     with self._lock:
                         self.out -= 1
                     self._events.put(Done(number, crc))
+                case ["grown", connections]:
+                    self.connections = connections
                 case ["objects" | "end", answer]:
                     self._answers.put(answer)
                 case ["failed", code, name, detail]:

@@ -9,9 +9,9 @@ from typing import Final
 
 from inference_image.chunks.source import Patience
 
-_KNOWN: Final = 16
+_KNOWN: Final = 6
 """Requests after which the silences seen are worth a limit of their own."""
-_UNKNOWN_LIMIT: Final = 5.0
+_UNKNOWN_LIMIT: Final = 2.0
 _SILENCES: Final = 4.0
 _DURATIONS: Final = 4.0
 _SHORTEST_SLOWNESS: Final = 2.0

@@ -25,6 +25,10 @@ class Readers(Protocol):
     def uri(self) -> str:
         """The place, as the user wrote it."""
 
+    @property
+    def connections(self) -> int:
+        """Reads that may be under way at once: those to begin with, and more when that turned out to be faster."""
+
     def list(self) -> tuple[Object, ...]:
         """What Source.list says. Raises LoadFailed."""
 
@@ -43,7 +47,8 @@ class ThreadReaders:
 
     def __init__(self, source: Source, pace: Pace, events: Events) -> None:
         self._source = source
-        self._crew = Crew(source, pace, done=events.put, failed=events.put)
+        self._crew = Crew(source, pace, done=events.put, failed=events.put, grown=self._grown)
+        self.connections = pace.first
         self._pace = pace
 
     @property
@@ -59,6 +64,9 @@ class ThreadReaders:
         if self._pace.most > self._pace.first:
             threading.Thread(target=self._crew.watch_growth, name="growth", daemon=True).start()
         return arena
+
+    def _grown(self, connections: int) -> None:
+        self.connections = connections
 
     def add(self, jobs: Iterable[Job]) -> None:
         self._crew.add(jobs)

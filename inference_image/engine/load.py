@@ -18,7 +18,7 @@ from inference_image.engine.generate import Engine
 from inference_image.engine.text import Text, TokenizerFiles
 from inference_image.hardware import host_memory
 from inference_image.settings import Settings
-from inference_image.stream import CheckpointStream
+from inference_image.stream import RING, SPARE, CheckpointStream, gpu_expected
 from inference_image.timeline import Timeline
 from inference_image.weights import fill, needed_bytes, require_room
 
@@ -58,10 +58,12 @@ def begin(
 def _readers(settings: Settings, environ: Mapping[str, str], source: Source | None, events: Events) -> Readers:
     """A process for what comes over a network, because torch's import would hold threads up; threads for a directory."""
     patience = Patience(stall=settings.stall)
-    pace = Pace(settings.connections, max(settings.connections, settings.connections_most))
+    most = min(settings.connections_most, RING // settings.chunk - SPARE) if gpu_expected(settings) else settings.connections_most
+    pace = Pace(settings.connections, max(settings.connections, most))
     place = source or open_source(settings.model, environ, patience=patience)
-    remote = source is None and (":" in settings.model.partition("/")[0])
-    if can_share() and settings.reader != "threads" and (remote or settings.reader == "process") and source is None:
+    remote = ":" in settings.model.partition("/")[0]
+    apart = settings.reader == "process" or (settings.reader == "auto" and remote)
+    if source is None and apart and can_share():
         try:
             return ProcessReaders(settings.model, environ, pace, settings.stall, events)
         except OSError:

@@ -22,7 +22,7 @@ def seen(pulse: Pulse, silence: float, seconds: float, size: int = 8 << 20, time
 def test_silence_is_judged_by_what_was_seen() -> None:
     """A connection is given up after a multiple of the others' silence, within the bounds of patience."""
     pulse = Pulse(Patience(stall=15, least=0.5))
-    assert pulse.silence(0) == 5.0
+    assert pulse.silence(0) == 2.0
     seen(pulse, 0.2, 1.0)
     assert pulse.silence(0) == pytest.approx(0.8)
     seen(pulse, 0.001, 1.0, times=64)

@@ -19,6 +19,19 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings.model_name == "my-gemma"
 
 
+def test_every_knob_of_the_loader_has_its_variable() -> None:
+    """What the loader decides by itself can be decided for it."""
+    chosen = {
+        "GEMMACTL_CONNECTIONS": "3", "GEMMACTL_CONNECTIONS_MOST": "5", "GEMMACTL_CHUNK_MIB": "2", "GEMMACTL_STAGING_MIB": "7",
+        "GEMMACTL_READER": "Threads", "GEMMACTL_STALL_SECONDS": "9", "GEMMACTL_LOAD_SECONDS": "60",
+        "GEMMACTL_SKIP_UNVERIFIED": "1",
+    }  # fmt: skip
+    found = Settings.from_environ({"GEMMACTL_MODEL": "m", **chosen})
+    assert (found.connections, found.connections_most, found.chunk, found.staging) == (3, 5, 2 << 20, 7 << 20)
+    assert (found.reader, found.stall, found.load_seconds, found.skip_unverified) == ("threads", 9, 60, True)
+    assert Settings.from_environ({"GEMMACTL_MODEL": "m"}).skip_unverified is False
+
+
 @pytest.mark.parametrize(("model", "name"), [("hf:owner/name@main", "name"), ("/models/x", "x"), ("gs://b", "b")])
 def test_the_model_is_called_by_its_last_part(model: str, name: str) -> None:
     """An answer's `model` is short, and the environment can change it."""
@@ -29,8 +42,11 @@ def test_the_model_is_called_by_its_last_part(model: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("GEMMACTL_MODEL", " "), ("GEMMACTL_DEVICE", "tpu"), ("GEMMACTL_DTYPE", "int4"), ("GEMMACTL_CONNECTIONS", "0"),
-        ("GEMMACTL_CHUNK_MIB", "-1"), ("GEMMACTL_MAX_QUEUE", "1e3"), ("PORT", "99999"), ("GEMMACTL_MAX_CONTEXT", "x"),
+        ("GEMMACTL_MODEL", " "), ("GEMMACTL_DEVICE", "tpu"), ("GEMMACTL_DTYPE", "int4"),
+        ("GEMMACTL_CONNECTIONS", "0"), ("GEMMACTL_READER", "fork"), ("GEMMACTL_STALL_SECONDS", "0"),
+        ("GEMMACTL_LOAD_SECONDS", "soon"), ("GEMMACTL_SKIP_UNVERIFIED", "yes"), ("GEMMACTL_CONNECTIONS_MOST", "1000"),
+        ("GEMMACTL_CHUNK_MIB", "-1"), ("GEMMACTL_MAX_QUEUE", "1e3"), ("PORT", "99999"),
+        ("GEMMACTL_MAX_CONTEXT", "x"),
     ],
 )  # fmt: skip
 def test_wrong_values_name_their_variable(variable: str, value: str) -> None:

@@ -87,6 +87,36 @@ def test_any_pieces_in_any_order_make_the_tensors(
     for name, one in wanted.items():
         assert torch.equal(made[name], one)  # type: ignore[arg-type]
     assert ring.most_out <= slabs
+    landing.empty_ring()
+    assert not any(landing.arena.view(ring.begin, ring.end))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(0, 2000), min_size=1, max_size=6), st.lists(st.integers(0, 1 << 20), max_size=12), st.integers(0, 1 << 30)
+)
+def test_in_place_every_tensor_is_whole_once(counts: list[int], borders: list[int], seed: int) -> None:
+    """Bytes that land where the model will use them: in any order and any cuts, each tensor is handed on once, when it is whole."""
+    import torch
+
+    chance = random.Random(seed)
+    tensors = table([("BF16", count) for count in counts], 8)
+    data, wanted = content(tensors, chance)
+    landing = Landing()
+    landing.open(Arena(page_end(len(data))), {"o": 0})
+    landing.expect(tensors, None)
+    edges = sorted({0, len(data), *(border % (len(data) + 1) for border in borders)})
+    pieces = list(pairwise(edges))
+    chance.shuffle(pieces)
+    for begin, end in pieces:
+        landing.arena.view(begin, end)[:] = data[begin:end]
+        landing.landed(Piece("o", begin, end, begin, None))
+    made = fill(landing, torch.device("cpu"), torch.bfloat16)
+    assert made.keys() == wanted.keys()
+    base = torch.frombuffer(landing.arena.memory, dtype=torch.uint8).data_ptr()
+    for name, one in wanted.items():
+        assert torch.equal(made[name], one)  # type: ignore[arg-type]
+        assert not made[name].numel() or made[name].data_ptr() == base + tensors[name].begin
 
 
 def test_a_failure_of_the_readers_ends_the_filling() -> None:

@@ -50,6 +50,13 @@ def test_defaults_are_private_one_instance_and_zero_when_idle(tmp_path: Path) ->
     assert found.given == frozenset()
 
 
+def test_skip_unverified_is_the_containers_variable(tmp_path: Path) -> None:
+    """The flag is a wish of the deployment, seen in its plan like any other variable; nothing skips by itself."""
+    found = wishes(settings(tmp_path), {**BASE, "skip_unverified": True, "set_env_vars": "GEMMACTL_SKIP_UNVERIFIED=0,A=b"}, Ear())
+    assert dict(found.env) == {"A": "b", "GEMMACTL_SKIP_UNVERIFIED": "1"}
+    assert wishes(settings(tmp_path), {**BASE, "skip_unverified": False}, Ear()).env == ()
+
+
 def test_sizes_follow_the_gpu(tmp_path: Path) -> None:
     """An RTX has its own defaults."""
     found = wishes(settings(tmp_path), {**BASE, "gpu_type": "nvidia-rtx-pro-6000"}, Ear())
