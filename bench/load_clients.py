@@ -229,7 +229,8 @@ def gcloud(task: Task, meter: Meter) -> None:
         **os.environ, "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{task.address}/storage/v1/",
         "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "1", "CLOUDSDK_CORE_PROJECT": "p", "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true", "CLOUDSDK_CONFIG": "/dev/shm/gemmactl-bench-gcloud",
-        "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": task.bundle, "CLOUDSDK_STORAGE_PROCESS_COUNT": "2",
+        "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": task.bundle, "REQUESTS_CA_BUNDLE": task.bundle, "SSL_CERT_FILE": task.bundle,
+        "CLOUDSDK_STORAGE_PROCESS_COUNT": "2",
         "CLOUDSDK_STORAGE_THREAD_COUNT": str(task.connections // 2),
     }  # fmt: skip
 

@@ -84,7 +84,9 @@ def write(folder: Path, size: str, shards: int) -> int:
             for _, _, length in group:
                 for begin in range(0, length, len(block)):
                     file.write(block[: min(len(block), length - begin)])
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {"total_size": total}, "weight_map": weight_map})
+    )
     (folder / "config.json").write_text(json.dumps(config(size)))
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer(), ensure_ascii=False), encoding="utf-8")
     return total

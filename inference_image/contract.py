@@ -93,6 +93,7 @@ ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 FOLDER: Final = "gemmactl"
 MANIFEST: Final = "gemmactl/manifest.json"
 """Every file with size, crc32c and the checksums of its ranges: written last, so its presence means that all is there."""
+MANIFEST_SCHEMA: Final = "gemmactl/manifest.v1"
 OVERRIDES: Final = "gemmactl/overrides.json"
 """Corrections: `{"generation_config.json": {"eos_token_id": [1, 106]}, "chat_template.jinja": "..."}`. Keys of a JSON file are
 replaced one by one, the template as a whole. Files: OVERRIDABLE."""

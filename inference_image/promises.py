@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from inference_image.chunks.crc import combine
 from inference_image.chunks.source import Object
+from inference_image.contract import MANIFEST_SCHEMA
 from inference_image.small_files import LARGEST, natural
 
-SCHEMA: Final = "gemmactl/manifest.v1"
 LIMIT: Final = 16 << 20
 _LEAST_STEP: Final = 64 << 10
 
@@ -46,8 +46,8 @@ def parse(data: bytes) -> Mapping[str, Promise]:
     """{name: what is promised}. Raises ValueError for a document that is none of ours or contradicts itself."""
     try:
         document = json.loads(data)
-        if document["schema"] != SCHEMA:
-            raise ValueError(f"its schema is not {SCHEMA}")
+        if document["schema"] != MANIFEST_SCHEMA:
+            raise ValueError(f"its schema is not {MANIFEST_SCHEMA}")
         step = document["range_bytes"]
         if not natural(step) or step < _LEAST_STEP:
             raise ValueError("its ranges have no size")

@@ -15,9 +15,8 @@ from typing import Any, Final
 
 from gemmactl.checkpoint.names import illegal
 from gemmactl.errors import Trouble
-from inference_image.contract import MANIFEST
+from inference_image.contract import MANIFEST, MANIFEST_SCHEMA
 
-SCHEMA: Final = "gemmactl/manifest.v1"
 RANGE: Final = 8 << 20
 """Bytes of a range: what the loader reads at once (contract.ENV_CHUNK_MIB)."""
 PART: Final = "gemmactl/manifest.part.json"
@@ -56,7 +55,7 @@ class Manifest:
 
     def text(self) -> str:
         """The document: the same bytes for the same value."""
-        head = {"schema": SCHEMA, "made_by": self.made_by, "source": self.source, "range_bytes": self.range_bytes}
+        head = {"schema": MANIFEST_SCHEMA, "made_by": self.made_by, "source": self.source, "range_bytes": self.range_bytes}
         rows = (f"{json.dumps(name)}: {json.dumps(_row(self.files[name]))}" for name in sorted(self.files))
         return f'{json.dumps(head)[:-1]}, "files": {{\n' + ",\n".join(rows) + "\n}}\n"  # a line for each file, not for each range
 
@@ -86,8 +85,8 @@ def parse(data: bytes, where: str) -> Manifest:
         if len(data) > LIMIT:
             raise ValueError(f"it has more than {LIMIT >> 20} MiB")
         document = json.loads(data)
-        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-            raise ValueError(f"its schema is not {SCHEMA}")
+        if not isinstance(document, dict) or document.get("schema") != MANIFEST_SCHEMA:
+            raise ValueError(f"its schema is not {MANIFEST_SCHEMA}")
         files = document["files"]
         if not isinstance(files, dict) or len(files) > _MOST_FILES:
             raise ValueError(f"files is no mapping of at most {_MOST_FILES} names")

@@ -13,7 +13,9 @@ from gemmactl.result import Result
 
 def serve(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="gs://BUCKET/FOLDER, a directory, hf:owner/name, or https://HOST/FOLDER.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="gs://BUCKET/FOLDER, a directory, hf:owner/name, or https://HOST/FOLDER.")
+    ],
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on. Default: this machine only.")] = "127.0.0.1",
     skip_unverified: o.SkipUnverified = False,

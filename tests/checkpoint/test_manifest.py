@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemmactl.checkpoint.manifest import SCHEMA, Manifest, Record, parse, written
+from gemmactl.checkpoint.manifest import Manifest, Record, parse, written
 from gemmactl.errors import Trouble
 from inference_image.chunks.crc import whole
+from inference_image.contract import MANIFEST_SCHEMA
 
 STEP = 64 << 10
 
@@ -62,7 +63,7 @@ def document(**change: Any) -> dict[str, Any]:
     one = record(b"x" * (STEP + 1))
     row = {"size": one.size, "crc32c": one.checksum, "version": "1", "ranges": [written(crc) for crc in one.ranges]}
     return {
-        "schema": SCHEMA, "made_by": "g", "source": "s", "range_bytes": STEP, "files": {"a.json": {**row, **change}},
+        "schema": MANIFEST_SCHEMA, "made_by": "g", "source": "s", "range_bytes": STEP, "files": {"a.json": {**row, **change}},
     }  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def test_the_document_that_the_hostile_ones_are_made_from_is_good() -> None:
         b"[]",
         b"[" * 100_000,
         b'{"schema": "gemmactl/manifest.v2"}',
-        json.dumps({"schema": SCHEMA, "files": {}}).encode(),
+        json.dumps({"schema": MANIFEST_SCHEMA, "files": {}}).encode(),
         json.dumps({**document(), "files": []}).encode(),
         json.dumps({**document(), "range_bytes": 0}).encode(),
         json.dumps({**document(), "range_bytes": True}).encode(),

@@ -93,7 +93,9 @@ def test_any_pieces_in_any_order_make_the_tensors(
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.integers(0, 2000), min_size=1, max_size=6), st.lists(st.integers(0, 1 << 20), max_size=12), st.integers(0, 1 << 30)
+    st.lists(st.integers(0, 2000), min_size=1, max_size=6),
+    st.lists(st.integers(0, 1 << 20), max_size=12),
+    st.integers(0, 1 << 30),
 )
 def test_in_place_every_tensor_is_whole_once(counts: list[int], borders: list[int], seed: int) -> None:
     """Bytes that land where the model will use them: in any order and any cuts, each tensor is handed on once, when it is whole."""

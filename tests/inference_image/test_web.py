@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
@@ -16,13 +16,13 @@ from inference_image.contract import Code, LoadFailed
 from inference_image.engine import load
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
+from tests.inference_image import fake_storage
 from tests.inference_image.checkpoints import MODEL
 
 
-class Folder(BaseHTTPRequestHandler):
+class Folder(fake_storage.Handler):
     """Files by name with ETags and ranges. The switches belong to one server."""
 
-    protocol_version = "HTTP/1.1"
     files: dict[str, bytes]
     versions: dict[str, int]
     ranges = True
@@ -47,17 +47,6 @@ class Folder(BaseHTTPRequestHandler):
             last = min(last, len(data) - 1)
             etag = f'"{self.versions.get(name, 1)}"'
             self.answer(206, data[first : last + 1], Content_Range=f"bytes {first}-{last}/{len(data)}", ETag=etag)
-
-    def answer(self, code: int, body: bytes, **headers: str) -> None:
-        self.send_response(code)
-        for key, value in headers.items():
-            self.send_header(key.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Silence."""
 
 
 @pytest.fixture
