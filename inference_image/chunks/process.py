@@ -101,7 +101,8 @@ class _Child:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, pass_fds=(memory,),
             env={**kept, **environ, "PYTHONPATH": path}, bufsize=0,
         )  # fmt: skip
-        threading.Thread(target=self._listen, name="reader-process", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="reader-process", daemon=True)
+        self._listener.start()
 
     def add(self, jobs: Iterable[Job]) -> None:
         if jobs := list(jobs):
@@ -138,6 +139,10 @@ class _Child:
             counts = self.answer(_CLOSING_SECONDS)
         self._process.kill()
         self._process.wait()
+        self._listener.join()
+        if self._errors >= 0:
+            os.close(self._errors)
+            self._errors = -1
         return counts
 
     def _listen(self) -> None:
@@ -154,7 +159,6 @@ class _Child:
                 case ["failed", code, name, detail]:
                     self._fail(LoadFailed(Code(code), name, detail))
         self._fail(self._gone())
-        os.close(self._errors)
 
     def _messages(self) -> Iterator[Any]:
         with os.fdopen(os.dup(self._process.stdout.fileno()), "rb") as lines:  # type: ignore[union-attr]  # it is a pipe

@@ -98,7 +98,7 @@ def test_any_pieces_in_any_order_make_the_tensors(
     st.integers(0, 1 << 30),
 )
 def test_in_place_every_tensor_is_whole_once(counts: list[int], borders: list[int], seed: int) -> None:
-    """Bytes that land where the model will use them: in any order and any cuts, each tensor is handed on once, when it is whole."""
+    """In any order and any cuts each tensor is handed on once, when it is whole, at its place in what landed."""
     import torch
 
     chance = random.Random(seed)

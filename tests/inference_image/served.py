@@ -1,0 +1,64 @@
+"""Loads of a small model through the process that reads, over a pretended store. Knows no fault and no checksum."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference_image.contract import LoadFailed
+from inference_image.engine import Engine, load
+from inference_image.settings import Settings
+from inference_image.timeline import Timeline
+from tests.inference_image import fake_storage
+from tests.inference_image.fake_storage import Bucket
+
+
+def bucket_of(folder: Path) -> Bucket:
+    made = Bucket()
+    for path in folder.iterdir():
+        made.put(f"m/{path.name}", path.read_bytes())
+    return made
+
+
+def opened(address: str, timeline: Timeline, **given: Any) -> Engine:
+    """Through the process that reads, as the container does it."""
+    known = {"model": "gs://bucket/m", "threads": 1, "connections": 4, "chunk": 50_000, "reader": "process", "stall": 1}
+    settings = Settings(**{**known, **given})
+    return load(settings, environ={"STORAGE_EMULATOR_HOST": address}, timeline=timeline)
+
+
+def logits_of(engine: Engine) -> Any:
+    import torch
+
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        return engine._runner._model(input_ids=torch.randint(6, 1024, (1, 80))).logits  # type: ignore[attr-defined]
+
+
+def loaded(bucket: Bucket, reference: Any, **given: Any) -> dict[str, Any]:
+    """The record of a load that must give the sample's very logits."""
+    import torch
+
+    timeline = Timeline()
+    with fake_storage.running(bucket) as address:
+        engine = opened(address, timeline, **given)
+    try:
+        assert torch.equal(logits_of(engine), reference)
+    finally:
+        engine.close()
+    return timeline.record()
+
+
+def refused(bucket: Bucket, **given: Any) -> LoadFailed:
+    with fake_storage.running(bucket) as address, pytest.raises(LoadFailed) as failed:
+        opened(address, Timeline(), **given).close()
+    return failed.value
+
+
+def read_of(bucket: Bucket, name: str) -> int:
+    """Bytes of an object that were asked for."""
+    spans = [re.fullmatch(r"bytes=(\d+)-(\d+)", headers["Range"]) for path, headers in bucket.asked if name in path]
+    return sum(int(span[2]) - int(span[1]) + 1 for span in spans if span)

@@ -1,0 +1,174 @@
+"""Faults of a load over a network: each one fires, then leaves no trace or refuses by name."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from inference_image.chunks.arena import can_share
+from inference_image.contract import Code
+from inference_image.engine import Engine, load
+from inference_image.settings import Settings
+from inference_image.timeline import Timeline
+from tests.inference_image import fake_storage
+from tests.inference_image.checkpoints import MODEL
+from tests.inference_image.fake_storage import Bucket, Fault, cut, stall, status, wrong_byte
+from tests.inference_image.served import bucket_of, loaded, logits_of, refused
+
+pytestmark = pytest.mark.skipif(not can_share(), reason="no files in memory here")
+
+SHARD = "model-00002-of-00004.safetensors"
+
+
+@pytest.fixture
+def text() -> Bucket:
+    return bucket_of(MODEL)
+
+
+@pytest.fixture(scope="module")
+def reference(engine: Engine) -> Any:
+    """The sample's logits from a directory, which other tests hold to transformers' own."""
+    return logits_of(engine)
+
+
+def fired(bucket: Bucket, faults: list[Fault | None]) -> Callable[[], bool]:
+    """Put the faults in, and tell afterwards whether every one has struck."""
+    struck: list[int] = []
+
+    def counting(number: int, fault: Fault) -> Fault:
+        def strike(handler: fake_storage.Handler, data: bytes, first: int, beyond: int) -> bool:
+            struck.append(number)
+            return fault(handler, data, first, beyond)
+
+        return strike
+
+    bucket.faults = [counting(number, fault) if fault else None for number, fault in enumerate(faults)]
+    return lambda: len(struck) == sum(fault is not None for fault in faults)
+
+
+def another_range(handler: fake_storage.Handler, data: bytes, first: int, beyond: int) -> bool:
+    """The right bytes under another address; without one where there is no other."""
+    if beyond < len(data):
+        handler.part(data[first:beyond], first + 1, beyond + 1, len(data))
+    else:
+        handler.answer(206, data[first:beyond])
+    return True
+
+
+SURVIVED: dict[str, Fault] = {
+    "503": status(503),
+    "429 with Retry-After": status(429, Retry_After="0"),
+    "408": status(408),
+    "500": status(500),
+    "reset before a byte": cut(0, reset=True),
+    "reset inside": cut(7000, reset=True),
+    "closed inside": cut(7000),
+    "another range": another_range,
+}
+
+
+@pytest.mark.parametrize("what", list(SURVIVED))
+def test_a_passing_fault_leaves_no_trace(text: Bucket, reference: Any, what: str) -> None:
+    """Every few requests one: the weights are bit-equal and every object is proven."""
+    all_fired = fired(text, [None, SURVIVED[what], None, None, SURVIVED[what], None, SURVIVED[what]])
+    record = loaded(text, reference)
+    assert all_fired()
+    assert all(one["verified"] for one in record["objects"])
+    assert sum(record["reads"].get(kind, 0) for kind in ("retry", "broken")) >= 1
+
+
+def test_a_silent_connection_is_left_and_told(text: Bucket, reference: Any) -> None:
+    """Bytes that stop coming are asked for again on a new connection, from where they stopped."""
+    over = threading.Event()
+    try:
+        all_fired = fired(text, [None, None, None, None, stall(7000, over)])
+        record = loaded(text, reference)
+        assert all_fired()
+        assert record["reads"]["stall"] >= 1
+    finally:
+        over.set()
+
+
+def replace(handler: fake_storage.Handler, *_: object) -> bool:
+    handler.bucket.put(f"m/{SHARD}", bytes(len(handler.bucket.objects[f"m/{SHARD}"])))
+    return False
+
+
+def remove(handler: fake_storage.Handler, *_: object) -> bool:
+    handler.bucket.objects.pop(f"m/{SHARD}", None)
+    return False
+
+
+REFUSED: dict[str, tuple[Fault, Code]] = {
+    "a wrong byte": (wrong_byte(), Code.CHECKSUM_MISMATCH),
+    "overwritten": (replace, Code.OBJECT_CHANGED),
+    "deleted": (remove, Code.SHARD_MISSING),
+    "forbidden": (status(403), Code.ACCESS_DENIED),
+    "unauthorized": (status(401), Code.ACCESS_DENIED),
+    "a precondition": (status(412), Code.OBJECT_CHANGED),
+    "shorter": (status(416), Code.OBJECT_CHANGED),
+}
+
+
+@pytest.mark.parametrize("what", list(REFUSED))
+def test_a_fault_that_stays_refuses_by_name(text: Bucket, what: str) -> None:
+    """Half of one model and half of another is none; a refusal surfaces at once, without a second try."""
+    fault, code = REFUSED[what]
+    all_fired = fired(text, [None] * 14 + [fault])
+    assert refused(text).failure.code is code
+    assert all_fired()
+
+
+def test_a_load_has_a_deadline(text: Bucket) -> None:
+    """A store that answers nothing any more ends the load by name instead of holding a GPU for ever."""
+    over = threading.Event()
+    text.faults = [None] * 12 + [stall(0, over)] * 100
+    try:
+        failure = refused(text, load_seconds=2, stall=60).failure
+    finally:
+        over.set()
+    assert failure.code is Code.DEADLINE_EXCEEDED
+    assert "GEMMACTL_LOAD_SECONDS" in failure.detail
+
+
+class Metadata(fake_storage.Handler):
+    """A metadata server whose tokens end while they are used."""
+
+    given = 0
+
+    def do_GET(self) -> None:
+        body, kind = b"project", "text/plain"
+        if "token" in self.path:
+            type(self).given += 1
+            self.bucket.objects["given"] = str(type(self).given).encode()
+            body = json.dumps({"access_token": f"token-{type(self).given}", "expires_in": 3600}).encode()
+            kind = "application/json"
+        elif "service-accounts" in self.path:
+            body, kind = b'{"email": "a@b", "scopes": []}', "application/json"
+        self.answer(200, body, Metadata_Flavor="Google", Content_Type=kind)
+
+
+def test_a_token_that_ends_mid_load_is_renewed(text: Bucket, reference: Any) -> None:
+    """401 in the middle: a new token, and the load goes on with every byte right."""
+    import torch
+
+    text.tokens = {"Bearer token-1", "Bearer token-2"}  # each reading process has one
+
+    def expire(handler: fake_storage.Handler, *_: object) -> bool:
+        handler.bucket.tokens = {f"Bearer token-{number}" for number in range(3, 9)}
+        return False
+
+    text.faults = [None] * 10 + [expire]
+    timeline = Timeline()
+    with fake_storage.running(Bucket(), Metadata) as metadata, fake_storage.running(text) as address:
+        host = metadata.removeprefix("http://")
+        settings = Settings(model="gs://bucket/m", threads=1, connections=4, chunk=50_000, reader="process")
+        environ = {"STORAGE_EMULATOR_HOST": address, "GCE_METADATA_HOST": host, "GCE_METADATA_IP": host}
+        engine = load(settings, environ=environ, timeline=timeline)
+    assert torch.equal(logits_of(engine), reference)
+    engine.close()
+    assert timeline.record()["reads"]["renewed"] >= 1
