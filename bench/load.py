@@ -82,6 +82,7 @@ class Bench:
             for case in cases[number % len(cases) :] + cases[: number % len(cases)]:
                 found = self._run(case)
                 if found is None:
+                    self.left_out[case.client] = f"failed on {case.port}"
                     continue
                 row = rows.setdefault(case.name, Row())
                 row.seconds.append(found["seconds"])

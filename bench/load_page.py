@@ -47,12 +47,13 @@ def _verdict(values: list[float], target: float, *, least: bool) -> str:
 
 
 def _table(rows: Rows) -> list[str]:
-    lines = ["| what | GB/s | CPU s/GB | of the limit | memory MB |", "| --- | ---: | ---: | ---: | ---: |"]
+    lines = ["| what | GB/s | CPU s/GB | of the limit | memory MB | runs |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
     for name, row in rows.items():
         part = ratios(rows, name, "raw")
         share = f"{median(part):.2f}" if part and name != "raw" else ""
         memory = f"{median(row['memory']):.0f}"
-        lines.append(f"| {NAMES.get(name, name)} | {spread(row['rate'])} | {median(row['cpu']):.2f} | {share} | {memory} |")
+        cells = (NAMES.get(name, name), spread(row["rate"]), f"{median(row['cpu']):.2f}", share, memory, str(len(row["rate"])))
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
@@ -110,7 +111,7 @@ def page(parts: Mapping[str, Rows], left_out: Mapping[str, str], machine: str, d
         ("memory", "Memory", _seconds),
         ("faults", "One request in twenty: 503, a minute of silence, or a body that breaks off after 2 MiB", _seconds),
         ("start", "From the start of the process to weights, model and tokenizer, 270M over 32 MiB/s", _seconds),
-        ("sizes", "Seconds to ready by size: TLS, 64 MiB/s for each of 16 requests", _sizes),
+        ("sizes", "Seconds to ready by size, on CPU: TLS, 64 MiB/s for each of 16 requests", _sizes),
     ]
     for key, title, table in titles:
         if key in parts:
@@ -121,8 +122,11 @@ def page(parts: Mapping[str, Rows], left_out: Mapping[str, str], machine: str, d
 
 
 def _seconds(rows: Rows) -> list[str]:
-    lines = ["| what | seconds | memory MB |", "| --- | ---: | ---: |"]
-    return [*lines, *(f"| {name} | {spread(row['seconds'])} | {median(row['memory']):.0f} |" for name, row in rows.items())]
+    lines = ["| what | seconds | memory MB | runs |", "| --- | ---: | ---: | ---: |"]
+    for name, row in rows.items():
+        memory = f"{median(row['memory']):.0f}" if any(row["memory"]) else ""
+        lines.append(f"| {name} | {spread(row['seconds'])} | {memory} | {len(row['seconds'])} |")
+    return lines
 
 
 def _sizes(rows: Rows) -> list[str]:
