@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from inference_image.chunks.arena import Arena
 from inference_image.contract import Code, LoadFailed
 from inference_image.landing import Landing, Piece, Ring, page_end
 from inference_image.layout import ITEM_SIZE, Tensor
+from inference_image.upload import IN_FLIGHT, upload
 from inference_image.weights import fill
 
 SLAB = 4096
@@ -119,6 +121,55 @@ def test_in_place_every_tensor_is_whole_once(counts: list[int], borders: list[in
     for name, one in wanted.items():
         assert torch.equal(made[name], one)  # type: ignore[arg-type]
         assert not made[name].numel() or made[name].data_ptr() == base + tensors[name].begin
+
+
+class Late:
+    """Copies that arrive later, as on a GPU's stream: so many pieces are under way before the first one is given back."""
+
+    def __init__(self, landing: Landing) -> None:
+        self._landing = landing
+        self._waiting: list[tuple[Any, Any]] = []
+        self._pieces: list[tuple[int, Piece]] = []
+
+    def copy(self, source: Any, target: Any) -> None:
+        self._waiting.append((source, target))
+
+    def after(self, piece: Piece) -> None:
+        self._pieces.append((len(self._waiting), piece))
+        while len(self._pieces) > IN_FLIGHT:
+            self._arrive()
+
+    def finish(self) -> None:
+        while self._pieces:
+            self._arrive()
+
+    def _arrive(self) -> None:
+        count, piece = self._pieces.pop(0)
+        for source, target in self._waiting[:count]:
+            target.copy_(source)
+        del self._waiting[:count]
+        self._pieces = [(left - count, one) for left, one in self._pieces]
+        self._landing.give_back(piece)
+
+
+@pytest.mark.parametrize("slabs", [IN_FLIGHT + 1, IN_FLIGHT + 3])
+def test_copies_that_arrive_later_find_their_bytes(slabs: int) -> None:
+    """A slab is free when its copy has arrived, not before; one slab more than copies under way is enough."""
+    import torch
+
+    chance = random.Random(3)
+    tensors = table([("BF16", 3000), ("F32", 5001), ("F16", 777)], 10)
+    data, wanted = content(tensors, chance)
+    landing, ring = Landing(), Ring(0, SLAB, slabs)
+    landing.open(Arena(Ring.length(SLAB, slabs)), {"o": 0})
+    landing.expect(tensors, ring)
+    made = {name: torch.empty(one.shape, dtype=torch.bfloat16) for name, one in tensors.items()}
+    sender = threading.Thread(target=lambda: list(deliver(landing, ring, data, [17, 5000, 9001], chance)), daemon=True)
+    sender.start()
+    upload(landing, made, torch.device("cpu"), Late(landing))
+    sender.join(20)
+    assert all(torch.equal(made[name], one) for name, one in wanted.items())  # type: ignore[arg-type]
+    assert ring.out == 0
 
 
 def test_a_failure_of_the_readers_ends_the_filling() -> None:
