@@ -9,7 +9,7 @@ from typing import Any
 Rows = Mapping[str, Mapping[str, Any]]
 
 NAMES = {
-    "raw": "limit: threads of recv_into on reused slabs, no checksum",
+    "raw": "raw, the yardstick: Python threads of recv_into on reused slabs, no checksum",
     "ours": "**gemmactl**, every byte's CRC-32C checked",
     "obstore": "obstore, results dropped, no checksum",
     "runai": "runai-model-streamer, its best setting, no checksum",
@@ -47,7 +47,7 @@ def _verdict(values: list[float], target: float, *, least: bool) -> str:
 
 
 def _table(rows: Rows) -> list[str]:
-    lines = ["| what | GB/s | CPU s/GB | of the limit | memory MB | runs |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    lines = ["| what | GB/s | CPU s/GB | of raw | memory MB | runs |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
     for name, row in rows.items():
         part = ratios(rows, name, "raw")
         share = f"{median(part):.2f}" if part and name != "raw" else ""
@@ -69,12 +69,12 @@ def targets(parts: Mapping[str, Rows]) -> list[str]:
     bar("TLS, open link: >= 1.3x runai", ratios(opened, "ours", "runai"), 1.3, least=True)
     bar("TLS, open link: CPU s/GB <= 0.95", opened.get("ours", {}).get("cpu", []), 0.95, least=False)
     bar(
-        "the same over the limit's CPU s/GB (0.90 where the bar was set: <= 1.06)",
+        "the same over raw's CPU s/GB (0.90 where the bar was set: <= 1.06)",
         ratios(opened, "ours", "raw", "cpu"),
         1.06,
         least=False,
     )
-    bar("TLS, capped: >= 0.95 of the limit", ratios(capped, "ours", "raw"), 0.95, least=True)
+    bar("TLS, capped: >= 0.95 of raw", ratios(capped, "ours", "raw"), 0.95, least=True)
     bar("TLS, capped: >= 1.4x runai", ratios(capped, "ours", "runai"), 1.4, least=True)
     memory = parts.get("memory", {})
     bar("host memory of a load through a ring, MB, 1B: <= 256", memory.get("ours 1b", {}).get("memory", []), 256, least=False)
@@ -133,14 +133,13 @@ def _sizes(rows: Rows) -> list[str]:
     lines = [
         "![Seconds to ready by size of the model](load.svg)",
         "",
-        "| size | gemmactl | transfer_manager, from_pretrained |",
-        "| --- | ---: | ---: |",
+        "| size | gemmactl | transfer_manager, from_pretrained | runs |",
+        "| --- | ---: | ---: | ---: |",
     ]
     for size in ("270m", "1b", "4b"):
         if f"ours {size}" in rows and f"copy {size}" in rows:
-            lines.append(
-                f"| {size} | {spread(rows[f'ours {size}']['seconds'], 1)} | {spread(rows[f'copy {size}']['seconds'], 1)} |"
-            )
+            ours, copy = rows[f"ours {size}"]["seconds"], rows[f"copy {size}"]["seconds"]
+            lines.append(f"| {size} | {spread(ours, 1)} | {spread(copy, 1)} | {min(len(ours), len(copy))} |")
     return lines
 
 

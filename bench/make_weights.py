@@ -2,7 +2,7 @@
 
     python -m bench.make_weights FOLDER 270m|1b|4b [SHARDS]
 
-Text shapes, bf16, in shards as save_pretrained cuts them. `4b-vision` adds a vision tower of 0.84 GB, as the published one has.
+Text shapes, bf16, in shards as save_pretrained cuts them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ SHAPES = {
     "4b": (2560, 34, 10240, 8, 4, 262208),
 }
 HEAD = 256
-VISION = 840_000_000
 
 
 def tensors(size: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     """(name, shape) in the order of a saved model."""
-    hidden, layers, inner, heads, keys, vocabulary = SHAPES[size.removesuffix("-vision")]
+    hidden, layers, inner, heads, keys, vocabulary = SHAPES[size]
     yield "model.embed_tokens.weight", (vocabulary, hidden)
     for layer in range(layers):
         own = {
