@@ -1,7 +1,7 @@
 """The process that reads: jobs in on stdin, what is done out on stdout, bytes into the memory it shares. Owns no decision.
 
-A process of its own, because torch's import holds Python's lock for seconds: threads beside it read at a fraction of the link's
-rate, and the import takes twice as long (docs/bench/load.md).
+A process of its own, because torch's import holds Python's lock for seconds: threads beside it read at a fraction of a fast
+link's rate, and hold the import up (docs/loader.md).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Child:
 
     def __init__(self, uri: str, descriptor: int, pace: Pace, patience: Patience, out: BinaryIO) -> None:
         self._source = open_source(uri, os.environ, patience=patience)
-        self._descriptor, self._pace = descriptor, pace
+        self._descriptor = descriptor
         self._out, self._lock = out, threading.Lock()
         self._crew = Crew(self._source, pace, done=self._done, failed=self._failed, grown=self._grown)
 
@@ -35,8 +35,6 @@ class Child:
                 self._tell("objects", [[one.name, one.size, one.generation, one.crc32c] for one in self._source.list()])
             case ["open", int(size), list(rows)]:
                 self._crew.open({row[0]: Object(*row) for row in rows}, Arena(size, self._descriptor))
-                if self._pace.most > self._pace.first:
-                    threading.Thread(target=self._crew.watch_growth, name="growth", daemon=True).start()
             case ["add", list(rows)]:
                 self._crew.add(Job(*row) for row in rows)
             case ["close"]:

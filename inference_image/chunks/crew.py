@@ -76,8 +76,10 @@ class Crew:
         self.threads = 0
 
     def open(self, objects: Mapping[str, Object], arena: Arena) -> None:
-        """What is read, and the memory that it goes to."""
+        """What is read, and the memory that it goes to; from here on the number of connections may grow."""
         self._objects, self._arena = objects, arena
+        if self._pace.most > self._pace.first:
+            threading.Thread(target=self._watch_growth, name="growth", daemon=True).start()
 
     def add(self, jobs: Iterable[Job]) -> None:
         with self._change:
@@ -92,8 +94,8 @@ class Crew:
             self._jobs.clear()
             self._change.notify_all()
 
-    def watch_growth(self) -> None:
-        """Add connections as long as that makes the load faster; returns when it doesn't, or at the end. Run it in a thread."""
+    def _watch_growth(self) -> None:
+        """Add connections as long as that makes the load faster; returns when it doesn't, or at the end."""
         growth = Growth(self._pace)
         while not self._over:
             before, since = self._pulse.received, self._clock()

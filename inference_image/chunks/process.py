@@ -39,11 +39,16 @@ class ProcessReaders:
         self, uri: str, environ: Mapping[str, str], pace: Pace, stall: float, events: Events, count: int | None = None
     ) -> None:
         self.uri = uri
-        self._events = events
         self._memory = shared_file()
         count = min(pace.first, count or processes())
         share = Pace(-(-pace.first // count), -(-pace.most // count))
-        self._children = [_Child(uri, environ, share, stall, self._memory, events) for _ in range(count)]
+        self._children: list[_Child] = []
+        try:
+            for _ in range(count):
+                self._children.append(_Child(uri, environ, share, stall, self._memory, events))
+        except OSError:
+            self.close()
+            raise
 
     @property
     def connections(self) -> int:

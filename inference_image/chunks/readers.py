@@ -5,14 +5,13 @@ Whoever does it, the caller sees the same: a list, memory, jobs, and events in a
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from queue import SimpleQueue
 from typing import Any, Protocol
 
 from inference_image.chunks.arena import Arena
 from inference_image.chunks.crew import Crew, Pace
-from inference_image.chunks.source import Done, Job, Object, Source
+from inference_image.chunks.source import Job, Object, Source
 
 Events = SimpleQueue[Any]
 """Done for each job, in any order; an exception for the failure that ends a load. Whoever owns the queue may put in more."""
@@ -49,7 +48,6 @@ class ThreadReaders:
         self._source = source
         self._crew = Crew(source, pace, done=events.put, failed=events.put, grown=self._grown)
         self.connections = pace.first
-        self._pace = pace
 
     @property
     def uri(self) -> str:
@@ -61,8 +59,6 @@ class ThreadReaders:
     def open(self, objects: Mapping[str, Object], size: int) -> Arena:
         arena = Arena(size)
         self._crew.open(objects, arena)
-        if self._pace.most > self._pace.first:
-            threading.Thread(target=self._crew.watch_growth, name="growth", daemon=True).start()
         return arena
 
     def _grown(self, connections: int) -> None:
@@ -74,6 +70,3 @@ class ThreadReaders:
     def close(self) -> Mapping[str, int]:
         self._crew.close()
         return {**self._source.pulse.counts(), "connections": self._crew.threads}
-
-
-__all__ = ["Done", "Events", "Readers", "ThreadReaders"]
