@@ -13,6 +13,7 @@ import pytest
 
 from inference_image.chunks.source import Patience
 from tests.inference_image.checkpoints import MODEL, SAMPLE
+from tests.inference_image.fake_storage import Bucket, bucket_of
 
 # Before torch is imported: on a shared machine a second OpenMP thread makes a step up to 15 times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,6 +28,20 @@ def engine() -> Iterator[object]:
     loaded = load(Settings(model=str(MODEL), name="sample", threads=1), environ={})
     yield loaded
     loaded.close()
+
+
+@pytest.fixture
+def sample_bucket() -> Bucket:
+    """The sample model in a pretended store, below m/."""
+    return bucket_of(MODEL)
+
+
+@pytest.fixture(scope="module")
+def reference(engine: object) -> object:
+    """The sample's logits from a directory, which test_loading.py holds to transformers' own."""
+    from tests.inference_image.served import logits_of
+
+    return logits_of(engine)  # type: ignore[arg-type]  # an Engine, imported where torch may be
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,14 @@ class Bucket:
         self.generations[name] = self.generations.get(name, 1000) + 1
 
 
+def bucket_of(folder: Path) -> Bucket:
+    """The files of a folder, below m/."""
+    made = Bucket()
+    for path in folder.iterdir():
+        made.put(f"m/{path.name}", path.read_bytes())
+    return made
+
+
 class Handler(BaseHTTPRequestHandler):
     """One connection; `bucket` is the server's."""
 

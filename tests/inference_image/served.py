@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +13,6 @@ from inference_image.settings import Settings
 from inference_image.timeline import Timeline
 from tests.inference_image import fake_storage
 from tests.inference_image.fake_storage import Bucket
-
-
-def bucket_of(folder: Path) -> Bucket:
-    made = Bucket()
-    for path in folder.iterdir():
-        made.put(f"m/{path.name}", path.read_bytes())
-    return made
 
 
 def opened(address: str, timeline: Timeline, **given: Any) -> Engine:

@@ -11,28 +11,16 @@ import pytest
 
 from inference_image.chunks.arena import can_share
 from inference_image.contract import Code
-from inference_image.engine import Engine, load
+from inference_image.engine import load
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
 from tests.inference_image import fake_storage
-from tests.inference_image.checkpoints import MODEL
 from tests.inference_image.fake_storage import Bucket, Fault, cut, stall, status, wrong_byte
-from tests.inference_image.served import bucket_of, loaded, logits_of, refused
+from tests.inference_image.served import loaded, logits_of, refused
 
 pytestmark = pytest.mark.skipif(not can_share(), reason="no files in memory here")
 
 SHARD = "model-00002-of-00004.safetensors"
-
-
-@pytest.fixture
-def text() -> Bucket:
-    return bucket_of(MODEL)
-
-
-@pytest.fixture(scope="module")
-def reference(engine: Engine) -> Any:
-    """The sample's logits from a directory, which other tests hold to transformers' own."""
-    return logits_of(engine)
 
 
 def fired(bucket: Bucket, faults: list[Fault | None]) -> Callable[[], bool]:
@@ -72,21 +60,21 @@ SURVIVED: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("what", list(SURVIVED))
-def test_a_passing_fault_leaves_no_trace(text: Bucket, reference: Any, what: str) -> None:
+def test_a_passing_fault_leaves_no_trace(sample_bucket: Bucket, reference: Any, what: str) -> None:
     """Every few requests one: the weights are bit-equal and every object is proven."""
-    all_fired = fired(text, [None, SURVIVED[what], None, None, SURVIVED[what], None, SURVIVED[what]])
-    record = loaded(text, reference)
+    all_fired = fired(sample_bucket, [None, SURVIVED[what], None, None, SURVIVED[what], None, SURVIVED[what]])
+    record = loaded(sample_bucket, reference)
     assert all_fired()
     assert all(one["verified"] for one in record["objects"])
     assert sum(record["reads"].get(kind, 0) for kind in ("retry", "broken")) >= 1
 
 
-def test_a_silent_connection_is_left_and_told(text: Bucket, reference: Any) -> None:
+def test_a_silent_connection_is_left_and_told(sample_bucket: Bucket, reference: Any) -> None:
     """Bytes that stop coming are asked for again on a new connection, from where they stopped."""
     over = threading.Event()
     try:
-        all_fired = fired(text, [None, None, None, None, stall(7000, over)])
-        record = loaded(text, reference)
+        all_fired = fired(sample_bucket, [None, None, None, None, stall(7000, over)])
+        record = loaded(sample_bucket, reference)
         assert all_fired()
         assert record["reads"]["stall"] >= 1
     finally:
@@ -115,20 +103,20 @@ REFUSED: dict[str, tuple[Fault, Code]] = {
 
 
 @pytest.mark.parametrize("what", list(REFUSED))
-def test_a_fault_that_stays_refuses_by_name(text: Bucket, what: str) -> None:
+def test_a_fault_that_stays_refuses_by_name(sample_bucket: Bucket, what: str) -> None:
     """Half of one model and half of another is none; a refusal surfaces at once, without a second try."""
     fault, code = REFUSED[what]
-    all_fired = fired(text, [None] * 14 + [fault])
-    assert refused(text).failure.code is code
+    all_fired = fired(sample_bucket, [None] * 14 + [fault])
+    assert refused(sample_bucket).failure.code is code
     assert all_fired()
 
 
-def test_a_load_has_a_deadline(text: Bucket) -> None:
+def test_a_load_has_a_deadline(sample_bucket: Bucket) -> None:
     """A store that answers nothing any more ends the load by name instead of holding a GPU for ever."""
     over = threading.Event()
-    text.faults = [None] * 12 + [stall(0, over)] * 100
+    sample_bucket.faults = [None] * 12 + [stall(0, over)] * 100
     try:
-        failure = refused(text, load_seconds=2, stall=60).failure
+        failure = refused(sample_bucket, load_seconds=2, stall=60).failure
     finally:
         over.set()
     assert failure.code is Code.DEADLINE_EXCEEDED
@@ -152,19 +140,19 @@ class Metadata(fake_storage.Handler):
         self.answer(200, body, Metadata_Flavor="Google", Content_Type=kind)
 
 
-def test_a_token_that_ends_mid_load_is_renewed(text: Bucket, reference: Any) -> None:
+def test_a_token_that_ends_mid_load_is_renewed(sample_bucket: Bucket, reference: Any) -> None:
     """401 in the middle: a new token, and the load goes on with every byte right."""
     import torch
 
-    text.tokens = {"Bearer token-1", "Bearer token-2"}  # each reading process has one
+    sample_bucket.tokens = {"Bearer token-1", "Bearer token-2"}  # each reading process has one
 
     def expire(handler: fake_storage.Handler, *_: object) -> bool:
         handler.bucket.tokens = {f"Bearer token-{number}" for number in range(3, 9)}
         return False
 
-    text.faults = [None] * 10 + [expire]
+    sample_bucket.faults = [None] * 10 + [expire]
     timeline = Timeline()
-    with fake_storage.running(Bucket(), Metadata) as metadata, fake_storage.running(text) as address:
+    with fake_storage.running(Bucket(), Metadata) as metadata, fake_storage.running(sample_bucket) as address:
         host = metadata.removeprefix("http://")
         settings = Settings(model="gs://bucket/m", threads=1, connections=4, chunk=50_000, reader="process")
         environ = {"STORAGE_EMULATOR_HOST": address, "GCE_METADATA_HOST": host, "GCE_METADATA_IP": host}

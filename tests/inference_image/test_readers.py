@@ -22,6 +22,9 @@ from inference_image.chunks.process import ProcessReaders
 from inference_image.chunks.readers import Events, Readers, ThreadReaders
 from inference_image.chunks.source import NOWHERE, Done, Job
 from inference_image.contract import Code, LoadFailed
+from inference_image.engine import begin
+from inference_image.settings import Settings
+from inference_image.timeline import Timeline
 from tests.inference_image import fake_storage
 from tests.inference_image.fake_storage import Bucket, cut, status
 
@@ -182,6 +185,19 @@ def test_the_process_ends_with_the_one_that_started_it(address: str) -> None:
         time.sleep(0.05)
     else:
         pytest.fail("the reader outlived its server")
+
+
+def test_where_no_process_can_be_started_threads_read(address: str, bucket: Bucket) -> None:
+    """An environment that no process can be given is one way to get there: the load goes on, and its record says by whom."""
+    environ = {"STORAGE_EMULATOR_HOST": address, "TOO_LONG": "x" * (1 << 20)}
+    with pytest.raises(OSError, match="too long"):
+        ProcessReaders("gs://bucket/m", environ, Pace(2, 2), 15, SimpleQueue())
+    timeline = Timeline()
+    stream = begin(Settings(model="gs://bucket/m"), timeline, environ=environ)
+    failed = stream.finished.exception(timeout=30)
+    assert timeline.record()["reader"] == "threads"
+    assert isinstance(failed, LoadFailed)  # it listed the bucket, which holds no tokenizer
+    assert failed.failure.code is Code.TOKENIZER_MISSING
 
 
 def test_no_secret_is_in_an_argument(address: str) -> None:

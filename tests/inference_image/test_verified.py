@@ -13,15 +13,15 @@ import pytest
 from gemmactl.checkpoint.manifest import Manifest, Record
 from inference_image.chunks.arena import can_share
 from inference_image.contract import MANIFEST, Code, LoadFailed
-from inference_image.engine import Engine, load
+from inference_image.engine import load
 from inference_image.settings import Settings
 from inference_image.stream import SPARE
 from inference_image.timeline import Timeline
 from inference_image.upload import IN_FLIGHT
 from tests.inference_image import fake_storage
 from tests.inference_image.checkpoints import MODEL, Stored, shard, tensors_of
-from tests.inference_image.fake_storage import Bucket, wrong_byte
-from tests.inference_image.served import bucket_of, loaded, logits_of, opened, read_of, refused
+from tests.inference_image.fake_storage import Bucket, bucket_of, wrong_byte
+from tests.inference_image.served import loaded, opened, read_of, refused
 
 pytestmark = pytest.mark.skipif(not can_share(), reason="no files in memory here")
 
@@ -64,17 +64,6 @@ def manifest_of(folder: Path) -> bytes:
 @pytest.fixture(scope="module")
 def vision(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return with_vision(tmp_path_factory.mktemp("vision") / "m")
-
-
-@pytest.fixture
-def text() -> Bucket:
-    return bucket_of(MODEL)
-
-
-@pytest.fixture(scope="module")
-def reference(engine: Engine) -> Any:
-    """The sample's logits from a directory, which other tests hold to transformers' own."""
-    return logits_of(engine)
 
 
 def object_of(record: dict[str, Any], name: str = SHARD) -> dict[str, Any]:
@@ -170,13 +159,15 @@ def test_a_directory_is_held_to_its_manifest(vision: Path, reference: Any, tmp_p
 
 
 @pytest.mark.parametrize("connections", [1, 4])
-def test_a_ring_never_holds_more_than_its_reads(text: Bucket, reference: Any, connections: int) -> None:
+def test_a_ring_never_holds_more_than_its_reads(sample_bucket: Bucket, connections: int) -> None:
     """Into another dtype bytes pass through slabs: as many as reads are given out, and those whose copy is under way."""
     import torch
 
     timeline = Timeline()
-    with fake_storage.running(text) as address:
-        engine = opened(address, timeline, connections=connections, dtype="float32", staging=1, chunk=70_000)
+    with fake_storage.running(sample_bucket) as address:
+        engine = opened(
+            address, timeline, connections=connections, connections_most=connections, dtype="float32", staging=1, chunk=70_000
+        )
     model = engine._runner._model  # type: ignore[attr-defined]
     weight = model.get_input_embeddings().weight
     assert weight.dtype == torch.float32
