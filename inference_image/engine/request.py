@@ -11,22 +11,38 @@ from inference_image.contract import RequestCode
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen: greedy at temperature 0, else from the `top_k` best within `top_p` of the mass."""
+    """How the next token is chosen: greedy at temperature 0, else from the `top_k` best within `top_p` of the mass.
+
+    `min_p` drops tokens less likely than that share of the likeliest. `repetition_penalty` is transformers', of prompt and
+    answer; `presence_penalty` and `frequency_penalty` are OpenAI's, of the answer alone. 0, 1, 0 and 0 change nothing.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     seed: int | None = None
 
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt as token ids, and when its answer ends at the latest."""
+    """One prompt as token ids, and when its answer ends at the latest.
+
+    `logprobs`: None, or how many alternatives of each token are told beside its own logarithm. `adapter`: one that was given at
+    the start. `schema`: a JSON schema, as JSON text, that the answer must follow. `images`: as many as the ids have marks.
+    """
 
     ids: tuple[int, ...]
     max_tokens: int
     stops: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
+    logprobs: int | None = None
+    adapter: str | None = None
+    schema: str | None = None
+    images: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,12 +54,38 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """Seconds of one request: in the queue, from there to its first token, and from that to its last."""
+
+    queued: float
+    first: float
+    rest: float
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of an answer, of which the request wanted the logprob: natural logarithms, of the model's own distribution.
+
+    `top` has (id, logprob) of the likeliest, best first.
+    """
+
+    id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Piece:
-    """A part of an answer. Only the last one has a stop_reason (see contract.STOP_REASONS) and usage."""
+    """A part of an answer. Only the last one has a stop_reason (see contract.STOP_REASONS), usage and timing.
+
+    `tokens`: those computed since the piece before, when the request wants logprobs; the one that ended the answer isn't there.
+    """
 
     text: str
     stop_reason: str | None = None
     usage: Usage | None = None
+    tokens: tuple[Token, ...] = ()
+    timing: Timing | None = None
 
 
 class Refused(Exception):  # noqa: N818 - the engine's answer, not an error of it
