@@ -13,7 +13,7 @@ or asynchronously with `async for piece in engine.submit(request)`.
 """
 
 from inference_image.engine.answer import Answer
-from inference_image.engine.generate import Engine, Runner
+from inference_image.engine.generate import Engine
 from inference_image.engine.load import as_load_failed, begin, finish, load
 from inference_image.engine.request import Piece, Refused, Request, Sampling, Usage
 
@@ -23,7 +23,6 @@ __all__ = [
     "Piece",
     "Refused",
     "Request",
-    "Runner",
     "Sampling",
     "Usage",
     "as_load_failed",

@@ -1,7 +1,4 @@
-"""Owns the queue of requests and the thread that answers them one after another. Knows a Runner, no HTTP.
-
-The first version of the schedule: first come, first served, one at a time.
-"""
+"""Owns the thread that answers requests, and the queue before it. Knows how a model computes only as `Steps`, and no HTTP."""
 
 from __future__ import annotations
 
@@ -10,29 +7,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Final
 
 from inference_image.contract import RequestCode
-from inference_image.engine.answer import Answer
-from inference_image.engine.request import Piece, Refused, Request, Sampling, Usage
+from inference_image.engine.answer import Answer, Bell
+from inference_image.engine.job import Job
+from inference_image.engine.request import Piece, Refused, Request, Sampling, Stats, Usage
+from inference_image.engine.sample import Sampler
+from inference_image.engine.schedule import Running, Schedule, Steps
 from inference_image.engine.text import StopScan, Text
 from inference_image.presets import PRESETS, Preset, put
 
+if TYPE_CHECKING:
+    import torch
 
-class Runner(Protocol):
-    """A model that continues a prompt."""
-
-    def run(self, ids: Sequence[int], max_tokens: int, sampling: Sampling, on_token: Callable[[int], bool]) -> None:
-        """Tells each new token to `on_token`, until that says True or `max_tokens` are out."""
-
-
-@dataclass
-class _Job:
-    request: Request
-    answer: Answer
-    tokens: int = 0
-    reason: str | None = field(default=None)
+_LATELY: Final = 33
+"""Ends of answers that tell how fast places in the queue become free."""
 
 
 class Engine:
@@ -40,7 +30,7 @@ class Engine:
 
     def __init__(
         self,
-        runner: Runner,
+        steps: Steps,
         text: Text,
         *,
         name: str,
@@ -52,13 +42,18 @@ class Engine:
         self.text = text
         self.name = name
         self.max_context = max_context
-        self._runner = runner
+        self.failed: BaseException | None = None
+        """What ended the engine's thread: nothing can be answered any more."""
+        self.steps = steps
+        self._sampler = Sampler()
+        self._schedule = Schedule(steps, self._choose)
         self._stop_ids = stop_ids
         self._max_queue = max_queue
         self._clock = clock
-        self._seconds = 1.0
-        self._waiting: deque[_Job] = deque()
-        self._running: _Job | None = None
+        self._ends: deque[float] = deque(maxlen=_LATELY)
+        self._bell = Bell()
+        self._waiting: deque[Job] = deque()
+        self._running: tuple[Job, ...] = ()
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
@@ -99,28 +94,40 @@ class Engine:
                 f" {self.max_context} tokens of this service",
                 facts={"prompt_tokens": len(request.ids), "max_context": self.max_context},
             )
-        answer = Answer(self._cancelled)
+        answer = Answer(self._cancelled, self._bell)
+        job = Job(request, answer, self.text.decoder(), StopScan(request.stops), self._clock, self._clock())
         with self._changed:
-            if self._closed:
+            if self._closed or self.failed is not None:
                 raise Refused(RequestCode.DRAINING, "the engine is closing", retry_after=1)
-            if self._running is not None and len(self._waiting) >= self._max_queue:
-                wait = math.ceil(self._seconds * (len(self._waiting) + 1))
+            if len(self._running) + len(self._waiting) >= self.steps.rows + self._max_queue:
                 message = f"{len(self._waiting)} requests are waiting already"
-                raise Refused(RequestCode.QUEUE_FULL, message, retry_after=max(1, min(wait, 600)))
-            self._waiting.append(_Job(request, answer))
+                raise Refused(RequestCode.QUEUE_FULL, message, retry_after=self._retry_after())
+            self._waiting.append(job)
             self._changed.notify_all()
         return answer
+
+    def _retry_after(self) -> int:
+        """Seconds until a place in the queue is likely free: as far apart as answers ended lately, since the engine is busy."""
+        lately = self._ends
+        apart = (self._clock() - lately[0]) / len(lately) if lately else 1.0
+        return max(1, min(math.ceil(apart), 600))
 
     @property
     def busy(self) -> int:
         """Requests that run or wait."""
         with self._changed:
-            return len(self._waiting) + (self._running is not None)
+            return len(self._waiting) + len(self._running)
+
+    def stats(self) -> Stats:
+        """How busy the engine is; counted by its own thread after each step."""
+        with self._changed:
+            used = sum(len(job.request.ids) + job.count for job in self._running)
+            return Stats(len(self._running), len(self._waiting), self.steps.rows, used, self.steps.rows * self.max_context)
 
     def cancel_all(self) -> None:
         """End every answer with what it has so far."""
         with self._changed:
-            jobs = [*self._waiting, *([self._running] if self._running else [])]
+            jobs = [*self._waiting, *self._running]
         for job in jobs:
             job.answer.cancel()
 
@@ -133,47 +140,91 @@ class Engine:
         self._thread.join()
 
     def _cancelled(self, answer: Answer) -> None:
-        """A request that still waits ends at once; the running one at its next token."""
+        """A request that still waits ends at once; a running one before the next step."""
         with self._changed:
             job = next((job for job in self._waiting if job.answer is answer), None)
             if job is None:
                 return
             self._waiting.remove(job)
-        answer.put(Piece("", "cancelled", Usage(len(job.request.ids), 0)))
+        answer.put(Piece("", "cancelled", Usage(len(job.request.ids), 0)), now=True)
+
+    # --- the engine's thread ----------------------------------------------------------------------
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._running = None
+        try:
+            while self._wait():
+                self._step()
+        except BaseException as error:  # noqa: BLE001 - whoever watches the engine must learn of it
+            self.failed = error
+            self._lose([*self._schedule.running], error)
+            self._turn_away(error)
+
+    def _wait(self) -> bool:
+        """Until there is something to do. False: the engine was closed, and nothing runs any more."""
+        with self._changed:
+            self._running = tuple(one.tag for one in self._schedule.running if not one.ended)
+            if not self._waiting and not self._running:
+                self._ends.clear()
                 self._changed.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting:
-                    return
-                job = self._running = self._waiting.popleft()
-            began = self._clock()
-            try:
-                self._answer(job)
-            except Exception as error:  # noqa: BLE001 - one request's failure, told to its reader; the engine goes on
-                job.answer.put(error)
-            self._seconds += 0.3 * (self._clock() - began - self._seconds)
+                self._ends.append(self._clock())
+            return bool(self._waiting or self._running)
 
-    def _answer(self, job: _Job) -> None:
-        decoder, scan = self.text.decoder(), StopScan(job.request.stops)
+    def _step(self) -> None:
+        for one in self._schedule.running:
+            if one.tag.answer.cancelled:
+                self._end(one, "cancelled")
+        self._schedule.free()
+        self._judge(self._schedule.decode, self._schedule.decoding)
+        self._judge(lambda: self._schedule.read(self._admit), self._schedule.reading)
+        self._bell.flush()
 
-        def on_token(token: int) -> bool:
-            job.tokens += 1
-            if job.answer.cancelled:
-                job.reason = "cancelled"
-            elif token in self._stop_ids:
-                job.reason = "stop"
-            else:
-                certain = scan.feed(decoder.step(token))
-                if certain:
-                    job.answer.put(Piece(certain))
-                if scan.stopped:
-                    job.reason = "stop"
-            return job.reason is not None
+    def _judge(self, compute: Callable[[], list[Running]], at_risk: list[Running]) -> None:
+        """Compute, and hand on what came; a failure belongs to those that were computed together."""
+        try:
+            told = compute()
+        except Exception as error:
+            self._lose(list(at_risk), error)
+            if device_lost(error):
+                raise
+            return
+        for one in told:
+            job: Job = one.tag
+            if job.take(one.tokens[-1], self._stop_ids):
+                self._end(one, job.reason or "stop")
 
-        if not job.answer.cancelled:
-            self._runner.run(job.request.ids, job.request.max_tokens, job.request.sampling, on_token)
-        reason = job.reason or ("cancelled" if job.answer.cancelled else "length")
-        job.answer.put(Piece(scan.finish(), reason, Usage(len(job.request.ids), job.tokens)))
+    def _admit(self) -> Running | None:
+        """The next that waits, first come, first served."""
+        with self._changed:
+            if not self._waiting:
+                return None
+            job = self._waiting.popleft()
+            self._running = (*self._running, job)
+        job.began = self._clock()
+        return Running(job.request.ids, job)
+
+    def _choose(self, logits: torch.Tensor, rows: Sequence[Running]) -> list[int]:
+        return self._sampler(logits, [(one.tag.request.sampling, one.tag.seed, len(one.tokens)) for one in rows])
+
+    def _end(self, one: Running, reason: str) -> None:
+        one.ended = True
+        one.tag.end(reason)
+        self._ends.append(self._clock())
+
+    def _lose(self, lost: Sequence[Running], error: BaseException) -> None:
+        for one in lost:
+            one.ended = True
+            one.tag.answer.put(error)
+        self._bell.flush()
+
+    def _turn_away(self, error: BaseException) -> None:
+        with self._changed:
+            jobs, self._running = [*self._waiting], ()
+            self._waiting.clear()
+        for job in jobs:
+            job.answer.put(error)
+        self._bell.flush()
+
+
+def device_lost(error: BaseException) -> bool:
+    """Does a failure leave the GPU unusable for this process? Memory that ran out does not."""
+    return type(error).__name__ == "AcceleratorError" or ("CUDA error" in str(error) and "out of memory" not in str(error))

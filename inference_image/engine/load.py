@@ -99,7 +99,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         import transformers  # noqa: F401 - the cost of the import gets a phase of its own
 
         from inference_image.engine import model as models
-        from inference_image.engine.runner import TransformersRunner
+        from inference_image.engine.slots import Slots
     with timeline.phase("open device"):
         device, dtype = models.choose_device(settings.device), models.choose_dtype(settings.dtype)
         timeline.note(device=_name(device), dtype=str(dtype).removeprefix("torch."))
@@ -120,12 +120,13 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
     configured = (place.get("eos_token_id") for place in (files.config, files.text_config, files.generation_config))
     stop_ids = text.stop_ids(*configured)
     longest = int(config.max_position_embeddings)
+    length = min(longest, settings.max_context or min(longest, contract.DEFAULT_CONTEXT))
     return Engine(
-        TransformersRunner(model, stop_ids),
+        Slots(model, 32, length),
         text,
         name=settings.model_name,
         stop_ids=stop_ids,
-        max_context=min(longest, settings.max_context or min(longest, contract.DEFAULT_CONTEXT)),
+        max_context=length,
         max_queue=settings.max_queue,
     )
 

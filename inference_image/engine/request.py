@@ -88,6 +88,17 @@ class Piece:
     timing: Timing | None = None
 
 
+@dataclass(frozen=True)
+class Stats:
+    """How busy an engine is at this moment. `rows` is how many requests it computes at once."""
+
+    running: int
+    waiting: int
+    rows: int
+    kv_tokens_used: int
+    kv_tokens: int
+
+
 class Refused(Exception):  # noqa: N818 - the engine's answer, not an error of it
     """A request that is not taken in. `facts` go beside code and message; `retry_after` is in seconds."""
 

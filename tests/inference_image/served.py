@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -22,12 +24,24 @@ def opened(address: str, timeline: Timeline, **given: Any) -> Engine:
     return load(settings, environ={"STORAGE_EMULATOR_HOST": address}, timeline=timeline)
 
 
+@contextmanager
+def transformers_own(engine: Engine) -> Iterator[Any]:
+    """The engine's model with transformers' own attention in place of ours, for as long as no request runs."""
+    model = engine.steps.model  # type: ignore[attr-defined]  # the slots' own
+    ours = model.config._attn_implementation
+    model.set_attn_implementation("sdpa")
+    try:
+        yield model
+    finally:
+        model.set_attn_implementation(ours)
+
+
 def logits_of(engine: Engine) -> Any:
     import torch
 
     torch.manual_seed(0)
-    with torch.inference_mode():
-        return engine._runner._model(input_ids=torch.randint(6, 1024, (1, 80))).logits  # type: ignore[attr-defined]
+    with transformers_own(engine) as model, torch.inference_mode():
+        return model(input_ids=torch.randint(6, 1024, (1, 80))).logits
 
 
 def loaded(bucket: Bucket, reference: Any, **given: Any) -> dict[str, Any]:

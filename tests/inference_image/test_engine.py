@@ -1,41 +1,19 @@
-"""The queue, the answers and their ends, over a runner that the test controls."""
+"""The queue, the answers and their ends, over a model that the test controls."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
 from inference_image.contract import RequestCode
-from inference_image.engine import Engine, Piece, Refused, Request, Sampling, Usage
+from inference_image.engine import Engine, Piece, Refused, Request, Usage
 from inference_image.engine.text import Text, TokenizerFiles
 from inference_image.presets import PRESETS
 from tests.inference_image.checkpoints import MODEL
-
-
-class Scripted:
-    """Says given tokens, one per release; `stopped` is set when the engine asked it to stop."""
-
-    def __init__(self, tokens: Sequence[int]) -> None:
-        self.tokens = list(tokens)
-        self.gate = threading.Semaphore(0)
-        self.began = threading.Event()
-        self.stopped = threading.Event()
-        self.runs: list[tuple[int, ...]] = []
-        self.error: Exception | None = None
-
-    def run(self, ids: Sequence[int], max_tokens: int, sampling: Sampling, on_token: Callable[[int], bool]) -> None:
-        self.runs.append(tuple(ids))
-        self.began.set()
-        if self.error is not None:
-            raise self.error
-        for token in self.tokens[:max_tokens]:
-            self.gate.acquire()
-            if on_token(token):
-                self.stopped.set()
-                return
+from tests.inference_image.fake_steps import Scripted
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +49,13 @@ def test_an_answer_ends_at_a_stop_token(queue: Engine, scripted: Scripted) -> No
 
 
 def test_a_stop_string_ends_the_answer_and_the_computing(queue: Engine, scripted: Scripted) -> None:
-    """The text before the stop comes, and the runner is told to stop."""
+    """The text before the stop comes, and not one step more is computed."""
     free(scripted)
     pieces = list(queue.submit(Request((2,), 90, stops=("### Res",))))
     assert "".join(piece.text for piece in pieces) == "안녕"
     assert pieces[-1].stop_reason == "stop"
-    assert scripted.stopped.is_set()
+    assert pieces[-1].usage == Usage(1, scripted.decoded + 1)
+    assert scripted.decoded < len(scripted.tokens) - 3
 
 
 def test_max_tokens_is_length(queue: Engine, scripted: Scripted) -> None:
@@ -86,14 +65,15 @@ def test_max_tokens_is_length(queue: Engine, scripted: Scripted) -> None:
     assert (last.stop_reason, last.usage) == ("length", Usage(1, 2))
 
 
-def test_cancel_stops_at_the_next_token(queue: Engine, scripted: Scripted) -> None:
-    """A cancelled answer ends within one step, and says so."""
+def test_cancel_stops_within_a_step(queue: Engine, scripted: Scripted) -> None:
+    """A cancelled answer ends with the step that is under way, and says so."""
     answer = queue.submit(Request((2,), 90))
     scripted.began.wait(5)
     answer.cancel()
     scripted.gate.release(1)
-    assert scripted.stopped.wait(5)
-    assert list(answer)[-1] == Piece("", "cancelled", Usage(1, 1))
+    last = list(answer)[-1]
+    assert (last.stop_reason, last.usage) == ("cancelled", Usage(1, 1))
+    assert scripted.decoded == 0
 
 
 def test_cancel_of_a_waiting_request_computes_nothing(queue: Engine, scripted: Scripted) -> None:
@@ -105,7 +85,7 @@ def test_cancel_of_a_waiting_request_computes_nothing(queue: Engine, scripted: S
     assert list(second) == [Piece("", "cancelled", Usage(2, 0))]
     free(scripted)
     assert list(first)[-1].stop_reason == list(third)[-1].stop_reason == "stop"
-    assert scripted.runs == [(2, 1), (2, 3)]
+    assert scripted.prompts == [(2, 1), (2, 3)]
 
 
 def test_a_full_queue_refuses_with_a_time(queue: Engine, scripted: Scripted) -> None:
@@ -149,11 +129,49 @@ def test_a_model_without_a_template_serves_raw_types() -> None:
 def test_a_failure_belongs_to_its_request(queue: Engine, scripted: Scripted) -> None:
     """An exception of the model ends that answer; the engine goes on."""
     scripted.error = RuntimeError("boom")
+    free(scripted)
     with pytest.raises(RuntimeError, match="boom"):
         list(queue.submit(Request((2,), 90)))
     scripted.error = None
-    free(scripted)
+    assert queue.failed is None
     assert list(queue.submit(Request((2,), 90)))[-1].stop_reason == "stop"
+
+
+def test_a_lost_device_ends_the_engine(queue: Engine, scripted: Scripted) -> None:
+    """What a GPU can't recover from fails all that runs and waits, and whoever watches the engine sees it."""
+    scripted.error = RuntimeError("CUDA error: an illegal memory access was encountered")
+    running, waiting = queue.submit(Request((2,), 90)), queue.submit(Request((2,), 90))
+    free(scripted)
+    for answer in (running, waiting):
+        with pytest.raises(RuntimeError, match="CUDA error"):
+            list(answer)
+    queue._thread.join(5)
+    assert queue.failed is scripted.error
+    assert queue.busy == 0
+    with pytest.raises(Refused):
+        queue.submit(Request((2,), 90))
+
+
+def test_rows_are_computed_together(text: Text) -> None:
+    """As many requests as the model has rows run at once; the next waits for a row, not for all of them."""
+    scripted = Scripted(text.plain("abcdefgh"), rows=2)
+    engine = Engine(scripted, text, name="m", stop_ids=frozenset(), max_context=100, max_queue=9)
+    answers = [engine.submit(Request((2,), tokens)) for tokens in (2, 6, 3)]
+    free(scripted)
+    counts = [list(answer)[-1].usage.completion_tokens for answer in answers]  # type: ignore[union-attr]  # the last piece has it
+    assert counts == [2, 6, 3]
+    assert scripted.decoded <= 7
+    assert engine.stats().rows == 2
+    engine.close()
+    assert engine.stats().running == engine.stats().waiting == 0
+
+
+def test_a_row_costs_time_that_is_told(queue: Engine, scripted: Scripted) -> None:
+    """The last piece has the seconds in the queue, to the first token and after it."""
+    free(scripted)
+    timing = list(queue.submit(Request((2,), 90)))[-1].timing
+    assert timing is not None
+    assert min(timing.queued, timing.first, timing.rest) >= 0
 
 
 def test_a_closed_engine_takes_nothing(text: Text) -> None:

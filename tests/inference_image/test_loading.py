@@ -21,6 +21,7 @@ from inference_image.timeline import Timeline
 from tests.inference_image import fake_storage
 from tests.inference_image.checkpoints import MODEL, Stored, copy_of_sample, edit_json, rewrite, shard, tensors_of
 from tests.inference_image.fake_storage import Bucket, status, wrong_byte
+from tests.inference_image.served import transformers_own
 
 
 def settings_of(folder: Path | str, **more: object) -> Settings:
@@ -40,7 +41,8 @@ def ours(folder: Path | str, **more: object) -> object:
     """The logits of a folder loaded by us."""
     engine = load(settings_of(folder, **more), environ={})
     try:
-        return logits_of(engine._runner._model)  # type: ignore[attr-defined]
+        with transformers_own(engine) as model:
+            return logits_of(model)
     finally:
         engine.close()
 
@@ -195,7 +197,7 @@ def test_float32_computes_in_float32(tmp_path: Path) -> None:
 
 def test_on_cpu_the_landed_bytes_are_the_model(engine: Engine) -> None:
     """No second copy: parameters lie in the memory into which the bytes were received, at their places in the shard."""
-    model = engine._runner._model  # type: ignore[attr-defined]
+    model = engine.steps.model  # type: ignore[attr-defined]  # the slots' own
     parameters = dict(model.named_parameters())
     for path in MODEL.glob("*.safetensors"):
         data = path.read_bytes()
@@ -398,7 +400,8 @@ def test_a_faulty_store_gives_the_same_bits(bucket: Bucket, address: str, patien
     timeline = Timeline()
     # Threads share the faults by chance: one object may meet many of them, never more than there are.
     engine = from_store(address, replace(patience, attempts=1 + len(bucket.faults)), timeline)
-    assert torch.equal(logits_of(engine._runner._model), reference)  # type: ignore[arg-type,attr-defined]
+    with transformers_own(engine) as model:
+        assert torch.equal(logits_of(model), reference)  # type: ignore[arg-type]
     engine.close()
     record = timeline.record()
     assert all(one["verified"] and one["generation"] == "1001" for one in record["objects"])

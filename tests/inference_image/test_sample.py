@@ -9,6 +9,7 @@ import pytest
 
 from inference_image.engine import Engine, Sampling
 from inference_image.presets import PRESETS, choose
+from tests.inference_image.served import transformers_own
 
 
 def ask(engine: Engine, kind: str | None, prompt: str, **more: object) -> tuple[str, str | None]:
@@ -72,13 +73,12 @@ def test_greedy_equals_recomputation_without_a_cache(engine: Engine, examples: l
     """The served tokens are the argmax of the whole sequence's logits, beyond the window too."""
     import torch
 
-    model = engine._runner._model  # type: ignore[attr-defined]
     rows = [row for row in examples if row["type"] == "translation"]
     asked = {row["answer"]: list(engine.request(PRESETS["translation"], row["prompt"]).ids) for row in rows}
     told, ids = max(asked.items(), key=lambda one: len(one[1]) + len(engine.text.plain(one[0])))
     answer = engine.text.plain(told)
     assert len(ids) + len(answer) > 64
-    with torch.inference_mode():
+    with transformers_own(engine) as model, torch.inference_mode():
         logits = model(input_ids=torch.tensor([ids + answer]), use_cache=False).logits[0, len(ids) - 1 : -1]
     assert logits.argmax(-1).tolist() == answer
     assert math.isfinite(float(logits.sum()))

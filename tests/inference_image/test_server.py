@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPResponse
 from typing import Any
@@ -16,12 +16,13 @@ import uvicorn
 
 from inference_image import contract
 from inference_image.contract import EXCHANGES, Exchange
-from inference_image.engine import Engine, Sampling
+from inference_image.engine import Engine
 from inference_image.server.app import create_app
 from inference_image.server.process import drain
 from inference_image.server.service import Service
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
+from tests.inference_image.fake_steps import Endless
 
 
 @contextmanager
@@ -172,30 +173,11 @@ def test_a_service_that_still_loads() -> None:
         assert call(port, "GET", "/ready")[0] == 503
 
 
-class Endless:
-    """Says one token after another until it is asked to stop."""
-
-    def __init__(self, token: int) -> None:
-        self.token = token
-        self.began = threading.Event()
-        self.steps_after = 0
-        self.left = threading.Event()
-        self.done = threading.Event()
-
-    def run(self, ids: Sequence[int], max_tokens: int, sampling: Sampling, on_token: Callable[[int], bool]) -> None:
-        while True:
-            self.began.set()
-            if on_token(self.token):
-                self.done.set()
-                return
-            self.done.wait(0.005)
-
-
 @pytest.fixture
 def endless(engine: Engine) -> Iterator[tuple[Endless, Engine]]:
-    runner = Endless(engine.text.plain("a")[0])
-    made = Engine(runner, engine.text, name="m", stop_ids=frozenset(), max_context=8192, max_queue=1)
-    yield runner, made
+    model = Endless(engine.text.plain("a")[0])
+    made = Engine(model, engine.text, name="m", stop_ids=frozenset(), max_context=8192, max_queue=1)
+    yield model, made
     made.close()
 
 
@@ -209,20 +191,21 @@ def post_and_leave(port: int) -> socket.socket:
 
 def test_a_client_that_leaves_frees_the_engine(endless: tuple[Endless, Engine]) -> None:
     """A closed connection cancels its answer: the engine is free for the next one."""
-    runner, engine = endless
+    model, engine = endless
     with serving(service_of(engine)) as port:
         connection = post_and_leave(port)
-        assert runner.began.wait(5)
+        assert model.began.wait(5)
         connection.close()
-        assert runner.done.wait(5)
+        while engine.busy:
+            threading.Event().wait(0.005)
 
 
 def test_a_full_queue_is_429(endless: tuple[Endless, Engine]) -> None:
     """One runs, one waits, the third is told when to come back."""
-    runner, engine = endless
+    model, engine = endless
     with serving(service_of(engine)) as port:
         first, second = post_and_leave(port), None
-        assert runner.began.wait(5)
+        assert model.began.wait(5)
         second = post_and_leave(port)
         while engine.busy < 2:
             threading.Event().wait(0.005)
@@ -236,11 +219,11 @@ def test_a_full_queue_is_429(endless: tuple[Endless, Engine]) -> None:
 
 def test_what_does_not_end_in_time_is_told(endless: tuple[Endless, Engine]) -> None:
     """After the drain's time a running answer is stopped, and its client gets 503 draining, not half an answer."""
-    runner, engine = endless
+    model, engine = endless
     service = service_of(engine)
     with serving(service) as port:
         connection = post_and_leave(port)
-        assert runner.began.wait(5)
+        assert model.began.wait(5)
         service.draining = True
         drain(service, seconds=0.01)
         answer = HTTPResponse(connection)  # head and body may come in two packets
@@ -254,7 +237,9 @@ def test_what_does_not_end_in_time_is_told(endless: tuple[Endless, Engine]) -> N
 class Failing:
     """A model that breaks."""
 
-    def run(self, *_: Any) -> None:
+    rows = 1
+
+    def prompt(self, *_: Any) -> Any:
         raise RuntimeError(SECRET)
 
 

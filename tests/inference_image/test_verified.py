@@ -168,7 +168,7 @@ def test_a_ring_never_holds_more_than_its_reads(sample_bucket: Bucket, connectio
         engine = opened(
             address, timeline, connections=connections, connections_most=connections, dtype="float32", staging=1, chunk=70_000
         )
-    model = engine._runner._model  # type: ignore[attr-defined]
+    model = engine.steps.model  # type: ignore[attr-defined]  # the slots' own
     weight = model.get_input_embeddings().weight
     assert weight.dtype == torch.float32
     engine.close()

@@ -1,0 +1,176 @@
+"""Owns how new tokens attend to a row's past: one step of many rows, or stretches of prompts. Knows no request.
+
+transformers' modules call `attend` in place of their own function and hand it the step as their attention mask: that is the only
+seam, the same in every version since 5.17. Keys, values and queries come rotated and normalised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from inference_image.engine.kv import Cache
+
+if TYPE_CHECKING:
+    import torch
+
+NAME: Final = "gemmactl_slots"
+"""What the function is registered as with transformers."""
+
+
+class Step(Protocol):
+    """Stores the keys and values of new tokens and attends to what each may see."""
+
+    def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+        """[batch, heads, tokens, width] of q, k and v to the same of the answer."""
+
+
+def register() -> None:
+    """Make `attend` known to transformers; harmless when called twice."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, attend)
+
+
+def attend(
+    module: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, attention_mask: Step, scaling: float, **_: Any
+) -> tuple[torch.Tensor, None]:
+    """Transformers' signature; the answer is [batch, tokens, heads, width]."""
+    return attention_mask.attend(module.layer_idx, q, k, v, scaling).transpose(1, 2), None
+
+
+def masks(step: Step) -> dict[str, Step]:
+    """What goes into a model of transformers as its masks."""
+    return {"full_attention": step, "sliding_attention": step}
+
+
+class DecodeStep:
+    """One new token for each of the first rows. All its tensors may be static: it can be captured in a CUDA graph."""
+
+    def __init__(self, cache: Cache, positions: torch.Tensor, span: int, *, ragged: bool = True) -> None:
+        """`positions` [rows]: where each row's token goes; `span`: how many tokens of a global layer are looked at.
+
+        Not `ragged`: every row has exactly `span` tokens, nothing needs a mask.
+        """
+        import torch
+
+        self._cache = cache
+        rows = positions.shape[0]
+        self._rows = torch.arange(rows, device=positions.device)
+        self._at = {True: positions, False: positions % cache.window}
+        self._span = {True: span, False: min(span, cache.window)}
+        self._mask: dict[bool, torch.Tensor | None] = {True: None, False: None}
+        if ragged:
+            dtype = cache.keys[0].dtype
+            for full, length in self._span.items():
+                seen = torch.arange(length, device=positions.device)[None] <= positions[:, None]
+                # An addend, once for all layers: a kernel would make one from booleans in each of them.
+                hidden = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, float("-inf"))
+                self._mask[full] = hidden[:, None, None]
+
+    def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+        import torch.nn.functional as F  # noqa: N812 - its usual name
+
+        full = self._cache.full[layer]
+        keys, values = self._cache.keys[layer], self._cache.values[layer]
+        keys[self._rows, :, self._at[full]] = k[:, :, 0]
+        values[self._rows, :, self._at[full]] = v[:, :, 0]
+        rows, heads, _, width = q.shape
+        span = self._span[full]
+        # The queries that share a key head become rows of one matrix: no copy of keys for each of them.
+        grouped = q.view(rows, k.shape[1], heads // k.shape[1], width)
+        seen = F.scaled_dot_product_attention(
+            grouped, keys[:rows, :, :span], values[:rows, :, :span], attn_mask=self._mask[full], scale=scale
+        )
+        return seen.reshape(rows, heads, 1, width)
+
+
+@dataclass
+class Stretch:
+    """`count` tokens of a prompt for one row, from position `start` on.
+
+    `blocks` [count], or None: the number of the image that a token belongs to, 0 for text. Tokens of one image see each other.
+    """
+
+    row: int
+    start: int
+    count: int
+    blocks: torch.Tensor | None = None
+    _masks: dict[bool, torch.Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def end(self) -> int:
+        return self.start + self.count
+
+
+class PromptStep:
+    """Stretches of several prompts in one batch of a single line: [1, all their tokens]."""
+
+    def __init__(self, cache: Cache, stretches: Sequence[Stretch]) -> None:
+        self._cache, self._stretches = cache, stretches
+
+    def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+        import torch
+
+        made, at = [], 0
+        for one in self._stretches:
+            part = slice(at, at + one.count)
+            made.append(self._one(one, layer, q[:, :, part], k[:, :, part], v[:, :, part], scale))
+            at += one.count
+        return made[0] if len(made) == 1 else torch.cat(made, dim=2)
+
+    def _one(self, one: Stretch, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+        import torch.nn.functional as F  # noqa: N812 - its usual name
+
+        full = self._cache.full[layer]
+        seen_k, seen_v = self._past_and_new(one, layer, k, v)
+        causal = one.start == 0 and one.blocks is None and (full or one.count <= self._cache.window)
+        mask = None if causal else self._mask(one, q.device, full=full)
+        self._store(one, layer, k, v)
+        return F.scaled_dot_product_attention(
+            q, seen_k, seen_v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+        )
+
+    def _past_and_new(self, one: Stretch, layer: int, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values that the stretch may see, a ring's in the order of their places, the new ones last."""
+        import torch
+
+        if one.start == 0:
+            return k, v
+        past = one.start if self._cache.full[layer] else min(one.start, self._cache.window)
+        keys, values = self._cache.keys[layer], self._cache.values[layer]
+        row = slice(one.row, one.row + 1)
+        return torch.cat([keys[row, :, :past], k], dim=2), torch.cat([values[row, :, :past], v], dim=2)
+
+    def _store(self, one: Stretch, layer: int, k: torch.Tensor, v: torch.Tensor) -> None:
+        import torch
+
+        keys, values = self._cache.keys[layer][one.row], self._cache.values[layer][one.row]
+        if self._cache.full[layer] or one.end <= self._cache.window:
+            keys[:, one.start : one.end] = k[0]
+            values[:, one.start : one.end] = v[0]
+            return
+        kept = min(one.count, self._cache.window)
+        places = torch.arange(one.end - kept, one.end, device=k.device) % self._cache.window
+        keys[:, places] = k[0, :, -kept:]
+        values[:, places] = v[0, :, -kept:]
+
+    def _mask(self, one: Stretch, device: torch.device, *, full: bool) -> torch.Tensor:
+        """[count, past + count] of booleans, made once for all layers of a kind: what each new token may see."""
+        import torch
+
+        if full not in one._masks:  # noqa: SLF001 - the stretch is this step's own note
+            window = self._cache.window
+            asking = torch.arange(one.start, one.end, device=device)
+            past = torch.arange(one.start if full else min(one.start, window), device=device)
+            if not full and one.start > window:
+                past = one.start - 1 - (one.start - 1 - past) % window  # which position lies at each place of the ring
+            seen = torch.cat([past, asking])
+            apart = asking[:, None] - seen[None]
+            allowed = (apart >= 0) if full else (apart >= 0) & (apart < window)
+            if one.blocks is not None:
+                same = (one.blocks[:, None] == one.blocks[None]) & (one.blocks[:, None] > 0)
+                allowed[:, past.shape[0] :] |= same
+            one._masks[full] = allowed  # noqa: SLF001 - as above
+        return one._masks[full]  # noqa: SLF001 - as above
