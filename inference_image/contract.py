@@ -24,6 +24,8 @@ ENV_CHUNK_MIB: Final = "GEMMACTL_CHUNK_MIB"
 """Size of one ranged read in MiB; default 8."""
 ENV_MAX_CONTEXT: Final = "GEMMACTL_MAX_CONTEXT"
 """Longest prompt + answer in tokens; default: the model's own, at most DEFAULT_CONTEXT."""
+ENV_MAX_SEQUENCES: Final = "GEMMACTL_MAX_SEQUENCES"
+"""Most requests that are computed at once; default: PARALLEL_SEQUENCES, or what memory holds."""
 ENV_MAX_QUEUE: Final = "GEMMACTL_MAX_QUEUE"
 """Requests that may wait for the engine before 429; default 32."""
 ENV_THREADS: Final = "GEMMACTL_TORCH_THREADS"
@@ -57,9 +59,8 @@ DEFAULT_LOAD_SECONDS: Final = 1800
 DEFAULT_QUEUE: Final = 32
 CONTEXT_MOST: Final = 1 << 20
 
-PARALLEL_SEQUENCES: Final = 1
-"""Requests that the engine computes at once; all others wait in its queue. What is reserved of the GPU and how many requests
-one instance takes is derived from it: an engine that batches raises it."""
+PARALLEL_SEQUENCES: Final = 32
+"""Most requests that the engine computes at once; fewer where memory holds fewer. All others wait in its queue."""
 
 # --- routes -------------------------------------------------------------------------------------
 ROUTE_GENERATE: Final = "/generate"

@@ -149,13 +149,17 @@ class Landing:
 
     # --- for the thread that fills ------------------------------------------------------------------
 
+    def where(self, tensor: Tensor) -> int:
+        """Where a tensor begins in the arena, when it lands in place."""
+        return self._regions[tensor.object] + tensor.begin
+
     def whole(self) -> Iterator[tuple[str, Tensor, int]]:
         """(name, tensor, where it begins in the arena) of each expected tensor, once, when all its bytes are there."""
         empty = [name for name, tensor in self.tensors.items() if tensor.end == tensor.begin]
         for number in range(len(self.tensors)):
             name = empty[number] if number < len(empty) else self._next()
             tensor = self.tensors[str(name)]
-            yield str(name), tensor, self._regions[tensor.object] + tensor.begin
+            yield str(name), tensor, self.where(tensor)
 
     def pieces(self) -> Iterator[Piece]:
         """Each piece as it lands, until every expected byte was in one. Give it back when its bytes are no longer needed."""

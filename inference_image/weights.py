@@ -1,4 +1,7 @@
-"""Owns bytes -> tensors in their final memory: in place on CPU, else through a ring. Knows no source of bytes."""
+"""Owns bytes -> tensors in their final memory: in place on CPU, else through a ring. Knows no source of bytes.
+
+The memory is there first, so that a model can be built on it, and rehearsed, while its bytes are on their way.
+"""
 
 from __future__ import annotations
 
@@ -27,57 +30,62 @@ def require_room(needed: int, available: int | None, code: Code, where: str) -> 
         raise LoadFailed(code, where, detail)
 
 
-def fill(landing: Landing, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Every expected tensor in its final memory. On CPU in the source's dtype nothing is copied.
+def place(landing: Landing, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Every expected tensor in its final memory, before its bytes are there. On CPU in the source's dtype: where they land."""
+    import torch
+
+    made: dict[str, torch.Tensor] = {}
+    for name, tensor in landing.tensors.items():
+        begins = landing.where(tensor) if landing.in_place and device.type == "cpu" and stored_dtype(tensor) == dtype else None
+        # A header of odd length is legal, never written by safetensors itself, and leaves no address for a tensor.
+        count = math.prod(tensor.shape)
+        if begins is not None and count and not tensor.begin % ITEM_SIZE[tensor.dtype]:
+            flat = torch.frombuffer(landing.arena.memory, dtype=dtype, count=count, offset=begins)
+            made[name] = flat.view(tensor.shape)
+        else:
+            made[name] = torch.empty(tensor.shape, dtype=dtype, device=device)
+    return made
+
+
+def fill(landing: Landing, made: Mapping[str, torch.Tensor], device: torch.device) -> None:
+    """Return when all bytes are in the tensors that `place` made, and proven to be numbers.
 
     Raises LoadFailed(weights_nan) for a tensor with a value that is not finite, and what the readers raised.
     """
     try:
-        made = _in_place(landing, device, dtype) if landing.in_place else _through_ring(landing, device, dtype)
+        if landing.in_place:
+            sums = _in_place(landing, made)
+        else:
+            upload(landing, made, device)
+            landing.empty_ring()
+            sums = {name: _sum(one) for name, one in made.items()}
+        _require_finite(sums)
     except BaseException:
         landing.stop()
         raise
-    return made
 
 
-def _in_place(landing: Landing, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    made: dict[str, torch.Tensor] = {}
+def _in_place(landing: Landing, made: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     sums: dict[str, torch.Tensor] = {}
     for name, tensor, at in landing.whole():
-        made[name] = _land(landing, tensor, at, device, dtype)
+        _settle(landing, tensor, at, made[name])
         sums[name] = _sum(made[name])
-    _require_finite(sums)
-    return made
+    return sums
 
 
-def _land(landing: Landing, tensor: Tensor, at: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """One whole tensor where it landed; elsewhere when it has to be, and then what it leaves behind is given back."""
+def _settle(landing: Landing, tensor: Tensor, at: int, final: torch.Tensor) -> None:
+    """One whole tensor that landed, copied when it has to be elsewhere; what it leaves behind is given back."""
     import torch
 
-    count = math.prod(tensor.shape)
-    if count == 0:
-        return torch.empty(tensor.shape, dtype=dtype, device=device)
-    stored, size = stored_dtype(tensor), tensor.end - tensor.begin
-    if tensor.begin % ITEM_SIZE[tensor.dtype]:
-        # A header of odd length: legal, never written by safetensors itself, and no address for a tensor.
-        came = torch.frombuffer(bytearray(landing.arena.view(at, at + size)), dtype=stored)
-    else:
-        came = torch.frombuffer(landing.arena.memory, dtype=stored, count=count, offset=at)
-    final = came.view(tensor.shape).to(device).to(dtype)
-    in_place = not tensor.begin % ITEM_SIZE[tensor.dtype] and final.data_ptr() == came.data_ptr()
-    if not in_place:
-        landing.arena.release(at, at + size)
-    return final
-
-
-def _through_ring(landing: Landing, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    import torch
-
-    made = {name: torch.empty(tensor.shape, dtype=dtype, device=device) for name, tensor in landing.tensors.items()}
-    upload(landing, made, device)
-    landing.empty_ring()
-    _require_finite({name: _sum(one) for name, one in made.items()})
-    return made
+    if (
+        not final.numel()
+        or final.data_ptr() == torch.frombuffer(landing.arena.memory, dtype=torch.uint8, offset=at, count=1).data_ptr()
+    ):
+        return
+    end = at + tensor.end - tensor.begin
+    came = torch.frombuffer(bytearray(landing.arena.view(at, end)), dtype=stored_dtype(tensor))
+    final.copy_(came.view(tensor.shape))
+    landing.arena.release(at, end)
 
 
 def _sum(one: torch.Tensor) -> torch.Tensor:

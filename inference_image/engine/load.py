@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -14,17 +16,21 @@ from inference_image.chunks.crew import Pace
 from inference_image.chunks.process import ProcessReaders
 from inference_image.chunks.readers import Events, Readers, ThreadReaders
 from inference_image.contract import Code, LoadFailed
+from inference_image.engine.capacity import rows_that_fit
 from inference_image.engine.generate import Engine
+from inference_image.engine.kv import bytes_per_row
+from inference_image.engine.schedule import Part
 from inference_image.engine.text import Text, TokenizerFiles
 from inference_image.hardware import host_memory
 from inference_image.settings import Settings
 from inference_image.stream import RING, SPARE, CheckpointStream, gpu_expected
 from inference_image.timeline import Timeline
-from inference_image.weights import fill, needed_bytes, require_room
+from inference_image.weights import fill, needed_bytes, place, require_room
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+
+    from inference_image.engine.slots import Slots
 
 
 def load(
@@ -105,30 +111,71 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         timeline.note(device=_name(device), dtype=str(dtype).removeprefix("torch."))
     timeline.stage = "read headers"
     files, table = stream.files.result(), stream.tensors.result()
-    _require_memory(needed_bytes(table, dtype.itemsize), device, memory)
+    needed = needed_bytes(table, dtype.itemsize)
+    _require_memory(needed, device, memory)
     with timeline.phase("build model"):
         config = models.text_config(files.family, files.text_config, dtype)
         model = models.build(files.family, config, dtype, device)
         layout.require_complete(models.needed(model), table, settings.model)
+        tensors = place(stream.landing, device, dtype)
+        models.assign(model, tensors)
+    # From here on the model is whole but for its bytes: they arrive while everything else is made.
+    filled = _in_thread(lambda: fill(stream.landing, tensors, device), timeline, "fill model")
     with timeline.phase("build tokenizer"):
         text = Text(TokenizerFiles(files.tokenizer, files.tokenizer_config, files.chat_template), files.family, config.vocab_size)
-    with timeline.phase("fill model"):
-        models.assign(model, fill(stream.landing, device, dtype))
-        stream.finished.result()
+    with timeline.phase("rehearse"):
+        length = min(int(config.max_position_embeddings), settings.max_context or contract.DEFAULT_CONTEXT)
+        free = _free_memory(device, memory, needed)
+        per_row = bytes_per_row(config, length, dtype.itemsize)
+        rows = rows_that_fit(per_row, free, gpu=device.type == "cuda", wanted=settings.max_sequences)
+        slots = Slots(model, rows, length)
+        timeline.note(engine="fast", rows=rows, context=length, kv_bytes=rows * per_row)
+        if device.type == "cpu":
+            Slots(models.twin(files.family, config), 2, 64).rehearse()
+        else:
+            timeline.note(graphs=slots.rehearse(filled.done))
+    timeline.stage = "read weights"
+    filled.result()
+    stream.finished.result()
+    models.tie_if_equal(model, files.text_config)
     with timeline.phase("first token"):
-        _self_test(model, text)
-    configured = (place.get("eos_token_id") for place in (files.config, files.text_config, files.generation_config))
-    stop_ids = text.stop_ids(*configured)
-    longest = int(config.max_position_embeddings)
-    length = min(longest, settings.max_context or min(longest, contract.DEFAULT_CONTEXT))
+        _self_test(slots, text, config.vocab_size)
+    configured = (one.get("eos_token_id") for one in (files.config, files.text_config, files.generation_config))
     return Engine(
-        Slots(model, 32, length),
+        slots,
         text,
         name=settings.model_name,
-        stop_ids=stop_ids,
+        stop_ids=text.stop_ids(*configured),
         max_context=length,
         max_queue=settings.max_queue,
     )
+
+
+def _in_thread(work: Callable[[], None], timeline: Timeline, phase: str) -> Future[None]:
+    """Do it beside what follows, as a phase of the timeline."""
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            with timeline.phase(phase):
+                work()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name="fill", daemon=True).start()
+    return done
+
+
+def _free_memory(device: torch.device, memory: Callable[[], int | None], needed: int) -> int | None:
+    """Bytes beside the weights, which have their place already."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
+    limit = memory()
+    return None if limit is None else limit - needed
 
 
 def _name(device: torch.device) -> str:
@@ -149,17 +196,18 @@ def _require_memory(needed: int, device: torch.device, memory: Callable[[], int 
         require_room(needed, memory(), Code.HOST_MEMORY, "memory")
 
 
-def _self_test(model: PreTrainedModel, text: Text) -> None:
-    """One token through all layers before anybody is told `ready`. Raises LoadFailed(self_test_failed)."""
+def _self_test(slots: Slots, text: Text, vocabulary: int) -> None:
+    """A prompt and one more token through all layers before anybody is told `ready`. Raises LoadFailed(self_test_failed)."""
     import torch
 
-    ids = [text.bos if text.bos is not None else 0, *_first_words(text, model.config.vocab_size)]
-    with torch.inference_mode():
-        logits = model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1].float()
-    if not bool(torch.isfinite(logits).all()):
-        raise LoadFailed(Code.SELF_TEST_FAILED, "logits", "the first token's logits are not finite")
-    if float(logits.max()) == float(logits.min()):
-        raise LoadFailed(Code.SELF_TEST_FAILED, "logits", "every token is equally likely: these are no trained weights")
+    ids = [text.bos if text.bos is not None else 0, *_first_words(text, vocabulary)]
+    logits = slots.prompt([Part(0, 0, ids, last=True)])[0]
+    steps = [logits, slots.decode([int(logits.argmax())], [len(ids)])[0]]
+    for one in (step.float() for step in steps):
+        if not bool(torch.isfinite(one).all()):
+            raise LoadFailed(Code.SELF_TEST_FAILED, "logits", "the first token's logits are not finite")
+        if float(one.max()) == float(one.min()):
+            raise LoadFailed(Code.SELF_TEST_FAILED, "logits", "every token is equally likely: these are no trained weights")
 
 
 def _first_words(text: Text, rows: int) -> list[int]:

@@ -72,25 +72,20 @@ def build(row: Family, config: Any, dtype: torch.dtype, device: torch.device) ->
     try:
         with torch.device("meta"):
             model: PreTrainedModel = _class(row)(config).to(dtype)
-        _fill_buffers(model, _class(row), config, device)
+        _fill_buffers(model, row, config, device)
     except Exception as error:  # noqa: BLE001 - as in text_config
         raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, _first_line(error)) from None
     model.train(mode=False)
     return model
 
 
-def _fill_buffers(model: PreTrainedModel, kind: Any, config: Any, device: torch.device) -> None:
+def _fill_buffers(model: PreTrainedModel, row: Family, config: Any, device: torch.device) -> None:
     """Rotary frequencies and embed_scale are no part of a checkpoint: taken from a tiny twin with the same head and width."""
     import torch
 
-    kinds = list(dict.fromkeys(config.layer_types or ()))
-    settings = config.to_dict() | {
-        "num_hidden_layers": len(kinds), "layer_types": kinds, "vocab_size": 8, "intermediate_size": 1, "pad_token_id": 0,
-        "num_attention_heads": 1, "num_key_value_heads": 1,
-    }  # fmt: skip
     with torch.device("cpu"):
-        twin = kind(kind.config_class.from_dict(settings))
-    real = dict(twin.named_buffers())
+        small = _class(row)(_smallest(row, config))
+    real = dict(small.named_buffers())
     for name, _ in list(model.named_buffers()):
         owner, _, leaf = name.rpartition(".")
         model.get_submodule(owner).register_buffer(leaf, real[name].to(device), persistent=False)
@@ -105,17 +100,13 @@ def needed(model: PreTrainedModel) -> dict[str, tuple[int, ...]]:
     }
 
 
-def assign(model: PreTrainedModel, tensors: dict[str, torch.Tensor]) -> None:
-    """Give the model its tensors, without a copy, and tie the head. Raises LoadFailed when a parameter stays without one."""
-    import torch
+def assign(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Give the model its tensors, without a copy, filled or not, and tie the head. A stored head is its own until tie_if_equal().
 
-    head = tensors.get(layout.HEAD)
-    if model.config.tie_word_embeddings and head is not None:
-        # Raw dumps store the tied head as well. One that differs was trained apart: transformers then doesn't tie, nor do we.
-        if torch.equal(head, tensors[layout.EMBEDDING]):
-            tensors = {name: tensor for name, tensor in tensors.items() if name != layout.HEAD}
-        else:
-            model.config.tie_word_embeddings = False
+    Raises LoadFailed when a parameter stays without one.
+    """
+    if layout.HEAD in tensors:
+        model.config.tie_word_embeddings = False
     result = model.load_state_dict(tensors, strict=False, assign=True)
     if model.config.tie_word_embeddings:
         model.tie_weights()
@@ -123,6 +114,42 @@ def assign(model: PreTrainedModel, tensors: dict[str, torch.Tensor]) -> None:
     empty = [name for name, one in (*model.named_parameters(), *model.named_buffers()) if one.is_meta]
     if empty or result.unexpected_keys:
         raise LoadFailed(Code.KEYS_MISSING, contract.CONFIG, f"no tensor for {', '.join((empty + result.unexpected_keys)[:3])}")
+
+
+def tie_if_equal(model: Any, config: Mapping[str, Any]) -> None:
+    """Raw dumps of a tied model store its head as well: it is tied again now that its bytes are there.
+
+    One that differs was trained apart: transformers then doesn't tie, nor do we.
+    """
+    import torch
+
+    head, embedding = model.lm_head.weight, model.get_input_embeddings().weight
+    if head is not embedding and config.get("tie_word_embeddings", True) and torch.equal(head, embedding):
+        model.config.tie_word_embeddings = True
+        model.tie_weights()
+
+
+def twin(row: Family, config: Any) -> PreTrainedModel:
+    """The smallest model of the same kind, of zeros, on CPU: to rehearse what a step calls without touching real weights."""
+    import torch
+
+    with torch.device("cpu"):
+        made: PreTrainedModel = _class(row)(_smallest(row, config))
+    made.requires_grad_(requires_grad=False)
+    for one in made.parameters():
+        one.zero_()
+    made.train(mode=False)
+    return made
+
+
+def _smallest(row: Family, config: Any) -> Any:
+    """One layer of each kind, one head, the real head's width: what computed buffers depend on stays."""
+    kinds = list(dict.fromkeys(config.layer_types or ()))
+    settings = config.to_dict() | {
+        "num_hidden_layers": len(kinds), "layer_types": kinds, "vocab_size": 8, "intermediate_size": 1, "pad_token_id": 0,
+        "num_attention_heads": 1, "num_key_value_heads": 1,
+    }  # fmt: skip
+    return _class(row).config_class.from_dict(settings)
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inference_image.engine import attention
 from inference_image.engine.attention import DecodeStep, PromptStep, Stretch
+from inference_image.engine.graphs import Graphs, Record, cuda_recorder
 from inference_image.engine.kv import Cache
 from inference_image.engine.schedule import Part
 
@@ -17,13 +18,21 @@ if TYPE_CHECKING:
 class Slots:
     """Computes steps of up to `rows` sequences of up to `length` tokens. One thread at a time."""
 
-    def __init__(self, model: Any, rows: int, length: int) -> None:
+    def __init__(self, model: Any, rows: int, length: int, record: Record | None = None) -> None:
+        """`model` may still be without its weights. `record`: how steps are recorded; by default only on a GPU."""
+        import torch
+
         # Any: a PreTrainedModel's own forward and head are not in transformers' types.
         attention.register()
         model.set_attn_implementation(attention.NAME)
         self.model = model
         self.rows, self.length = rows, length
-        self.cache = Cache(model.config, rows, length, model.dtype, model.device)
+        with torch.inference_mode():
+            self.cache = Cache(model.config, rows, length, model.dtype, model.device)
+        self._held = [0] * rows
+        if record is None and model.device.type == "cuda":
+            record = cuda_recorder(model.device)
+        self._graphs = Graphs(self._one_each, record, rows=rows, length=length, device=model.device) if record else None
 
     def prompt(self, parts: Sequence[Part]) -> torch.Tensor:
         """Read parts of prompts. Logits [prompts that are complete now, vocabulary], in the order of `parts`."""
@@ -33,32 +42,61 @@ class Slots:
             device = self.model.device
             ids = torch.tensor([[token for part in parts for token in part.ids]], device=device)
             at = torch.cat([torch.arange(part.start, part.start + len(part.ids), device=device) for part in parts])
-            step = PromptStep(self.cache, [Stretch(part.row, part.start, len(part.ids)) for part in parts])
+            stretches = [Stretch(part.row, part.start, len(part.ids)) for part in parts]
             ends, end = [], 0
-            for part in parts:
-                end += len(part.ids)
+            for part, stretch in zip(parts, stretches, strict=True):
+                end += stretch.count
+                self._held[part.row] = stretch.end
                 if part.last:
                     ends.append(end - 1)
-            return self._logits(ids, at[None], step, torch.tensor(ends, dtype=torch.long, device=device))[0]
+            keep = torch.tensor(ends, dtype=torch.long, device=device)
+            return self._logits(ids, at[None], PromptStep(self.cache, stretches), keep)[0]
 
     def decode(self, tokens: Sequence[int], positions: Sequence[int], tags: Sequence[Any] = ()) -> torch.Tensor:
         """One more token for each of the first rows: its number and its position. Logits [rows, vocabulary]."""
         import torch
 
+        for row, place in enumerate(positions):
+            self._held[row] = place + 1
         with torch.inference_mode():
+            if self._graphs is not None:
+                return self._graphs.decode(tokens, positions, [min(held, self.length - 1) for held in self._held])
             device = self.model.device
-            at = torch.tensor(positions, device=device)
-            span = max(positions) + 1
-            step = DecodeStep(self.cache, at, span, ragged=min(positions) + 1 != span)
-            ids = torch.tensor(tokens, device=device)
-            return self._logits(ids[:, None], at[:, None], step, 1)[:, 0]
+            at, reach = torch.tensor(positions, device=device), max(positions) + 1
+            ragged = min(positions) + 1 != reach
+            return self._one_each(torch.tensor(tokens, device=device), at, reach, ragged=ragged)
 
     def move(self, source: int, target: int, tokens: int) -> None:
-        """What a row holds of its first `tokens` tokens is in another row as well."""
+        """The first `tokens` tokens of a row go to another row."""
         import torch
 
         with torch.inference_mode():
             self.cache.move(source, target, tokens)
+        self._held[target], self._held[source] = tokens, 0
+
+    def rehearse(self, enough: Callable[[], bool] = lambda: False) -> int:
+        """Compute once what will be computed often, before the weights are there; record steps until it is `enough`.
+
+        Returns how many steps were recorded. The cache is empty afterwards.
+        """
+        import torch
+
+        recorded = 0
+        with torch.inference_mode():
+            self.prompt([Part(0, 0, [0] * min(8, self.length - 1), last=True)])
+            self.decode([0], [min(8, self.length - 1)])
+            for size, reach in self._graphs.all() if self._graphs is not None else ():
+                if enough():
+                    break
+                self._graphs.record(size, reach)  # type: ignore[union-attr]  # there is one, or nothing to go through
+                recorded += 1
+            self.cache.clear()
+        self._held = [0] * self.rows
+        return recorded
+
+    def _one_each(self, tokens: torch.Tensor, at: torch.Tensor, reach: int, *, ragged: bool = True) -> torch.Tensor:
+        step = DecodeStep(self.cache, at, reach, ragged=ragged)
+        return self._logits(tokens[:, None], at[:, None], step, 1)[:, 0]
 
     def _logits(self, ids: torch.Tensor, at: torch.Tensor, step: attention.Step, keep: Any) -> torch.Tensor:
         made: torch.Tensor = self.model(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -86,6 +86,24 @@ def test_rows_that_are_used_again(slots: Slots, generated: list[list[int]]) -> N
     order = [4, 0, 3, 1, 2] * 2
     asked = prompts()
     assert served(slots, [asked[one] for one in order], 100) == [generated[one] for one in order]
+
+
+def test_recorded_steps(generated: list[list[int]]) -> None:
+    """Steps that are recorded once for a size and a reach, and replayed over fixed memory, answer the same.
+
+    The recorder of this test computes again at each replay, as a graph does; rows beyond the live ones must do no harm.
+    """
+    recorded = []
+
+    def record(compute: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+        recorded.append(compute)
+        made = compute()
+        return lambda: made.copy_(compute()), made
+
+    slots = Slots(fresh("float32"), rows=6, length=512, record=record)
+    assert slots.rehearse(lambda: len(recorded) >= 3) == 3
+    assert served(slots, prompts(), 50) == generated
+    assert len(recorded) < 9, "a step for every size of a batch is recorded once"
 
 
 def test_in_bfloat16() -> None:

@@ -17,7 +17,7 @@ from inference_image.contract import Code, LoadFailed
 from inference_image.landing import Landing, Piece, Ring, page_end
 from inference_image.layout import ITEM_SIZE, Tensor
 from inference_image.upload import IN_FLIGHT, upload
-from inference_image.weights import fill
+from inference_image.weights import fill, place
 
 SLAB = 4096
 
@@ -43,6 +43,15 @@ def content(tensors: dict[str, Tensor], chance: random.Random) -> tuple[bytes, d
         data[one.begin : one.end] = values.view(torch.uint8).numpy().tobytes() if one.shape[0] else b""
         wanted[name] = values.to(torch.bfloat16)
     return bytes(data), wanted
+
+
+def filled(landing: Landing) -> dict[str, Any]:
+    """The tensors of a load, on CPU in bfloat16."""
+    import torch
+
+    made = place(landing, torch.device("cpu"), torch.bfloat16)
+    fill(landing, made, torch.device("cpu"))
+    return made
 
 
 def deliver(landing: Landing, ring: Ring, data: bytes, borders: list[int], chance: random.Random) -> Iterator[None]:
@@ -83,7 +92,7 @@ def test_any_pieces_in_any_order_make_the_tensors(
     landing.expect(tensors, ring)
     sender = threading.Thread(target=lambda: list(deliver(landing, ring, data, borders, chance)), daemon=True)
     sender.start()
-    made = fill(landing, torch.device("cpu"), torch.bfloat16)
+    made = filled(landing)
     sender.join(20)
     assert made.keys() == wanted.keys()
     for name, one in wanted.items():
@@ -115,7 +124,7 @@ def test_in_place_every_tensor_is_whole_once(counts: list[int], borders: list[in
     for begin, end in pieces:
         landing.arena.view(begin, end)[:] = data[begin:end]
         landing.landed(Piece("o", begin, end, begin, None))
-    made = fill(landing, torch.device("cpu"), torch.bfloat16)
+    made = filled(landing)
     assert made.keys() == wanted.keys()
     base = torch.frombuffer(landing.arena.memory, dtype=torch.uint8).data_ptr()
     for name, one in wanted.items():
@@ -174,22 +183,18 @@ def test_copies_that_arrive_later_find_their_bytes(slabs: int) -> None:
 
 def test_a_failure_of_the_readers_ends_the_filling() -> None:
     """Whoever fills gets the readers' own failure, and says that nothing more is wanted."""
-    import torch
-
     landing, ring = Landing(), Ring(0, SLAB, 2)
     landing.open(Arena(Ring.length(SLAB, 2)), {"o": 0})
     landing.expect(table([("BF16", 10)], 8), ring)
     landing.fail(LoadFailed(Code.CHECKSUM_MISMATCH, "o", "wrong"))
     with pytest.raises(LoadFailed, match="wrong"):
-        fill(landing, torch.device("cpu"), torch.bfloat16)
+        filled(landing)
     assert landing.stopped
 
 
 @pytest.mark.parametrize("value", [b"\xc0\x7f", b"\x80\x7f", b"\x80\xff"], ids=["NaN", "infinity", "minus infinity"])
 def test_a_value_that_is_not_finite_names_its_tensor(value: bytes) -> None:
     """One such weight among many refuses the load."""
-    import torch
-
     tensors = table([("BF16", 100), ("BF16", 1000)], 8)
     landing, ring = Landing(), Ring(0, SLAB, 2)
     landing.open(Arena(Ring.length(SLAB, 2)), {"o": 0})
@@ -198,5 +203,5 @@ def test_a_value_that_is_not_finite_names_its_tensor(value: bytes) -> None:
     data[tensors["t1"].begin + 400 : tensors["t1"].begin + 402] = value
     threading.Thread(target=lambda: list(deliver(landing, ring, bytes(data), [], random.Random(1))), daemon=True).start()
     with pytest.raises(LoadFailed) as failed:
-        fill(landing, torch.device("cpu"), torch.bfloat16)
+        filled(landing)
     assert (failed.value.failure.code, failed.value.failure.object) == (Code.WEIGHTS_NAN, "t1")
