@@ -39,6 +39,7 @@ NEEDS = {
     "runai": "runai_model_streamer_gcs",
     "transfer_manager": "google.cloud.storage",
     "hub_way": "google.cloud.storage",
+    "hub_way_token": "google.cloud.storage",
 }
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from bench.load_clients import Meter, Task
 from bench.load_store import BUCKET
@@ -22,6 +23,22 @@ def imports(task: Task, meter: Meter) -> None:
 
 def ready(task: Task, _meter: Meter) -> None:
     """The engine: weights, model and tokenizer, without its first token."""
+    _, timeline = _engine(task)
+    phases = {phase["name"]: round(phase["start"] + phase["seconds"], 2) for phase in timeline.record()["phases"]}
+    print(json.dumps({"seconds": phases["fill model"], "bytes": task.total, "cpu": 0, "phases": phases}), flush=True)
+    os._exit(0)
+
+
+def first_token(task: Task, _meter: Meter) -> None:
+    """The engine, and the first token of its first answer."""
+    from inference_image.engine import Request
+
+    engine, _ = _engine(task)
+    next(iter(engine.submit(Request((2, *engine.text.plain("Hello")), 1))))
+    _since_birth(task)
+
+
+def _engine(task: Task) -> tuple[Any, Any]:
     os.environ.update(STORAGE_EMULATOR_HOST=task.address, REQUESTS_CA_BUNDLE=task.bundle)
     from inference_image.engine.load import begin, finish
     from inference_image.settings import Settings
@@ -36,10 +53,7 @@ def ready(task: Task, _meter: Meter) -> None:
         **given,
     )
     timeline = Timeline()
-    finish(begin(settings, timeline), settings, timeline)
-    phases = {phase["name"]: round(phase["start"] + phase["seconds"], 2) for phase in timeline.record()["phases"]}
-    print(json.dumps({"seconds": phases["fill model"], "bytes": task.total, "cpu": 0, "phases": phases}), flush=True)
-    os._exit(0)
+    return finish(begin(settings, timeline), settings, timeline), timeline
 
 
 def hub_way(task: Task, _meter: Meter) -> None:
@@ -67,9 +81,18 @@ def hub_way(task: Task, _meter: Meter) -> None:
     model = AutoModelForCausalLM.from_pretrained(target, dtype=torch.bfloat16)
     for parameter in model.parameters():
         parameter.view(-1)[::2048].sum()
-    PreTrainedTokenizerFast(tokenizer_file=str(target / "tokenizer.json"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(target / "tokenizer.json"))
+    if task.given.get("token"):
+        ids = torch.tensor([[2, *tokenizer("Hello", add_special_tokens=False)["input_ids"]]])
+        model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=1, do_sample=False)
     shutil.rmtree(target)
     _since_birth(task)
+
+
+def hub_way_token(task: Task, meter: Meter) -> None:
+    """The same, and one token of generate()."""
+    task.given["token"] = True
+    hub_way(task, meter)
 
 
 def _since_birth(task: Task, *_imported: object) -> None:
@@ -79,4 +102,4 @@ def _since_birth(task: Task, *_imported: object) -> None:
     os._exit(0)
 
 
-STARTS = {one.__name__: one for one in (imports, ready, hub_way)}
+STARTS = {one.__name__: one for one in (imports, ready, first_token, hub_way, hub_way_token)}

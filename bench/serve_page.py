@@ -1,0 +1,100 @@
+"""The page of the engine's benchmark. Knows figures, measures nothing."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bench.load_page import spread
+
+NAMES = {
+    "padded": "transformers generate(), a padded batch",
+    "slots": "**gemmactl**",
+    "cb": "transformers continuous batching",
+    "one by one": "generate(), one request after another",
+    "inside": "in one process",
+    "http": "HTTP and SSE, client in another process",
+}
+MODELS = {"small": "0.85 M parameters (the sample model)", "large": "60 M parameters (Gemma 3's shapes, random weights)"}
+
+
+def ratio(row: Mapping[str, list[float]], first: str, second: str) -> list[float]:
+    """First over second, round by round."""
+    return [a / b for a, b in zip(row.get(first, []), row.get(second, []), strict=False)]
+
+
+def _verdict(values: list[float], target: float, *, least: bool) -> str:
+    if not values:
+        return "not measured"
+    middle = statistics.median(values)
+    if middle >= target if least else middle <= target:
+        return "ok"
+    return "within its spread" if (max(values) >= target if least else min(values) <= target) else "missed"
+
+
+def _targets(figures: Mapping[str, Any]) -> Iterator[tuple[str, list[float], float, bool]]:
+    """(what, values, target, is the target the least)."""
+    for kind, best in (("small", 1.7), ("large", 1.2)):
+        rows = figures.get(f"decode {kind}", {})
+        for size, row in rows.items():
+            yield f"{kind}, {size} at once: of padded generate()", ratio(row, "slots", "padded"), 0.95, True
+        if "32" in rows:
+            yield f"{kind}, 32 at once: of continuous batching", ratio(rows["32"], "slots", "cb"), best, True
+        mixed = figures.get(f"mixed {kind}", {}).get("mixed", {})
+        yield f"{kind}, mixed lengths: of padded generate()", ratio(mixed, "slots", "padded"), 2.0, True
+        yield f"{kind}, 32 streams over HTTP: of one process", ratio(figures.get(f"http {kind}", {}), "http", "inside"), 0.9, True
+    for link, rows in figures.get("start", {}).items():
+        if not isinstance(rows, Mapping) or "ours" not in rows:
+            continue
+        ours, theirs = rows["ours"]["seconds"], rows.get("download, then load", {}).get("seconds", [])
+        floor = [max(one, _download(link)) * 1.1 + 0.3 for one in rows["imports"]["seconds"]]
+        yield (
+            f"first token, {link}: of max(imports, bytes / rate) x 1.1 + 0.3 s",
+            [a / b for a, b in zip(ours, floor, strict=False)],
+            1.0,
+            False,
+        )
+        yield f"first token, {link}: download-then-load over ours", [a / b for a, b in zip(theirs, ours, strict=False)], 1.5, True
+
+
+def _download(link: str) -> float:
+    """Seconds that 536 MB take over 16 connections of the store's port."""
+    from bench.load_store import RATE_MIB, SLOW_MIB
+
+    return 536e6 / (16 * (SLOW_MIB if "slow" in link else RATE_MIB) * 2**20)
+
+
+def page(figures: Mapping[str, Any], day: str) -> str:
+    lines = [
+        "# The engine, measured",
+        "",
+        f"{day}, `python -m bench.serve`; CPU only (2 cores shared by client and server), float32, one torch thread.",
+        "Medians (smallest-largest); ratios are of the same round. No figure of a GPU is here: none was at hand.",
+        "",
+        "| target | measured | wanted | |",
+        "| --- | ---: | ---: | --- |",
+    ]
+    for what, values, target, least in _targets(figures):
+        shown = spread(values) if values else "not measured"
+        lines.append(f"| {what} | {shown} | {'>=' if least else '<='} {target} | {_verdict(values, target, least=least)} |")
+    for name, rows in figures.items():
+        part, _, kind = name.partition(" ")
+        if part == "start":
+            lines += [
+                "",
+                "## From birth to the first token (270M shapes), seconds",
+                "",
+                "| link | way | seconds |",
+                "| --- | --- | ---: |",
+            ]
+            for link, cases in rows.items():
+                if isinstance(cases, Mapping):
+                    lines += [f"| {link} | {case} | {spread(row['seconds'])} |" for case, row in cases.items()]
+            continue
+        lines += ["", f"## {part}: {MODELS[kind]}, tokens a second", ""]
+        table = {"32 streams": rows} if part == "http" else rows
+        lines += ["| at once | way | tokens/s |", "| --- | --- | ---: |"]
+        for size, row in table.items():
+            lines += [f"| {size} | {NAMES[way]} | {spread(found, 0)} |" for way, found in row.items()]
+    return "\n".join(lines) + "\n"
