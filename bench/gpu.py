@@ -3,7 +3,7 @@
     python -m bench.gpu [--sizes 4b,12b] [--folder DIR] [--write docs/bench/gpu.md]
 
 One JSON line per measurement on stderr, the page on stdout. A call takes less than eight minutes on an H100 by estimate. Without
-a GPU it runs on `--sizes tiny` to see that it runs. `bound`: bytes of all weights over the measured bandwidth of the GPU's memory.
+a GPU it runs on `--sizes tiny`, to see that it runs. `bound`: bytes of all weights over the measured bandwidth of memory.
 """
 
 from __future__ import annotations
