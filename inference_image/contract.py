@@ -71,6 +71,21 @@ ROUTE_READY: Final = "/ready"
 ROUTE_TIMELINE: Final = "/v1/timeline"
 """The record of this start: phases, bytes, seconds, generation and checksum of every object; 503 until ready."""
 ROUTE_VERSION: Final = "/version"
+ROUTE_TOKENIZE: Final = "/tokenize"
+ROUTE_CHAT: Final = "/v1/chat/completions"
+ROUTE_COMPLETIONS: Final = "/v1/completions"
+ROUTE_MODELS: Final = "/v1/models"
+OPENAI_PREFIX: Final = "/v1/"
+"""Below it every refusal has OpenAI's form: `{"error": {"message", "type", "param", "code"}}`."""
+
+CHAT_TOKENS: Final = 4096
+"""Longest answer of a chat that names no max_tokens, as far as the context allows."""
+COMPLETION_TOKENS: Final = 16
+"""The same of a completion: OpenAI's own number."""
+CHOICES_MOST: Final = 8
+"""Largest `n`."""
+ANSWERS_MOST: Final = 32
+"""Most answers that one request may ask for: its prompts times `n`. Each of them takes a place in the queue."""
 
 BODY_LIMIT: Final = 1 << 20
 """Largest request body in bytes; beyond it 413."""
@@ -181,9 +196,16 @@ class RequestCode(StrEnum):
     """Why a request was refused: `{"error": {"code", "message", ...}}`, with the HTTP status of REQUEST_STATUS."""
 
     UNKNOWN_TYPE = "unknown_type"
+    UNKNOWN_ADAPTER = "unknown_adapter"
+    MODEL_NOT_FOUND = "model_not_found"
+    UNSUPPORTED_PARAMETER = "unsupported_parameter"
+    UNSUPPORTED_CONTENT = "unsupported_content"
+    CONVERSATION_REFUSED = "conversation_refused"
     CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
     INVALID_JSON = "invalid_json"
     INVALID_REQUEST = "invalid_request"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
     BODY_TOO_LARGE = "body_too_large"
     QUEUE_FULL = "queue_full"
     NOT_READY = "not_ready"
@@ -193,9 +215,16 @@ class RequestCode(StrEnum):
 
 REQUEST_STATUS: Final[dict[RequestCode, int]] = {
     RequestCode.UNKNOWN_TYPE: 400,
+    RequestCode.UNKNOWN_ADAPTER: 400,
+    RequestCode.MODEL_NOT_FOUND: 404,
+    RequestCode.UNSUPPORTED_PARAMETER: 400,
+    RequestCode.UNSUPPORTED_CONTENT: 400,
+    RequestCode.CONVERSATION_REFUSED: 400,
     RequestCode.CONTEXT_LENGTH_EXCEEDED: 400,
     RequestCode.INVALID_JSON: 400,
-    RequestCode.INVALID_REQUEST: 422,
+    RequestCode.INVALID_REQUEST: 422,  # 400 below OPENAI_PREFIX, as at OpenAI
+    RequestCode.NOT_FOUND: 404,
+    RequestCode.METHOD_NOT_ALLOWED: 405,
     RequestCode.BODY_TOO_LARGE: 413,
     RequestCode.QUEUE_FULL: 429,
     RequestCode.NOT_READY: 503,

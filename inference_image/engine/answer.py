@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -52,8 +53,11 @@ class Answer:
         self._changed = threading.Condition()
         self._pieces: deque[Piece | BaseException] = deque()
         self._reader: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._at_end = False
         self._ended = False
         self.cancelled = False
+        self.began: float | None = None
+        """When its first piece came, of time.monotonic()."""
 
     def cancel(self) -> None:
         """Ask the engine to stop; the last piece says `cancelled`. Harmless after the end and when called twice."""
@@ -68,13 +72,15 @@ class Answer:
         with self._changed:
             if self._ended:
                 return
+            if self.began is None:
+                self.began = time.monotonic()
             self._ended = isinstance(piece, BaseException) or piece.stop_reason is not None
             self._pieces.append(piece)
-            reader = self._reader
+            self._changed.notify()
+            reader = self._reader if self._ended or not self._at_end else None
             if reader is None:
-                self._changed.notify()
-        if reader is None:
-            return
+                return
+            self._reader = None
         if self._bell is not None and not now:
             self._bell.ring(*reader)
         else:
@@ -85,32 +91,67 @@ class Answer:
             with self._changed:
                 self._changed.wait_for(lambda: self._pieces)
                 piece = self._pieces.popleft()
-            yield _piece(piece)
-            if _last(piece):
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+            if piece.stop_reason is not None:
                 return
 
     async def __aiter__(self) -> AsyncIterator[Piece]:
-        came = asyncio.Event()
-        with self._changed:
-            self._reader = (asyncio.get_running_loop(), came)
+        async for batch in self.batches():
+            for piece in batch:
+                yield piece
+
+    async def batches(self, pause: float = 0.0) -> AsyncIterator[list[Piece]]:
+        """What has come since the last look, one piece or many. `pause` seconds lie between two looks, less before the last.
+
+        A reader that works or pauses is not woken: to wake it costs more than a token.
+        """
+        loop, came = asyncio.get_running_loop(), asyncio.Event()
         while True:
-            came.clear()
-            with self._changed:
-                waiting = list(self._pieces)
-                self._pieces.clear()
-            for piece in waiting:
-                yield _piece(piece)
-                if _last(piece):
+            pieces, failure = self._take()
+            looked = loop.time()
+            if pieces:
+                yield pieces
+                if pieces[-1].stop_reason is not None:
                     return
-            if not waiting:
+            if failure is not None:
+                raise failure
+            if not pieces and self._ended:
+                return
+            rest = looked + pause - loop.time() if pieces else 0.0
+            if pieces and rest <= 0:
+                continue
+            if self._call(loop, came, at_end=bool(pieces)):
+                timer = loop.call_later(rest, came.set) if pieces else None
                 await came.wait()
+                came.clear()
+                if timer is not None:
+                    timer.cancel()
 
+    async def whole(self) -> list[Piece]:
+        """All pieces, once the last one is there; nobody is woken before."""
+        loop, came = asyncio.get_running_loop(), asyncio.Event()
+        if self._call(loop, came, at_end=True):
+            await came.wait()
+        pieces, failure = self._take()
+        if failure is not None:
+            raise failure
+        return pieces
 
-def _piece(piece: Piece | BaseException) -> Piece:
-    if isinstance(piece, BaseException):
-        raise piece
-    return piece
+    def _take(self) -> tuple[list[Piece], BaseException | None]:
+        """What waits, and the failure that came behind it."""
+        with self._changed:
+            self._reader = None
+            waiting = list(self._pieces)
+            self._pieces.clear()
+        pieces = [piece for piece in waiting if isinstance(piece, Piece)]
+        return pieces, next((one for one in waiting if isinstance(one, BaseException)), None)
 
-
-def _last(piece: Piece | BaseException) -> bool:
-    return isinstance(piece, Piece) and piece.stop_reason is not None
+    def _call(self, loop: asyncio.AbstractEventLoop, came: asyncio.Event, *, at_end: bool) -> bool:
+        """Wants `came` to be set for the next piece, or only for the last; False when there is no need to wait."""
+        with self._changed:
+            if self._ended or (self._pieces and not at_end):
+                return False
+            self._reader, self._at_end = (loop, came), at_end
+            return True

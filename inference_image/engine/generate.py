@@ -37,8 +37,13 @@ class Engine:
         stop_ids: frozenset[int],
         max_context: int,
         max_queue: int,
+        defaults: Sampling | None = None,
+        adapters: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`defaults`: how the checkpoint wants to be sampled. `adapters`: names that a request may choose."""
+        self.defaults = defaults or Sampling()
+        self.adapters = tuple(adapters)
         self.text = text
         self.name = name
         self.max_context = max_context
@@ -95,7 +100,7 @@ class Engine:
                 facts={"prompt_tokens": len(request.ids), "max_context": self.max_context},
             )
         answer = Answer(self._cancelled, self._bell)
-        job = Job(request, answer, self.text.decoder(), StopScan(request.stops), self._clock, self._clock())
+        job = Job(request, answer, self.text.decoder(), StopScan(request.stops, request.trim), self._clock, self._clock())
         with self._changed:
             if self._closed or self.failed is not None:
                 raise Refused(RequestCode.DRAINING, "the engine is closing", retry_after=1)

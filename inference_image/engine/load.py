@@ -17,6 +17,7 @@ from inference_image.chunks.process import ProcessReaders
 from inference_image.chunks.readers import Events, Readers, ThreadReaders
 from inference_image.contract import Code, LoadFailed
 from inference_image.engine.capacity import rows_that_fit
+from inference_image.engine.defaults import checkpoint_sampling
 from inference_image.engine.generate import Engine
 from inference_image.engine.kv import bytes_per_row
 from inference_image.engine.schedule import Part
@@ -148,6 +149,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         stop_ids=text.stop_ids(*configured),
         max_context=length,
         max_queue=settings.max_queue,
+        defaults=checkpoint_sampling(files.generation_config),
     )
 
 

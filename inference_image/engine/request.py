@@ -33,6 +33,7 @@ class Request:
 
     `logprobs`: None, or how many alternatives of each token are told beside its own logarithm. `adapter`: one that was given at
     the start. `schema`: a JSON schema, as JSON text, that the answer must follow. `images`: as many as the ids have marks.
+    `trim`: white space at both ends of the answer is left out.
     """
 
     ids: tuple[int, ...]
@@ -43,6 +44,7 @@ class Request:
     adapter: str | None = None
     schema: str | None = None
     images: tuple[bytes, ...] = ()
+    trim: bool = True
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from inference_image import chat, contract, layout
 from inference_image.contract import Code, LoadFailed
@@ -15,6 +15,10 @@ from inference_image.presets import Chat, Message, Part, Raw
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from tokenizers.decoders import DecodeStream
+
+# How Gemma's tokenizers write a space, and a byte of a character that is no token.
+_SPACE: Final = "\u2581"
+_BYTE: Final = re.compile("<0x([0-9A-F]{2})>")
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Text:
         """How many numbers of tokens a text can become: layout.vocabulary says the same of the file."""
         if rows is not None:
             layout.require_vocabulary(self.vocabulary, rows)
+        self.rows = rows if rows is not None else int(self._tokenizer.get_vocab_size(with_added_tokens=True))
+        """How many numbers of tokens the model knows."""
         # A special token beyond the model's rows is never made: Gemma 3's tokenizer has one that the 1B model doesn't know.
         self.control: dict[str, int] = {
             token.content: number for number, token in added.items() if token.special and (rows is None or number < rows)
@@ -129,6 +135,14 @@ class Text:
         clean = text.encode("utf-8", "replace").decode("utf-8")
         return list(self._tokenizer.encode(clean, add_special_tokens=False).ids) if clean else []
 
+    def spelled(self, token: int) -> bytes:
+        """What one token stands for: text in UTF-8, or a single byte of it; a control token by its name."""
+        written = self._tokenizer.id_to_token(token)
+        if written is None:
+            return b""
+        byte = _BYTE.fullmatch(written)
+        return bytes([int(byte[1], 16)]) if byte else written.replace(_SPACE, " ").encode("utf-8", "replace")
+
     def _render(self, messages: Sequence[Message]) -> list[Part]:
         if self._template is None:
             raise LoadFailed(Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE, "this checkpoint has no chat template")
@@ -152,12 +166,13 @@ class Decoder:
 
 @dataclass
 class StopScan:
-    """Cuts a stream of text before the first stop string, and trims white space at both ends.
+    """Cuts a stream of text before the first stop string and, with `trim`, white space at both ends.
 
     Holds back whatever may still turn out to be the beginning of a stop, however the tokens cut it.
     """
 
     stops: Sequence[str]
+    trim: bool = True
     stopped: bool = False
     _held: str = ""
     _begun: bool = False
@@ -192,6 +207,8 @@ class StopScan:
                     break
 
     def _trim(self, text: str) -> str:
+        if not self.trim:
+            return text
         whole = self._space + text
         if not self._begun:
             whole = whole.lstrip()

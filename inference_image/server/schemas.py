@@ -1,54 +1,58 @@
-"""Owns the form of a /generate request and of a refusal. Knows no engine."""
+"""Owns the form of /generate, and what a request's words of chance mean. Knows no engine and no HTTP."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from inference_image.contract import REQUEST_STATUS, RequestCode
-from inference_image.engine.request import Refused
+from inference_image.engine.request import Sampling
+
+STRICT = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+"""Of every form. "7" is no number, and a field that nobody knows is a mistake."""
 
 Stop = Annotated[str, Field(min_length=1, max_length=200)]
+STOPS_MOST = 8
 
 
-class GenerateRequest(BaseModel):
-    """The body of POST /generate. Strict: "7" is no number, and a field that nobody knows is a mistake."""
+class Chance(BaseModel):
+    """How the next token is chosen, in any request's words."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+    model_config = STRICT
 
-    prompt: str = Field(min_length=1)
-    type: str | None = Field(default=None, max_length=100)
-    max_tokens: int | None = Field(default=None, ge=1)
-    format: Literal["string", "full"] | None = None
-    temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
-    top_p: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
-    top_k: int | None = Field(default=None, ge=0, le=1000)
-    seed: int | None = Field(default=None, ge=0, lt=1 << 63)
-    stop: list[Stop] | None = Field(default=None, max_length=8)
-
-
-def parse(body: bytes) -> GenerateRequest:
-    """Raises Refused: invalid_json, or invalid_request that names each wrong field and repeats none of its content."""
-    try:
-        value = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise Refused(RequestCode.INVALID_JSON, "the body is not JSON in UTF-8") from None
-    if not isinstance(value, dict):
-        raise Refused(RequestCode.INVALID_JSON, "the body is not a JSON object")
-    try:
-        return GenerateRequest.model_validate(value)
-    except ValidationError as error:
-        rows = error.errors(include_url=False, include_context=False, include_input=False)
-    fields = [{"field": ".".join(str(part)[:60] for part in row["loc"]), "problem": row["msg"]} for row in rows[:20]]
-    names = ", ".join(dict.fromkeys(row["field"] for row in fields))
-    raise Refused(RequestCode.INVALID_REQUEST, f"wrong fields: {names}", facts={"fields": fields})
+    temperature: float | None = Field(
+        default=None, ge=0, le=2, allow_inf_nan=False, description="0: the likeliest token each time"
+    )
+    top_p: float | None = Field(
+        default=None, gt=0, le=1, allow_inf_nan=False, description="only the likeliest tokens that share this mass"
+    )
+    min_p: float | None = Field(
+        default=None, ge=0, le=1, allow_inf_nan=False, description="no token less likely than this share of the likeliest"
+    )
+    repetition_penalty: float | None = Field(
+        default=None, gt=0, le=10, allow_inf_nan=False, description="transformers': of what prompt and answer hold; 1 is none"
+    )
 
 
-def refusal(refused: Refused) -> tuple[int, dict[str, Any], Mapping[str, str]]:
-    """Status, body and headers of a refused request."""
-    headers = {"Retry-After": str(refused.retry_after)} if refused.retry_after is not None else {}
-    body = {"error": {"code": str(refused.code), "message": refused.message, **refused.facts}}
-    return REQUEST_STATUS[refused.code], body, headers
+class GenerateRequest(Chance):
+    """The body of POST /generate."""
+
+    prompt: str = Field(min_length=1, description="what the preset puts in its place; never read as control tokens")
+    type: str | None = Field(default=None, max_length=100, description="the preset; without it the codelab's form is recognised")
+    max_tokens: int | None = Field(default=None, ge=1, description="longest answer; without it the preset's")
+    format: Literal["string", "full"] | None = Field(default=None, description="of an answer that is not streamed")
+    stream: bool | None = Field(default=None, description="events instead of one answer")
+    adapter: str | None = Field(default=None, max_length=400, description="a fine-tune that was given at the start")
+    top_k: int | None = Field(default=None, ge=0, le=1000, description="only so many of the likeliest tokens; 0: all")
+    seed: int | None = Field(default=None, ge=0, lt=1 << 63, description="the same seed gives the same answer")
+    stop: list[Stop] | None = Field(default=None, max_length=STOPS_MOST, description="ends of an answer, beside the preset's")
+
+
+def sampling_of(wish: Chance, given: Sampling) -> Sampling:
+    """What is given without a request, changed by its words; a greedy default gives way to any word of chance."""
+    names = given.__dataclass_fields__.keys()
+    words: dict[str, Any] = {name: value for name, value in wish.model_dump(exclude_none=True).items() if name in names}
+    if given.temperature == 0 and "temperature" not in words and words.keys() & {"top_p", "top_k", "min_p", "seed"}:
+        words["temperature"] = 1.0
+    return replace(given, **words)

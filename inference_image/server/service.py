@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from inference_image.contract import RequestCode
 from inference_image.engine.generate import Engine
@@ -19,6 +20,7 @@ class Service:
     timeline: Timeline
     engine: Engine | None = None
     draining: bool = False
+    began: int = field(default_factory=lambda: int(time.time()))
 
     @property
     def ready(self) -> bool:

@@ -142,8 +142,7 @@ def test_other_routes(port: int) -> None:
     assert call(port, "GET", "/ready")[0] == 200
     assert call(port, "GET", "/v1/timeline")[1]["version"] == 1
     assert {"gemmactl", "torch", "transformers"} <= call(port, "GET", "/version")[1].keys()
-    schema = call(port, "GET", "/openapi.json")[1]["paths"]["/generate"]["post"]["requestBody"]
-    assert "prompt" in schema["content"]["application/json"]["schema"]["properties"]
+    assert "/generate" in call(port, "GET", "/openapi.json")[1]["paths"]
 
 
 def test_prompts_are_not_logged(port: int, capfd: pytest.CaptureFixture[str]) -> None:
