@@ -26,7 +26,7 @@ def checkpoint_sampling(generation_config: Mapping[str, Any]) -> Sampling:
         return Sampling(repetition_penalty=penalty)
     return Sampling(
         temperature=number("temperature", 1.0, 0.0, 2.0),
-        top_p=number("top_p", 1.0, 1e-6, 1.0),
+        top_p=number("top_p", 1.0, 1e-5, 1.0),
         top_k=int(number("top_k", 0, 0, 1 << 20)),
         min_p=number("min_p", 0.0, 0.0, 1.0),
         repetition_penalty=penalty,

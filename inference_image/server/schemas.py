@@ -14,6 +14,7 @@ STRICT = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 Stop = Annotated[str, Field(min_length=1, max_length=200)]
 STOPS_MOST = 8
+_LEAST = 1e-5
 
 
 class Chance(BaseModel):
@@ -31,7 +32,7 @@ class Chance(BaseModel):
         default=None, ge=0, le=1, allow_inf_nan=False, description="no token less likely than this share of the likeliest"
     )
     repetition_penalty: float | None = Field(
-        default=None, gt=0, le=10, allow_inf_nan=False, description="transformers': of what prompt and answer hold; 1 is none"
+        default=None, ge=0.01, le=10, allow_inf_nan=False, description="transformers': of what prompt and answer hold; 1 is none"
     )
 
 
@@ -55,4 +56,8 @@ def sampling_of(wish: Chance, given: Sampling) -> Sampling:
     words: dict[str, Any] = {name: value for name, value in wish.model_dump(exclude_none=True).items() if name in names}
     if given.temperature == 0 and "temperature" not in words and words.keys() & {"top_p", "top_k", "min_p", "seed"}:
         words["temperature"] = 1.0
-    return replace(given, **words)
+    made = replace(given, **words)
+    # What float32 can't divide by, or has no share for, means the likeliest token.
+    return replace(
+        made, temperature=made.temperature if made.temperature >= _LEAST else 0.0, top_p=max(made.top_p, _LEAST)
+    )

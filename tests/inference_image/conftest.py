@@ -25,7 +25,7 @@ def engine() -> Iterator[object]:
     from inference_image.engine import load
     from inference_image.settings import Settings
 
-    loaded = load(Settings(model=str(MODEL), name="sample", threads=1), environ={})
+    loaded = load(Settings(model=str(MODEL), name="sample", threads=1, max_queue=200), environ={})
     yield loaded
     loaded.close()
 

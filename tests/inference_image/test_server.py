@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPResponse
 from typing import Any
 
 import pytest
-import uvicorn
 
 from inference_image import contract
 from inference_image.contract import EXCHANGES, Exchange
 from inference_image.engine import Engine
-from inference_image.server.app import create_app
 from inference_image.server.process import drain
-from inference_image.server.service import Service
-from inference_image.settings import Settings
-from inference_image.timeline import Timeline
 from tests.inference_image.fake_steps import Endless
-
-
-@contextmanager
-def serving(service: Service) -> Iterator[int]:
-    """The port of a server over the service."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(service), log_config=None, lifespan="off", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(5)
-
-
-def service_of(engine: Engine | None) -> Service:
-    return Service(Settings(model="m"), Timeline(), engine)
+from tests.inference_image.listening import call, sent, service_of, serving
 
 
 @pytest.fixture(scope="module")
 def port(engine: Engine) -> Iterator[int]:
     with serving(service_of(engine)) as one:
         yield one
-
-
-def call(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any, dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    connection.request(method, path, data, {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    text = response.read()
-    connection.close()
-    return response.status, json.loads(text), {key.lower(): value for key, value in response.getheaders()}
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda one: one.name)
@@ -182,10 +148,7 @@ def endless(engine: Engine) -> Iterator[tuple[Endless, Engine]]:
 
 def post_and_leave(port: int) -> socket.socket:
     """A request whose answer nobody has read yet."""
-    body = b'{"prompt": "x"}'
-    connection = socket.create_connection(("127.0.0.1", port))
-    connection.sendall(b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-    return connection
+    return sent(port, "/generate", {"prompt": "x"})
 
 
 def test_a_client_that_leaves_frees_the_engine(endless: tuple[Endless, Engine]) -> None:
