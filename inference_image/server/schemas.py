@@ -58,6 +58,4 @@ def sampling_of(wish: Chance, given: Sampling) -> Sampling:
         words["temperature"] = 1.0
     made = replace(given, **words)
     # What float32 can't divide by, or has no share for, means the likeliest token.
-    return replace(
-        made, temperature=made.temperature if made.temperature >= _LEAST else 0.0, top_p=max(made.top_p, _LEAST)
-    )
+    return replace(made, temperature=made.temperature if made.temperature >= _LEAST else 0.0, top_p=max(made.top_p, _LEAST))
