@@ -1,4 +1,5 @@
-"""Writes the pages that must not go stale: docs/cli.md from the Typer app, docs/troubleshooting.md from doctor's rows.
+"""Writes the pages that must not go stale: docs/cli.md from the Typer app, docs/troubleshooting.md from doctor's rows, the
+tables of docs/api.md from the server's forms.
 
     python docs/generate.py
 
@@ -7,6 +8,7 @@ The tests compare the pages with what this would write.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -150,7 +152,57 @@ def troubleshooting_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-PAGES: Final = {"cli.md": cli_page, "troubleshooting.md": troubleshooting_page}
+def bounds(field: Any) -> str:
+    """`0 to 2`, `over 0 to 1`, `1 or more`, of a number; of a list or a text nothing."""
+    found = {name: getattr(one, name) for one in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(one, name)}
+    least = str(found.get("ge", f"over {found['gt']}" if "gt" in found else ""))
+    if "le" in found:
+        return f"{least} to {found['le']}"
+    return f"{least} or more" if least and "lt" not in found else ""
+
+
+def field_table(form: Any) -> list[str]:
+    """The fields of a request's form, as pydantic knows them."""
+    fields = form.model_fields.items()
+    rows = [f"| `{name}` | {one_line(field.description or '')} | {bounds(field)} |" for name, field in fields]
+    return ["| field | meaning | values |", "| --- | --- | --- |", *rows]
+
+
+def api_blocks() -> dict[str, list[str]]:
+    """The tables of docs/api.md, by the name of their place."""
+    contract = import_module("inference_image.contract")
+    fields = import_module("inference_image.server.openai_fields")
+    openai = import_module("inference_image.server.openai_schemas")
+    own = import_module("inference_image.server.schemas")
+    accepted = [f"| `{name}` | {one_line(why)} |" for name, why in fields.ACCEPTED.items()]
+    refused = [
+        f"| `{name}` | {one_line(one.why)} | {', '.join(f'`{json.dumps(value)}`' for value in one.harmless)} |"
+        for name, one in fields.REFUSED.items()
+    ]
+    errors = sorted((status, code) for code, status in contract.REQUEST_STATUS.items())
+    return {
+        "generate": field_table(own.GenerateRequest),
+        "chat": field_table(openai.ChatRequest),
+        "completions": field_table(openai.CompletionRequest),
+        "accepted": ["| field | why it changes nothing |", "| --- | --- |", *accepted],
+        "refused": ["| field | why | values that ask for nothing |", "| --- | --- | --- |", *refused],
+        "errors": ["| status | code |", "| --- | --- |", *(f"| {status} | `{code}` |" for status, code in errors)],
+    }
+
+
+def api_page() -> str:
+    """docs/api.md: its own words, with the tables in their places."""
+    page = (HERE / "api.md").read_text(encoding="utf-8")
+    for name, lines in api_blocks().items():
+        before, mark, rest = page.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->\n")
+        if not mark or not end:
+            raise ValueError(f"docs/api.md has no place for {name}")
+        page = before + mark + "\n".join(lines) + "\n<!-- end -->\n" + after
+    return page
+
+
+PAGES: Final = {"cli.md": cli_page, "troubleshooting.md": troubleshooting_page, "api.md": api_page}
 
 
 def main(wanted: Iterable[str] = PAGES) -> None:

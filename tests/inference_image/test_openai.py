@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
@@ -109,6 +112,19 @@ def test_token_ids_are_taken_as_they_are(client: openai.OpenAI, engine: Engine) 
     assert answer.choices[0].text == "1, 2, 3, 4, 5"
     assert answer.usage
     assert answer.usage.prompt_tokens == len(ids)
+
+
+def test_the_examples_of_the_page(client: openai.OpenAI, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each curl line of docs/api.md is answered, and the Python example prints what the model says."""
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    address = str(client.base_url).removesuffix("/v1/")
+    lines = re.findall(r"^curl \$URL(\S+) .* -d '(.*)'$", page, re.MULTILINE)
+    assert {path for path, _ in lines} == {"/v1/chat/completions", "/v1/completions", "/generate", "/tokenize"}
+    for path, body in lines:
+        assert httpx.post(address + path, content=body).status_code == 200
+    code = page.partition("```python\n")[2].partition("```")[0]
+    exec(code.replace('os.environ["URL"]', repr(address)).replace('os.environ["TOKEN"]', '"none"'), {})
+    assert capsys.readouterr().out
 
 
 def test_models() -> None:
