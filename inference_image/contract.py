@@ -40,6 +40,9 @@ ENV_LOAD_SECONDS: Final = "GEMMACTL_LOAD_SECONDS"
 """Longest time for reading the weights, in seconds; default 1800. Then the load fails as deadline_exceeded."""
 ENV_SKIP_UNVERIFIED: Final = "GEMMACTL_SKIP_UNVERIFIED"
 """`1`: leave out a vision tower even where nothing proves what is read beside it; default: such a shard is read whole."""
+ENV_ADAPTERS: Final = "GEMMACTL_ADAPTERS"
+"""LoRA adapters on the model, loaded at the start: `name=place` pairs between spaces or line ends, or a JSON object of them. A
+place is what ENV_MODEL may be; a request asks for one by its name."""
 ENV_OVERRIDES: Final = "GEMMACTL_OVERRIDES"
 """Corrections of the checkpoint's small files, in the form of OVERRIDES below; wins over that file."""
 ENV_PORT: Final = "PORT"
@@ -127,6 +130,7 @@ class Code(StrEnum):
     NETWORK_FAILED = "network_failed"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     WEIGHTS_NAN = "weights_nan"
+    ADAPTER_INVALID = "adapter_invalid"
     HOST_MEMORY = "host_memory"
     GPU_MEMORY = "gpu_memory"
     GPU_UNAVAILABLE = "gpu_unavailable"
@@ -181,6 +185,7 @@ class RequestCode(StrEnum):
     """Why a request was refused: `{"error": {"code", "message", ...}}`, with the HTTP status of REQUEST_STATUS."""
 
     UNKNOWN_TYPE = "unknown_type"
+    UNKNOWN_ADAPTER = "unknown_adapter"
     CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
     INVALID_JSON = "invalid_json"
     INVALID_REQUEST = "invalid_request"
@@ -193,6 +198,7 @@ class RequestCode(StrEnum):
 
 REQUEST_STATUS: Final[dict[RequestCode, int]] = {
     RequestCode.UNKNOWN_TYPE: 400,
+    RequestCode.UNKNOWN_ADAPTER: 400,
     RequestCode.CONTEXT_LENGTH_EXCEEDED: 400,
     RequestCode.INVALID_JSON: 400,
     RequestCode.INVALID_REQUEST: 422,

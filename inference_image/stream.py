@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Final
 
 from inference_image import contract, layout
+from inference_image.adapter_files import Adapter
 from inference_image.chunks.plan import Range, Reading, cover, reading, tapered
 from inference_image.chunks.readers import Events, Readers
 from inference_image.chunks.source import NOWHERE, Job, Object
@@ -54,6 +55,8 @@ class CheckpointStream:
         self.files: Future[Files] = Future()
         self.tensors: Future[Mapping[str, Tensor]] = Future()
         self.finished: Future[None] = Future()
+        self.adapters: Future[tuple[Adapter, ...]] = Future()
+        """Read beside the model, and held to it."""
         self._promises: Mapping[str, Promise] = {}
         self._guessed: dict[str, int] = {}
 
@@ -62,7 +65,8 @@ class CheckpointStream:
 
     def failure(self) -> BaseException | None:
         """Why the load has failed already; None while it goes on or has succeeded."""
-        return self.finished.exception() if self.finished.done() else None
+        done = (future.exception() for future in (self.finished, self.adapters) if future.done())
+        return next((error for error in done if error is not None), None)
 
     def _run(self) -> None:
         try:
