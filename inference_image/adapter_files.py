@@ -22,8 +22,6 @@ from inference_image.timeline import Loaded, Timeline
 
 _AT_ONCE = 4
 """Adapters that are read at once, and reads of their weights: the base's own must not wait for them."""
-_WEIGHTS_ITEM = 4
-"""Bytes of a value in memory: PEFT computes adapters in float32."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Adapter:
     @property
     def bytes(self) -> int:
         """What it takes once it is loaded."""
-        return sum(pair.values for pair in self.pairs) * _WEIGHTS_ITEM
+        return sum(pair.values for pair in self.pairs) * lora.ITEM
 
     def document(self) -> dict[str, object]:
         """For the timeline."""

@@ -21,6 +21,8 @@ CONFIG: Final = contract.ADAPTER_CONFIG
 WEIGHTS: Final = contract.ADAPTER_WEIGHTS
 WEIGHTS_LIMIT: Final = 4 << 30
 """Bytes of an adapter's weights; rank 64 on every module of a 27B has 1.8 GB in float32."""
+ITEM: Final = 4
+"""Bytes of a value in memory: PEFT computes adapters in float32, whatever they were stored in."""
 _LONGEST_PATTERN: Final = 256
 _MERGE: Final = "merge it into its base with PEFT's merge_and_unload, and serve the merged model"
 
@@ -232,6 +234,12 @@ def unwrapped(key: str) -> str:
     while key.startswith(layout.PEFT):
         key = key.removeprefix(layout.PEFT)
     return key
+
+
+def half(key: str) -> str | None:
+    """A or B, which of its module's two matrices a tensor is; None for what is neither."""
+    found = _KEY.fullmatch(unwrapped(key))
+    return found["half"] if found else None
 
 
 def named(targets: Iterable[str], module: str) -> bool:

@@ -16,6 +16,7 @@ from inference_image.chunks.plan import Range, Reading, cover, reading, tapered
 from inference_image.chunks.readers import Events, Readers
 from inference_image.chunks.source import NOWHERE, Job, Object
 from inference_image.chunks.verify import judge
+from inference_image.contract import Code, LoadFailed
 from inference_image.families import Family
 from inference_image.files import Files, corrections, parse_files
 from inference_image.hardware import gpu_driver
@@ -62,6 +63,15 @@ class CheckpointStream:
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="checkpoint", daemon=True).start()
+
+    def take_adapters(self) -> tuple[Adapter, ...]:
+        """Wait for the adapters, once: their bytes belong to whoever takes them. Raises LoadFailed."""
+        try:
+            found, self.adapters = self.adapters.result(self._settings.load_seconds), Future()
+        except TimeoutError:
+            detail = f"not read within {self._settings.load_seconds} s"
+            raise LoadFailed(Code.DEADLINE_EXCEEDED, contract.ENV_ADAPTERS, detail) from None
+        return found
 
     def failure(self) -> BaseException | None:
         """Why the load has failed already; None while it goes on or has succeeded."""

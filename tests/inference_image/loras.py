@@ -1,16 +1,44 @@
-"""LoRA adapters on the sample model, made and answered by PEFT itself; knows nothing of what is tested."""
+"""LoRA adapters on the sample model: trained-looking ones of PEFT, and small ones to be broken. Knows no code under test."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.inference_image.checkpoints import MODEL, shard, tensors_of
+from tests.inference_image.checkpoints import MODEL, Stored, shard
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+STEM = "base_model.model.model.layers.0.self_attn.q_proj"
+
+
+def halves(stem: str = STEM, rank: int = 4, into: int = 128, out: int = 128, value: float = 0.5) -> dict[str, Stored]:
+    """lora_A and lora_B of one module."""
+
+    def filled(*shape: int) -> Stored:
+        return "F32", list(shape), struct.pack("<f", value) * (shape[0] * shape[1])
+
+    return {f"{stem}.lora_A.weight": filled(rank, into), f"{stem}.lora_B.weight": filled(out, rank)}
+
+
+def written(folder: Path, tensors: dict[str, Stored] | None = None, **config: Any) -> Path:
+    """An adapter on the sample's first query projection."""
+    folder.mkdir(parents=True)
+    known = {
+        "peft_type": "LORA",
+        "r": 4,
+        "lora_alpha": 8,
+        "target_modules": ["q_proj"],
+        "base_model_name_or_path": "google/gemma-3-1b-pt",
+    }
+    (folder / CONFIG).write_text(json.dumps({**known, **config}))
+    (folder / WEIGHTS).write_bytes(shard(halves() if tensors is None else tensors))
+    return folder
 
 
 def base(dtype: str = "bfloat16") -> Any:
@@ -55,17 +83,3 @@ def greedy(model: Any, ids: Sequence[int], tokens: int) -> list[int]:
     with torch.inference_mode():
         made = model.generate(input_ids=prompt, attention_mask=mask, max_new_tokens=tokens, do_sample=False, eos_token_id=[1, 5])
     return made[0, prompt.shape[1] :].tolist()
-
-
-def rename(folder: Path, change: Callable[[str], str]) -> Path:
-    """The same tensors under other names."""
-    path = folder / WEIGHTS
-    path.write_bytes(shard({change(name): one for name, one in tensors_of(path.read_bytes()).items()}))
-    return folder
-
-
-def configure(folder: Path, **changes: Any) -> Path:
-    """Other words in adapter_config.json."""
-    path = folder / CONFIG
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    return folder

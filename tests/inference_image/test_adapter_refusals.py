@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -20,36 +19,11 @@ from inference_image.overrides import Overrides
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
 from tests.inference_image import fake_storage
-from tests.inference_image.checkpoints import MODEL, Stored, shard
+from tests.inference_image.checkpoints import MODEL, Stored
 from tests.inference_image.fake_storage import bucket_of
-from tests.inference_image.loras import CONFIG, WEIGHTS
+from tests.inference_image.loras import CONFIG, STEM, WEIGHTS, halves, written
 
 Change = Callable[[Path], object]
-STEM = "base_model.model.model.layers.0.self_attn.q_proj"
-
-
-def halves(stem: str = STEM, rank: int = 4, into: int = 128, out: int = 128, value: float = 0.5) -> dict[str, Stored]:
-    """lora_A and lora_B of one module."""
-
-    def filled(*shape: int) -> Stored:
-        return "F32", list(shape), struct.pack("<f", value) * (shape[0] * shape[1])
-
-    return {f"{stem}.lora_A.weight": filled(rank, into), f"{stem}.lora_B.weight": filled(out, rank)}
-
-
-def written(folder: Path, tensors: dict[str, Stored] | None = None, **config: Any) -> Path:
-    """An adapter on the sample's first query projection."""
-    folder.mkdir(parents=True)
-    known = {
-        "peft_type": "LORA",
-        "r": 4,
-        "lora_alpha": 8,
-        "target_modules": ["q_proj"],
-        "base_model_name_or_path": "google/gemma-3-1b-pt",
-    }
-    (folder / CONFIG).write_text(json.dumps({**known, **config}))
-    (folder / WEIGHTS).write_bytes(shard(halves() if tensors is None else tensors))
-    return folder
 
 
 def known_files() -> Future[Files]:

@@ -150,7 +150,10 @@ WHY: Final[dict[Code, _Why]] = {
             "It is no plain LoRA of this model's language model: it was trained on another base, changes the vision tower or the"
             " embedding, or is of another kind. The base alone would answer in its name."
         ),
-        "Run `gemmactl inspect ADAPTER --base MODEL`: it names the tensors. Train it on this base, or merge it and serve the whole.",
+        (
+            "Run `gemmactl inspect ADAPTER --base MODEL`: it names the tensors. Train it on this base, or merge it and serve the"
+            " merged model."
+        ),
         "user_action",
     ),
     Code.HOST_MEMORY: _Why(
