@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inference_image.adapter_files import Adapter
 from inference_image.contract import Code, LoadFailed
+from inference_image.engine.routed import Routed
 from inference_image.engine.routing import Columns, Routing, numbers
+from inference_image.engine.schedule import Steps
 from inference_image.layout import ITEM_SIZE, Tensor
 from inference_image.upload import stored_dtype
 
@@ -44,19 +46,18 @@ class Adapted:
         return self.add(args[0], output) if routing.parts or routing.static else None
 
     def add(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        """The base's output of x, with what each row's adapter adds; may write into `output`."""
+        """Writes what each row's adapter adds into the base's output of x: float32 is added and the sum rounded once."""
         if self._routing.static:
             return self._masked(x, output)
-        made: torch.Tensor | None = None
         for adapter, rows in self._routing.parts:
             low = self.low.get(adapter)
             if low is None:
                 continue
             if rows is None:
-                return (output + _delta(x, low)).to(output.dtype)
-            made = output.reshape(-1, output.shape[-1]) if made is None else made
-            made[rows] = (made[rows] + _delta(x.reshape(-1, x.shape[-1])[rows], low)).to(output.dtype)
-        return output if made is None else made.view(output.shape)
+                return output.add_(_delta(x, low))
+            made = output.view(-1, output.shape[-1])
+            made[rows] = made[rows].add_(_delta(x.reshape(-1, x.shape[-1])[rows], low))
+        return output
 
     def _masked(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         if self._beside is None:
@@ -67,7 +68,8 @@ class Adapted:
         flat = x.reshape(-1, x.shape[-1]).to(a.dtype)
         # the scaling is in the mask: B(A(x) * scaling), equal to PEFT's order where it is a power of two, else to rounding
         delta = torch.nn.functional.linear(torch.nn.functional.linear(flat, a) * columns.mask[: flat.shape[0]], b)
-        return (output.reshape(-1, output.shape[-1]) + delta).to(output.dtype).view(output.shape)
+        output.view(-1, output.shape[-1]).add_(delta)
+        return output
 
     def lay_beside(self, columns: Columns) -> None:
         """All matrices of the module in two, without a second copy: the single ones become views."""
@@ -93,8 +95,9 @@ def _delta(x: torch.Tensor, low: Low) -> torch.Tensor:
 class Adapters:
     """Those of one model. `serving` has whole passes go through one; `routing` mixes them in a batch."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], device: torch.device) -> None:
         self.names = tuple(names)
+        self.device = device
         self.numbers = numbers(names)
         """{name: what Routing calls it}; None is the base."""
         self.routing = Routing()
@@ -103,7 +106,7 @@ class Adapters:
     @classmethod
     def install(cls, model: PreTrainedModel, adapters: Sequence[Adapter], device: torch.device) -> Adapters:
         """Hang adapters on a model's modules, filled or not. Raises LoadFailed(adapter_invalid) for NaN and for no training."""
-        made = cls([one.name for one in adapters])
+        made = cls([one.name for one in adapters], device)
         for number, adapter in enumerate(adapters):
             sums: list[torch.Tensor] = []
             for pair in adapter.pairs:
@@ -116,6 +119,10 @@ class Adapters:
             _require_trained(adapter, sums)
         return made
 
+    def around(self, steps: Steps, *, recorded: bool = False) -> Steps:
+        """Steps in which each row goes through its request's adapter; the same ones where there is none to go through."""
+        return Routed(steps, self, recorded=recorded) if self.names else steps
+
     @contextmanager
     def serving(self, name: str | None) -> Iterator[None]:
         """Every pass inside goes through one adapter, or through the base alone."""
@@ -126,20 +133,19 @@ class Adapters:
             self.routing.clear()
 
     def prepare_static(self, rows: int) -> None:
-        """Memory for Routing's `static` way with up to `rows` rows in a pass: once, before a graph is captured."""
+        """Memory for Routing's masks with up to `rows` rows in a pass: once, before a graph is captured."""
         import torch
 
         known: dict[tuple[tuple[int, int, float], ...], Columns] = {}
         for module in self.modules.values():
             kind = tuple((adapter, low.a.shape[0], low.scaling) for adapter, low in module.low.items())
             if kind not in known:
-                device = next(iter(module.low.values())).a.device
-                scales = torch.zeros(len(self.names) + 1, sum(rank for _, rank, _ in kind), device=device)
+                scales = torch.zeros(len(self.names) + 1, sum(rank for _, rank, _ in kind), device=self.device)
                 at = 0
                 for adapter, rank, scaling in kind:
                     scales[adapter, at : at + rank] = scaling
                     at += rank
-                known[kind] = Columns(scales, torch.zeros(rows, scales.shape[1], device=device))
+                known[kind] = Columns(scales, torch.zeros(rows, scales.shape[1], device=self.device))
             module.lay_beside(known[kind])
         self.routing.columns = list(known.values())
 

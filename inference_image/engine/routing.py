@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -30,16 +30,19 @@ class Columns:
 
 @dataclass
 class Routing:
-    """Set by the one thread that runs the model, before each forward pass; read by every adapted module.
+    """Set by the one thread that runs the model, before each pass; read by every adapted module.
 
-    Two ways. `set`, `whole` and `clear` name the rows of each adapter: PEFT's own arithmetic, and nothing at all where no row
-    has one. `static` has all adapters computed for all rows, masked by memory that `fill` writes: no decision is made in the
-    pass, so it can be captured in a CUDA graph and replayed for any batch.
+    Two ways. `set` and `whole` name the rows of each adapter: PEFT's own arithmetic, and nothing at all where no row has one.
+    `fill` writes masks, by which all adapters are computed for all rows: nothing is decided in the pass, so it can be captured
+    in a CUDA graph, and replayed for any batch whose masks were written before.
     """
 
     parts: tuple[tuple[int, Rows], ...] = ()
     static: bool = False
     columns: list[Columns] = field(default_factory=list)
+    _asked: object = None
+    _found: tuple[tuple[int, Rows], ...] = ()
+    _filled: object = None
 
     def clear(self) -> None:
         """The base alone."""
@@ -54,46 +57,46 @@ class Routing:
 
         For input of shape [B, 1, width] and for flat input [1, sum(tokens), width] alike; [B, T, width] has T tokens of each.
         """
-        import torch
-
-        self.static = False
         if len(set(adapters)) == 1:
             return self.whole(adapters[0])
-        spans: dict[int, list[tuple[int, int]]] = {}
-        at = 0
-        for adapter, count in zip(adapters, tokens or [1] * len(adapters), strict=True):
-            mine = spans.setdefault(adapter, [])
-            if mine and mine[-1][1] == at:
-                mine[-1] = (mine[-1][0], at + count)
-            elif count:
-                mine.append((at, at + count))
-            at += count
-        parts: list[tuple[int, Rows]] = []
-        for adapter, mine in spans.items():
-            if adapter == BASE or not mine:
-                continue
-            if len(mine) == 1:
-                parts.append((adapter, slice(*mine[0])))
-            else:
-                rows = torch.cat([torch.arange(begin, end) for begin, end in mine])
-                parts.append((adapter, rows.to(device) if device is not None else rows))
-        self.parts = tuple(parts)
+        asked = (tuple(adapters), None if tokens is None else tuple(tokens), device)
+        if asked != self._asked:  # most steps are of the same batch as the one before
+            self._asked, self._found = asked, tuple(_parts(adapters, tokens or [1] * len(adapters), device))
+        self.parts, self.static = self._found, False
         return None
 
     def fill(self, adapters: Sequence[int]) -> None:
-        """Write the masks of the `static` way: the adapter of each row, BASE for none; rows beyond them are the base's.
-
-        Outside of any captured graph, and only when the batch has changed.
-        """
+        """Have the next passes read masks, and write those: the adapter of each row. Rows beyond them are the base's."""
         import torch
 
+        self.parts, self.static = (), True
+        if (asked := tuple(adapters)) == self._filled:
+            return
+        self._filled = asked
         for one in self.columns:
             every = [*adapters, *[BASE] * (one.mask.shape[0] - len(adapters))]
             one.mask.copy_(one.scales[torch.tensor(every, device=one.scales.device)])
 
-    def use_static(self) -> None:
-        """The next passes read the masks."""
-        self.parts, self.static = (), True
+
+def _parts(adapters: Sequence[int], tokens: Sequence[int], device: torch.device | None) -> Iterator[tuple[int, Rows]]:
+    """The rows of each adapter, neighbours as a slice."""
+    import torch
+
+    spans: dict[int, list[tuple[int, int]]] = {}
+    at = 0
+    for adapter, count in zip(adapters, tokens, strict=True):
+        mine = spans.setdefault(adapter, [])
+        if mine and mine[-1][1] == at:
+            mine[-1] = (mine[-1][0], at + count)
+        elif count:
+            mine.append((at, at + count))
+        at += count
+    for adapter, mine in spans.items():
+        if adapter != BASE and len(mine) == 1:
+            yield adapter, slice(*mine[0])
+        elif adapter != BASE and mine:
+            rows = torch.cat([torch.arange(begin, end) for begin, end in mine])
+            yield adapter, rows.to(device) if device is not None else rows
 
 
 def numbers(names: Iterable[str]) -> dict[str | None, int]:

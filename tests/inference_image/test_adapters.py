@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from inference_image.contract import RequestCode
-from inference_image.engine import Engine, Refused, Request, Sampling, load
+from inference_image.engine import Engine, Refused, Request, load
+from inference_image.engine.generic import Generic
+from inference_image.engine.schedule import Running, Schedule, Steps
 from inference_image.presets import choose
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
 from tests.inference_image import loras
 from tests.inference_image.checkpoints import MODEL
+from tests.inference_image.served import transformers_own
 
 TOKENS = 10
 
@@ -54,30 +59,75 @@ def prompts(engine: Engine, examples: list[dict[str, str]]) -> list[tuple[int, .
     return [*made, (*made[0], *made[1] * 4)[:100]]
 
 
-def tokens(engine: Engine, ids: tuple[int, ...], adapter: str | None) -> list[int]:
-    found: list[int] = []
-    engine._runner.run(ids, TOKENS, Sampling(), lambda token: bool(found.append(token)), adapter)
-    return found
+def greedy(found: Any, rows: Sequence[Running]) -> list[int]:
+    return found.argmax(-1).tolist()
+
+
+def answered(steps: Steps, asked: Sequence[tuple[tuple[int, ...], str | None]], chunk: int = 512) -> list[list[int]]:
+    """Greedy answers to (prompt, adapter) through the engine's schedule, as its thread would have them computed."""
+    schedule = Schedule(steps, greedy, chunk)
+    sequences = [Running(ids, SimpleNamespace(request=Request(ids, TOKENS, adapter=name))) for ids, name in asked]
+    waiting = deque(sequences)
+    while waiting or schedule.running:
+        schedule.free()
+        for one in schedule.decode() + schedule.read(lambda: waiting.popleft() if waiting else None):
+            one.ended = len(one.tokens) >= TOKENS or one.tokens[-1] in (1, 5)
+    return [one.tokens for one in sequences]
 
 
 def logits(engine: Engine, rows: Any) -> Any:
     import torch
 
-    with torch.inference_mode():
-        return engine._runner._model(input_ids=torch.tensor(rows)).logits  # type: ignore[attr-defined]
+    with transformers_own(engine) as model, torch.inference_mode():
+        return model(input_ids=torch.tensor(rows)).logits
+
+
+@pytest.fixture(scope="module")
+def theirs(folders: dict[str, Path], prompts: list[tuple[int, ...]]) -> dict[tuple[tuple[int, ...], str | None], list[int]]:
+    """PEFT's greedy answers in float32 to every prompt through every adapter, and through none."""
+    models = {name: loras.peft(folders[name] if name else None, "float32") for name in (*folders, None)}
+    return {(ids, name): loras.greedy(models[name], ids, TOKENS) for ids in prompts for name in models}
+
+
+@pytest.fixture(scope="module")
+def exact(folders: dict[str, Path]) -> Iterator[Engine]:
+    """In float32, where a batch of any make-up rounds too little to change a token."""
+    settings = Settings(model=str(MODEL), threads=1, dtype="float32", adapters=" ".join(f"{k}={v}" for k, v in folders.items()))
+    loaded = load(settings, environ={})
+    yield loaded
+    loaded.close()
 
 
 @pytest.mark.parametrize("name", [None, "plain", "few", "stable", "patterns"])
-def test_an_adapter_answers_as_peft_does(
+def test_logits_are_pefts_to_the_last_bit(
     name: str | None, engine: Engine, folders: dict[str, Path], prompts: list[tuple[int, ...]]
 ) -> None:
-    """Token for token, and the logits bit for bit: float32 and bfloat16 files, rsLoRA, ranks and alphas by pattern."""
+    """In the model's bfloat16: float32 and bfloat16 files, rsLoRA, ranks and alphas by pattern."""
     import torch
 
-    theirs = loras.peft(folders[name] if name else None)
-    assert [tokens(engine, ids, name) for ids in prompts] == [loras.greedy(theirs, ids, TOKENS) for ids in prompts]
-    with engine._runner._adapters.serving(name), torch.inference_mode():  # type: ignore[attr-defined]
-        assert torch.equal(logits(engine, [prompts[2]]), theirs(input_ids=torch.tensor([prompts[2]])).logits)
+    peft = loras.peft(folders[name] if name else None)
+    for ids in prompts:
+        with engine.steps.adapters.serving(name), torch.inference_mode():  # type: ignore[attr-defined]
+            assert torch.equal(logits(engine, [ids]), peft(input_ids=torch.tensor([ids])).logits)
+
+
+def test_an_adapter_answers_as_peft_does(exact: Engine, theirs: dict[Any, list[int]]) -> None:
+    """One request after another, token for token."""
+    for asked, tokens in theirs.items():
+        assert answered(exact.steps, [asked]) == [tokens]
+
+
+def test_a_mixed_batch_answers_as_peft_does_one_by_one(exact: Engine, theirs: dict[Any, list[int]]) -> None:
+    """Prompts of all adapters read together, in chunks that cut them, decoded together; rows change places as answers end.
+
+    By rows of their own, by masks as a captured graph reads them, and on the slow path.
+    """
+    asked, wanted = [*theirs], [*theirs.values()]
+    adapters = exact.steps.adapters  # type: ignore[attr-defined]
+    assert answered(exact.steps, asked, chunk=33) == wanted
+    assert answered(adapters.around(exact.steps.steps, recorded=True), asked, chunk=33) == wanted  # type: ignore[attr-defined]
+    with transformers_own(exact) as model:
+        assert answered(Generic(model, adapters=adapters), asked[:6]) == wanted[:6]
 
 
 def test_requests_choose_by_name_and_leave_nothing_behind(engine: Engine, prompts: list[tuple[int, ...]]) -> None:
@@ -110,31 +160,27 @@ def test_the_timeline_tells_what_was_loaded(engine: Engine, timeline: Timeline, 
 MIXED = ("few", None, "plain", "patterns", "plain", "few")
 
 
-def test_rows_of_a_batch_go_through_their_own_adapters(folders: dict[str, Path], prompts: list[tuple[int, ...]]) -> None:
+def test_rows_of_a_batch_go_through_their_own_adapters(exact: Engine, prompts: list[tuple[int, ...]]) -> None:
     """Five in one pass are what each is alone, by rows of their own and by masks that a captured graph could read."""
     import torch
 
-    settings = Settings(model=str(MODEL), threads=1, dtype="float32", adapters=" ".join(f"{k}={v}" for k, v in folders.items()))
-    engine = load(settings, environ={})
-    adapters = engine._runner._adapters  # type: ignore[attr-defined]
+    adapters = exact.steps.adapters  # type: ignore[attr-defined]
     rows = [list(prompts[2][at : at + 40]) for at in range(len(MIXED))]
     alone = []
     for ids, name in zip(rows, MIXED, strict=True):
         with adapters.serving(name):
-            alone.append(logits(engine, [ids])[0])
+            alone.append(logits(exact, [ids])[0])
     wanted, routing = torch.stack(alone), adapters.routing
     routing.set([adapters.numbers[name] for name in MIXED], [40] * len(MIXED))
-    found = {"rows": logits(engine, rows)}
+    found = {"rows": logits(exact, rows)}
     adapters.prepare_static(rows=40 * len(MIXED) + 3)
-    found["rows of views"] = logits(engine, rows)  # the matrices now lie side by side
+    found["rows of views"] = logits(exact, rows)  # the matrices now lie side by side
     routing.fill([adapters.numbers[name] for name in MIXED for _ in range(40)])
-    routing.use_static()
-    found["masks"] = logits(engine, rows)
+    found["masks"] = logits(exact, rows)
     routing.fill([])
-    bare = logits(engine, rows)
+    bare = logits(exact, rows)
     routing.clear()
-    base = logits(engine, rows)
-    engine.close()
+    base = logits(exact, rows)
     for how, one in found.items():
         torch.testing.assert_close(one, wanted, rtol=1e-4, atol=1e-4, msg=how)
         assert torch.equal(one.argmax(-1), wanted.argmax(-1))
@@ -173,7 +219,6 @@ def test_one_module_by_rows(shape: str) -> None:
         routing.columns = [Columns(scales, torch.full((40, 6), 9.0))]
         module.lay_beside(routing.columns[0])
         routing.fill(every)
-        routing.use_static()
         masked = linear(x)
     for found in (by_rows, masked):
         assert found.shape == (*x.shape[:2], 24)
