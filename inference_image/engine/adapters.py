@@ -8,7 +8,7 @@ names and their weights stay as they are, quantised ones included.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +23,8 @@ from inference_image.upload import stored_dtype
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+    from inference_image.engine.slots import Slots
 
 
 class Low(NamedTuple):
@@ -123,6 +125,20 @@ class Adapters:
         """Steps in which each row goes through its request's adapter; the same ones where there is none to go through."""
         return Routed(steps, self, recorded=recorded) if self.names else steps
 
+    def kind(self) -> bool:
+        """Whether the next pass reads masks: a recording of one kind is of no use for the other."""
+        return self.routing.static
+
+    def record(self, slots: Slots, enough: Callable[[], bool]) -> int:
+        """Have the steps with masks recorded, too, after those of the base. Returns how many were."""
+        if not self.names:
+            return 0
+        self.routing.fill(())
+        try:
+            return slots.record(enough)
+        finally:
+            self.routing.clear()
+
     @contextmanager
     def serving(self, name: str | None) -> Iterator[None]:
         """Every pass inside goes through one adapter, or through the base alone."""
@@ -147,7 +163,7 @@ class Adapters:
                     at += rank
                 known[kind] = Columns(scales, torch.zeros(rows, scales.shape[1], device=self.device))
             module.lay_beside(known[kind])
-        self.routing.columns = list(known.values())
+        self.routing.lay(list(known.values()))
 
 
 def _tensor(adapter: Adapter, tensor: Tensor, device: torch.device) -> torch.Tensor:

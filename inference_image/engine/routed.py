@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from inference_image.engine.routing import BASE
 from inference_image.engine.schedule import Part, Steps
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def adapter_of(tag: Any) -> str | None:
-    """The adapter that a step's tag asks for: an engine's job; None stands for the base. Any: a tag is the request's own."""
-    name: str | None = tag.request.adapter if tag is not None else None
+    """The adapter that a step's tag asks for: an engine's job, a name by itself, or None. Any: a tag is the request's own."""
+    name: str | None = tag if tag is None or isinstance(tag, str) else tag.request.adapter
     return name
 
 
@@ -23,7 +24,10 @@ class Routed:
     """The steps of a model whose modules have adapters, for whoever schedules them. One thread at a time."""
 
     def __init__(self, steps: Steps, adapters: Adapters, *, recorded: bool = False) -> None:
-        """`recorded`: decode steps are captured once and replayed, so that they read masks; see Routing."""
+        """`recorded`: decode steps are captured once and replayed, so they read masks where a row has an adapter; see Routing.
+
+        What records them must keep those of Adapters.kind() apart.
+        """
         self.steps = steps
         self.adapters = adapters
         self._recorded = recorded
@@ -49,7 +53,7 @@ class Routed:
 
     def decode(self, tokens: Sequence[int], positions: Sequence[int], tags: Sequence[Any]) -> torch.Tensor:
         routing, numbers = self.adapters.routing, self._numbers(tags)
-        if self._recorded:
+        if self._recorded and any(number != BASE for number in numbers):
             routing.fill(numbers)
         else:
             routing.set(numbers, device=self.adapters.device)

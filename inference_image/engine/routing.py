@@ -44,6 +44,10 @@ class Routing:
     _found: tuple[tuple[int, Rows], ...] = ()
     _filled: object = None
 
+    def lay(self, columns: Sequence[Columns]) -> None:
+        """The memory that `fill` writes."""
+        self.columns, self._filled = list(columns), None
+
     def clear(self) -> None:
         """The base alone."""
         self.parts, self.static = (), False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ from inference_image.contract import RequestCode
 from inference_image.engine import Engine, Refused, Request, load
 from inference_image.engine.generic import Generic
 from inference_image.engine.schedule import Running, Schedule, Steps
+from inference_image.engine.slots import Slots
 from inference_image.presets import choose
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
@@ -160,6 +161,38 @@ def test_the_timeline_tells_what_was_loaded(engine: Engine, timeline: Timeline, 
 MIXED = ("few", None, "plain", "patterns", "plain", "few")
 
 
+def test_recorded_steps_go_through_the_adapters_of_their_batch(exact: Engine, theirs: dict[Any, list[int]]) -> None:
+    """Steps recorded without adapters serve batches of the base, those with masks all others, whatever was routed meanwhile.
+
+    The recorder of this test decides at the recording, as a graph does, and computes again at each replay.
+    """
+    adapters, made = exact.steps.adapters, []  # type: ignore[attr-defined]
+    routing = adapters.routing
+
+    def record(compute: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+        kind, found = (routing.parts, routing.static), compute()
+        made.append(kind)
+
+        def replay() -> None:
+            now = (routing.parts, routing.static)
+            routing.parts, routing.static = kind
+            found.copy_(compute())
+            routing.parts, routing.static = now
+
+        return replay, found
+
+    slots = Slots(exact.steps.model, rows=6, length=256, record=record, kind=adapters.kind)  # type: ignore[attr-defined]
+    steps = adapters.around(slots, recorded=slots.recorded)
+    slots.rehearse(lambda: len(made) >= 2)
+    assert adapters.record(slots, lambda: len(made) >= 4) > 0
+    assert answered(steps, [*theirs]) == [*theirs.values()]
+    bases = [asked for asked in theirs if asked[1] is None]
+    before = len(made)
+    assert answered(steps, bases) == [theirs[one] for one in bases]
+    assert not any(static for _, static in made[before:]), "a batch of the base needs no masks"
+    assert all(parts == () for parts, _ in made)
+
+
 def test_rows_of_a_batch_go_through_their_own_adapters(exact: Engine, prompts: list[tuple[int, ...]]) -> None:
     """Five in one pass are what each is alone, by rows of their own and by masks that a captured graph could read."""
     import torch
@@ -216,7 +249,7 @@ def test_one_module_by_rows(shape: str) -> None:
         by_rows = linear(x)
         scales = torch.zeros(4, 6)
         scales[0, :4], scales[2, 4:] = 2.0, 0.5
-        routing.columns = [Columns(scales, torch.full((40, 6), 9.0))]
+        routing.lay([Columns(scales, torch.full((40, 6), 9.0))])
         module.lay_beside(routing.columns[0])
         routing.fill(every)
         masked = linear(x)
