@@ -149,6 +149,8 @@ class Serve:
     env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[tuple[str, SecretRef], ...] = ()
     """--set-secrets: variable -> reference."""
+    adapters: tuple[tuple[str, Model], ...] = ()
+    """LoRA adapters by name, loaded onto the model at each start."""
     hf_token: SecretRef | Token | None = None
     rotate_hf_token: bool = False
     given: frozenset[str] = frozenset()

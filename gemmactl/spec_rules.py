@@ -11,7 +11,7 @@ from gemmactl import limits, probe_rules
 from gemmactl.errors import usage
 from gemmactl.limits import GPUS, Gpu
 from gemmactl.spec import Serve
-from inference_image.contract import CONTEXT_MOST
+from inference_image.contract import CONTEXT_MOST, ENV_MODEL_NAME
 
 
 def check(serve: Serve) -> None:
@@ -201,6 +201,26 @@ def _service_account(serve: Serve) -> None:
         )
 
 
+def _adapters(serve: Serve) -> None:
+    if not serve.adapters:
+        return
+    if serve.engine == "vllm":
+        raise usage(
+            "--adapter can't go with --engine vllm",
+            why="vLLM loads adapters from a disk of its own or the Hub, not from a bucket; gemmactl's own server reads them",
+            remedy="leave --engine out, or merge the adapter into its model",
+            code="adapter-with-vllm",
+        )
+    own = dict(serve.env).get(ENV_MODEL_NAME, serve.model.leaf)
+    if own in dict(serve.adapters):
+        raise usage(
+            f"an adapter can't be called {own}",
+            why="that is the model's own name: requests could not tell them apart",
+            remedy="give the adapter another name",
+            code="adapter-name",
+        )
+
+
 RULES: Final[tuple[Callable[[Serve], None], ...]] = (
     _name,
     _region,
@@ -210,4 +230,5 @@ RULES: Final[tuple[Callable[[Serve], None], ...]] = (
     _numbers,
     _environment,
     _service_account,
+    _adapters,
 )

@@ -12,6 +12,7 @@ from gemmactl import vllm
 from gemmactl.kernel.reference import Digest, Version
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources import apis, mark, names
+from gemmactl.resources.adapters import Adapters
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.bucket import BuildBucket, ModelBucket
 from gemmactl.resources.cloud import PolicyTarget
@@ -26,7 +27,7 @@ from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount, email_of
 from gemmactl.resources.service_types import Container, EnvVar, Probe, Resources, Scaling, SecretEnv
 from gemmactl.spec import SecretRef, Serve, Token
-from inference_image.contract import ENV_HF_TOKEN, ENV_MAX_CONTEXT, ENV_MODEL, ENV_MODEL_NAME
+from inference_image.contract import ENV_ADAPTERS, ENV_HF_TOKEN, ENV_MAX_CONTEXT, ENV_MODEL, ENV_MODEL_NAME
 
 SERVE_PACKAGES: Final = ("inference_image",)
 SERVE_DOCKERFILE: Final = "inference_image/Dockerfile"
@@ -156,6 +157,10 @@ class _Serving:
         return f"gs://{self.models_bucket}" if self.teardown else self.upload.uri
 
     @cached_property
+    def adapters(self) -> Adapters:
+        return Adapters(self.spec.adapters, self.models_bucket, (self._models().address,), read=not self.teardown)
+
+    @cached_property
     def upload(self) -> ModelFiles:
         # the content is in the name: a changed directory is another folder and so another revision, and the files
         # under a running service never change
@@ -166,9 +171,11 @@ class _Serving:
         return ModelBucket(self.models_bucket, self.spec.region, after=(apis.ADDRESS,))
 
     def storage(self) -> tuple[Resource, ...]:
-        if self.spec.model.kind == "dir":
-            return (self._models(),) if self.teardown else (self._models(), self.upload)
-        return (self._models(),) if self.spec.model.bucket == self.models_bucket else ()
+        places = (self.spec.model, *(model for _, model in self.spec.adapters))
+        if not any(place.kind == "dir" or place.bucket == self.models_bucket for place in places):
+            return ()
+        model = (self.upload,) if self.spec.model.kind == "dir" and not self.teardown else ()
+        return (self._models(), *model, *self.adapters.uploads)
 
     @cached_property
     def token_secret(self) -> Secret | None:
@@ -212,6 +219,11 @@ class _Serving:
                 # bucket takes. An unfinished deploy is removed by its model alone, so teardown looks for it always
                 roles.append("roles/storage.legacyBucketReader")
             out += [IamMember(target, role, member, after=(*first, f"bucket {bucket}")) for role in roles]
+        read = {grant.target.name for grant in out}
+        for bucket in self.adapters.buckets:
+            if bucket not in read:
+                target, on = PolicyTarget("bucket", bucket), (*first, f"bucket {bucket}")
+                out.append(IamMember(target, "roles/storage.objectViewer", member, after=on))
         secrets = {full for full, _ in self.secret_env.values()}
         ours = self.token_secret
         if self.teardown and ours is not None:
@@ -262,6 +274,8 @@ class _Serving:
             plain |= vllm.environment(spec)
         elif spec.context is not None:
             plain[ENV_MAX_CONTEXT] = str(spec.context)
+        if spec.adapters:
+            plain[ENV_ADAPTERS] = self.adapters.variable
         plain |= dict(spec.env)
         secret = {variable: reference for variable, (_, reference) in self.secret_env.items()}
         return Container(

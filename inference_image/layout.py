@@ -104,7 +104,7 @@ def _instead(names: Iterable[str]) -> str:
     """What a folder without safetensors holds in their place."""
     there = sorted(name for name in names if "/" not in name)
     if contract.ADAPTER_CONFIG in there or contract.ADAPTER_WEIGHTS in there:
-        return "; an adapter alone: it changes a model and is none; merge it into its model first"
+        return "; an adapter alone: it changes a model and is none; give its base, and this one with --adapter NAME=FOLDER"
     if gguf := [name for name in there if name.endswith(".gguf")]:
         return f"; {gguf[0][:80]} is llama.cpp's format: bring the safetensors that it was made from"
     if pickles := [name for name in there if name.endswith(_PICKLES)]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inference_image import contract
+from inference_image.adapter_names import places
 from inference_image.contract import Code, LoadFailed
 from inference_image.overrides import Overrides
 
@@ -30,6 +31,7 @@ class Settings:
     max_queue: int = contract.DEFAULT_QUEUE
     threads: int | None = None
     overrides: str = ""
+    adapters: str = ""
     staging: int = contract.DEFAULT_STAGING_MIB << 20
     reader: str = "auto"
     stall: int = contract.DEFAULT_STALL_SECONDS
@@ -40,7 +42,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raises LoadFailed(setting_invalid, dtype_unsupported)."""
-        _ = self.corrections
+        _ = self.corrections, self.adapter_places
         if not self.model.strip():
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, "not set: which model?")
         if self.device not in DEVICES:
@@ -62,6 +64,18 @@ class Settings:
             return Overrides()
         # As the bytes that they were: what is no UTF-8 comes from the environment as lone surrogates.
         return Overrides.parse(self.overrides.encode("utf-8", "surrogateescape"), contract.ENV_OVERRIDES)
+
+    @property
+    def adapter_places(self) -> Mapping[str, str]:
+        """{name: place} of the adapters. Raises LoadFailed(setting_invalid)."""
+        try:
+            found = places(self.adapters)
+        except ValueError as error:
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_ADAPTERS, f"it must be {error}") from None
+        if self.model_name in found:
+            detail = f"{self.model_name} is the model's own name: requests could not tell them apart"
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_ADAPTERS, detail)
+        return found
 
     @property
     def model_name(self) -> str:
@@ -93,6 +107,7 @@ class Settings:
             max_queue=number(contract.ENV_MAX_QUEUE, contract.DEFAULT_QUEUE, 0, 100_000),
             threads=threads or None,
             overrides=environ.get(contract.ENV_OVERRIDES, "").strip(),
+            adapters=environ.get(contract.ENV_ADAPTERS, "").strip(),
             staging=number(contract.ENV_STAGING_MIB, contract.DEFAULT_STAGING_MIB, 1, 1 << 20) << 20,
             reader=environ.get(contract.ENV_READER, "").strip().lower() or "auto",
             stall=number(contract.ENV_STALL_SECONDS, contract.DEFAULT_STALL_SECONDS, 1, 600),

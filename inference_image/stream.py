@@ -11,10 +11,12 @@ from concurrent.futures import Future
 from typing import Final
 
 from inference_image import contract, layout
+from inference_image.adapter_files import Adapter
 from inference_image.chunks.plan import Range, Reading, cover, reading, tapered
 from inference_image.chunks.readers import Events, Readers
 from inference_image.chunks.source import NOWHERE, Job, Object
 from inference_image.chunks.verify import judge
+from inference_image.contract import Code, LoadFailed
 from inference_image.families import Family
 from inference_image.files import Files, corrections, parse_files
 from inference_image.hardware import gpu_driver
@@ -54,15 +56,27 @@ class CheckpointStream:
         self.files: Future[Files] = Future()
         self.tensors: Future[Mapping[str, Tensor]] = Future()
         self.finished: Future[None] = Future()
+        self.adapters: Future[tuple[Adapter, ...]] = Future()
+        """Read beside the model, and held to it."""
         self._promises: Mapping[str, Promise] = {}
         self._guessed: dict[str, int] = {}
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="checkpoint", daemon=True).start()
 
+    def take_adapters(self) -> tuple[Adapter, ...]:
+        """Wait for the adapters, once: their bytes belong to whoever takes them. Raises LoadFailed."""
+        try:
+            found, self.adapters = self.adapters.result(self._settings.load_seconds), Future()
+        except TimeoutError:
+            detail = f"not read within {self._settings.load_seconds} s"
+            raise LoadFailed(Code.DEADLINE_EXCEEDED, contract.ENV_ADAPTERS, detail) from None
+        return found
+
     def failure(self) -> BaseException | None:
         """Why the load has failed already; None while it goes on or has succeeded."""
-        return self.finished.exception() if self.finished.done() else None
+        done = (future.exception() for future in (self.finished, self.adapters) if future.done())
+        return next((error for error in done if error is not None), None)
 
     def _run(self) -> None:
         try:

@@ -61,7 +61,9 @@ def _gpu(sizing: Sizing, fit: Fit) -> Iterator[Row]:
     work = f"reading a prompt {gb(need.activations)}, CUDA {gb(cuda)}, a tenth spare {gb(need.spare)}"
     reach = f"the model knows {shape.longest}, the GPU holds {fit.longest}, the engine's default is {contract.DEFAULT_CONTEXT}"
     yield "GPU memory", gb(row.usable), f"{row.name}, {row.memory_gib} GB by name ({row.usable_from})"
-    yield "weights", gb(need.weights), f"{shape.parameters:,} parameters x {item} bytes ({dtype}); no vision tower is loaded"
+    beside = f"; adapters {gb(shape.beside)} in float32" if shape.beside else ""
+    counted = f"{shape.parameters:,} parameters x {item} bytes ({dtype})"
+    yield "weights", gb(need.weights), f"{counted}{beside}; no vision tower is loaded"
     yield "keys, values", gb(need.kv + need.prompt), f"{prompt}; {ring}"
     yield "work memory", gb(need.work), f"{work}; an estimate, not measured on a GPU"
     if need.loads_highest:

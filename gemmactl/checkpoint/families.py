@@ -36,9 +36,9 @@ FORMS: Final[tuple[Form, ...]] = (
         "LoRA adapter",
         "",
         Engine.NONE,
-        "recognised by adapter_config.json and its tensors' names; not loaded",
+        "loaded on CPU beside its base, and answering as PEFT does",
         "an adapter alone is not a model: it changes one",
-        "merge it into its base model (merge_and_unload), save model and tokenizer, and give that folder",
+        "give its base model, and the adapter with --adapter NAME=FOLDER; or merge it (merge_and_unload) and save the whole",
     ),
     Form(
         "gguf",

@@ -19,7 +19,7 @@ from gemmactl.checkpoint.tensors import Weights, index_of, weights
 from gemmactl.checkpoint.tokens import Tokens, beside_of, tokens
 from gemmactl.checkpoint.whereabouts import whereabouts
 from gemmactl.errors import Trouble, refused
-from inference_image.contract import CONFIG
+from inference_image.contract import ADAPTER_CONFIG, CONFIG
 from inference_image.overrides import Overrides
 
 Json = Mapping[str, Any]
@@ -121,6 +121,21 @@ def _inspect(files: Files, reading: Reading, open_base: OpenBase, variable: str,
     )
 
 
+def inspect_adapter(files: Files, base: str, *, open_base: OpenBase) -> Report:
+    """A LoRA adapter's folder held to the model `base` that it is to be loaded onto, with samples of its values.
+
+    Raises:
+        Trouble: the place itself can't be read.
+    """
+    ledger = Ledger()
+    with read(files) as reading:
+        contents = reading.finish()
+    found = adapter(contents, open_base, ledger, base)
+    untrained(files, contents, ledger)
+    form = form_of((ADAPTER_CONFIG,), None)
+    return Report(files.place, form, found.family, adapter=found, findings=ledger.findings, bytes_read=contents.bytes_read)
+
+
 def require(report: Report, *, beside: frozenset[str] = frozenset()) -> Report:
     """The report of a model that may be deployed. `beside`: codes of errors that are none for the server that is chosen.
 
@@ -171,4 +186,4 @@ def _sampled(files: Files, stored: Weights, ledger: Ledger, open_base: OpenBase,
     return deep(files, stored, ledger, base=(theirs, found.found))
 
 
-__all__ = ["Configured", "Report", "inspect", "require"]
+__all__ = ["Configured", "Report", "inspect", "inspect_adapter", "require"]

@@ -49,6 +49,8 @@ class Architecture:
     head: int
     vocabulary: int
     longest: int
+    beside: int = 0
+    """Bytes of the adapters on it, which stay float32 whatever the model's dtype is."""
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Architecture:
@@ -78,8 +80,11 @@ class Architecture:
         return self.full + self.sliding
 
     def weights(self, item: int = 2) -> int:
-        """Bytes of all parameters, `item` bytes each: the engine casts every stored dtype to its own. Vision is not loaded."""
-        return self.parameters * item
+        """Bytes of all parameters, `item` bytes each, and of adapters: the engine casts every stored dtype to its own.
+
+        Vision is not loaded.
+        """
+        return self.parameters * item + self.beside
 
     def kv(self, tokens: int, item: int = 2) -> int:
         """Bytes of keys and values of one sequence while it is answered; sliding layers keep their window only."""

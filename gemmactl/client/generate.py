@@ -65,19 +65,27 @@ class Answer:
         }
 
 
-def generate(service: Service, prompt: str, type: str | None = None, max_tokens: int | None = None) -> Answer:  # noqa: A002 - the field's name
-    """One answer.
+def generate(
+    service: Service,
+    prompt: str,
+    type: str | None = None,  # noqa: A002 - the field's name
+    max_tokens: int | None = None,
+    adapter: str | None = None,
+) -> Answer:
+    """One answer, of the model or of one of its adapters.
 
     Raises:
         Trouble: refused, unknown, not ready within the patience, or an answer that is none of ours.
     """
     if service.engine == "vllm":
-        return _of_vllm(service, openai.request(service.model, prompt, type, max_tokens))
+        return _of_vllm(service, openai.request(adapter or service.model, prompt, type, max_tokens))
     body: dict[str, Any] = {"prompt": prompt, "format": "full"}
     if type is not None:
         body["type"] = type
     if max_tokens is not None:
         body["max_tokens"] = max_tokens
+    if adapter is not None:
+        body["adapter"] = adapter
     reply = _patiently(service, contract.ROUTE_GENERATE, json.dumps(body).encode())
     content = reply.json()
     if reply.status != 200 or not isinstance(content, dict) or not isinstance(content.get("text"), str):
@@ -158,7 +166,11 @@ def refusal(service: Service, reply: Reply, route: str = contract.ROUTE_GENERATE
             )
         case 400 | 413 | 422:
             types = inner.get("types") if isinstance(inner, dict) else None
+            adapters = inner.get("adapters") if isinstance(inner, dict) else None
             remedy = f"choose --type {', '.join(map(str, types))}" if types else openai.advice(said)
+            if isinstance(adapters, list):
+                known = ", ".join(map(str, adapters))
+                remedy = f"choose --adapter {known}" if known else "deploy it again with --adapter NAME=PLACE"
             trouble = usage(f"{service.name} refuses the request", why=said, remedy=remedy, code="request-refused")
             trouble.facts.update(facts)
             return trouble

@@ -12,6 +12,7 @@ from gemmactl.result import Result
 def deploy(
     ctx: typer.Context,
     model: o.ModelArgument = None,
+    adapter: o.Adapter = None,
     name: o.Name = None,
     project: o.Project = None,
     region: o.Region = None,

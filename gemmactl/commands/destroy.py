@@ -19,6 +19,7 @@ def destroy(
     model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="The model of a deploy that never got as far as its service.")
     ] = None,
+    adapter: o.Adapter = None,
     yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
@@ -32,4 +33,4 @@ def destroy(
 
     here = session(ctx)
     settings = here.settings()
-    return run(here.place(settings, project, region), settings, name, here.voice, model=model, yes=yes)
+    return run(here.place(settings, project, region), settings, name, here.voice, model=model, adapters=adapter or (), yes=yes)

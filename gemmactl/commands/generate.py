@@ -17,6 +17,7 @@ def generate(
     name: o.Service = None,
     type: o.Type = None,  # noqa: A002 - the flag's own name
     max_tokens: o.MaxTokens = None,
+    adapter: o.OneAdapter = None,
     local: o.LocalModel = None,
     skip_unverified: o.SkipUnverified = False,
     project: o.Project = None,
@@ -35,11 +36,13 @@ def generate(
     from gemmactl.serving.ask import ask as run
 
     here = session(ctx)
-    wanted = Prompt.read(prompt, type, max_tokens)
+    wanted = Prompt.read(prompt, type, max_tokens, adapter)
     if local is not None:
+        from gemmactl.local.adapters import chosen
         from gemmactl.local.engine import answer
         from gemmactl.local.model import skipping
 
-        return answer(local, wanted, here.voice, skipping(here.environ, asked=skip_unverified))
+        environ, wanted = chosen(skipping(here.environ, asked=skip_unverified), wanted)
+        return answer(local, wanted, here.voice, environ)
     settings = here.settings()
     return run(here.place(settings, project, region), settings, name, wanted, here.voice)

@@ -139,6 +139,23 @@ SkipUnverified = Annotated[
         rich_help_panel=_SIZE,
     ),
 ]
+Adapter = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter",
+        metavar="NAME=PLACE",
+        help="A LoRA adapter on the model: gs://BUCKET/FOLDER, a directory or hf:owner/name; again for more. Requests choose it "
+        "by its name.",
+    ),
+]
+OneAdapter = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter",
+        metavar="NAME",
+        help="The LoRA adapter that answers, by its name at the service; with --local where it is: a PLACE, or NAME=PLACE.",
+    ),
+]
 MaxInstances = Annotated[
     int | None,
     typer.Option(

@@ -14,6 +14,7 @@ from gemmactl.result import Result
 def plan(
     ctx: typer.Context,
     model: o.ModelArgument = None,
+    adapter: o.Adapter = None,
     name: o.Name = None,
     project: o.Project = None,
     region: o.Region = None,

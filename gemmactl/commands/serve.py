@@ -18,6 +18,7 @@ def serve(
     ],
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on. Default: this machine only.")] = "127.0.0.1",
+    adapter: o.Adapter = None,
     skip_unverified: o.SkipUnverified = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
@@ -25,8 +26,9 @@ def serve(
 
     Example: gemmactl serve ./model --port 8080
     """
+    from gemmactl.local.adapters import given
     from gemmactl.local.model import skipping
     from gemmactl.local.server import serve as run
 
     here = session(ctx)
-    return run(model, host, port, here.voice, skipping(here.environ, asked=skip_unverified))
+    return run(model, host, port, here.voice, given(skipping(here.environ, asked=skip_unverified), adapter or ()))

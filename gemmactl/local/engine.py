@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gemmactl.client.generate import Answer
@@ -45,8 +46,8 @@ def answer(text: str, prompt: Prompt, voice: Voice, environ: Mapping[str, str]) 
         ) from None
     engine = _load(where, text, voice, environ)
     try:
-        request = engine.request(preset, prompt.text, max_tokens=prompt.max_tokens)
-        found = _collect(_submit(engine, request), voice, engine.name, preset.type)
+        request = replace(engine.request(preset, prompt.text, max_tokens=prompt.max_tokens), adapter=prompt.adapter)
+        found = _collect(_submit(engine, request), voice, prompt.adapter or engine.name, preset.type)
     finally:
         engine.close()
     if not voice.streams:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from gemmactl.checkpoint.inspect import inspect
+from gemmactl.checkpoint.inspect import inspect, inspect_adapter
 from gemmactl.checkpoint.inspect import require as sound
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.serving.folder import Folders
-from gemmactl.spec import parse_model
+from gemmactl.spec import Model, parse_model
 from inference_image import contract
+from inference_image.adapter_names import places
 from inference_image.contract import LoadFailed
 
 NEEDED = ("torch", "transformers", "tokenizers", "jinja2", "crc32c")
@@ -66,6 +67,31 @@ def look(where: str, folders: Folders, environ: Mapping[str, str]) -> None:
             raise
         return
     sound(report)
+    for name, text in adapters(environ).items():
+        if not text.startswith(WEB):
+            _look_at_adapter(name, parse_model(text), where, folders)
+
+
+def adapters(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """{name: place} of the variable; nothing where it can't be read: the engine refuses it in its own words."""
+    try:
+        return places(environ.get(contract.ENV_ADAPTERS, ""))
+    except ValueError:
+        return {}
+
+
+def _look_at_adapter(name: str, model: Model, where: str, folders: Folders) -> None:
+    try:
+        report = inspect_adapter(folders.open(model), where, open_base=folders.named)
+    except Trouble:
+        if model.kind == "dir":
+            raise
+        return
+    try:
+        sound(report)
+    except Trouble as trouble:
+        trouble.what = f"adapter {name}: {trouble.what}"
+        raise
 
 
 def require(packages: tuple[str, ...]) -> None:

@@ -50,8 +50,8 @@ def checksum(path: Path) -> str:
     return base64.b64encode(value.to_bytes(4, "big")).decode()
 
 
-def read_folder(folder: Path) -> LocalModel:
-    """Look at a directory: reads every byte once.
+def read_folder(folder: Path, *, only: tuple[str, ...] = ()) -> LocalModel:
+    """Look at a directory: reads every byte once. `only`: these names and no others.
 
     Raises:
         Trouble: (refused) it is no directory, or holds nothing that a server needs.
@@ -60,7 +60,8 @@ def read_folder(folder: Path) -> LocalModel:
         # corrections and the like that gemmactl wrote beside the weights belong to the model; other folders don't
         places = [folder, *(place for place in (folder / FOLDER,) if place.is_dir())]
         found = (p for place in places for p in place.iterdir())
-        paths = sorted(p for p in found if p.is_file() and p.suffix in WANTED and not p.name.startswith("."))
+        wanted = (p for p in found if p.suffix in WANTED and not p.name.startswith(".") and (not only or p.name in only))
+        paths = sorted(p for p in wanted if p.is_file())
         files = tuple(LocalFile(p.relative_to(folder).as_posix(), p.stat().st_size, checksum(p)) for p in paths)
     except OSError as error:
         raise refused(

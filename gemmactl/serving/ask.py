@@ -27,9 +27,16 @@ class Prompt:
     text: str
     type: str | None = None
     max_tokens: int | None = None
+    adapter: str | None = None
 
     @classmethod
-    def read(cls, text: str, type: str | None, max_tokens: int | None) -> Prompt:  # noqa: A002 - the flag's own name
+    def read(
+        cls,
+        text: str,
+        type: str | None,  # noqa: A002 - the flag's own name
+        max_tokens: int | None,
+        adapter: str | None = None,
+    ) -> Prompt:
         """The prompt as typed; `-` is stdin.
 
         Raises:
@@ -43,7 +50,7 @@ class Prompt:
                 remedy='for example gemmactl generate "Good morning."',
                 code="prompt-empty",
             )
-        return cls(words, type, max_tokens)
+        return cls(words, type, max_tokens, adapter)
 
 
 def ask(place: Place, settings: Settings, name: str | None, prompt: Prompt, voice: Voice) -> Result:
@@ -51,7 +58,7 @@ def ask(place: Place, settings: Settings, name: str | None, prompt: Prompt, voic
     live = find.service(place, settings, name)
     service = reach(place, live, voice)
     try:
-        answer = generate(service, prompt.text, prompt.type, prompt.max_tokens)
+        answer = generate(service, prompt.text, prompt.type, prompt.max_tokens, prompt.adapter)
     except Trouble as trouble:
         raise located(trouble, place, **find.about(live)) from None
     return told(answer, place.target, service=service.name, url=service.url)

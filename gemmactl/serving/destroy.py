@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from gemmactl.kernel.apply import apply
 from gemmactl.kernel.plan import Op, Plan, make_teardown
 from gemmactl.limits import GPUS
 from gemmactl.result import Item, Line, Result
-from gemmactl.serving import find, show
+from gemmactl.serving import adapting, find, show
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
@@ -21,14 +22,21 @@ from gemmactl.voice import Voice
 
 
 def destroy(
-    place: Place, settings: Settings, name: str | None, voice: Voice, *, model: str | None = None, yes: bool = False
+    place: Place,
+    settings: Settings,
+    name: str | None,
+    voice: Voice,
+    *,
+    model: str | None = None,
+    adapters: Sequence[str] = (),
+    yes: bool = False,
 ) -> Result:
-    """Show what goes and what stays, ask, and remove it.
+    """Show what goes and what stays, ask, and remove it. `model`, `adapters`: of a deploy that never made its service.
 
     Raises:
         Trouble: nothing says what belongs to it, or nobody confirmed.
     """
-    wish = _wish(place, settings, name, model)
+    wish = _wish(place, settings, name, model, adapters)
     others = shared(place, wish)
     plan = make_teardown(stack.serving(wish, teardown=True), place.cloud, keep=others)
     data = {"service": wish.name, **place.document(), **show.document(plan)}
@@ -84,7 +92,7 @@ def _ours(place: Place, region: str) -> tuple[find.Json, ...]:
         return ()
 
 
-def _wish(place: Place, settings: Settings, name: str | None, model: str | None) -> Serve:
+def _wish(place: Place, settings: Settings, name: str | None, model: str | None, adapters: Sequence[str]) -> Serve:
     short = find.name_of(place, settings, name)
     live = place.cloud.run.get(find.full_name(place, short))
     if live is not None:
@@ -104,4 +112,5 @@ def _wish(place: Place, settings: Settings, name: str | None, model: str | None)
             remedy=f"gemmactl destroy {short} --model MODEL {place.flags}",
             code="service-missing",
         )
-    return Serve(place.id, place.region.text, parse_model(said), short)
+    known = adapting.wanted(settings, {"adapter": adapters}, {})
+    return Serve(place.id, place.region.text, parse_model(said), short, adapters=known)

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from gemmactl import spec_rules
 from gemmactl.checkpoint import sizing
 from gemmactl.checkpoint.families import Engine, engine_for
 from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.fits import weights_of
-from gemmactl.checkpoint.inspect import Report, inspect, require
+from gemmactl.checkpoint.inspect import Report, inspect, inspect_adapter, require
 from gemmactl.checkpoint.room import Room
 from gemmactl.checkpoint.sizing import Sizing, Weights
 from gemmactl.checkpoint.vllm_sizing import Foreign
@@ -67,12 +68,16 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
         report, unseen = _report(wish, Folders(lambda: cloud, from_hub))
         allowed, unknown = limits.result()
     weights, foreign = None, None
+    beside, remarks = _adapters(wish, Folders(lambda: cloud, from_hub))
     if report is not None and (wish.image is None or wish.engine_given):
         wish = replace(wish, engine=engine_for(wish, report.family, report.form))
+        spec_rules.check(wish)
         weights, foreign = _shape(report, wish)
-    size = report.weights.size if report else None
+        if weights is not None:
+            weights = replace(weights, shape=replace(weights.shape, beside=beside))
+    size = report.weights.size + beside if report else None
     found = sizing.derive(wish, weights, size, allowed, foreign=foreign, existing=existing)
-    return Seen(found, report, (*unseen, *unknown))
+    return Seen(found, report, (*unseen, *remarks, *unknown))
 
 
 def _shape(report: Report, wish: Serve) -> tuple[Weights | None, Foreign | None]:
@@ -88,6 +93,28 @@ def _shape(report: Report, wish: Serve) -> tuple[Weights | None, Foreign | None]
         return None, Foreign.of(report.config, report.weights.size)
     require(report)
     return weights_of(report), None
+
+
+def _adapters(wish: Serve, folders: Folders) -> tuple[int, tuple[ModelFinding, ...]]:
+    """Bytes that the adapters take beside the model, and what should be known of them.
+
+    Raises:
+        Trouble: (refused) one of them could not be applied to this model.
+    """
+    size, remarks = 0, []
+    for name, model in wish.adapters:
+        try:
+            found = inspect_adapter(folders.open(model), wish.model.text, open_base=folders.named)
+        except Trouble as trouble:
+            if model.kind != "hf":
+                raise
+            said = f"adapter {name}: {model.text} can't be looked at from here: {trouble.what}"
+            remarks.append(ModelFinding("adapter-unseen", "warning", model.text, said, trouble.why, trouble.remedy))
+            continue
+        require(found)
+        size += found.adapter.bytes if found.adapter else 0
+        remarks += [replace(one, what=f"adapter {name}: {one.what}") for one in found.warnings]
+    return size, tuple(remarks)
 
 
 def _report(wish: Serve, folders: Folders) -> tuple[Report | None, tuple[ModelFinding, ...]]:

@@ -9,7 +9,7 @@ from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import api_disabled
 from gemmactl.resources import names, quantity
 from gemmactl.resources.service_account import email_of
-from gemmactl.serving import find
+from gemmactl.serving import adapting, find
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.spec import DERIVED, Model, Probe, SecretRef, Serve, parse_model
@@ -25,6 +25,9 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
     secrets = dict(_secrets(box))
     token = secrets.pop(contract.ENV_HF_TOKEN, None)
     env, context = _context(tuple(_plain(box)))
+    adapters = adapting.remembered(dict(env).get(contract.ENV_ADAPTERS, ""))
+    if adapters:
+        env = tuple(one for one in env if one[0] != contract.ENV_ADAPTERS)
     account = str(template.get("serviceAccount", ""))
     image = str(box.get("image", ""))
     foreign = vllm.runs(box)
@@ -51,6 +54,7 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         context=context,
         env=env,
         secrets=tuple(secrets.items()),
+        adapters=adapters,
         hf_token=token,
         given=frozenset(DERIVED) if context is not None else frozenset(DERIVED) - {"context"},
     )

@@ -6,10 +6,11 @@ from typing import Any
 
 from gemmactl import vllm
 from gemmactl.result import Block, Facts, Item, Line, Result, Table
-from gemmactl.serving import find
+from gemmactl.serving import adapting, find
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.settings import Settings
+from inference_image.contract import ENV_ADAPTERS
 
 
 def status(place: Place, settings: Settings, name: str | None) -> Result:
@@ -38,6 +39,7 @@ def rows(live: Json, good: bool) -> tuple[tuple[str, str], ...]:
         ("url", str(live.get("uri", "none yet"))),
         ("state", "ready" if good else "not ready"),
         ("model", find.model_of(live) or "another image's own"),
+        ("adapters", ", ".join(f"{name}: {model.uri}" for name, model in _adapters(live))),
         ("engine", f"vLLM: OpenAI's routes under /v1; {vllm.LACKS}" if vllm.runs(box) else ""),
         ("image", str(box.get("image", ""))),
         ("size", f"{gpu}, {limits.get('cpu', '?')} CPU, {limits.get('memory', '?')}"),
@@ -58,6 +60,7 @@ def document(live: Json, good: bool, words: str) -> dict[str, Any]:
         "ready": good,
         "message": words,
         "model": find.model_of(live),
+        "adapters": {name: model.uri for name, model in _adapters(live)},
         "engine": find.engine_of(live),
         "image": find.container(live).get("image", ""),
         "public": bool(live.get("invokerIamDisabled")),
@@ -65,6 +68,10 @@ def document(live: Json, good: bool, words: str) -> dict[str, Any]:
         "latest_ready_revision": _tail(live.get("latestReadyRevision", "")),
         "service_account": live.get("template", {}).get("serviceAccount", ""),
     }
+
+
+def _adapters(live: Json) -> adapting.Adapters:
+    return adapting.remembered(find.variable(live, ENV_ADAPTERS))
 
 
 def _traffic(live: Json, target: Json) -> tuple[str, str, str]:

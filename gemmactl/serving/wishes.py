@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from gemmactl import spec_parse, spec_rules
 from gemmactl.errors import Trouble, usage
-from gemmactl.serving import overriding
+from gemmactl.serving import adapting, overriding
 from gemmactl.settings import PROJECT_FILE, SANDBOX, Settings, Value
 from gemmactl.spec import DERIVED, Model, SecretRef, Serve, Token, parse_model, service_name
 from gemmactl.voice import Voice
-from inference_image.contract import ENV_MAX_CONTEXT, ENV_OVERRIDES, ENV_SKIP_UNVERIFIED
+from inference_image.contract import ENV_ADAPTERS, ENV_MAX_CONTEXT, ENV_OVERRIDES, ENV_SKIP_UNVERIFIED
 
 SANDBOX_PROJECT: Final = "gemmactl-sandbox"
 """The id that the pretended project has inside."""
@@ -42,6 +42,10 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
         chosen["env"] = (*chosen.get("env", ()), (ENV_OVERRIDES, corrections))
     if flags.get("skip_unverified"):
         chosen["env"] = (*(one for one in chosen.get("env", ()) if one[0] != ENV_SKIP_UNVERIFIED), (ENV_SKIP_UNVERIFIED, "1"))
+    env = dict(chosen.get("env", ()))
+    if adapters := adapting.wanted(settings, flags, env):
+        chosen["adapters"] = adapters
+        chosen["env"] = tuple(one for one in chosen.get("env", ()) if one[0] != ENV_ADAPTERS)
     row = spec_rules.gpu(chosen.get("gpu_type", _default("gpu_type")))
     _context_of_env(chosen)
     engine = chosen.pop("engine", "auto")

@@ -5,7 +5,7 @@ Later transports are new Sources; what reads through `Source` and `Sink` stays a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from inference_image import contract
@@ -24,10 +24,12 @@ def open_source(
     *,
     patience: Patience | None = None,
     credentials: Credentials | None = None,
+    names: Sequence[str] = (),
 ) -> Source:
     """The source of a model's place: `gs://bucket/prefix`, `hf:owner/name[@revision]`, `https://host/folder`, a directory.
 
-    `credentials` replace the ones that the environment has, for tests. Raises LoadFailed(model_not_found, setting_invalid).
+    `credentials` replace the ones that the environment has, for tests. `names`: the files that a web server, which has no list,
+    is asked for in place of a model's. Raises LoadFailed(model_not_found, setting_invalid).
     """
     patience = patience or Patience()
     if uri.startswith("gs://"):
@@ -41,7 +43,7 @@ def open_source(
     if uri.startswith(("https://", "http://")):
         from inference_image.chunks.web import WebSource
 
-        return WebSource(uri, environ, patience=patience)
+        return WebSource(uri, environ, patience=patience, names=names)
     if "://" in uri:
         raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, f"{uri[:80]}: gs://, hf:, https:// or a directory is served")
     from inference_image.chunks.folder import FolderSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -30,7 +30,7 @@ _ASKED_AT_ONCE: Final = 16
 class WebSource:
     """`https://host/folder`. A file's generation is its ETag; every answer must carry the one that was seen first."""
 
-    def __init__(self, uri: str, environ: Mapping[str, str], *, patience: Patience) -> None:
+    def __init__(self, uri: str, environ: Mapping[str, str], *, patience: Patience, names: Sequence[str] = ()) -> None:
         parts = urlsplit(uri)
         wrong = (
             "no query and no user in it: what is secret does not belong into an address" if parts.query or parts.username
@@ -41,12 +41,13 @@ class WebSource:
         if wrong:
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, f"{parts.scheme}://{parts.hostname or ''}: {wrong}")
         self.uri = uri.rstrip("/")
+        self._names = names or _NAMES
         self._patience = patience
         self.pulse = Pulse(patience)
         self._wire = Wire(environ, patience.stall)
 
     def list(self) -> tuple[Object, ...]:
-        found = self._look(_NAMES)
+        found = self._look(self._names)
         if not found:
             raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "none of a model's files is at this address")
         index = next((one for one in found if one.name == contract.INDEX), None)

@@ -41,12 +41,13 @@ class Engine:
         adapters: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`defaults`: how the checkpoint wants to be sampled. `adapters`: names that a request may choose."""
         self.defaults = defaults or Sampling()
-        self.adapters = tuple(adapters)
+        """How the checkpoint wants to be sampled."""
         self.text = text
         self.name = name
         self.max_context = max_context
+        self.adapters = tuple(adapters)
+        """Names that Request.adapter may have."""
         self.failed: BaseException | None = None
         """What ended the engine's thread: nothing can be answered any more."""
         self.steps = steps
@@ -91,7 +92,11 @@ class Engine:
         )
 
     def submit(self, request: Request) -> Answer:
-        """Take a request in. Raises Refused: context_length_exceeded, queue_full or draining."""
+        """Take a request in. Raises Refused: unknown_adapter, context_length_exceeded, queue_full or draining."""
+        if request.adapter is not None and request.adapter not in self.adapters:
+            known = ", ".join(self.adapters) or "it has none"
+            message = f"this service has no adapter of that name; its adapters: {known}"
+            raise Refused(RequestCode.UNKNOWN_ADAPTER, message, facts={"adapters": list(self.adapters)})
         if len(request.ids) + request.max_tokens > self.max_context:
             raise Refused(
                 RequestCode.CONTEXT_LENGTH_EXCEEDED,

@@ -7,12 +7,16 @@ Knows no request and no text.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
+from inference_image.engine.routed import adapter_of
 from inference_image.engine.schedule import Part
 
 if TYPE_CHECKING:
     import torch
+
+    from inference_image.engine.adapters import Adapters
 
 ROWS: Final = 4
 """More sequences at once gain nothing here; a few let a short answer pass a long one."""
@@ -21,10 +25,11 @@ ROWS: Final = 4
 class Generic:
     """Computes steps of up to `rows` sequences with any model of transformers that answers text. One thread at a time."""
 
-    def __init__(self, model: Any, rows: int = ROWS) -> None:
+    def __init__(self, model: Any, rows: int = ROWS, adapters: Adapters | None = None) -> None:
         # Any: a PreTrainedModel's own forward is not in transformers' types.
         self.model = model
         self.rows = rows
+        self.adapters = adapters
         self._caches: list[Any] = [None] * rows
 
     def prompt(self, parts: Sequence[Part]) -> torch.Tensor:
@@ -36,7 +41,7 @@ class Generic:
         for part in parts:
             if part.start == 0:
                 self._caches[part.row] = DynamicCache(config=self.model.config.get_text_config(decoder=True))
-            logits = self._forward(part.row, part.ids, part.start)
+            logits = self._forward(part.row, part.ids, part.start, part.tag)
             if part.last:
                 made.append(logits)
         return torch.stack(made) if made else torch.empty(0)
@@ -46,17 +51,21 @@ class Generic:
         import torch
 
         return torch.stack(
-            [self._forward(row, [token], at) for row, (token, at) in enumerate(zip(tokens, positions, strict=True))]
+            [
+                self._forward(row, [token], at, tag)
+                for row, (token, at, tag) in enumerate(zip(tokens, positions, tags, strict=True))
+            ]
         )
 
     def move(self, source: int, target: int, tokens: int) -> None:
         """A row's cache becomes another row's."""
         self._caches[target], self._caches[source] = self._caches[source], None
 
-    def _forward(self, row: int, ids: Sequence[int], start: int) -> torch.Tensor:
+    def _forward(self, row: int, ids: Sequence[int], start: int, tag: Any) -> torch.Tensor:
         import torch
 
-        with torch.inference_mode():
+        through = self.adapters.serving(adapter_of(tag)) if self.adapters is not None else nullcontext()
+        with torch.inference_mode(), through:
             device = self.model.device
             made: torch.Tensor = self.model(
                 input_ids=torch.tensor([list(ids)], device=device),

@@ -6,7 +6,7 @@ compute what nobody reads. Knows no request. Recording on a GPU was never run; t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -25,15 +25,25 @@ Record = Callable[[Callable[[], "torch.Tensor"]], tuple[Callable[[], None], "tor
 class Graphs:
     """Decode steps over fixed memory for tokens and positions."""
 
-    def __init__(self, compute: Compute, record: Record, *, rows: int, length: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        compute: Compute,
+        record: Record,
+        *,
+        rows: int,
+        length: int,
+        device: torch.device,
+        kind: Callable[[], Hashable] = lambda: None,
+    ) -> None:
+        """`kind`: what a step computes beside its size and reach, asked at each step; each has recordings of its own."""
         import torch
 
-        self._compute, self._record = compute, record
+        self._compute, self._record, self._kind = compute, record, kind
         self._sizes = [*(size for size in SIZES if size < rows), rows]
         self._reaches = [*(reach for reach in REACHES if reach < length), length]
         self._tokens = torch.zeros(rows, dtype=torch.long, device=device)
         self._positions = torch.zeros(rows, dtype=torch.long, device=device)
-        self._made: dict[tuple[int, int], tuple[Callable[[], None], torch.Tensor]] = {}
+        self._made: dict[tuple[int, int, Hashable], tuple[Callable[[], None], torch.Tensor]] = {}
 
     def all(self) -> Iterator[tuple[int, int]]:
         """(size, reach) of every step, in the order in which they are worth having: one row first, the largest next."""
@@ -42,9 +52,9 @@ class Graphs:
 
     def record(self, size: int, reach: int) -> None:
         """Record one step, if it isn't there yet."""
-        if (size, reach) not in self._made:
+        if (size, reach, self._kind()) not in self._made:
             tokens, positions = self._tokens[:size], self._positions[:size]
-            self._made[size, reach] = self._record(lambda: self._compute(tokens, positions, reach))
+            self._made[size, reach, self._kind()] = self._record(lambda: self._compute(tokens, positions, reach))
 
     def decode(self, tokens: Sequence[int], positions: Sequence[int], idle: Sequence[int]) -> torch.Tensor:
         """Logits [rows, vocabulary]. `idle`: for each row of the cache, a position that may be overwritten."""
@@ -53,11 +63,12 @@ class Graphs:
         live = len(tokens)
         size = next(size for size in self._sizes if size >= live)
         reach = next(reach for reach in self._reaches if reach > max(positions))
-        self.record(size, reach)
         both = torch.tensor([[*tokens, *([0] * (size - live))], [*positions, *idle[live:size]]])
         self._tokens[:size].copy_(both[0])
         self._positions[:size].copy_(both[1])
-        replay, logits = self._made[size, reach]
+        # After the copies: recording computes once, and at the places of an earlier step it would write over keys in a ring.
+        self.record(size, reach)
+        replay, logits = self._made[size, reach, self._kind()]
         replay()
         return logits[:live]
 

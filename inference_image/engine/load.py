@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from inference_image import contract, layout
+from inference_image import adapter_files, contract, layout
 from inference_image.chunks import Patience, Source, open_source
 from inference_image.chunks.arena import can_share
 from inference_image.chunks.crew import Pace
@@ -20,7 +20,7 @@ from inference_image.engine.capacity import rows_that_fit
 from inference_image.engine.defaults import checkpoint_sampling
 from inference_image.engine.generate import Engine
 from inference_image.engine.kv import bytes_per_row
-from inference_image.engine.schedule import Part
+from inference_image.engine.schedule import Part, Steps
 from inference_image.engine.text import Text, TokenizerFiles
 from inference_image.hardware import host_memory
 from inference_image.settings import Settings
@@ -30,8 +30,6 @@ from inference_image.weights import fill, needed_bytes, place, require_room
 
 if TYPE_CHECKING:
     import torch
-
-    from inference_image.engine.slots import Slots
 
 
 def load(
@@ -55,10 +53,12 @@ def begin(
     """Start reading; imports neither torch nor transformers. Raises LoadFailed for a place that can't be one."""
     timeline.note(model=settings.model_name, source=settings.model)
     events: Events = SimpleQueue()
-    readers = _readers(settings, os.environ if environ is None else environ, source, events)
+    environ = os.environ if environ is None else environ
+    readers = _readers(settings, environ, source, events)
     timeline.note(reader="threads" if isinstance(readers, ThreadReaders) else "process")
     stream = CheckpointStream(readers, events, settings, timeline)
     stream.start()
+    adapter_files.begin(settings, environ, timeline, stream.files, stream.adapters)
     return stream
 
 
@@ -106,13 +106,15 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         import transformers  # noqa: F401 - the cost of the import gets a phase of its own
 
         from inference_image.engine import model as models
+        from inference_image.engine.adapters import Adapters
         from inference_image.engine.slots import Slots
     with timeline.phase("open device"):
         device, dtype = models.choose_device(settings.device), models.choose_dtype(settings.dtype)
         timeline.note(device=_name(device), dtype=str(dtype).removeprefix("torch."))
     timeline.stage = "read headers"
     files, table = stream.files.result(), stream.tensors.result()
-    needed = needed_bytes(table, dtype.itemsize)
+    adapters = stream.take_adapters()  # a few files, there long before the model is
+    needed = needed_bytes(table, dtype.itemsize) + sum(one.bytes for one in adapters)
     _require_memory(needed, device, memory)
     with timeline.phase("build model"):
         config = models.text_config(files.family, files.text_config, dtype)
@@ -124,32 +126,38 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
     filled = _in_thread(lambda: fill(stream.landing, tensors, device), timeline, "fill model")
     with timeline.phase("build tokenizer"):
         text = Text(TokenizerFiles(files.tokenizer, files.tokenizer_config, files.chat_template), files.family, config.vocab_size)
+    with timeline.phase("build adapters"):
+        loras = Adapters.install(model, adapters, device)
+        del adapters  # the bytes of their files
     with timeline.phase("rehearse"):
         length = min(int(config.max_position_embeddings), settings.max_context or contract.DEFAULT_CONTEXT)
         free = _free_memory(device, memory, needed)
         per_row = bytes_per_row(config, length, dtype.itemsize)
         rows = rows_that_fit(per_row, free, gpu=device.type == "cuda", wanted=settings.max_sequences)
-        slots = Slots(model, rows, length)
+        slots = Slots(model, rows, length, kind=loras.kind)
+        steps = loras.around(slots, recorded=slots.recorded)
         timeline.note(engine="fast", rows=rows, context=length, kv_bytes=rows * per_row)
         if device.type == "cpu":
             Slots(models.twin(files.family, config), 2, 64).rehearse()
         else:
-            timeline.note(graphs=slots.rehearse(filled.done))
+            timeline.note(graphs=slots.rehearse(filled.done) + loras.record(slots, filled.done))
     timeline.stage = "read weights"
     filled.result()
     stream.finished.result()
     models.tie_if_equal(model, files.text_config)
     with timeline.phase("first token"):
-        _self_test(slots, text, config.vocab_size)
+        for name in (None, *loras.names):
+            _self_test(steps, text, config.vocab_size, name)
     configured = (one.get("eos_token_id") for one in (files.config, files.text_config, files.generation_config))
     return Engine(
-        slots,
+        steps,
         text,
         name=settings.model_name,
         stop_ids=text.stop_ids(*configured),
         max_context=length,
         max_queue=settings.max_queue,
         defaults=checkpoint_sampling(files.generation_config),
+        adapters=loras.names,
     )
 
 
@@ -198,18 +206,19 @@ def _require_memory(needed: int, device: torch.device, memory: Callable[[], int 
         require_room(needed, memory(), Code.HOST_MEMORY, "memory")
 
 
-def _self_test(slots: Slots, text: Text, vocabulary: int) -> None:
+def _self_test(steps: Steps, text: Text, vocabulary: int, adapter: str | None = None) -> None:
     """A prompt and one more token through all layers before anybody is told `ready`. Raises LoadFailed(self_test_failed)."""
     import torch
 
     ids = [text.bos if text.bos is not None else 0, *_first_words(text, vocabulary)]
-    logits = slots.prompt([Part(0, 0, ids, last=True)])[0]
-    steps = [logits, slots.decode([int(logits.argmax())], [len(ids)])[0]]
-    for one in (step.float() for step in steps):
+    where = "logits" if adapter is None else f"adapter {adapter}"
+    logits = steps.prompt([Part(0, 0, ids, last=True, tag=adapter)])[0]
+    both = [logits, steps.decode([int(logits.argmax())], [len(ids)], [adapter])[0]]
+    for one in (step.float() for step in both):
         if not bool(torch.isfinite(one).all()):
-            raise LoadFailed(Code.SELF_TEST_FAILED, "logits", "the first token's logits are not finite")
+            raise LoadFailed(Code.SELF_TEST_FAILED, where, "the first token's logits are not finite")
         if float(one.max()) == float(one.min()):
-            raise LoadFailed(Code.SELF_TEST_FAILED, "logits", "every token is equally likely: these are no trained weights")
+            raise LoadFailed(Code.SELF_TEST_FAILED, where, "every token is equally likely: these are no trained weights")
 
 
 def _first_words(text: Text, rows: int) -> list[int]:

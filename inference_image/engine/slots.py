@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inference_image.engine import attention
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 class Slots:
     """Computes steps of up to `rows` sequences of up to `length` tokens. One thread at a time."""
 
-    def __init__(self, model: Any, rows: int, length: int, record: Record | None = None) -> None:
-        """`model` may still be without its weights. `record`: how steps are recorded; by default only on a GPU."""
+    def __init__(
+        self, model: Any, rows: int, length: int, record: Record | None = None, kind: Callable[[], Hashable] = lambda: None
+    ) -> None:
+        """`model` may still be without its weights. `record`: how steps are recorded; by default only on a GPU.
+
+        `kind`: see Graphs.
+        """
         import torch
 
         # Any: a PreTrainedModel's own forward and head are not in transformers' types.
@@ -32,7 +37,14 @@ class Slots:
         self._held = [0] * rows
         if record is None and model.device.type == "cuda":
             record = cuda_recorder(model.device)
-        self._graphs = Graphs(self._one_each, record, rows=rows, length=length, device=model.device) if record else None
+        self._graphs = (
+            Graphs(self._one_each, record, rows=rows, length=length, device=model.device, kind=kind) if record else None
+        )
+
+    @property
+    def recorded(self) -> bool:
+        """Are decode steps recorded once and replayed?"""
+        return self._graphs is not None
 
     def prompt(self, parts: Sequence[Part]) -> torch.Tensor:
         """Read parts of prompts. Logits [prompts that are complete now, vocabulary], in the order of `parts`."""
@@ -81,10 +93,17 @@ class Slots:
         """
         import torch
 
-        recorded = 0
         with torch.inference_mode():
             self.prompt([Part(0, 0, [0] * min(8, self.length - 1), last=True)])
             self.decode([0], [min(8, self.length - 1)])
+        return self.record(enough)
+
+    def record(self, enough: Callable[[], bool]) -> int:
+        """The second half of a rehearsal, for steps of the present kind."""
+        import torch
+
+        recorded = 0
+        with torch.inference_mode():
             for size, reach in self._graphs.all() if self._graphs is not None else ():
                 if enough():
                     break

@@ -74,6 +74,16 @@ def test_the_request_is_one_that_the_contract_knows() -> None:
     assert matches(full.response["usage"], {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2})
 
 
+def test_an_adapter_is_asked_for_by_name() -> None:
+    """One field more; a service that has none of that name says which it has, and that is the remedy."""
+    error = {"error": {"code": "unknown_adapter", "message": "no adapter of that name", "adapters": ["korean", "sql"]}}
+    made, script = service(reply(400, error))
+    with pytest.raises(Trouble) as caught:
+        generate(made, "Hello.", adapter="corean")
+    assert script.sent[0][2] == {"prompt": "Hello.", "format": "full", "adapter": "corean"}
+    assert caught.value.remedy == "choose --adapter korean, sql"
+
+
 def test_no_token_for_a_public_service() -> None:
     """An empty token sends no header."""
     made, script = service(reply(200, ANSWER))

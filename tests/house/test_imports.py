@@ -11,10 +11,12 @@ from tests.house import tree
 from tests.house.tree import Import, within
 
 STANDARD_LIBRARY_ONLY = (
+    "inference_image.adapter_names",
     "inference_image.architecture",
     "inference_image.contract",
     "inference_image.families",
     "inference_image.layout",
+    "inference_image.lora",
     "inference_image.overrides",
     "inference_image.presets",
     "inference_image.small_files",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from gemmactl.errors import Trouble
 from gemmactl.local import model as models
+from gemmactl.local.adapters import chosen, given
+from gemmactl.serving.ask import Prompt
 from gemmactl.serving.looking import folders
 from inference_image import contract
 
@@ -26,3 +31,25 @@ def test_skip_unverified_is_asked_for_by_name() -> None:
     """The wish of the flag reaches the engine as its variable, and nothing else does."""
     assert models.skipping({"A": "b"}, asked=True) == {"A": "b", contract.ENV_SKIP_UNVERIFIED: "1"}
     assert models.skipping({"A": "b"}, asked=False) == {"A": "b"}
+
+
+def test_adapters_of_flags_replace_those_of_the_variable(tmp_path: Path) -> None:
+    """Directories as absolute paths; without a flag the variable stays as it is."""
+    environ = {contract.ENV_ADAPTERS: "old=gs://bkt/x"}
+    assert given(environ, ()) == environ
+    found = given(environ, (f"new={tmp_path}", "far=https://example.com/a"))
+    assert json.loads(found[contract.ENV_ADAPTERS]) == {"new": str(tmp_path), "far": "https://example.com/a"}
+    with pytest.raises(Trouble):
+        given(environ, ("new=/nowhere/at/all",))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("old", "old"), ("ko=hf:o/N", "ko"), ("hf:o/My_LoRA@main", "my_lora"), ("gs://bkt/x=y/", "x-y"), (None, None)],
+)
+def test_one_answer_through_an_adapter(text: str | None, name: str | None) -> None:
+    """A name that the variable has, NAME=PLACE, or a place alone, which is called by its last part."""
+    environ = {contract.ENV_ADAPTERS: "old=gs://bkt/x"}
+    found, prompt = chosen(environ, Prompt("hi", adapter=text))
+    assert prompt.adapter == name
+    assert text is None or name in models.adapters(found)

@@ -144,6 +144,18 @@ WHY: Final[dict[Code, _Why]] = {
         "Go back to an earlier checkpoint; train and merge in bfloat16.",
         "user_action",
     ),
+    Code.ADAPTER_INVALID: _Why(
+        "{object} can't be applied to this model",
+        (
+            "It is no plain LoRA of this model's language model: it was trained on another base, changes the vision tower or the"
+            " embedding, or is of another kind. The base alone would answer in its name."
+        ),
+        (
+            "Run `gemmactl inspect ADAPTER --base MODEL`: it names the tensors. Train it on this base, or merge it and serve the"
+            " merged model."
+        ),
+        "user_action",
+    ),
     Code.HOST_MEMORY: _Why(
         "The container's memory does not hold what the load needs",
         "This is the instance's RAM, not the GPU's.",
