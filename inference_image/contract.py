@@ -45,6 +45,12 @@ ENV_ADAPTERS: Final = "GEMMACTL_ADAPTERS"
 place is what ENV_MODEL may be; a request asks for one by its name."""
 ENV_OVERRIDES: Final = "GEMMACTL_OVERRIDES"
 """Corrections of the checkpoint's small files, in the form of OVERRIDES below; wins over that file."""
+ENV_LOG_PROMPTS: Final = "GEMMACTL_LOG_PROMPTS"
+"""`1`: the line of a request has its prompt and its answer as well. Default: neither is ever written down."""
+ENV_PAGE: Final = "GEMMACTL_PAGE"
+"""`0`: no page at /."""
+ENV_PROJECT: Final = "GOOGLE_CLOUD_PROJECT"
+"""The project in which Cloud Trace files a request; Cloud Run doesn't set it. Without it lines carry the bare trace id."""
 ENV_PORT: Final = "PORT"
 ENV_HOST: Final = "HOST"
 ENV_HF_TOKEN: Final = "HF_TOKEN"
@@ -70,7 +76,7 @@ ROUTE_GENERATE: Final = "/generate"
 ROUTE_HEALTH: Final = "/health"
 """200 as soon as the process is up. Never a path ending in z: those are reserved on run.app."""
 ROUTE_READY: Final = "/ready"
-"""503 with `{"stage", "bytes_done", "bytes_total"}` until a first token was produced, then 200."""
+"""503 with `{"stage", "bytes_done", "bytes_total", "eta_s"}` until a first token was produced, then 200."""
 ROUTE_TIMELINE: Final = "/v1/timeline"
 """The record of this start: phases, bytes, seconds, generation and checksum of every object; 503 until ready."""
 ROUTE_VERSION: Final = "/version"
@@ -80,6 +86,13 @@ ROUTE_COMPLETIONS: Final = "/v1/completions"
 ROUTE_MODELS: Final = "/v1/models"
 OPENAI_PREFIX: Final = "/v1/"
 """Below it every refusal has OpenAI's form: `{"error": {"message", "type", "param", "code"}}`."""
+
+ROUTE_METRICS: Final = "/metrics"
+"""Prometheus' text; OpenMetrics to those that ask for it."""
+ROUTE_PRESETS: Final = "/v1/presets"
+"""The types of /generate: `[{"type", "mode", "max_tokens"}]`."""
+ROUTE_PAGE: Final = "/"
+"""A page to try the model with, unless ENV_PAGE is 0."""
 
 CHAT_TOKENS: Final = 4096
 """Longest answer of a chat that names no max_tokens, as far as the context allows."""
@@ -92,6 +105,12 @@ ANSWERS_MOST: Final = 32
 
 BODY_LIMIT: Final = 1 << 20
 """Largest request body in bytes; beyond it 413."""
+IMAGE_BODY_LIMIT: Final = 16 << 20
+"""The same for routes that take images."""
+BODY_SECONDS: Final = 30.0
+"""Longest time for a request's body to arrive whole; then 408."""
+HEADER_SECONDS: Final = 10.0
+"""Longest time for a request's headers to arrive whole; then the connection is closed."""
 DRAIN_SECONDS: Final = 8.0
 """How long running requests may go on after SIGTERM: Cloud Run kills after 10 s."""
 
@@ -211,10 +230,12 @@ class RequestCode(StrEnum):
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BODY_TOO_LARGE = "body_too_large"
+    BODY_TIMEOUT = "body_timeout"
     QUEUE_FULL = "queue_full"
     NOT_READY = "not_ready"
     DRAINING = "draining"
     ENGINE_FAILED = "engine_failed"
+    INTERNAL_ERROR = "internal_error"
 
 
 REQUEST_STATUS: Final[dict[RequestCode, int]] = {
@@ -230,10 +251,12 @@ REQUEST_STATUS: Final[dict[RequestCode, int]] = {
     RequestCode.NOT_FOUND: 404,
     RequestCode.METHOD_NOT_ALLOWED: 405,
     RequestCode.BODY_TOO_LARGE: 413,
+    RequestCode.BODY_TIMEOUT: 408,
     RequestCode.QUEUE_FULL: 429,
     RequestCode.NOT_READY: 503,
     RequestCode.DRAINING: 503,
     RequestCode.ENGINE_FAILED: 500,
+    RequestCode.INTERNAL_ERROR: 500,
 }
 
 STOP_REASONS: Final = ("stop", "length", "cancelled")

@@ -37,6 +37,9 @@ class Settings:
     stall: int = contract.DEFAULT_STALL_SECONDS
     load_seconds: int = contract.DEFAULT_LOAD_SECONDS
     skip_unverified: bool = False
+    log_prompts: bool = False
+    page: bool = True
+    project: str = ""
     host: str = "0.0.0.0"
     port: int = contract.DEFAULT_PORT
 
@@ -113,6 +116,9 @@ class Settings:
             stall=number(contract.ENV_STALL_SECONDS, contract.DEFAULT_STALL_SECONDS, 1, 600),
             load_seconds=number(contract.ENV_LOAD_SECONDS, contract.DEFAULT_LOAD_SECONDS, 1, 86_400),
             skip_unverified=number(contract.ENV_SKIP_UNVERIFIED, 0, 0, 1) == 1,
+            log_prompts=number(contract.ENV_LOG_PROMPTS, 0, 0, 1) == 1,
+            page=number(contract.ENV_PAGE, 1, 0, 1) == 1,
+            project=environ.get(contract.ENV_PROJECT, "").strip(),
             host=environ.get(contract.ENV_HOST, "") or "0.0.0.0",
             port=number(contract.ENV_PORT, contract.DEFAULT_PORT, 0, 65535),
         )

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 RECORD_VERSION = 1
+_ENOUGH = 0.5
+"""Seconds of reading after which its rate says something."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Timeline:
         self._phases: list[dict[str, Any]] = []
         self._facts: dict[str, Any] = {}
         self._loaded: list[Loaded] = []
+        self._first: tuple[float, int] | None = None
         self.stage = "starting"
         self.bytes_done = 0
         self.bytes_total = 0
@@ -57,6 +60,8 @@ class Timeline:
     def arrived(self, count: int) -> None:
         with self._lock:
             self.bytes_done += count
+            if self._first is None:
+                self._first = self._clock(), count
 
     def note(self, **facts: Any) -> None:
         """Single facts of the record: model, source, device, dtype, ready."""
@@ -81,7 +86,25 @@ class Timeline:
             }
 
     def progress(self) -> dict[str, Any]:
-        return {"stage": self.stage, "bytes_done": self.bytes_done, "bytes_total": self.bytes_total}
+        return {"stage": self.stage, "bytes_done": self.bytes_done, "bytes_total": self.bytes_total, "eta_s": self.eta()}
+
+    def eta(self) -> float | None:
+        """Seconds until the last byte, at the rate since the first; None before that says something and when all are there.
+
+        What follows the last byte (the rest of the imports, the first token) can't be foretold and isn't in it.
+        """
+        with self._lock:
+            first, done, left = self._first, self.bytes_done, self.bytes_total - self.bytes_done
+        if first is None or left <= 0 or done == first[1]:
+            return None
+        # The bytes that came first took a time that nobody saw.
+        spent = self._clock() - first[0]
+        return round(left * spent / (done - first[1]), 1) if spent >= _ENOUGH else None
+
+    def facts(self) -> dict[str, Any]:
+        """What was noted so far."""
+        with self._lock:
+            return dict(self._facts)
 
 
 def seconds_alive() -> float:

@@ -18,7 +18,7 @@ from inference_image.contract import LoadFailed
 NEEDED = ("torch", "transformers", "tokenizers", "jinja2", "crc32c")
 WEB = "https://"
 """A folder of a web server that serves ranges: a model for this machine, not for a service."""
-FOR_SERVER = ("fastapi", "uvicorn")
+FOR_SERVER = ("fastapi", "uvicorn", "prometheus_client")
 
 
 def place(text: str) -> str:

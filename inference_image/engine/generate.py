@@ -223,7 +223,7 @@ class Engine:
     def _lose(self, lost: Sequence[Running], error: BaseException) -> None:
         for one in lost:
             one.ended = True
-            one.tag.answer.put(error)
+            one.tag.answer.put(bearable(error))
         self._bell.flush()
 
     def _turn_away(self, error: BaseException) -> None:
@@ -231,8 +231,13 @@ class Engine:
             jobs, self._running = [*self._waiting], ()
             self._waiting.clear()
         for job in jobs:
-            job.answer.put(error)
+            job.answer.put(bearable(error))
         self._bell.flush()
+
+
+def bearable(error: BaseException) -> Exception:
+    """What a reader may be told: the panic of a library or an exit, which are no Exception, would end its event loop as well."""
+    return error if isinstance(error, Exception) else RuntimeError("the engine's thread has ended")
 
 
 def device_lost(error: BaseException) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from inference_image.contract import EXIT_LOAD_FAILED, LoadFailed
+from inference_image.contract import EXIT_LOAD_FAILED
+from inference_image.engine.load import as_load_failed
+from inference_image.server import log
 from inference_image.server.process import serve
 from inference_image.settings import Settings
 
@@ -13,8 +15,8 @@ from inference_image.settings import Settings
 def main() -> int:
     try:
         return serve(Settings.from_environ(os.environ), environ=os.environ)
-    except LoadFailed as failed:
-        sys.stdout.write(failed.failure.line() + "\n")
+    except Exception as error:  # noqa: BLE001 - whatever ends the process is told by its last line
+        log.last(as_load_failed(error).failure.line())
         return EXIT_LOAD_FAILED
 
 

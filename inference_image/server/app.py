@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
-
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -14,16 +11,22 @@ from inference_image import contract
 from inference_image.engine.request import Refused
 from inference_image.server import generate, openai, openapi, tokenize
 from inference_image.server.errors import of_http, refusal
+from inference_image.server.page import add_page
+from inference_image.server.probes import add_probes
 from inference_image.server.record import record_of
 from inference_image.server.service import Service
+from inference_image.server.watch import Watch
 
 
 def create_app(service: Service) -> FastAPI:
     """The ASGI app over a service that may still be loading."""
     app = openapi.App(title="gemmactl", version=inference_image.__version__, docs_url=None, redoc_url=None)
 
+    app.add_middleware(Watch, service=service)
     _refusals(app)
-    _probes(app, service)
+    add_probes(app, service)
+    if service.settings.page:
+        add_page(app)
 
     @app.post(contract.ROUTE_GENERATE, **openapi.GENERATE)
     async def answer(request: Request) -> Response:
@@ -58,33 +61,9 @@ def _refusals(app: FastAPI) -> None:
         status, body, headers = refusal(error, request.url.path)
         record = record_of(request)
         record.code, record.error = str(error.code), error.__cause__
-        record.tell(status)
         return JSONResponse(body, status, dict(headers))
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
         status, body, headers = refusal(of_http(error.status_code), request.url.path)
         return JSONResponse(body, status, {**headers, **(error.headers or {})})
-
-
-def _probes(app: FastAPI, service: Service) -> None:
-    @app.get(contract.ROUTE_HEALTH, **openapi.HEALTH)
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get(contract.ROUTE_READY, **openapi.READY)
-    async def ready() -> Response:
-        stage = {"stage": "draining"} if service.draining else {}
-        body = {**service.timeline.progress(), **stage}
-        return JSONResponse(body, 200 if service.ready else 503, {} if service.ready else {"Retry-After": "1"})
-
-    @app.get(contract.ROUTE_TIMELINE, **openapi.TIMELINE)
-    async def timeline() -> Response:
-        if service.engine is None:
-            return JSONResponse(service.timeline.progress(), 503, {"Retry-After": "1"})
-        return JSONResponse(service.timeline.record())
-
-    @app.get(contract.ROUTE_VERSION, **openapi.VERSION)
-    async def version() -> dict[str, str]:
-        packages = {name: metadata.version(name) for name in ("torch", "transformers", "tokenizers")}
-        return {"gemmactl": inference_image.__version__, "python": platform.python_version(), **packages}

@@ -72,11 +72,9 @@ async def collected(receive: Receive, answers: Sequence[Answer], record: Record)
     for answer, one in zip(answers, pieces, strict=True):
         record.heard(one, answer.began)
     if client.left:
-        record.tell(499)
         return None
     if any(one[-1].stop_reason == "cancelled" for one in pieces):
         raise stopped()
-    record.tell(200)
     return pieces
 
 

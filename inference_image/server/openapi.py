@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
@@ -62,13 +62,25 @@ _OBJECT: Final[Schema] = {"type": "object"}
 _PROGRESS: Final[dict[int | str, Any]] = {
     503: {"description": "not yet, with the stage", "content": {"application/json": {"schema": _OBJECT}}}
 }
-_OWN: Final = _refusals("Error", 400, 413, 422, 429, 500, 503)
-_OPENAI: Final = _refusals("OpenAIError", 400, 404, 413, 429, 500, 503)
+_OWN: Final = _refusals("Error", 400, 408, 413, 422, 429, 500, 503)
+_OPENAI: Final = _refusals("OpenAIError", 400, 404, 408, 413, 429, 500, 503)
 
 HEALTH: Final = _route("Is the process up?", _answer(_OBJECT), {})
 READY: Final = _route("Is the model loaded?", _answer(_OBJECT), _PROGRESS)
 TIMELINE: Final = _route("The record of this start", _answer(_OBJECT), _PROGRESS)
 VERSION: Final = _route("Versions of what runs here", _answer(_OBJECT), {})
+PRESETS: Final = _route("The types of /generate", _answer({"type": "array", "items": _OBJECT}), {})
+METRICS: Final[Route] = {
+    "summary": "Prometheus' metrics",
+    "responses": {
+        200: {
+            "description": "in the form that was asked for",
+            "content": {kind: {"schema": {"type": "string"}} for kind in ("text/plain", "application/openmetrics-text")},
+        }
+    },
+    "response_class": Response,
+    "response_model": None,
+}
 GENERATE: Final = _route(
     "A prompt in the form of its type", _answer(ref("Generated"), "GenerateEvent", "Error"), _OWN, "GenerateRequest"
 )

@@ -18,7 +18,9 @@ from inference_image.settings import Settings
 from inference_image.timeline import Timeline
 
 if TYPE_CHECKING:
+    from inference_image.engine.generate import Engine
     from inference_image.server.service import Service
+    from inference_image.stream import CheckpointStream
 
 _POLL = 0.05
 
@@ -30,10 +32,13 @@ def serve(
     timeline: Timeline | None = None,
     on_ready: Callable[[str], None] | None = None,
     stop: threading.Event | None = None,
+    finish: Callable[[CheckpointStream, Settings, Timeline], Engine] | None = None,
+    drain_seconds: float = contract.DRAIN_SECONDS,
 ) -> int:
     """Serve one model until SIGTERM, SIGINT or `stop`, then drain; 0 at the end. Call it on the main thread.
 
-    `on_ready` gets the address once a first token was produced. Raises LoadFailed, after the port was closed again.
+    `on_ready` gets the address once a first token was produced. `finish` makes the engine; default: engine.load's. Raises
+    LoadFailed, after the port was closed again.
     """
     stop = stop or threading.Event()
     _on_signals(stop)
@@ -46,13 +51,17 @@ def serve(
     with timeline.phase("import server"):
         import uvicorn
 
+        from inference_image.server import foreign
         from inference_image.server.app import create_app
+        from inference_image.server.connection import Connection
         from inference_image.server.service import Service
 
         service = Service(settings, timeline)
+        foreign.install(quiet=lambda: service.engine is not None and not settings.log_prompts)
         server = uvicorn.Server(
             uvicorn.Config(
                 create_app(service),
+                http=Connection,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -67,15 +76,15 @@ def serve(
     failed: list[LoadFailed] = []
 
     def load() -> None:
-        from inference_image.engine.load import finish
+        from inference_image.engine.load import finish as usual
 
         try:
-            service.engine = finish(stream, settings, timeline)
+            service.engine = (finish or usual)(stream, settings, timeline)
             _announce(timeline)
             if on_ready is not None:
                 on_ready("http://{}:{}".format(*listener.getsockname()[:2]))
-        except LoadFailed as error:
-            failed.append(error)
+        except Exception as error:  # noqa: BLE001 - whatever ends a load is told as the last line
+            failed.append(as_load_failed(error))
             stop.set()
 
     threading.Thread(target=load, name="load", daemon=True).start()
@@ -86,16 +95,24 @@ def serve(
             # Known before the imports end: a wrong bucket shall not cost five seconds.
             failed.append(as_load_failed(early))
             break
+        if (death := service.engine.failed if service.engine is not None else None) is not None:
+            # Its text may hold a part of a prompt: only its kind and place are told. Cloud Run replaces an instance that ends.
+            foreign.died("the engine's thread ended", death)
+            failed.append(LoadFailed(Code.CRASHED, "engine", f"the engine's thread ended: {type(death).__name__}"))
+            break
         if not web.is_alive():
             failed.append(LoadFailed(Code.CRASHED, "server", "the HTTP server ended by itself"))
             break
     service.draining = True
     if not failed:
-        drain(service)
+        drain(service, drain_seconds)
     server.should_exit = True
     web.join(timeout=3)
     if service.engine is not None:
-        service.engine.close()
+        # A step that takes long must not hold the end up: at ten seconds Cloud Run kills.
+        closing = threading.Thread(target=service.engine.close, name="close", daemon=True)
+        closing.start()
+        closing.join(timeout=0.5)
     if failed:
         raise failed[0]
     return 0
@@ -132,10 +149,10 @@ def _announce(timeline: Timeline) -> None:
 
 
 def drain(service: Service, seconds: float = contract.DRAIN_SECONDS) -> None:
-    """Let what runs and waits end by itself; what doesn't in time is cancelled, and its client told."""
+    """Let what runs and waits end by itself and reach its client; what doesn't in time is cancelled, and its client told."""
     deadline = time.monotonic() + seconds
     engine = service.engine
-    while engine is not None and engine.busy and time.monotonic() < deadline:
+    while (service.in_flight or (engine is not None and engine.busy)) and time.monotonic() < deadline:
         time.sleep(_POLL)
     if engine is not None:
         engine.cancel_all()

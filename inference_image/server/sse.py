@@ -87,7 +87,6 @@ class EventStream(Response):
                 cut = engine_failed(error)
                 cut.__cause__ = error
         if client.left:
-            self._record.tell(499)
             return
         if cut is not None:
             if not started:
@@ -95,4 +94,3 @@ class EventStream(Response):
             self._record.code, self._record.error = str(cut.code), cut.__cause__
         last = event(json.dumps(self._error(cut))) if cut is not None else self._events.closing()
         await send({"type": "http.response.body", "body": last + DONE})
-        self._record.tell(200)

@@ -14,6 +14,7 @@ import uvicorn
 
 from inference_image.engine import Engine
 from inference_image.server.app import create_app
+from inference_image.server.connection import Connection
 from inference_image.server.service import Service
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
@@ -23,7 +24,8 @@ from inference_image.timeline import Timeline
 def serving(service: Service) -> Iterator[int]:
     """The port of a server over the service."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    server = uvicorn.Server(uvicorn.Config(create_app(service), log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+    config = uvicorn.Config(create_app(service), http=Connection, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

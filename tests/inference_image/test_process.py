@@ -82,11 +82,12 @@ def test_a_start_from_the_store_to_the_end() -> None:
             assert get(port, "/health") == (200, {"status": "ok"})
             status, progress = get(port, "/ready")
             assert status == 503
-            assert progress.keys() == {"stage", "bytes_done", "bytes_total"}
+            assert progress.keys() == {"stage", "bytes_done", "bytes_total", "eta_s"}
             assert progress["bytes_done"] == 0
             bucket.hold.set()
             while get(port, "/ready")[0] != 200:
                 time.sleep(0.05)
+            assert {"model", "engine", "device", "dtype", "context", "rows"} <= get(port, "/version")[1].keys()
             record = get(port, "/v1/timeline")[1]
             starts = {phase["name"]: phase["start"] for phase in record["phases"]}  # type: ignore[index,attr-defined]
             assert starts["bind port"] < starts["list objects"] < starts["import torch"] < starts["first token"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import threading
@@ -23,6 +24,15 @@ from tests.inference_image.listening import call, sent, service_of, serving
 def port(engine: Engine) -> Iterator[int]:
     with serving(service_of(engine)) as one:
         yield one
+
+
+def head(port: int, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("HEAD", path)
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    return response.status, body
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda one: one.name)
@@ -109,16 +119,22 @@ def test_other_routes(port: int) -> None:
     assert call(port, "GET", "/v1/timeline")[1]["version"] == 1
     assert {"gemmactl", "torch", "transformers"} <= call(port, "GET", "/version")[1].keys()
     assert "/generate" in call(port, "GET", "/openapi.json")[1]["paths"]
+    assert {"type": "text", "mode": "chat", "max_tokens": 1024} in call(port, "GET", "/v1/presets")[1]
+    for path in ("/health", "/ready", "/v1/timeline", "/version", "/metrics", "/v1/presets", "/"):
+        assert head(port, path) == (200, b"")
 
 
 def test_prompts_are_not_logged(port: int, capfd: pytest.CaptureFixture[str]) -> None:
     """A request leaves one line with counts and times and none of its words."""
     call(port, "POST", "/generate", {"type": "text", "prompt": SECRET, "max_tokens": 2})
     call(port, "POST", "/generate", {"prompt": SECRET, SECRET[:5]: 1})
-    printed = capfd.readouterr().out
+    printed = ""
+    while printed.count('"route": "/generate"') < 2:  # a line is written after its answer was sent
+        printed += capfd.readouterr().out
     assert SECRET not in printed
-    line = json.loads(printed.splitlines()[0])
-    assert {"status", "type", "prompt_tokens", "completion_tokens", "ttft", "seconds", "stop_reason"} == line["request"].keys()
+    line = next(json.loads(line) for line in printed.splitlines() if "completion_tokens" in line)
+    counts = {"prompt_tokens", "completion_tokens", "ttft", "queued", "tok_per_s", "seconds", "stop_reason"}
+    assert {"route", "status", "type"} | counts == line["request"].keys()
 
 
 def test_a_service_that_still_loads() -> None:
@@ -127,10 +143,11 @@ def test_a_service_that_still_loads() -> None:
     service.timeline.stage, service.timeline.bytes_total = "read weights", 10
     with serving(service) as port:
         status, answer, headers = call(port, "GET", "/ready")
-        assert (status, answer) == (503, {"stage": "read weights", "bytes_done": 0, "bytes_total": 10})
+        assert (status, answer) == (503, {"stage": "read weights", "bytes_done": 0, "bytes_total": 10, "eta_s": None})
         status, answer, headers = call(port, "POST", "/generate", {"prompt": "x"})
         assert (status, answer["error"]["code"]) == (503, "not_ready")
         assert int(headers["retry-after"]) >= 1
+        assert (answer["error"]["stage"], answer["error"]["bytes_total"]) == ("read weights", 10)
         assert call(port, "GET", "/v1/timeline")[0] == 503
         assert call(port, "GET", "/health")[0] == 200
         service.draining = True

@@ -32,6 +32,15 @@ def test_every_knob_of_the_loader_has_its_variable() -> None:
     assert Settings.from_environ({"GEMMACTL_MODEL": "m"}).skip_unverified is False
 
 
+def test_what_the_server_tells_is_chosen_by_its_variables() -> None:
+    """Prompts in the log only when asked for; a page unless not; the project that traces belong to."""
+    plain = Settings.from_environ({"GEMMACTL_MODEL": "m"})
+    assert (plain.log_prompts, plain.page, plain.project) == (False, True, "")
+    chosen = {"GEMMACTL_LOG_PROMPTS": "1", "GEMMACTL_PAGE": "0", "GOOGLE_CLOUD_PROJECT": "my-project"}
+    found = Settings.from_environ({"GEMMACTL_MODEL": "m", **chosen})
+    assert (found.log_prompts, found.page, found.project) == (True, False, "my-project")
+
+
 @pytest.mark.parametrize(("model", "name"), [("hf:owner/name@main", "name"), ("/models/x", "x"), ("gs://b", "b")])
 def test_the_model_is_called_by_its_last_part(model: str, name: str) -> None:
     """An answer's `model` is short, and the environment can change it."""
@@ -46,7 +55,7 @@ def test_the_model_is_called_by_its_last_part(model: str, name: str) -> None:
         ("GEMMACTL_CONNECTIONS", "0"), ("GEMMACTL_READER", "fork"), ("GEMMACTL_STALL_SECONDS", "0"),
         ("GEMMACTL_LOAD_SECONDS", "soon"), ("GEMMACTL_SKIP_UNVERIFIED", "yes"), ("GEMMACTL_CONNECTIONS_MOST", "1000"),
         ("GEMMACTL_CHUNK_MIB", "-1"), ("GEMMACTL_MAX_QUEUE", "1e3"), ("PORT", "99999"),
-        ("GEMMACTL_MAX_CONTEXT", "x"),
+        ("GEMMACTL_MAX_CONTEXT", "x"), ("GEMMACTL_LOG_PROMPTS", "yes"), ("GEMMACTL_PAGE", "2"),
     ],
 )  # fmt: skip
 def test_wrong_values_name_their_variable(variable: str, value: str) -> None:
@@ -89,3 +98,22 @@ def test_the_timeline_counts_on_its_clock() -> None:
     assert (record["gb_per_s"], record["device"]) == (2.0, "cpu")
     assert [one["name"] for one in record["objects"]] == ["a", "b"]
     json.dumps(record)
+
+
+def test_the_time_that_is_left_is_told_only_when_it_is_known() -> None:
+    """The rate counts since the first bytes, whose own time nobody saw; unknown before it says something, and at the end."""
+    now = [100.0]
+    timeline = Timeline(clock=lambda: now[0], began=0.0)
+    assert timeline.progress() == {"stage": "starting", "bytes_done": 0, "bytes_total": 0, "eta_s": None}
+    timeline.bytes_total = 1000
+    timeline.arrived(100)
+    now[0] += 0.25
+    timeline.arrived(100)
+    assert timeline.eta() is None
+    now[0] += 0.75
+    timeline.arrived(100)
+    assert timeline.eta() == 3.5  # 200 bytes in a second, 700 are left
+    now[0] += 1
+    assert timeline.eta() == 7.0  # silence counts
+    timeline.arrived(700)
+    assert timeline.eta() is None

@@ -1,0 +1,57 @@
+"""Owns how long a client may hold a connection that says nothing: slow headers, and a body that nobody reads any more.
+
+uvicorn has a limit for neither: a connection that sends a byte now and then stays for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from inference_image import contract
+
+LINGER_SECONDS: Final = 2.0
+"""How long the rest of a refused body is thrown away: a close at once would reset the client before it reads the refusal."""
+
+
+class Connection(H11Protocol):
+    """uvicorn's own protocol with two timers. `header_seconds` and `linger_seconds` are settings of the class."""
+
+    header_seconds: float = contract.HEADER_SECONDS
+    linger_seconds: float = LINGER_SECONDS
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
+        super().connection_made(transport)
+        self._within(self.header_seconds)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        idle = self.cycle is None or self.cycle.response_complete
+        if not idle:
+            self._within(None)
+        elif self._timer is None:
+            # A next request of the same connection has begun and is not whole.
+            self._within(self.header_seconds)
+
+    def on_response_complete(self) -> None:
+        unread = self.conn.their_state is h11.SEND_BODY
+        super().on_response_complete()
+        if unread:
+            self._within(self.linger_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._within(None)
+        super().connection_lost(exc)
+
+    def _within(self, seconds: float | None) -> None:
+        """Close the connection in so many seconds, or not."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self.loop.call_later(seconds, self._close)
+
+    def _close(self) -> None:
+        self.transport.abort()
