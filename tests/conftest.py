@@ -34,7 +34,7 @@ def find_tool(name: str, *, path: str | None = None, ci: bool) -> Path:
     pytest.skip(f"{name} is not installed")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tool() -> Callable[[str], Path]:
     """`tool("git")`: the path of an executable that the test starts."""
     return lambda name: find_tool(name, ci=bool(os.environ.get("CI")))
