@@ -110,12 +110,12 @@ def product(x: torch.Tensor, made: Int8) -> torch.Tensor:
             kernels = int8_cuda.kernels(x.device)
             if not isinstance(kernels, str):
                 return kernels.product(x, made)
-    return _by_blocks(x, made)
+    return by_blocks(x, made)
 
 
-def _by_blocks(x: torch.Tensor, made: Int8) -> torch.Tensor:
+def by_blocks(x: torch.Tensor, made: Int8, block: int = BLOCK) -> torch.Tensor:
     """A normal product for each block of rows, widened without their scale, which is exact, and the scales at the end."""
-    rows = max(1, BLOCK // made.weight.shape[1])
+    rows = max(1, block // made.weight.shape[1])
     y = x.new_empty(len(x), len(made.weight))
     for begin in range(0, len(made.weight), rows):
         end = min(begin + rows, len(made.weight))
