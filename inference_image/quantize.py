@@ -13,10 +13,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     import torch
 
-NONE: Final = "none"
-INT8: Final = "int8"
-MODES: Final = (NONE, INT8)
-
 LARGEST: Final = 127
 """Of an int8, used on both sides of zero."""
 BLOCK: Final = 4 << 20

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from inference_image import contract
 from inference_image.adapter_names import places
-from inference_image.contract import Code, LoadFailed
+from inference_image.contract import INT8, QUANTIZE, UNQUANTIZED, Code, LoadFailed
 from inference_image.overrides import Overrides
-from inference_image.quantize import INT8, MODES, NONE
 
 DEVICES = ("auto", "cuda", "cpu")
 DTYPES = ("auto", "bfloat16", "float32")
@@ -24,7 +23,7 @@ class Settings:
     name: str = ""
     device: str = "auto"
     dtype: str = "auto"
-    quantize: str = NONE
+    quantize: str = UNQUANTIZED
     connections: int = contract.DEFAULT_CONNECTIONS
     connections_most: int = contract.DEFAULT_CONNECTIONS_MOST
     chunk: int = contract.DEFAULT_CHUNK_MIB << 20
@@ -54,8 +53,8 @@ class Settings:
             raise LoadFailed(Code.DTYPE_UNSUPPORTED, contract.ENV_DTYPE, "Gemma 3 overflows in float16; use bfloat16")
         if self.dtype not in DTYPES:
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_DTYPE, f"{self.dtype[:40]!r} is not one of {', '.join(DTYPES)}")
-        if self.quantize not in MODES:
-            detail = f"{self.quantize[:40]!r} is not one of {', '.join(MODES)}"
+        if self.quantize not in QUANTIZE:
+            detail = f"{self.quantize[:40]!r} is not one of {', '.join(QUANTIZE)}"
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_QUANTIZE, detail)
         if self.reader not in READERS:
             detail = f"{self.reader[:40]!r} is not one of {', '.join(READERS)}"
@@ -108,7 +107,7 @@ class Settings:
             name=environ.get(contract.ENV_MODEL_NAME, ""),
             device=environ.get(contract.ENV_DEVICE, "").strip().lower() or "auto",
             dtype=environ.get(contract.ENV_DTYPE, "").strip().lower() or "auto",
-            quantize=environ.get(contract.ENV_QUANTIZE, "").strip().lower() or NONE,
+            quantize=environ.get(contract.ENV_QUANTIZE, "").strip().lower() or UNQUANTIZED,
             connections=number(contract.ENV_CONNECTIONS, contract.DEFAULT_CONNECTIONS, 1, 256),
             connections_most=number(contract.ENV_CONNECTIONS_MOST, contract.DEFAULT_CONNECTIONS_MOST, 1, 256),
             chunk=number(contract.ENV_CHUNK_MIB, contract.DEFAULT_CHUNK_MIB, 1, 1024) << 20,
