@@ -13,11 +13,12 @@ import pytest
 from inference_image import families
 from inference_image.contract import Code, LoadFailed
 from inference_image.engine import Engine, load
-from inference_image.presets import choose
+from inference_image.presets import PRESETS, choose
 from inference_image.quantize import dequantize, scale_name
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
 from tests.inference_image.checkpoints import MODEL, Stored, copy_of_sample, rewrite, tensors_of
+from tests.inference_image.served import transformers_own
 
 
 def opened(folder: Path, timeline: Timeline | None = None, **more: Any) -> Engine:
@@ -26,7 +27,7 @@ def opened(folder: Path, timeline: Timeline | None = None, **more: Any) -> Engin
 
 
 def model_of(engine: Engine) -> Any:
-    return engine._runner._model  # type: ignore[attr-defined]
+    return engine.steps.model  # type: ignore[attr-defined]  # the slots' own
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +86,23 @@ def test_the_likeliest_token_stays(engine: Engine, int8: Engine, examples: list[
             engine.text.plain(row["answer"]),
         )
         ids = torch.tensor([prompt + answer])
-        with torch.inference_mode():
-            found, wanted = (model_of(one)(input_ids=ids).logits[0, len(prompt) - 1 :].float() for one in (int8, engine))
+        with torch.inference_mode(), transformers_own(int8) as ours, transformers_own(engine) as theirs:
+            found, wanted = (one(input_ids=ids).logits[0, len(prompt) - 1 :].float() for one in (ours, theirs))
         assert torch.equal(found.argmax(-1), wanted.argmax(-1))
         assert float((found - wanted).norm() / wanted.norm()) < 0.03
 
 
-def test_the_answers_are_greedy_text(int8: Engine, examples: list[dict[str, str]]) -> None:
-    """Through the engine, cache and stops: one example of each type."""
-    for kind in ("translation", "text", "product", "sql"):
-        row = next(row for row in examples if row["type"] == kind)
-        pieces = list(int8.submit(int8.request(choose(kind, row["prompt"]), row["prompt"])))
-        assert ("".join(piece.text for piece in pieces), pieces[-1].stop_reason) == (row["answer"], "stop")
+def test_the_answers_are_the_same_alone_and_together(int8: Engine, examples: list[dict[str, str]]) -> None:
+    """Through cache, stops and steps of many rows: two examples of each type at once, and one of them alone."""
+    rows = [row for kind in PRESETS for row in [row for row in examples if row["type"] == kind][:2]]
+
+    def asked(row: dict[str, str]) -> Any:
+        return int8.submit(int8.request(choose(row["type"], row["prompt"]), row["prompt"]))
+
+    for answers in ([asked(row) for row in rows], [asked(rows[0])]):
+        for answer, row in zip(answers, rows, strict=False):
+            pieces = list(answer)
+            assert ("".join(piece.text for piece in pieces), pieces[-1].stop_reason) == (row["answer"], "stop")
 
 
 @pytest.mark.parametrize(("key", "tied"), [("gemma3", True), ("gemma3", False), ("gemma2", True), ("gemma", True)])
@@ -234,16 +240,16 @@ def test_float32_and_int8_go_together(examples: list[dict[str, str]]) -> None:
     assert model_of(engine).lm_head.weight_scale.dtype == torch.float32
 
 
-def test_memory_is_asked_for_what_int8_needs(tmp_path: Path) -> None:
+def test_memory_is_asked_for_what_int8_needs() -> None:
     """A machine that holds the model in int8 and not in bfloat16 loads it, and one that holds neither says how much it takes."""
     from inference_image.engine import begin, finish
 
     def loaded(available: int) -> None:
-        settings = Settings(model=str(MODEL), threads=1, quantize="int8")
+        settings = Settings(model=str(MODEL), threads=1, quantize="int8", max_context=64)
         timeline = Timeline()
         finish(begin(settings, timeline, environ={}), settings, timeline, memory=lambda: available).close()
 
-    loaded(900_000)
+    loaded(1_000_000)
     with pytest.raises(LoadFailed) as failed:
         loaded(800_000)
     assert failed.value.failure.code is Code.HOST_MEMORY

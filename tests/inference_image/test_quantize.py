@@ -17,8 +17,8 @@ from inference_image.landing import Landing, Ring
 from inference_image.layout import ITEM_SIZE, Tensor
 from inference_image.quantize import Int8, dequantize, empty, int8_bytes, quantize
 from inference_image.rows import Rows
-from inference_image.weights import fill, needed_bytes
-from tests.inference_image.test_upload import SLAB, deliver
+from inference_image.weights import needed_bytes
+from tests.inference_image.test_upload import SLAB, deliver, filled
 
 
 def torch_dtype(name: str) -> Any:
@@ -79,14 +79,12 @@ def object_of(
 
 def arrived(table: dict[str, Tensor], data: bytes, edges: list[int], chance: random.Random, int8: set[str]) -> Any:
     """What fill() makes of the pieces."""
-    import torch
-
     landing, ring = Landing(), Ring(0, SLAB, 3)
     landing.open(Arena(Ring.length(SLAB, 3)), {"o": 0})
     landing.expect(table, ring)
     sender = threading.Thread(target=lambda: list(deliver(landing, ring, data, edges, chance)), daemon=True)
     sender.start()
-    made = fill(landing, torch.device("cpu"), torch.bfloat16, int8)
+    made = filled(landing, int8)
     sender.join(20)
     return made
 

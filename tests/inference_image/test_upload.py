@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -45,11 +45,11 @@ def content(tensors: dict[str, Tensor], chance: random.Random) -> tuple[bytes, d
     return bytes(data), wanted
 
 
-def filled(landing: Landing) -> dict[str, Any]:
+def filled(landing: Landing, int8: Collection[str] = ()) -> dict[str, Any]:
     """The tensors of a load, on CPU in bfloat16."""
     import torch
 
-    made = place(landing, torch.device("cpu"), torch.bfloat16)
+    made = place(landing, torch.device("cpu"), torch.bfloat16, int8)
     fill(landing, made, torch.device("cpu"))
     return made
 
