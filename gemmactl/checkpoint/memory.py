@@ -162,7 +162,7 @@ def demand(
     shape: Architecture,
     tokens: int,
     *,
-    sequences: int = contract.PARALLEL_SEQUENCES,
+    sequences: int = 1,
     item: int = 2,
     stored: int = 2,
     int8: bool = False,

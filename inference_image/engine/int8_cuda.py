@@ -138,7 +138,7 @@ def kernels(device: torch.device) -> Kernels | str:
     """Compiled for the device, once; where that can't be done, why."""
     try:
         return Kernels(device)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
