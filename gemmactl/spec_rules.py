@@ -188,6 +188,16 @@ def _environment(serve: Serve) -> None:
             )
 
 
+def _quantize(serve: Serve) -> None:
+    if serve.int8 and serve.engine == "vllm":
+        raise usage(
+            "--quantize int8 is gemmactl's own engine's",
+            why="vLLM reads weights as they are stored",
+            remedy="leave out --engine vllm, or serve a quantised copy of the model (AWQ, GPTQ, compressed-tensors) without it",
+            code="quantize-with-vllm",
+        )
+
+
 _EMAIL: Final = re.compile(r"[a-z0-9][a-z0-9-]*@([a-z0-9.-]+\.)?gserviceaccount\.com")
 
 
@@ -229,6 +239,7 @@ RULES: Final[tuple[Callable[[Serve], None], ...]] = (
     probe_rules.check,
     _numbers,
     _environment,
+    _quantize,
     _service_account,
     _adapters,
 )

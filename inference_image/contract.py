@@ -16,6 +16,8 @@ ENV_DEVICE: Final = "GEMMACTL_DEVICE"
 """`auto` (default: cuda when there is one, else cpu), `cuda` or `cpu`."""
 ENV_DTYPE: Final = "GEMMACTL_DTYPE"
 """`auto` (default), `bfloat16` or `float32`. float16 is refused: Gemma 3 overflows in it."""
+ENV_QUANTIZE: Final = "GEMMACTL_QUANTIZE"
+"""`none` (default) or `int8`: weights become int8 while they arrive, embedding and head included; half the memory of bfloat16."""
 ENV_CONNECTIONS: Final = "GEMMACTL_CONNECTIONS"
 """Parallel ranged reads that a load begins with; default 16."""
 ENV_CONNECTIONS_MOST: Final = "GEMMACTL_CONNECTIONS_MOST"
@@ -56,6 +58,11 @@ ENV_HOST: Final = "HOST"
 ENV_HF_TOKEN: Final = "HF_TOKEN"
 ENV_HF_ENDPOINT: Final = "HF_ENDPOINT"
 ENV_STORAGE_HOST: Final = "STORAGE_EMULATOR_HOST"
+
+UNQUANTIZED: Final = "none"
+INT8: Final = "int8"
+QUANTIZE: Final = (UNQUANTIZED, INT8)
+"""Values of ENV_QUANTIZE."""
 
 DEFAULT_PORT: Final = 8080
 DEFAULT_CONTEXT: Final = 8192

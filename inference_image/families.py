@@ -56,6 +56,8 @@ class Family:
     other_keys: str
     """Pattern of keys that text-only serving leaves out; empty: none."""
     engine: Engine
+    int8: bool
+    """Whether its weights may become int8 on arrival: its modules were tried so, against transformers' own."""
     verified: str
     """What was tried with this row, and how."""
     reason: str = ""
@@ -103,6 +105,7 @@ GEMMA3: Final = Family(
     text_keys=_INSIDE,
     other_keys=_VISION,
     engine=Engine.FAST,
+    int8=True,
     verified="each key layout loaded and answered on CPU, against transformers' own loader; never on a GPU",
 )
 
@@ -121,6 +124,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         text_keys=_OWN,
         other_keys="",
         engine=Engine.VLLM,
+        int8=True,
         verified="key names, against the architecture built on the meta device",
         reason="gemmactl's engine is built for Gemma 3's attention",
         way_out=_VLLM,
@@ -138,6 +142,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         text_keys=_OWN,
         other_keys="",
         engine=Engine.VLLM,
+        int8=True,
         verified="key names, against the architecture built on the meta device",
         reason="gemmactl's engine is built for Gemma 3's attention",
         way_out=_VLLM,
@@ -155,6 +160,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         text_keys=_INSIDE,
         other_keys=_VISION_AND_SOUND,
         engine=Engine.VLLM,
+        int8=False,
         verified="class names only, against transformers 5.23",
         reason="its per-layer embeddings and shared key-value layers are not in gemmactl's engine",
         way_out=_VLLM,
@@ -172,6 +178,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         text_keys=_INSIDE,
         other_keys=_VISION_AND_SOUND,
         engine=Engine.VLLM,
+        int8=False,
         verified="class names only, against transformers 5.23; turn marks from its own serving table",
         reason="its architecture is not in gemmactl's engine",
         way_out=_VLLM,
@@ -189,6 +196,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         text_keys=_OWN,
         other_keys="",
         engine=Engine.NONE,
+        int8=False,
         verified="recognised by its config (bidirectional attention, a class without a head); not run",
         reason="it makes vectors, not text",
         way_out="serve it with an embedding server, such as Text Embeddings Inference, or sentence-transformers",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from inference_image import contract
 from inference_image.adapter_names import places
-from inference_image.contract import Code, LoadFailed
+from inference_image.contract import INT8, QUANTIZE, UNQUANTIZED, Code, LoadFailed
 from inference_image.overrides import Overrides
 
 DEVICES = ("auto", "cuda", "cpu")
@@ -23,6 +23,7 @@ class Settings:
     name: str = ""
     device: str = "auto"
     dtype: str = "auto"
+    quantize: str = UNQUANTIZED
     connections: int = contract.DEFAULT_CONNECTIONS
     connections_most: int = contract.DEFAULT_CONNECTIONS_MOST
     chunk: int = contract.DEFAULT_CHUNK_MIB << 20
@@ -55,10 +56,17 @@ class Settings:
             raise LoadFailed(Code.DTYPE_UNSUPPORTED, contract.ENV_DTYPE, "Gemma 3 overflows in float16; use bfloat16")
         if self.dtype not in DTYPES:
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_DTYPE, f"{self.dtype[:40]!r} is not one of {', '.join(DTYPES)}")
-
+        if self.quantize not in QUANTIZE:
+            detail = f"{self.quantize[:40]!r} is not one of {', '.join(QUANTIZE)}"
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_QUANTIZE, detail)
         if self.reader not in READERS:
             detail = f"{self.reader[:40]!r} is not one of {', '.join(READERS)}"
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_READER, detail)
+
+    @property
+    def int8(self) -> bool:
+        """Do weights become int8 while they arrive?"""
+        return self.quantize == INT8
 
     @property
     def corrections(self) -> Overrides:
@@ -102,6 +110,7 @@ class Settings:
             name=environ.get(contract.ENV_MODEL_NAME, ""),
             device=environ.get(contract.ENV_DEVICE, "").strip().lower() or "auto",
             dtype=environ.get(contract.ENV_DTYPE, "").strip().lower() or "auto",
+            quantize=environ.get(contract.ENV_QUANTIZE, "").strip().lower() or UNQUANTIZED,
             connections=number(contract.ENV_CONNECTIONS, contract.DEFAULT_CONNECTIONS, 1, 256),
             connections_most=number(contract.ENV_CONNECTIONS_MOST, contract.DEFAULT_CONNECTIONS_MOST, 1, 256),
             chunk=number(contract.ENV_CHUNK_MIB, contract.DEFAULT_CHUNK_MIB, 1, 1024) << 20,

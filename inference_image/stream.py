@@ -206,9 +206,10 @@ class CheckpointStream:
     # --- the weights ----------------------------------------------------------------------------------
 
     def _ring(self, table: Mapping[str, Tensor]) -> Ring | None:
-        """Slabs, where bytes can't stay where they land: on their way to a GPU, or into another dtype."""
+        """Slabs, where bytes can't stay where they land: on their way to a GPU, into another dtype, or through int8."""
         own = "F32" if self._settings.dtype == "float32" else "BF16"
-        if not gpu_expected(self._settings) and all(tensor.dtype == own for tensor in table.values()):
+        stay = not gpu_expected(self._settings) and not self._settings.int8
+        if stay and all(tensor.dtype == own for tensor in table.values()):
             return None
         return Ring(self._ring_at, self._settings.chunk, self._slabs)
 

@@ -1,4 +1,4 @@
-"""Owns the way of pieces from the host's slabs into tensors: copied and cast on arrival, on a stream of its own on a GPU.
+"""Owns the way of pieces from the host's slabs into tensors: cast or made int8 on arrival, on a stream of its own on a GPU.
 
 Knows no network. A slab that is used a second time is pinned; one that only held what came before torch was there never is.
 """
@@ -9,8 +9,11 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from inference_image import rows
 from inference_image.landing import Landing, Piece
 from inference_image.layout import ITEM_SIZE, Tensor
+from inference_image.quantize import Int8, quantize
+from inference_image.rows import Rows, Target, Whole
 
 if TYPE_CHECKING:
     import torch
@@ -27,11 +30,8 @@ def stored_dtype(tensor: Tensor) -> torch.dtype:
     return dtype
 
 
-class Copies(Protocol):
-    """How bytes get from the host to where a tensor is."""
-
-    def copy(self, source: torch.Tensor, target: torch.Tensor) -> None:
-        """Begin to copy, and to cast when the dtypes differ."""
+class Copies(rows.Copies, Protocol):
+    """The same, and what becomes of the pieces."""
 
     def after(self, piece: Piece) -> None:
         """All of a piece is on its way: give it back when it has arrived."""
@@ -40,31 +40,29 @@ class Copies(Protocol):
         """Return when everything has arrived."""
 
 
-def upload(landing: Landing, made: Mapping[str, torch.Tensor], device: torch.device, copies: Copies | None = None) -> None:
+def upload(landing: Landing, made: Mapping[str, torch.Tensor | Int8], device: torch.device, copies: Copies | None = None) -> None:
     """Fill `made` from the pieces that land. Raises what the readers raised."""
     copies = copies or (OnStream(landing, device) if device.type == "cuda" else AtOnce(landing))
-    flat = {name: tensor.view(-1) for name, tensor in made.items()}
+    targets = {name: Rows(one, copies) if isinstance(one, Int8) else Whole(one, copies) for name, one in made.items()}
     split = SplitElements()
     try:
         for piece in landing.pieces():
             for name, begin, end in landing.overlaps(piece):
-                _copy(landing, piece, name, (begin, end), flat[name], copies, split)
+                _put(landing, piece, name, (begin, end), targets[name], split)
             copies.after(piece)
     finally:
         copies.finish()
 
 
-def _copy(
-    landing: Landing, piece: Piece, name: str, span: tuple[int, int], target: torch.Tensor, copies: Copies, split: SplitElements
-) -> None:
-    """Bytes [begin, end) of the object that are in this piece, into their elements of the flat target."""
+def _put(landing: Landing, piece: Piece, name: str, span: tuple[int, int], target: Target, split: SplitElements) -> None:
+    """Bytes [begin, end) of the object that are in this piece, as elements into the target."""
     tensor = landing.tensors[name]
     item = ITEM_SIZE[tensor.dtype]
     first, last = span[0] - tensor.begin, span[1] - tensor.begin
     whole, beyond = -(-first // item), last // item
     shift = piece.at - piece.begin + tensor.begin
     if whole < beyond:
-        copies.copy(_elements(landing, tensor, shift + whole * item, beyond - whole), target[whole:beyond])
+        target.put(_elements(landing, tensor, shift + whole * item, beyond - whole), whole)
     # A request may end inside of an element: its bytes wait for each other here.
     for begin, end in (
         ((first, min(whole * item, last)), (max(beyond * item, first), last)) if whole <= beyond else ((first, last),)
@@ -72,7 +70,7 @@ def _copy(
         if end > begin:
             element = split.add(name, begin, bytes(landing.arena.view(shift + begin, shift + end)), item)
             if element is not None:
-                copies.copy(_from_bytes(element, tensor), target[begin // item : begin // item + 1])
+                target.put(_from_bytes(element, tensor), begin // item)
 
 
 def _elements(landing: Landing, tensor: Tensor, at: int, count: int) -> torch.Tensor:
@@ -117,6 +115,9 @@ class AtOnce:
     def copy(self, source: torch.Tensor, target: torch.Tensor) -> None:
         target.copy_(source)
 
+    def quantize(self, source: torch.Tensor, target: Int8) -> None:
+        quantize(source, target)
+
     def after(self, piece: Piece) -> None:
         self._landing.give_back(piece)
 
@@ -147,6 +148,13 @@ class OnStream:
                 # cast on the GPU: the host's cores have bytes to receive
                 source = source.to(self._device, non_blocking=True)
             target.copy_(source, non_blocking=True)
+
+    def quantize(self, source: torch.Tensor, target: Int8) -> None:
+        import torch
+
+        with torch.cuda.stream(self._stream):
+            # on the GPU too; what this takes belongs to the stream, which is given a block of rows at a time
+            quantize(source.to(self._device, non_blocking=True), target)
 
     def after(self, piece: Piece) -> None:
         if piece.slab is not None and piece.slab in self._seen:

@@ -1,4 +1,4 @@
-"""Owns bytes -> tensors in their final memory: in place on CPU, else through a ring. Knows no source of bytes.
+"""Owns bytes -> tensors in their final memory: in place on CPU, else through a ring, or as int8. Knows no source of bytes.
 
 The memory is there first, so that a model can be built on it, and rehearsed, while its bytes are on their way.
 """
@@ -6,21 +6,26 @@ The memory is there first, so that a model can be built on it, and rehearsed, wh
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
+from inference_image import quantize
 from inference_image.contract import Code, LoadFailed
 from inference_image.landing import Landing
 from inference_image.layout import ITEM_SIZE, Tensor
+from inference_image.quantize import Int8, scale_name
 from inference_image.upload import stored_dtype, upload
 
 if TYPE_CHECKING:
     import torch
 
 
-def needed_bytes(table: Mapping[str, Tensor], item: int) -> int:
-    """Memory of all tensors in the model's own dtype of `item` bytes."""
-    return sum(math.prod(tensor.shape) * item for tensor in table.values())
+def needed_bytes(table: Mapping[str, Tensor], item: int, int8: Collection[str] = ()) -> int:
+    """Memory of all tensors in the model's own dtype of `item` bytes, of those named in `int8` as such."""
+    return sum(
+        quantize.int8_bytes(tensor.shape, item) if name in int8 else math.prod(tensor.shape) * item
+        for name, tensor in table.items()
+    )
 
 
 def require_room(needed: int, available: int | None, code: Code, where: str) -> None:
@@ -30,12 +35,18 @@ def require_room(needed: int, available: int | None, code: Code, where: str) -> 
         raise LoadFailed(code, where, detail)
 
 
-def place(landing: Landing, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Every expected tensor in its final memory, before its bytes are there. On CPU in the source's dtype: where they land."""
+def place(landing: Landing, device: torch.device, dtype: torch.dtype, int8: Collection[str] = ()) -> dict[str, torch.Tensor]:
+    """Every expected tensor in its final memory, before its bytes are there. On CPU in the source's dtype: where they land.
+
+    Those named in `int8` (matrices, which must come through a ring) are int8, and have their scales beside them by scale_name().
+    """
     import torch
 
     made: dict[str, torch.Tensor] = {}
     for name, tensor in landing.tensors.items():
+        if name in int8:
+            made[name], made[scale_name(name)] = quantize.empty(tensor.shape, dtype, device)
+            continue
         begins = landing.where(tensor) if landing.in_place and device.type == "cpu" and stored_dtype(tensor) == dtype else None
         # A header of odd length is legal, never written by safetensors itself, and leaves no address for a tensor.
         count = math.prod(tensor.shape)
@@ -56,13 +67,19 @@ def fill(landing: Landing, made: Mapping[str, torch.Tensor], device: torch.devic
         if landing.in_place:
             sums = _in_place(landing, made)
         else:
-            upload(landing, made, device)
+            upload(landing, {name: _target(name, made) for name in landing.tensors}, device)
             landing.empty_ring()
-            sums = {name: _sum(one) for name, one in made.items()}
+            # of a matrix in int8 its scales: a row's is finite exactly when all its weights are
+            sums = {name: _sum(made.get(scale_name(name), made[name])) for name in landing.tensors}
         _require_finite(sums)
     except BaseException:
         landing.stop()
         raise
+
+
+def _target(name: str, made: Mapping[str, torch.Tensor]) -> torch.Tensor | Int8:
+    scale = made.get(scale_name(name))
+    return made[name] if scale is None else Int8(made[name], scale)
 
 
 def _in_place(landing: Landing, made: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -13,6 +13,7 @@ from gemmactl.checkpoint.too_large import gb
 from gemmactl.checkpoint.vllm_sizing import VllmFit
 from gemmactl.spec import DERIVED, Probe, Serve
 from inference_image import contract
+from inference_image.contract import INT8, UNQUANTIZED
 
 Row = tuple[str, str, str]
 """(what, value, how)"""
@@ -34,6 +35,7 @@ def document(sizing: Sizing) -> dict[str, Any]:
     return {
         "engine": wish.engine,
         "gpu": {"type": sizing.gpu.name, "usable_bytes": sizing.gpu.usable, "source": sizing.gpu.usable_from},
+        "quantize": INT8 if wish.int8 else UNQUANTIZED,
         "weights_bytes": need.weights if need else other.weights if other else None,
         "kv_bytes": need.kv + need.prompt if need else None,
         "work_bytes": need.work if need else None,
@@ -62,16 +64,24 @@ def _gpu(sizing: Sizing, fit: Fit) -> Iterator[Row]:
     reach = f"the model knows {shape.longest}, the GPU holds {fit.longest}, the engine's default is {contract.DEFAULT_CONTEXT}"
     yield "GPU memory", gb(row.usable), f"{row.name}, {row.memory_gib} GB by name ({row.usable_from})"
     beside = f"; adapters {gb(shape.beside)} in float32" if shape.beside else ""
-    counted = f"{shape.parameters:,} parameters x {item} bytes ({dtype})"
-    yield "weights", gb(need.weights), f"{counted}{beside}; no vision tower is loaded"
+    yield "weights", gb(need.weights), f"{_count(fit, dtype)}{beside}; no vision tower is loaded"
     yield "keys, values", gb(need.kv + need.prompt), f"{prompt}; {ring}"
     yield "work memory", gb(need.work), f"{work}; an estimate, not measured on a GPU"
     if need.loads_highest:
-        yield "load", gb(need.loading), "weights, and the largest tensor once more while it is cast"
+        again = "the rows that become int8" if fit.int8 else "the largest tensor once more while it is cast"
+        yield "load", gb(need.loading), f"weights, and {again}"
     yield "needed", gb(need.total), f"{need.total / row.usable:.0%} of the GPU, {gb(row.usable - need.total)} stay free"
     yield "context", f"{tokens} tokens", f"{_who(sizing.wish, 'context')}: {reach}"
     count = f"{at_once} sequence{'s' * (at_once != 1)}"
     yield "at once", count, f"what this version's engine computes; the GPU would hold {fit.sequences}"
+
+
+def _count(fit: Fit, dtype: str) -> str:
+    shape, item = fit.weights.shape, fit.item
+    if not fit.int8:
+        return f"{shape.parameters:,} parameters x {item} bytes ({dtype})"
+    rest = shape.rows + shape.parameters - shape.matrices
+    return f"{shape.matrices:,} parameters x 1 byte (int8) + {rest:,} scales and norms x {item} bytes ({dtype})"
 
 
 def _vllm(sizing: Sizing, fit: VllmFit) -> Iterator[Row]:

@@ -13,11 +13,18 @@ from gemmactl.checkpoint.too_large import gb
 from gemmactl.errors import Trouble
 from gemmactl.limits import GPUS, Gpu
 from gemmactl.spec import Model, Serve
+from inference_image.contract import ENV_QUANTIZE, INT8
+
+QUANTIZED = f"--quantize {INT8}"
+"""The flag that halves the weights."""
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """One GPU's answer. `need`: bytes of the GPU at `context` tokens; `why`: the reason where it does not fit."""
+    """One GPU's answer. `need`: bytes of the GPU at `context` tokens; `why`: the reason where it does not fit.
+
+    `int8`: the answer with --quantize int8; None where it was not asked, or that does not fit either.
+    """
 
     gpu: Gpu
     context: int = 0
@@ -26,6 +33,7 @@ class Fitting:
     cpu: int = 0
     memory: str = ""
     why: str = ""
+    int8: Fitting | None = None
 
     @property
     def fits(self) -> bool:
@@ -34,7 +42,7 @@ class Fitting:
     def __str__(self) -> str:
         """For one line of a screen."""
         if not self.fits:
-            return f"no: {self.why}"
+            return f"no: {self.why}" + (f"; with {QUANTIZED}: {self.int8}" if self.int8 else "")
         size = f"{gb(self.need)} of {gb(self.gpu.usable)}, {self.cpu} CPU, {self.memory}"
         return f"context {self.context} (up to {self.longest}), {size}"
 
@@ -49,6 +57,7 @@ class Fitting:
             "cpu": self.cpu or None,
             "memory": self.memory or None,
             "why": self.why or None,
+            "with_int8": self.int8.document() if self.int8 else None,
         }
 
 
@@ -70,6 +79,12 @@ def fits(report: Report) -> tuple[Fitting, ...]:
 def _one(row: Gpu, weights: sizing.Weights, report: Report) -> Fitting:
     size = {"gpu_type": row.name, "cpu": row.default_cpu, "memory": row.default_memory}
     wish = replace(Serve("", row.regions[0], Model("dir", report.place), "model"), **size)  # type: ignore[arg-type]  # three fields of different types
+    found = _sized(row, weights, report, wish)
+    small = _sized(row, weights, report, replace(wish, env=((ENV_QUANTIZE, INT8),)))
+    return replace(found, int8=small if small.fits else None)
+
+
+def _sized(row: Gpu, weights: sizing.Weights, report: Report, wish: Serve) -> Fitting:
     try:
         found = sizing.derive(wish, weights, report.weights.size, Room())
     except Trouble as trouble:

@@ -19,6 +19,9 @@ RUNTIME: Final = 768 << 20
 """CUDA context, kernels, cuBLAS workspaces. An estimate: 300 to 600 MiB are usual."""
 SPARE: Final = 0.10
 """Of all that is allocated while answering: blocks of the caching allocator that no later tensor fits into. An estimate."""
+WIDENED: Final = 64 << 20
+"""With int8 weights: the block of a matrix that is widened for a product of many rows, and while a load rows in float32
+(inference_image: engine/int8.py and quantize.py name both sizes)."""
 LOGITS: Final = 32
 """Bytes for each token of the vocabulary while one is chosen: logits, their float32 copies, what top_k and top_p sort."""
 STEP: Final = 256
@@ -35,6 +38,10 @@ class Architecture:
     """What a config says about size. `full` and `sliding` count layers; `longest` is max_position_embeddings."""
 
     parameters: int
+    matrices: int
+    """Values in tensors of two dimensions: what int8 makes smaller."""
+    rows: int
+    """Rows of those: each has a scale."""
     largest: int
     """Values in the largest tensor."""
     full: int
@@ -62,6 +69,8 @@ class Architecture:
         kinds = _kinds(config, sum(name.endswith("self_attn.q_proj.weight") for name in shapes))
         return cls(
             parameters=sum(sizes),
+            matrices=sum(math.prod(shape) for shape in shapes.values() if len(shape) == 2),
+            rows=sum(shape[0] for shape in shapes.values() if len(shape) == 2),
             largest=max(sizes),
             full=kinds.count("full_attention"),
             sliding=len(kinds) - kinds.count("full_attention"),
@@ -79,11 +88,13 @@ class Architecture:
     def layers(self) -> int:
         return self.full + self.sliding
 
-    def weights(self, item: int = 2) -> int:
+    def weights(self, item: int = 2, *, int8: bool = False) -> int:
         """Bytes of all parameters, `item` bytes each, and of adapters: the engine casts every stored dtype to its own.
 
-        Vision is not loaded.
+        Vision is not loaded. `int8`: a byte for each value of a matrix and a scale of `item` bytes for each of its rows.
         """
+        if int8:
+            return self.matrices + (self.rows + self.parameters - self.matrices) * item + self.beside
         return self.parameters * item + self.beside
 
     def kv(self, tokens: int, item: int = 2) -> int:
@@ -114,13 +125,15 @@ class Demand:
     """GPU memory of one model at one context, `sequences` at once, in bytes."""
 
     weights: int
+    """int8 ones with their scales."""
     kv: int
     """Of the sequences that are being answered while one more prompt is read."""
     prompt: int
     """Keys and values of that prompt."""
     activations: int
     loading: int
-    """Peak of the load: weights, and the largest tensor once more in the dtype of its file when that is another one."""
+    """Peak of the load: weights, and what is cast: the largest tensor in the dtype of its file when that is another one, or the
+    rows that become int8."""
 
     @property
     def spare(self) -> int:
@@ -149,27 +162,29 @@ def demand(
     shape: Architecture,
     tokens: int,
     *,
-    sequences: int = contract.PARALLEL_SEQUENCES,
+    sequences: int = 1,
     item: int = 2,
     stored: int = 2,
-    weight: int | None = None,
+    int8: bool = False,
 ) -> Demand:
-    """`item` bytes for each value in the model's dtype, `stored` in the checkpoint's files; `weight`: of a weight, if another."""
-    weights = shape.weights(weight or item)
+    """`item` bytes for each value in the model's dtype, `stored` in the checkpoint's files; `int8`: weights become that."""
+    weights = shape.weights(item, int8=int8)
+    # int8 rows are made of blocks that pass through, whatever their tensor's size and dtype
+    once_more = WIDENED if int8 else shape.largest * stored if stored != item else 0
     return Demand(
         weights,
         kv=(sequences - 1) * shape.kv(tokens, item),
         prompt=shape.prompt_kv(tokens, item),
-        activations=shape.activations(tokens, item),
-        loading=weights + (shape.largest * stored if stored != item else 0),
+        activations=shape.activations(tokens, item) + (WIDENED if int8 else 0),
+        loading=weights + once_more,
     )
 
 
-def longest_context(shape: Architecture, usable: int, most: int, *, item: int = 2, stored: int = 2) -> int:
+def longest_context(shape: Architecture, usable: int, most: int, *, item: int = 2, stored: int = 2, int8: bool = False) -> int:
     """The longest context up to `most` that fits into `usable` bytes; 0 when none does."""
 
     def fits(tokens: int) -> bool:
-        return demand(shape, tokens, item=item, stored=stored).total <= usable
+        return demand(shape, tokens, item=item, stored=stored, int8=int8).total <= usable
 
     if fits(most):
         return most
@@ -180,9 +195,11 @@ def longest_context(shape: Architecture, usable: int, most: int, *, item: int = 
     return low * STEP
 
 
-def sequences_that_fit(shape: Architecture, usable: int, tokens: int, *, item: int = 2, stored: int = 2) -> int:
+def sequences_that_fit(
+    shape: Architecture, usable: int, tokens: int, *, item: int = 2, stored: int = 2, int8: bool = False
+) -> int:
     """How many sequences of `tokens` an engine that batches could hold, one prompt read at a time."""
-    one = demand(shape, tokens, sequences=1, item=item, stored=stored)
+    one = demand(shape, tokens, sequences=1, item=item, stored=stored, int8=int8)
     if one.total > usable:
         return 0
     free = usable - one.serving

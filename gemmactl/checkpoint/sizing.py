@@ -54,6 +54,8 @@ class Fit:
     context: int
     item: int
     """Bytes of one value in the engine's dtype."""
+    int8: bool
+    """Whether weights become int8 on arrival."""
     demand: Demand
     longest: int
     """The longest context that the GPU would hold."""
@@ -128,15 +130,16 @@ def _for_vllm(serve: Serve, row: Gpu, model: Foreign | None, size: int | None, q
 
 
 def _fit(serve: Serve, row: Gpu, weights: Weights) -> Fit:
-    shape, stored, item = weights.shape, weights.stored, _item(serve)
+    shape, stored, item, int8 = weights.shape, weights.stored, _item(serve), serve.int8
     tokens = _context(serve, row, shape, item=item, stored=stored)
     return Fit(
         weights,
         tokens,
         item,
-        demand(shape, tokens, item=item, stored=stored),
-        longest=longest_context(shape, row.usable, shape.longest, item=item, stored=stored),
-        sequences=sequences_that_fit(shape, row.usable, tokens, item=item, stored=stored),
+        int8,
+        demand(shape, tokens, item=item, stored=stored, int8=int8),
+        longest=longest_context(shape, row.usable, shape.longest, item=item, stored=stored, int8=int8),
+        sequences=sequences_that_fit(shape, row.usable, tokens, item=item, stored=stored, int8=int8),
     )
 
 
@@ -155,11 +158,11 @@ def _context(serve: Serve, row: Gpu, shape: Architecture, *, item: int, stored: 
                 remedy=f"use --max-context {shape.longest} or less",
                 code="context-too-long",
             )
-        if demand(shape, serve.context, item=item, stored=stored).total > row.usable:
+        if demand(shape, serve.context, item=item, stored=stored, int8=serve.int8).total > row.usable:
             raise too_large.refusal(serve, row, shape, serve.context, item=item, stored=stored, least=least)
         return serve.context
     most = min(shape.longest, contract.DEFAULT_CONTEXT)
-    found = longest_context(shape, row.usable, most, item=item, stored=stored)
+    found = longest_context(shape, row.usable, most, item=item, stored=stored, int8=serve.int8)
     if found < least:
         raise too_large.refusal(serve, row, shape, least, item=item, stored=stored, least=least)
     return found

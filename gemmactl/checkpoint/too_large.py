@@ -26,9 +26,9 @@ def sum_of(need: Demand) -> str:
 
 def refusal(serve: Serve, row: Gpu, shape: Architecture, tokens: int, *, item: int, stored: int, least: int) -> Trouble:
     """The Trouble for a model that at `tokens` of context does not fit; `least`: the shortest context worth serving."""
-    need = demand(shape, tokens, item=item, stored=stored)
+    need = demand(shape, tokens, item=item, stored=stored, int8=serve.int8)
     asked = "context" in serve.given
-    shorter = longest_context(shape, row.usable, min(tokens, shape.longest), item=item, stored=stored)
+    shorter = longest_context(shape, row.usable, min(tokens, shape.longest), item=item, stored=stored, int8=serve.int8)
     if asked and shorter >= least:
         what, code = f"--max-context {tokens} does not fit {row.name}", "context-too-large"
     else:
@@ -51,22 +51,24 @@ def refusal(serve: Serve, row: Gpu, shape: Architecture, tokens: int, *, item: i
 
 
 def _ways(serve: Serve, row: Gpu, shape: Architecture, tokens: int, *, item: int, stored: int, least: int) -> Iterator[str]:
-    shorter = longest_context(shape, row.usable, min(tokens, shape.longest), item=item, stored=stored)
+    int8 = serve.int8
+    shorter = longest_context(shape, row.usable, min(tokens, shape.longest), item=item, stored=stored, int8=int8)
     if shorter >= least:
         yield f"shorter context: --max-context {shorter} fits"
+    small = demand(shape, tokens, item=item, stored=stored, int8=True).total
+    if not int8:
+        word = "--quantize int8 fits" if small <= row.usable else "would not fit either"
+        yield f"8-bit weights: {gb(small)}, {word}"
     for other in limits.GPUS.values():
         if other.usable > row.usable:
-            there = demand(shape, tokens, item=item, stored=stored).total
+            there = demand(shape, tokens, item=item, stored=stored, int8=int8).total
             if there <= other.usable:
                 where = f"{gb(there)} of {gb(other.usable)}; regions: {', '.join(spec_rules.regions(other))}"
                 yield f"another GPU: {_flags(serve, other)} ({where})"
     if item == 4:
-        half = demand(shape, tokens, stored=stored).total
+        half = demand(shape, tokens, stored=stored, int8=int8).total
         if half <= row.usable:
             yield f"bfloat16: without GEMMACTL_DTYPE=float32 it needs {gb(half)} and fits"
-    small = demand(shape, tokens, weight=1).total
-    word = "would fit" if small <= row.usable else "would not fit either"
-    yield f"8-bit weights: {gb(small)}, {word}; not in this version: its engine serves bfloat16 and float32"
     if small <= row.usable:
         yield "quantised weights: --engine vllm serves a copy of the model in AWQ, GPTQ or compressed-tensors"
     yield "text only: counted so already, a vision tower is never loaded"

@@ -19,6 +19,7 @@ def generate(
     max_tokens: o.MaxTokens = None,
     adapter: o.OneAdapter = None,
     local: o.LocalModel = None,
+    quantize: o.Quantize = None,
     skip_unverified: o.SkipUnverified = False,
     project: o.Project = None,
     region: o.Region = None,
@@ -40,9 +41,10 @@ def generate(
     if local is not None:
         from gemmactl.local.adapters import chosen
         from gemmactl.local.engine import answer
-        from gemmactl.local.model import skipping
+        from gemmactl.local.model import asked
 
-        environ, wanted = chosen(skipping(here.environ, asked=skip_unverified), wanted)
+        environ = asked(here.environ, skip_unverified=skip_unverified, quantize=quantize)
+        environ, wanted = chosen(environ, wanted)
         return answer(local, wanted, here.voice, environ)
     settings = here.settings()
     return run(here.place(settings, project, region), settings, name, wanted, here.voice)

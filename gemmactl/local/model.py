@@ -43,9 +43,10 @@ def place(text: str) -> str:
     return str(path.resolve())
 
 
-def skipping(environ: Mapping[str, str], *, asked: bool) -> Mapping[str, str]:
-    """The environment with the wish of --skip-unverified in it."""
-    return {**environ, contract.ENV_SKIP_UNVERIFIED: "1"} if asked else environ
+def asked(environ: Mapping[str, str], *, skip_unverified: bool, quantize: str | None) -> Mapping[str, str]:
+    """The environment with the wishes of the flags in it, as the engine reads them."""
+    wishes = {contract.ENV_SKIP_UNVERIFIED: "1" if skip_unverified else None, contract.ENV_QUANTIZE: quantize}
+    return {**environ, **{name: value for name, value in wishes.items() if value is not None}}
 
 
 def look(where: str, folders: Folders, environ: Mapping[str, str]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from shlex import quote
 from typing import Any
 
 from gemmactl.checkpoint import corrections
 from gemmactl.checkpoint.files import Files
-from gemmactl.checkpoint.fits import fits
+from gemmactl.checkpoint.fits import QUANTIZED, Fitting, fits
 from gemmactl.checkpoint.inspect import Report, inspect
 from gemmactl.errors import Exit, Trouble
 from gemmactl.result import Block, Item, Line, Result, Target
@@ -90,11 +91,21 @@ def _follow(look: Look, report: Report) -> tuple[str, ...]:
     fix = (f"gemmactl inspect {look.again} --fix{look.flags}",) if report.correctable else ()
     if report.errors and by_vllm(report):
         return (*fix, _deploy(look, " --engine vllm"))
-    able = fits(report)
-    if report.errors or (able and not any(f.fits for f in able)):
-        return fix
-    # deploy takes the first GPU of the table when none is named
-    return (*fix, _deploy(look, f" --gpu-type {next(f for f in able if f.fits).gpu.name}" if able and not able[0].fits else ""))
+    return fix if report.errors else (*fix, *(_deploy(look, more) for more in _ways(fits(report))))
+
+
+def _ways(able: Sequence[Fitting]) -> Iterator[str]:
+    """Flags of deploy for the smallest GPU that holds the model, and before it for a smaller one that does with 8-bit weights."""
+    if not able:
+        yield ""
+    for one in able:
+        # deploy takes the first GPU of the table when none is named
+        gpu = "" if one is able[0] else f" --gpu-type {one.gpu.name}"
+        if one.fits:
+            yield gpu
+            return
+        if one.int8:
+            yield f"{gpu} {QUANTIZED}"
 
 
 def _deploy(look: Look, more: str = "") -> str:

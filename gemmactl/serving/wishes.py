@@ -12,7 +12,15 @@ from gemmactl.serving import adapting, overriding
 from gemmactl.settings import PROJECT_FILE, SANDBOX, Settings, Value
 from gemmactl.spec import DERIVED, Model, SecretRef, Serve, Token, parse_model, service_name
 from gemmactl.voice import Voice
-from inference_image.contract import ENV_ADAPTERS, ENV_MAX_CONTEXT, ENV_OVERRIDES, ENV_SKIP_UNVERIFIED
+from inference_image.contract import (
+    ENV_ADAPTERS,
+    ENV_MAX_CONTEXT,
+    ENV_OVERRIDES,
+    ENV_QUANTIZE,
+    ENV_SKIP_UNVERIFIED,
+    QUANTIZE,
+    UNQUANTIZED,
+)
 
 SANDBOX_PROJECT: Final = "gemmactl-sandbox"
 """The id that the pretended project has inside."""
@@ -41,11 +49,13 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
     if corrections := overriding.variable(flags):
         chosen["env"] = (*chosen.get("env", ()), (ENV_OVERRIDES, corrections))
     if flags.get("skip_unverified"):
-        chosen["env"] = (*(one for one in chosen.get("env", ()) if one[0] != ENV_SKIP_UNVERIFIED), (ENV_SKIP_UNVERIFIED, "1"))
+        _set(chosen, ENV_SKIP_UNVERIFIED, "1")
+    if (mode := chosen.pop("quantize", None)) is not None:
+        _set(chosen, ENV_QUANTIZE, None if mode == UNQUANTIZED else mode)
     env = dict(chosen.get("env", ()))
     if adapters := adapting.wanted(settings, flags, env):
         chosen["adapters"] = adapters
-        chosen["env"] = tuple(one for one in chosen.get("env", ()) if one[0] != ENV_ADAPTERS)
+        _set(chosen, ENV_ADAPTERS, None)
     row = spec_rules.gpu(chosen.get("gpu_type", _default("gpu_type")))
     _context_of_env(chosen)
     engine = chosen.pop("engine", "auto")
@@ -67,6 +77,12 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
     )
     spec_rules.check(serve)
     return serve
+
+
+def _set(chosen: dict[str, Any], name: str, value: str | None) -> None:
+    """A variable of the container from a flag, which wins over --set-env-vars; None: it is not set."""
+    others = tuple(one for one in chosen.get("env", ()) if one[0] != name)
+    chosen["env"] = others if value is None else (*others, (name, value))
 
 
 def _context_of_env(chosen: dict[str, Any]) -> None:
@@ -107,6 +123,12 @@ def _engine(text: str) -> str:
     return text
 
 
+def _quantize(text: str) -> str:
+    if text not in QUANTIZE:
+        raise ValueError(" or ".join(QUANTIZE))
+    return text
+
+
 _PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "name": ("name", str),
     "engine": ("engine", _engine),
@@ -120,6 +142,7 @@ _PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "startup_probe": ("probe", spec_parse.probe),
     "timeout": ("timeout", spec_parse.duration),
     "max_context": ("context", _integer),
+    "quantize": ("quantize", _quantize),
     "max_instances": ("max_instances", _integer),
     "min_instances": ("min_instances", _integer),
     "service_account": ("service_account", str),

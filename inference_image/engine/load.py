@@ -114,13 +114,16 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
     timeline.stage = "read headers"
     files, table = stream.files.result(), stream.tensors.result()
     adapters = stream.take_adapters()  # a few files, there long before the model is
-    needed = needed_bytes(table, dtype.itemsize) + sum(one.bytes for one in adapters)
-    _require_memory(needed, device, memory)
     with timeline.phase("build model"):
         config = models.text_config(files.family, files.text_config, dtype)
         model = models.build(files.family, config, dtype, device)
         layout.require_complete(models.needed(model), table, settings.model)
-        tensors = place(stream.landing, device, dtype)
+        int8 = models.quantize(model, files.family) if settings.int8 else frozenset[str]()
+        weights = needed_bytes(table, dtype.itemsize, int8)
+        timeline.note(quantize=settings.quantize, weights_bytes=weights)
+        needed = weights + sum(one.bytes for one in adapters)
+        _require_memory(needed, device, memory)
+        tensors = place(stream.landing, device, dtype, int8)
         models.assign(model, tensors)
     # From here on the model is whole but for its bytes: they arrive while everything else is made.
     filled = _in_thread(lambda: fill(stream.landing, tensors, device), timeline, "fill model")
@@ -140,6 +143,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         if device.type == "cpu":
             Slots(models.twin(files.family, config), 2, 64).rehearse()
         else:
+            timeline.note(**_kernel(settings, device))
             timeline.note(graphs=slots.rehearse(filled.done) + loras.record(slots, filled.done))
     timeline.stage = "read weights"
     filled.result()
@@ -186,6 +190,15 @@ def _free_memory(device: torch.device, memory: Callable[[], int | None], needed:
         return torch.cuda.mem_get_info(device)[0]
     limit = memory()
     return None if limit is None else limit - needed
+
+
+def _kernel(settings: Settings, device: torch.device) -> dict[str, str]:
+    """Compile what a GPU decodes int8 with, before steps are recorded; what became of it, for the timeline."""
+    if not settings.int8:
+        return {}
+    from inference_image.engine import int8_cuda
+
+    return {"int8_kernel": int8_cuda.compile_for(device)}
 
 
 def _name(device: torch.device) -> str:

@@ -10,6 +10,7 @@ from inference_image import contract, layout
 from inference_image.contract import Code, LoadFailed
 from inference_image.families import Family
 from inference_image.hardware import gpu_driver
+from inference_image.quantize import scale_name
 
 if TYPE_CHECKING:
     import torch
@@ -100,6 +101,16 @@ def needed(model: PreTrainedModel) -> dict[str, tuple[int, ...]]:
     }
 
 
+def quantize(model: PreTrainedModel, row: Family) -> frozenset[str]:
+    """Make ready for int8 weights; the names of those that must come as such. Raises LoadFailed(setting_invalid)."""
+    from inference_image.engine import int8
+
+    if not row.int8:
+        detail = f"int8 was never tried with {row.name}: leave it out"
+        raise LoadFailed(Code.SETTING_INVALID, contract.ENV_QUANTIZE, detail)
+    return int8.quantized(model, row.other_keys)
+
+
 def assign(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> None:
     """Give the model its tensors, without a copy, filled or not, and tie the head. A stored head is its own until tie_if_equal().
 
@@ -109,7 +120,7 @@ def assign(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> None:
         model.config.tie_word_embeddings = False
     result = model.load_state_dict(tensors, strict=False, assign=True)
     if model.config.tie_word_embeddings:
-        model.tie_weights()
+        _tie(model)
     model.requires_grad_(requires_grad=False)
     empty = [name for name, one in (*model.named_parameters(), *model.named_buffers()) if one.is_meta]
     if empty or result.unexpected_keys:
@@ -123,10 +134,21 @@ def tie_if_equal(model: Any, config: Mapping[str, Any]) -> None:
     """
     import torch
 
-    head, embedding = model.lm_head.weight, model.get_input_embeddings().weight
-    if head is not embedding and config.get("tie_word_embeddings", True) and torch.equal(head, embedding):
+    head, embedding = model.lm_head, model.get_input_embeddings()
+    if head.weight is embedding.weight or not config.get("tie_word_embeddings", True):
+        return
+    names = [name for name in ("weight", scale_name("weight")) if hasattr(head, name)]
+    if all(torch.equal(getattr(head, name), getattr(embedding, name)) for name in names):
         model.config.tie_word_embeddings = True
-        model.tie_weights()
+        _tie(model)
+
+
+def _tie(model: Any) -> None:
+    """The head computes with the embedding's own memory."""
+    model.tie_weights()
+    scale = scale_name("weight")
+    if hasattr(model.lm_head, scale):
+        setattr(model.lm_head, scale, getattr(model.get_input_embeddings(), scale))
 
 
 def twin(row: Family, config: Any) -> PreTrainedModel:

@@ -72,7 +72,7 @@ def test_a_model_that_does_not_fit_is_refused_with_what_would() -> None:
     assert "\n" not in found.why
     ways = found.remedy.splitlines()
     assert any("--gpu-type nvidia-rtx-pro-6000 (" in way and "of 101.97 GB" in way for way in ways)
-    assert any(way.startswith("8-bit weights: ") and "would fit; not in this version" in way for way in ways)
+    assert any(way.startswith("8-bit weights: ") and "--quantize int8 fits" in way for way in ways)
     assert not any("--max-context" in way for way in ways)
     assert found.facts["need_bytes"] > found.facts["usable_bytes"]
 

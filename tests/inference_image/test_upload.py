@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -45,11 +45,11 @@ def content(tensors: dict[str, Tensor], chance: random.Random) -> tuple[bytes, d
     return bytes(data), wanted
 
 
-def filled(landing: Landing) -> dict[str, Any]:
+def filled(landing: Landing, int8: Collection[str] = ()) -> dict[str, Any]:
     """The tensors of a load, on CPU in bfloat16."""
     import torch
 
-    made = place(landing, torch.device("cpu"), torch.bfloat16)
+    made = place(landing, torch.device("cpu"), torch.bfloat16, int8)
     fill(landing, made, torch.device("cpu"))
     return made
 
@@ -57,7 +57,8 @@ def filled(landing: Landing) -> dict[str, Any]:
 def deliver(landing: Landing, ring: Ring, data: bytes, borders: list[int], chance: random.Random) -> Iterator[None]:
     """Pieces in any order as slabs become free; the heart of what the planning thread does."""
     edges = sorted({0, len(data), *(border % (len(data) + 1) for border in borders), *range(0, len(data), SLAB)})
-    pieces = list(pairwise(edges))
+    # nothing is read that nobody waits for: whoever fills has left before it would come
+    pieces = [(begin, end) for begin, end in pairwise(edges) if list(landing.overlaps(Piece("o", begin, end, 0, None)))]
     chance.shuffle(pieces)
     room = threading.Semaphore(0)
     landing.freed = room.release

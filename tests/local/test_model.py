@@ -27,10 +27,13 @@ def test_plain_http_is_no_place() -> None:
         models.place("http://example.com/m")
 
 
-def test_skip_unverified_is_asked_for_by_name() -> None:
-    """The wish of the flag reaches the engine as its variable, and nothing else does."""
-    assert models.skipping({"A": "b"}, asked=True) == {"A": "b", contract.ENV_SKIP_UNVERIFIED: "1"}
-    assert models.skipping({"A": "b"}, asked=False) == {"A": "b"}
+def test_wishes_of_flags_are_asked_for_by_name() -> None:
+    """They reach the engine as its variables, before those of the environment, and nothing else does."""
+    assert models.asked({"A": "b"}, skip_unverified=True, quantize=None) == {"A": "b", contract.ENV_SKIP_UNVERIFIED: "1"}
+    assert models.asked({"A": "b"}, skip_unverified=False, quantize=None) == {"A": "b"}
+    environ = {contract.ENV_QUANTIZE: "int8"}
+    assert models.asked(environ, skip_unverified=False, quantize=None)[contract.ENV_QUANTIZE] == "int8"
+    assert models.asked(environ, skip_unverified=False, quantize="none")[contract.ENV_QUANTIZE] == "none"
 
 
 def test_adapters_of_flags_replace_those_of_the_variable(tmp_path: Path) -> None:

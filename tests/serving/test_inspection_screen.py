@@ -20,7 +20,7 @@ def test_a_model_too_large_for_the_first_gpu_is_deployed_on_the_one_it_fits(tmp_
     """Deploy takes an L4 when no GPU is named: the next command names the other."""
     result = show(Look(parse_model(str(architectures.folder(tmp_path / "m", "12b")))), on_disk(), Ear())
     assert [f["fits"] for f in result.data["fits"]] == [False, True]
-    assert result.next == (f"gemmactl deploy {tmp_path}/m --gpu-type nvidia-rtx-pro-6000 --project PROJECT_ID",)
+    assert result.next[-1] == f"gemmactl deploy {tmp_path}/m --gpu-type nvidia-rtx-pro-6000 --project PROJECT_ID"
 
 
 def test_the_next_command_keeps_corrections_and_place(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ WHY: Final[dict[Code, _Why]] = {
     Code.GPU_MEMORY: _Why(
         "The GPU's memory does not hold the model and its cache",
         "An L4 has 24 GB (about 22 usable): 12B in bfloat16 does not fit. This is not the instance's RAM.",
-        "Serve a smaller model or a shorter context (GEMMACTL_MAX_CONTEXT), or use nvidia-rtx-pro-6000.",
+        "Deploy with --quantize int8, which halves the weights, with a shorter --max-context, or on nvidia-rtx-pro-6000.",
     ),
     Code.GPU_UNAVAILABLE: _Why(
         "The container sees no GPU",
