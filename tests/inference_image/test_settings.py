@@ -89,3 +89,12 @@ def test_the_timeline_counts_on_its_clock() -> None:
     assert (record["gb_per_s"], record["device"]) == (2.0, "cpu")
     assert [one["name"] for one in record["objects"]] == ["a", "b"]
     json.dumps(record)
+
+
+def test_quantize_is_int8_or_none() -> None:
+    """int4 and fp8 are no words for it: nobody measured that they are better."""
+    with pytest.raises(LoadFailed) as failed:
+        Settings.from_environ({"GEMMACTL_MODEL": "m", "GEMMACTL_QUANTIZE": "int4"})
+    assert (failed.value.failure.code, failed.value.failure.object) == (Code.SETTING_INVALID, "GEMMACTL_QUANTIZE")
+    assert Settings.from_environ({"GEMMACTL_MODEL": "m", "GEMMACTL_QUANTIZE": " INT8 "}).int8
+    assert not Settings.from_environ({"GEMMACTL_MODEL": "m"}).int8
