@@ -17,8 +17,9 @@ from inference_image.presets import PRESETS, choose
 from inference_image.quantize import dequantize, scale_name
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
+from tests.inference_image import fake_storage, loras, served
 from tests.inference_image.checkpoints import MODEL, Stored, copy_of_sample, rewrite, tensors_of
-from tests.inference_image.served import transformers_own
+from tests.inference_image.fake_storage import Bucket
 
 
 def opened(folder: Path, timeline: Timeline | None = None, **more: Any) -> Engine:
@@ -86,7 +87,7 @@ def test_the_likeliest_token_stays(engine: Engine, int8: Engine, examples: list[
             engine.text.plain(row["answer"]),
         )
         ids = torch.tensor([prompt + answer])
-        with torch.inference_mode(), transformers_own(int8) as ours, transformers_own(engine) as theirs:
+        with torch.inference_mode(), served.transformers_own(int8) as ours, served.transformers_own(engine) as theirs:
             found, wanted = (one(input_ids=ids).logits[0, len(prompt) - 1 :].float() for one in (ours, theirs))
         assert torch.equal(found.argmax(-1), wanted.argmax(-1))
         assert float((found - wanted).norm() / wanted.norm()) < 0.03
@@ -228,6 +229,36 @@ def test_a_checkpoint_is_still_held_to_its_own_names(tmp_path: Path) -> None:
     assert "scale" not in failed.value.failure.detail
 
 
+def test_reads_of_any_size_over_a_network_make_the_same_model(int8: Engine, sample_bucket: Bucket) -> None:
+    """Through the reading process, in reads that end inside of rows and elements, beside each other: bit for bit."""
+    import torch
+
+    with fake_storage.running(sample_bucket) as address:
+        engine = served.opened(address, Timeline(), quantize="int8", chunk=30_001)
+    engine.close()
+    wanted, found = model_of(int8).state_dict(), model_of(engine).state_dict()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], one) for name, one in wanted.items())
+
+
+def test_an_adapter_is_added_to_the_int8_base(tmp_path: Path) -> None:
+    """What PEFT adds to the bfloat16 base, within the error of int8; the base alone is far from it."""
+    import torch
+
+    folder = loras.make(tmp_path / "few", 2, target_modules=["q_proj", "v_proj", "down_proj"], strength=0.2)
+    engine = opened(MODEL, adapters=f"few={folder}")
+    peft, ids = loras.peft(folder), torch.arange(6, 70)[None]
+    found = []
+    for name in ("few", None):
+        with engine.steps.adapters.serving(name), served.transformers_own(engine) as model, torch.inference_mode():  # type: ignore[attr-defined]
+            found.append(model(input_ids=ids).logits.float())
+    engine.close()
+    with torch.inference_mode():
+        wanted = peft(input_ids=ids).logits.float()
+    errors = [float((one - wanted).norm() / wanted.norm()) for one in found]
+    assert errors[0] < 0.05 < 10 * errors[0] < errors[1]
+
+
 def test_float32_and_int8_go_together(examples: list[dict[str, str]]) -> None:
     """The model's dtype is that of its scales, its norms and what it computes in."""
     import torch
@@ -253,15 +284,6 @@ def test_memory_is_asked_for_what_int8_needs() -> None:
     with pytest.raises(LoadFailed) as failed:
         loaded(800_000)
     assert failed.value.failure.code is Code.HOST_MEMORY
-
-
-def test_another_word_is_refused() -> None:
-    """int4 and fp8 are none: nobody measured that they are better."""
-    with pytest.raises(LoadFailed) as failed:
-        Settings.from_environ({"GEMMACTL_MODEL": "m", "GEMMACTL_QUANTIZE": "int4"})
-    assert (failed.value.failure.code, failed.value.failure.object) == (Code.SETTING_INVALID, "GEMMACTL_QUANTIZE")
-    assert Settings.from_environ({"GEMMACTL_MODEL": "m", "GEMMACTL_QUANTIZE": " INT8 "}).int8
-    assert not Settings.from_environ({"GEMMACTL_MODEL": "m"}).int8
 
 
 def test_a_family_that_was_never_tried_is_refused() -> None:

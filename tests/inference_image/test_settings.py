@@ -117,3 +117,12 @@ def test_the_time_that_is_left_is_told_only_when_it_is_known() -> None:
     assert timeline.eta() == 7.0  # silence counts
     timeline.arrived(700)
     assert timeline.eta() is None
+
+
+def test_quantize_is_int8_or_none() -> None:
+    """int4 and fp8 are no words for it: nobody measured that they are better."""
+    with pytest.raises(LoadFailed) as failed:
+        Settings.from_environ({"GEMMACTL_MODEL": "m", "GEMMACTL_QUANTIZE": "int4"})
+    assert (failed.value.failure.code, failed.value.failure.object) == (Code.SETTING_INVALID, "GEMMACTL_QUANTIZE")
+    assert Settings.from_environ({"GEMMACTL_MODEL": "m", "GEMMACTL_QUANTIZE": " INT8 "}).int8
+    assert not Settings.from_environ({"GEMMACTL_MODEL": "m"}).int8
