@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from tokenizers.decoders import DecodeStream
 
+# A byte of a character that has no token of its own.
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
+
 
 @dataclass(frozen=True)
 class TokenizerFiles:
@@ -128,6 +131,17 @@ class Text:
         # A lone surrogate is legal in JSON and in no UTF-8 text; the Rust side refuses it.
         clean = text.encode("utf-8", "replace").decode("utf-8")
         return list(self._tokenizer.encode(clean, add_special_tokens=False).ids) if clean else []
+
+    def written(self, width: int) -> list[bytes]:
+        """The bytes that each of `width` tokens adds to a text: b"" for a control token and for a number that is no token."""
+        control = frozenset(self.control.values())
+        fallback = bool(getattr(self._tokenizer.model, "byte_fallback", False))
+        made = [b""] * width
+        for piece, number in self._tokenizer.get_vocab(with_added_tokens=True).items():
+            if number < width and number not in control:
+                byte = _BYTE.fullmatch(piece) if fallback else None
+                made[number] = bytes([int(byte[1], 16)]) if byte else piece.replace("\u2581", " ").encode()
+        return made
 
     def _render(self, messages: Sequence[Message]) -> list[Part]:
         if self._template is None:
