@@ -18,6 +18,7 @@ from inference_image.chunks.readers import Events, Readers, ThreadReaders
 from inference_image.contract import Code, LoadFailed
 from inference_image.engine.capacity import rows_that_fit
 from inference_image.engine.generate import Engine
+from inference_image.engine.grammar import Grammars
 from inference_image.engine.kv import bytes_per_row
 from inference_image.engine.schedule import Part
 from inference_image.engine.text import Text, TokenizerFiles
@@ -141,13 +142,15 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
     with timeline.phase("first token"):
         _self_test(slots, text, config.vocab_size)
     configured = (one.get("eos_token_id") for one in (files.config, files.text_config, files.generation_config))
+    stop_ids = text.stop_ids(*configured)
     return Engine(
         slots,
         text,
         name=settings.model_name,
-        stop_ids=text.stop_ids(*configured),
+        stop_ids=stop_ids,
         max_context=length,
         max_queue=settings.max_queue,
+        grammars=Grammars(text, stop_ids, config.vocab_size),
     )
 
 
