@@ -143,6 +143,11 @@ class Text:
         byte = _BYTE.fullmatch(written)
         return bytes([int(byte[1], 16)]) if byte else written.replace(_SPACE, " ").encode("utf-8", "replace")
 
+    def written(self, width: int) -> list[bytes]:
+        """What each of `width` tokens adds to a text: nothing if it is a control token or a number without one."""
+        control = frozenset(self.control.values())
+        return [b"" if number in control else self.spelled(number) for number in range(width)]
+
     def _render(self, messages: Sequence[Message]) -> list[Part]:
         if self._template is None:
             raise LoadFailed(Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE, "this checkpoint has no chat template")
