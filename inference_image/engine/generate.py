@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from inference_image.contract import RequestCode
 from inference_image.engine.answer import Answer, Bell
+from inference_image.engine.grammar import Grammar, Grammars, refuse
 from inference_image.engine.job import Job
 from inference_image.engine.request import Piece, Refused, Request, Sampling, Stats, Usage
-from inference_image.engine.sample import Sampler
+from inference_image.engine.sample import Row, Sampler
 from inference_image.engine.schedule import Running, Schedule, Steps
 from inference_image.engine.text import StopScan, Text
 from inference_image.presets import PRESETS, Preset, put
@@ -39,6 +40,7 @@ class Engine:
         max_queue: int,
         defaults: Sampling | None = None,
         adapters: Sequence[str] = (),
+        grammars: Grammars | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.defaults = defaults or Sampling()
@@ -55,6 +57,7 @@ class Engine:
         self._schedule = Schedule(steps, self._choose)
         self._stop_ids = stop_ids
         self._max_queue = max_queue
+        self._grammars = grammars
         self._clock = clock
         self._ends: deque[float] = deque(maxlen=_LATELY)
         self._bell = Bell()
@@ -92,7 +95,11 @@ class Engine:
         )
 
     def submit(self, request: Request) -> Answer:
-        """Take a request in. Raises Refused: unknown_adapter, context_length_exceeded, queue_full or draining."""
+        """Take a request in. Raises Refused: unknown_adapter, context_length_exceeded, queue_full, draining; invalid_request for its
+        schema.
+
+        A schema is compiled here: what Grammars.compile says of that holds. Other requests take no time.
+        """
         if request.adapter is not None and request.adapter not in self.adapters:
             known = ", ".join(self.adapters) or "it has none"
             message = f"this service has no adapter of that name; its adapters: {known}"
@@ -104,8 +111,9 @@ class Engine:
                 f" {self.max_context} tokens of this service",
                 facts={"prompt_tokens": len(request.ids), "max_context": self.max_context},
             )
+        grammar = self._grammar(request.schema)
         answer = Answer(self._cancelled, self._bell)
-        job = Job(request, answer, self.text.decoder(), StopScan(request.stops, request.trim), self._clock, self._clock())
+        job = Job(request, answer, self.text.decoder(), StopScan(request.stops, request.trim), self._clock, self._clock(), grammar)
         with self._changed:
             if self._closed or self.failed is not None:
                 raise Refused(RequestCode.DRAINING, "the engine is closing", retry_after=1)
@@ -115,6 +123,13 @@ class Engine:
             self._waiting.append(job)
             self._changed.notify_all()
         return answer
+
+    def _grammar(self, schema: str | None) -> Grammar | None:
+        if schema is None:
+            return None
+        if self._grammars is None:
+            refuse("this engine was made without grammars")
+        return self._grammars.compile(schema)
 
     def _retry_after(self) -> int:
         """Seconds until a place in the queue is likely free: as far apart as answers ended lately, since the engine is busy."""
@@ -199,8 +214,11 @@ class Engine:
             return
         for one in told:
             job: Job = one.tag
-            if job.take(one.tokens[-1], self._stop_ids):
-                self._end(one, job.reason or "stop")
+            try:
+                if not one.ended and job.take(one.tokens[-1], self._stop_ids):
+                    self._end(one, job.reason or "stop")
+            except Exception as error:  # noqa: BLE001 - one answer's failure; the others go on
+                self._lose([one], error)
 
     def _admit(self) -> Running | None:
         """The next that waits, first come, first served."""
@@ -209,11 +227,27 @@ class Engine:
                 return None
             job = self._waiting.popleft()
             self._running = (*self._running, job)
-        job.began = self._clock()
-        return Running(job.request.ids, job)
+        running = Running(job.request.ids, job)
+        job.begin(running.tokens)
+        return running
 
     def _choose(self, logits: torch.Tensor, rows: Sequence[Running]) -> list[int]:
-        return self._sampler(logits, [(one.tag.request.sampling, one.tag.seed, len(one.tokens)) for one in rows])
+        for one in rows:
+            self._hold(one)
+        chosen = self._sampler(logits, [one.tag.row for one in rows])
+        for one, scored in zip(rows, chosen.scored, strict=True):
+            one.tag.scored = scored
+        return chosen.tokens
+
+    def _hold(self, one: Running) -> None:
+        """What a schema allows is computed while a GPU still computes logits; one that can't go on ends that answer alone."""
+        row: Row = one.tag.row
+        if row.grammar is not None:
+            try:
+                row.grammar.mask()
+            except Refused as error:
+                self._lose([one], error)
+                row.grammar = None
 
     def _end(self, one: Running, reason: str) -> None:
         one.ended = True

@@ -147,9 +147,10 @@ def forbid(logits: torch.Tensor, grammars: Sequence[Grammar | None]) -> torch.Te
     if not rows:
         return logits
     packed = bytearray().join(grammar.mask() for grammar in grammars if grammar is not None)
-    bits = torch.frombuffer(packed, dtype=torch.uint8).to(logits.device).view(len(rows), -1, 1)
+    # Without waiting for what a GPU still computes.
+    bits = torch.frombuffer(packed, dtype=torch.uint8).to(logits.device, non_blocking=True).view(len(rows), -1, 1)
     allowed = (bits >> torch.arange(8, dtype=torch.uint8, device=logits.device)).bitwise_and_(1).flatten(1)
-    at = torch.tensor(rows, device=logits.device)
+    at = torch.tensor(rows).to(logits.device, non_blocking=True)
     held = logits.index_select(0, at).masked_fill_(allowed[:, : logits.shape[1]] == 0, -torch.inf)
     return logits.index_copy(0, at, held)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from inference_image.engine.answer import Answer
+from inference_image.engine.grammar import Grammar
 from inference_image.engine.request import Piece, Request, Timing, Token, Usage
+from inference_image.engine.sample import Row
 from inference_image.engine.text import Decoder, StopScan
 
 
 @dataclass(eq=False)
 class Job:
-    """`began` is set when it gets a row, `reason` when its answer has ended."""
+    """`began` and `row` are set when it gets a row, `reason` when its answer has ended."""
 
     request: Request
     answer: Answer
@@ -22,30 +24,39 @@ class Job:
     clock: Callable[[], float]
     came: float
     """When it was submitted, by the clock."""
+    grammar: Grammar | None = None
     began: float | None = None
     first: float | None = None
     count: int = 0
     reason: str | None = None
     pending: list[Token] = field(default_factory=list)
-    seed: int = field(default=0)
+    row: Row | None = None
+    scored: Token | None = None
+    """The logprobs of the newest token, until take() has it."""
 
-    def __post_init__(self) -> None:
+    def begin(self, tokens: Sequence[int]) -> None:
+        """It has a row of the model from now on; its answer will be in `tokens`."""
+        self.began = self.clock()
         own = self.request.sampling.seed
-        self.seed = secrets.randbits(63) if own is None else own
+        seed = secrets.randbits(63) if own is None else own
+        self.row = Row(self.request.sampling, seed, self.request.ids, tokens, self.grammar, self.request.logprobs)
 
-    def take(self, token: int, stop_ids: frozenset[int], scored: Token | None = None) -> bool:
-        """One more token. True when the answer has ended with it, and its last piece is on its way."""
+    def take(self, token: int, stop_ids: frozenset[int]) -> bool:
+        """One more token. True when the answer has ended with it, and its last piece is on its way. Raises Refused(schema)."""
         self.count += 1
         if self.first is None:
             self.first = self.clock()
         if token in stop_ids:
             self.end("stop")
             return True
-        if scored is not None:
-            self.pending.append(scored)
+        if self.scored is not None:
+            self.pending.append(self.scored)
+        if self.grammar is not None:
+            self.grammar.accept(token)
         certain = self.scan.feed(self.decoder.step(token))
-        if self.scan.stopped or self.count >= self.request.max_tokens:
-            self.end("stop" if self.scan.stopped else "length", certain)
+        stopped = self.scan.stopped or (self.grammar is not None and self.grammar.finished)
+        if stopped or self.count >= self.request.max_tokens:
+            self.end("stop" if stopped else "length", certain)
             return True
         if certain:
             self.answer.put(Piece(certain, tokens=self._scored()))

@@ -19,6 +19,7 @@ from inference_image.contract import Code, LoadFailed
 from inference_image.engine.capacity import rows_that_fit
 from inference_image.engine.defaults import checkpoint_sampling
 from inference_image.engine.generate import Engine
+from inference_image.engine.grammar import Grammars
 from inference_image.engine.kv import bytes_per_row
 from inference_image.engine.schedule import Part, Steps
 from inference_image.engine.text import Text, TokenizerFiles
@@ -153,15 +154,17 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         for name in (None, *loras.names):
             _self_test(steps, text, config.vocab_size, name)
     configured = (one.get("eos_token_id") for one in (files.config, files.text_config, files.generation_config))
+    stop_ids = text.stop_ids(*configured)
     return Engine(
         steps,
         text,
         name=settings.model_name,
-        stop_ids=text.stop_ids(*configured),
+        stop_ids=stop_ids,
         max_context=length,
         max_queue=settings.max_queue,
         defaults=checkpoint_sampling(files.generation_config),
         adapters=loras.names,
+        grammars=Grammars(text, stop_ids, config.vocab_size),
     )
 
 
