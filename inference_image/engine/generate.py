@@ -95,7 +95,8 @@ class Engine:
         )
 
     def submit(self, request: Request) -> Answer:
-        """Take a request in. Raises Refused: unknown_adapter, context_length_exceeded, queue_full, draining, and invalid_request.
+        """Take a request in. Raises Refused: unknown_adapter, context_length_exceeded, queue_full, draining; invalid_request for its
+        schema.
 
         A schema is compiled here: what Grammars.compile says of that holds. Other requests take no time.
         """
@@ -112,8 +113,7 @@ class Engine:
             )
         grammar = self._grammar(request.schema)
         answer = Answer(self._cancelled, self._bell)
-        scan = StopScan(request.stops, request.trim)
-        job = Job(request, answer, self.text.decoder(), scan, self._clock, self._clock(), grammar)
+        job = Job(request, answer, self.text.decoder(), StopScan(request.stops, request.trim), self._clock, self._clock(), grammar)
         with self._changed:
             if self._closed or self.failed is not None:
                 raise Refused(RequestCode.DRAINING, "the engine is closing", retry_after=1)

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 _UNITS: Final = 1 << 44
 """The likeliest token's share as a whole number. 2^18 tokens like it are 2^62, and what is 2^-44 times as likely never comes."""
 
-_SOME: Final = 1024
+_SOME: Final = 512
 """Tokens that are put in order first. Where top_k or top_p reach further, the whole vocabulary is: some ten times the work."""
+
+_ANY, _NUCLEUS, _ORDERED = range(3)
+"""What a row needs: each token's share; that and the likeliest tokens in order; those in order alone."""
 
 
 @dataclass(eq=False)
@@ -115,16 +118,16 @@ def draw(logits: torch.Tensor, rows: Sequence[Row], most: int) -> tuple[torch.Te
     wish = torch.tensor([_wish(row) for row in rows], dtype=torch.float64).to(logits.device, non_blocking=True)
     tokens = torch.zeros(len(rows), dtype=torch.long, device=logits.device)
     missed = torch.zeros(len(rows), dtype=torch.bool, device=logits.device)
-    ordered = [bool(row.sampling.top_k) or row.sampling.top_p < 1 for row in rows]
-    for in_order in {*ordered}:
-        at = _there([at for at, one in enumerate(ordered) if one is in_order], logits)
+    kinds = [_ORDERED if row.sampling.top_k else _NUCLEUS if row.sampling.top_p < 1 else _ANY for row in rows]
+    for kind in sorted({*kinds}):
+        at = _there([at for at, one in enumerate(kinds) if one == kind], logits)
         some, wishes = logits.index_select(0, at), wish.index_select(0, at)
-        if in_order:
-            units, numbers, short = best_shares(some, wishes, min(most, logits.shape[1]))
+        if kind == _ANY:
+            picked = _pick(all_shares(some, wishes), wishes)
+        else:
+            units, numbers, short = best_shares(some, wishes, min(most, logits.shape[1]), limited=kind == _ORDERED)
             picked = numbers.gather(1, _pick(units, wishes)[:, None])[:, 0]
             missed = missed.index_copy(0, at, short)
-        else:
-            picked = _pick(all_shares(some, wishes), wishes)
         tokens = tokens.index_copy(0, at, picked)
     return tokens, missed
 
@@ -136,42 +139,59 @@ def _wish(row: Row) -> tuple[float, float, float, float, float]:
 
 def all_shares(logits: torch.Tensor, wish: torch.Tensor) -> torch.Tensor:
     """Without top_k and top_p: each token's share, in whole numbers."""
-    units, shares = _units(logits, logits.amax(-1, keepdim=True), wish)
-    return units * (shares >= wish[:, 3:4])
+    shares = _shares(logits, logits.amax(-1, keepdim=True), wish)
+    return _units(shares.where(shares >= wish[:, 3:4], 0.0))
 
 
-def best_shares(logits: torch.Tensor, wish: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """With top_k or top_p: shares and numbers of the likeliest tokens in order, of equal ones the lower first.
+def best_shares(
+    logits: torch.Tensor, wish: torch.Tensor, most: int, *, limited: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """With top_k (`limited`) or only top_p: shares and numbers of the likeliest tokens, in order.
 
-    The third says for which rows these are too few.
+    The third says for which rows so many are too few.
     """
     import torch
 
-    values, numbers = logits.topk(most, dim=-1)
-    numbers, order = numbers.sort(dim=-1)
-    values, order = values.gather(1, order).sort(dim=-1, descending=True, stable=True)
-    numbers = numbers.gather(1, order)
-    units, shares = _units(values, values[:, :1], wish)
-
-    top_k = wish[:, 1:2].long()
-    limited = top_k > 0
-    # As transformers: all that are as likely as the k-th stay.
-    keep = (values > -torch.inf) & (~limited | (values >= values.gather(1, (top_k - 1).clamp(0, most - 1))))
-    units = units * keep
-    mass = torch.where(limited, units.sum(-1, keepdim=True), _units(logits, values[:, :1], wish)[0].sum(-1, keepdim=True))
+    values, numbers = _in_order(logits, most)
+    worst = values[:, -1:]
+    shares = _shares(values, values[:, :1], wish)
+    keep = (values > -torch.inf) & (shares >= wish[:, 3:4])
+    units = _units(shares)
+    if limited:
+        # As transformers: all that are as likely as the k-th stay.
+        kth = values.gather(1, (wish[:, 1:2].long() - 1).clamp(0, most - 1))
+        units = units * (values >= kth)
+        keep &= values >= kth
+        mass = units.sum(-1, keepdim=True)
+    else:
+        mass = _units(_shares(logits, values[:, :1], wish)).sum(-1, keepdim=True)
     keep &= (units.cumsum(-1) - units) < wish[:, 2:3] * mass
-    keep &= shares >= wish[:, 3:4]
     keep[:, 0] = True
 
-    last = values.gather(1, keep.sum(-1, keepdim=True) - 1)
-    short = (last <= values[:, -1:]) | (limited & (top_k > most))
+    # What is as likely as the worst of these may lie outside.
+    last = kth if limited else values.gather(1, keep.sum(-1, keepdim=True) - 1)
+    short = (last <= worst) & (worst > -torch.inf)
     return units * keep, numbers, short[:, 0] & (most < logits.shape[1])
 
 
-def _units(logits: torch.Tensor, best: torch.Tensor, wish: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Shares of the likeliest token's probability, as whole numbers and as they are."""
-    shares = ((logits - best) / wish[:, :1].to(logits.dtype)).exp()
-    return (shares.double() * _UNITS).long(), shares
+def _in_order(logits: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The likeliest so many: logits and numbers, of equal ones the lower number first."""
+    if most == logits.shape[1]:
+        values, numbers = logits.sort(dim=-1, descending=True, stable=True)
+        return values, numbers
+    values, numbers = logits.topk(most, dim=-1)
+    numbers, order = numbers.sort(dim=-1)
+    values, order = values.gather(1, order).sort(dim=-1, descending=True, stable=True)
+    return values, numbers.gather(1, order)
+
+
+def _shares(logits: torch.Tensor, best: torch.Tensor, wish: torch.Tensor) -> torch.Tensor:
+    """How likely each token is beside the likeliest."""
+    return (logits - best).div_(wish[:, :1].to(logits.dtype)).exp_()
+
+
+def _units(shares: torch.Tensor) -> torch.Tensor:
+    return (shares * _UNITS).long()  # a power of two: exact in float32
 
 
 def _pick(units: torch.Tensor, wish: torch.Tensor) -> torch.Tensor:

@@ -144,15 +144,9 @@ class Text:
         return bytes([int(byte[1], 16)]) if byte else written.replace(_SPACE, " ").encode("utf-8", "replace")
 
     def written(self, width: int) -> list[bytes]:
-        """The bytes that each of `width` tokens adds to a text: b"" for a control token and for a number that is no token."""
+        """What each of `width` tokens adds to a text: nothing if it is a control token or a number without one."""
         control = frozenset(self.control.values())
-        fallback = bool(getattr(self._tokenizer.model, "byte_fallback", False))
-        made = [b""] * width
-        for piece, number in self._tokenizer.get_vocab(with_added_tokens=True).items():
-            if number < width and number not in control:
-                byte = _BYTE.fullmatch(piece) if fallback else None
-                made[number] = bytes([int(byte[1], 16)]) if byte else piece.replace(_SPACE, " ").encode()
-        return made
+        return [b"" if number in control else self.spelled(number) for number in range(width)]
 
     def _render(self, messages: Sequence[Message]) -> list[Part]:
         if self._template is None:

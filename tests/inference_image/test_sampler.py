@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as some
 
 from inference_image.engine import Engine, Piece, Request, Sampling
-from inference_image.engine.sample import Row, Sampler, all_shares, best_shares, chance, draw
+from inference_image.engine.sample import Row, Sampler, _pick, all_shares, best_shares, chance, draw
 
 SIZE = 40
 QUIET = settings(deadline=None, max_examples=40)
@@ -53,11 +53,12 @@ def shares(sampling: Sampling, logits: Any) -> Any:
 
     wish = torch.tensor([[sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p, 0]], dtype=torch.float64)
     if sampling.top_k or sampling.top_p < 1:
-        units, numbers, short = best_shares(logits, wish, logits.shape[1])
+        units, numbers, short = best_shares(logits, wish, logits.shape[1], limited=bool(sampling.top_k))
         assert not short.any()
         units = torch.zeros_like(units).scatter_(1, numbers, units)
     else:
         units = all_shares(logits, wish)
+    assert not units.is_floating_point()  # sums are the same in any order
     return units.double()[0] / units.sum()
 
 
@@ -133,11 +134,13 @@ def test_tokens_come_as_often_as_they_should(sampling: Sampling) -> None:
 
 @QUIET
 @given(SAMPLINGS, some.integers(0, 10_000), some.integers(1, SIZE))
+@example(Sampling(temperature=2.0, top_k=30, top_p=0.5), 1, 10)
+@example(Sampling(temperature=9.0, top_k=12, top_p=0.5), 4, 13)
 def test_fewer_candidates_never_change_a_token(sampling: Sampling, seed: int, most: int) -> None:
     """What the likeliest few decide is what the whole vocabulary decides; where they don't suffice, that is said."""
     assume(sampling.temperature > 0)
-    rows = [row(sampling, seed=seed + at) for at in range(4)]
-    logits = logits_of(seed, 4, step=0.5)
+    rows = [row(sampling, seed=seed + at) for at in range(40)]
+    logits = logits_of(seed, 4, step=0.5).repeat(10, 1)
     tokens, missed = draw(logits, rows, most)
     whole, never = draw(logits, rows, SIZE)
     assert not never.any()
@@ -183,7 +186,31 @@ def test_what_is_impossible_is_never_chosen() -> None:
     logits[:, 5:] = -torch.inf
     for sampling in (Sampling(temperature=2.0), Sampling(temperature=2.0, top_k=30), Sampling(temperature=2.0, top_p=0.9999)):
         assert set(drawn(sampling, logits, 400)) <= set(range(5))
-        assert 0 <= drawn(sampling, torch.full((1, SIZE), torch.nan), 1)[0] < SIZE
+        for size in (SIZE, SIZE + 1):
+            assert all(0 <= token < size for token in drawn(sampling, torch.full((1, size), torch.nan), 50))
+
+
+def test_a_random_number_falls_on_a_share() -> None:
+    """Borders belong to the token above them, and nothing falls on a token without a share."""
+    import torch
+
+    wish = torch.zeros(4, 5, dtype=torch.float64)
+    wish[:, 4] = torch.tensor([0.0, 0.49, 0.5, 1 - 2**-53])
+    assert _pick(torch.tensor([[0, 5, 0, 5, 0]]).expand(4, -1), wish).tolist() == [1, 1, 3, 3]
+
+
+def test_each_step_has_its_own_chance() -> None:
+    """A request's seed gives other numbers at each token, and the same ones again."""
+    import torch
+
+    def told() -> list[int]:
+        flat, tokens = torch.zeros(1, 1000), list[int]()
+        for _ in range(12):
+            tokens += Sampler()(flat, [row(Sampling(temperature=1.0), tokens)]).tokens
+        return tokens
+
+    assert told() == told()
+    assert len(set(told())) > 10
 
 
 def test_chance_is_the_same_on_any_machine() -> None:
