@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -37,6 +38,8 @@ class Settings:
     stall: int = contract.DEFAULT_STALL_SECONDS
     load_seconds: int = contract.DEFAULT_LOAD_SECONDS
     skip_unverified: bool = False
+    images: bool = False
+    image_sources: tuple[str, ...] = ()
     host: str = "0.0.0.0"
     port: int = contract.DEFAULT_PORT
 
@@ -53,6 +56,9 @@ class Settings:
         if self.dtype not in DTYPES:
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_DTYPE, f"{self.dtype[:40]!r} is not one of {', '.join(DTYPES)}")
 
+        if odd := [place for place in self.image_sources if not re.fullmatch(r"gs://[a-z0-9][\w.-]*(/.*)?", place)]:
+            detail = f"{odd[0][:80]!r} is not gs://BUCKET or gs://BUCKET/FOLDER; more of them with commas between"
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_IMAGE_SOURCES, detail)
         if self.reader not in READERS:
             detail = f"{self.reader[:40]!r} is not one of {', '.join(READERS)}"
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_READER, detail)
@@ -113,6 +119,8 @@ class Settings:
             stall=number(contract.ENV_STALL_SECONDS, contract.DEFAULT_STALL_SECONDS, 1, 600),
             load_seconds=number(contract.ENV_LOAD_SECONDS, contract.DEFAULT_LOAD_SECONDS, 1, 86_400),
             skip_unverified=number(contract.ENV_SKIP_UNVERIFIED, 0, 0, 1) == 1,
+            images=number(contract.ENV_IMAGES, 0, 0, 1) == 1,
+            image_sources=tuple(filter(None, map(str.strip, environ.get(contract.ENV_IMAGE_SOURCES, "").split(",")))),
             host=environ.get(contract.ENV_HOST, "") or "0.0.0.0",
             port=number(contract.ENV_PORT, contract.DEFAULT_PORT, 0, 65535),
         )

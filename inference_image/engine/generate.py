@@ -9,17 +9,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from inference_image import contract
 from inference_image.contract import RequestCode
 from inference_image.engine.answer import Answer, Bell
 from inference_image.engine.job import Job
+from inference_image.engine.pixels import refuse
 from inference_image.engine.request import Piece, Refused, Request, Sampling, Stats, Usage
 from inference_image.engine.sample import Sampler
-from inference_image.engine.schedule import Running, Schedule, Steps
+from inference_image.engine.schedule import Running, Schedule, Solid, Steps
 from inference_image.engine.text import StopScan, Text
 from inference_image.presets import PRESETS, Preset, put
 
 if TYPE_CHECKING:
     import torch
+
+    from inference_image.engine.eyes import Eyes
 
 _LATELY: Final = 33
 """Ends of answers that tell how fast places in the queue become free."""
@@ -39,6 +43,7 @@ class Engine:
         max_queue: int,
         defaults: Sampling | None = None,
         adapters: Sequence[str] = (),
+        eyes: Eyes | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.defaults = defaults or Sampling()
@@ -48,6 +53,7 @@ class Engine:
         self.max_context = max_context
         self.adapters = tuple(adapters)
         """Names that Request.adapter may have."""
+        self._eyes = eyes
         self.failed: BaseException | None = None
         """What ended the engine's thread: nothing can be answered any more."""
         self.steps = steps
@@ -64,6 +70,20 @@ class Engine:
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
+
+    @property
+    def images(self) -> bool:
+        """Are images answered?"""
+        return self._eyes is not None
+
+    def see(self, image: bytes) -> bytes:
+        """An image file as Request.images has it. It takes a while: call it off an event loop.
+
+        Raises Refused(unsupported_content): none that can be read, too large, or the model is served for text only.
+        """
+        if self._eyes is None:
+            refuse(f"this service answers text only: its operator may start it with --images ({contract.ENV_IMAGES}=1)")
+        return self._eyes.pixels.of(image)
 
     def request(
         self,
@@ -92,7 +112,10 @@ class Engine:
         )
 
     def submit(self, request: Request) -> Answer:
-        """Take a request in. Raises Refused: unknown_adapter, context_length_exceeded, queue_full or draining."""
+        """Take a request in.
+
+        Raises Refused: unknown_adapter, context_length_exceeded, queue_full or draining; invalid_request for images without a place.
+        """
         if request.adapter is not None and request.adapter not in self.adapters:
             known = ", ".join(self.adapters) or "it has none"
             message = f"this service has no adapter of that name; its adapters: {known}"
@@ -106,6 +129,7 @@ class Engine:
             )
         answer = Answer(self._cancelled, self._bell)
         job = Job(request, answer, self.text.decoder(), StopScan(request.stops, request.trim), self._clock, self._clock())
+        job.solids = self._solids(request)
         with self._changed:
             if self._closed or self.failed is not None:
                 raise Refused(RequestCode.DRAINING, "the engine is closing", retry_after=1)
@@ -115,6 +139,13 @@ class Engine:
             self._waiting.append(job)
             self._changed.notify_all()
         return answer
+
+    def _solids(self, request: Request) -> Sequence[Solid]:
+        if not request.images:
+            return ()
+        if self._eyes is None or self.text.soft is None:
+            raise Refused(RequestCode.INVALID_REQUEST, "images for a model that is served for text only", facts={"fields": []})
+        return self._eyes.solids(request.ids, self.text.soft, request.images)
 
     def _retry_after(self) -> int:
         """Seconds until a place in the queue is likely free: as far apart as answers ended lately, since the engine is busy."""
@@ -210,7 +241,7 @@ class Engine:
             job = self._waiting.popleft()
             self._running = (*self._running, job)
         job.began = self._clock()
-        return Running(job.request.ids, job)
+        return Running(job.request.ids, job, solids=job.solids)
 
     def _choose(self, logits: torch.Tensor, rows: Sequence[Running]) -> list[int]:
         return self._sampler(logits, [(one.tag.request.sampling, one.tag.seed, len(one.tokens)) for one in rows])

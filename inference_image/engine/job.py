@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from inference_image.engine.answer import Answer
 from inference_image.engine.request import Piece, Request, Timing, Token, Usage
+from inference_image.engine.schedule import Solid
 from inference_image.engine.text import Decoder, StopScan
 
 
@@ -28,6 +29,8 @@ class Job:
     reason: str | None = None
     pending: list[Token] = field(default_factory=list)
     seed: int = field(default=0)
+    solids: Sequence[Solid] = ()
+    """Where the images of its prompt are."""
 
     def __post_init__(self) -> None:
         own = self.request.sampling.seed
