@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Final, Literal
 
 from gemmactl.errors import usage
+from inference_image.contract import ENV_IMAGES
 
 ModelKind = Literal["gs", "dir", "hf"]
 ServingEngine = Literal["gemmactl", "vllm"]
@@ -155,3 +156,8 @@ class Serve:
     rotate_hf_token: bool = False
     given: frozenset[str] = frozenset()
     """Which of DERIVED the user set; the others are derived from the model once it was looked at."""
+
+    @property
+    def images(self) -> bool:
+        """Whether the container answers images: told by its variable, as it is told."""
+        return dict(self.env).get(ENV_IMAGES, "").strip() == "1"

@@ -104,6 +104,8 @@ IMAGE_PIXELS: Final = 50_000_000
 """Largest image, width times height: a file of a few kilobytes may hold billions of pixels."""
 IMAGES_MOST: Final = 16
 """Most images of one request."""
+IMAGES_KEPT: Final = 32
+"""Images whose features are kept: a conversation sends the same ones with every turn. 1.3 MB each in a 4B."""
 DRAIN_SECONDS: Final = 8.0
 """How long running requests may go on after SIGTERM: Cloud Run kills after 10 s."""
 

@@ -62,10 +62,13 @@ def _gpu(sizing: Sizing, fit: Fit) -> Iterator[Row]:
     reach = f"the model knows {shape.longest}, the GPU holds {fit.longest}, the engine's default is {contract.DEFAULT_CONTEXT}"
     yield "GPU memory", gb(row.usable), f"{row.name}, {row.memory_gib} GB by name ({row.usable_from})"
     beside = f"; adapters {gb(shape.beside)} in float32" if shape.beside else ""
+    eyes = f"{shape.eye_parameters:,} more of the vision tower" if shape.eyes else "no vision tower is loaded"
     counted = f"{shape.parameters:,} parameters x {item} bytes ({dtype})"
-    yield "weights", gb(need.weights), f"{counted}{beside}; no vision tower is loaded"
+    yield "weights", gb(need.weights), f"{counted}{beside}; {eyes}"
     yield "keys, values", gb(need.kv + need.prompt), f"{prompt}; {ring}"
     yield "work memory", gb(need.work), f"{work}; an estimate, not measured on a GPU"
+    if shape.eyes is not None:
+        yield "images", f"{shape.eyes.tokens} tokens", f"of the context for each; {gb(shape.seeing(item))} of the work memory"
     if need.loads_highest:
         yield "load", gb(need.loading), "weights, and the largest tensor once more while it is cast"
     yield "needed", gb(need.total), f"{need.total / row.usable:.0%} of the GPU, {gb(row.usable - need.total)} stay free"

@@ -30,6 +30,7 @@ def deploy(
     startup_probe: o.StartupProbe = None,
     timeout: o.Timeout = None,
     max_context: o.MaxContext = None,
+    images: o.Images = False,
     skip_unverified: o.SkipUnverified = False,
     max_instances: o.MaxInstances = None,
     min_instances: o.MinInstances = None,

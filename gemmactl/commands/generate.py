@@ -19,6 +19,7 @@ def generate(
     max_tokens: o.MaxTokens = None,
     adapter: o.OneAdapter = None,
     local: o.LocalModel = None,
+    image: o.ImageFile = None,
     skip_unverified: o.SkipUnverified = False,
     project: o.Project = None,
     region: o.Region = None,
@@ -31,18 +32,21 @@ def generate(
     Example: gemmactl generate "Google Cloud Run의 장점은 무엇인가요?" --type text
 
     Example: gemmactl generate --local ./model --type translation "Good morning."
+
+    Example: gemmactl generate --local ./gemma-3-4b-it --image cat.png "What is this?"
     """
     from gemmactl.serving.ask import Prompt
     from gemmactl.serving.ask import ask as run
 
     here = session(ctx)
-    wanted = Prompt.read(prompt, type, max_tokens, adapter)
+    wanted = Prompt.read(prompt, type, max_tokens, adapter, image or ())
     if local is not None:
         from gemmactl.local.adapters import chosen
         from gemmactl.local.engine import answer
-        from gemmactl.local.model import skipping
+        from gemmactl.local.model import asked
 
-        environ, wanted = chosen(skipping(here.environ, asked=skip_unverified), wanted)
+        environ = asked(here.environ, skip_unverified=skip_unverified, images=bool(image))
+        environ, wanted = chosen(environ, wanted)
         return answer(local, wanted, here.voice, environ)
     settings = here.settings()
     return run(here.place(settings, project, region), settings, name, wanted, here.voice)

@@ -19,6 +19,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on. Default: this machine only.")] = "127.0.0.1",
     adapter: o.Adapter = None,
+    images: o.Images = False,
     skip_unverified: o.SkipUnverified = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
@@ -27,8 +28,9 @@ def serve(
     Example: gemmactl serve ./model --port 8080
     """
     from gemmactl.local.adapters import given
-    from gemmactl.local.model import skipping
+    from gemmactl.local.model import asked
     from gemmactl.local.server import serve as run
 
     here = session(ctx)
-    return run(model, host, port, here.voice, given(skipping(here.environ, asked=skip_unverified), adapter or ()))
+    environ = asked(here.environ, skip_unverified=skip_unverified, images=images)
+    return run(model, host, port, here.voice, given(environ, adapter or ()))

@@ -12,7 +12,7 @@ from gemmactl.serving import adapting, overriding
 from gemmactl.settings import PROJECT_FILE, SANDBOX, Settings, Value
 from gemmactl.spec import DERIVED, Model, SecretRef, Serve, Token, parse_model, service_name
 from gemmactl.voice import Voice
-from inference_image.contract import ENV_ADAPTERS, ENV_MAX_CONTEXT, ENV_OVERRIDES, ENV_SKIP_UNVERIFIED
+from inference_image.contract import ENV_ADAPTERS, ENV_IMAGES, ENV_MAX_CONTEXT, ENV_OVERRIDES, ENV_SKIP_UNVERIFIED
 
 SANDBOX_PROJECT: Final = "gemmactl-sandbox"
 """The id that the pretended project has inside."""
@@ -41,11 +41,13 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
     if corrections := overriding.variable(flags):
         chosen["env"] = (*chosen.get("env", ()), (ENV_OVERRIDES, corrections))
     if flags.get("skip_unverified"):
-        chosen["env"] = (*(one for one in chosen.get("env", ()) if one[0] != ENV_SKIP_UNVERIFIED), (ENV_SKIP_UNVERIFIED, "1"))
+        _set(chosen, ENV_SKIP_UNVERIFIED, "1")
+    if chosen.pop("images", False):
+        _set(chosen, ENV_IMAGES, "1")
     env = dict(chosen.get("env", ()))
     if adapters := adapting.wanted(settings, flags, env):
         chosen["adapters"] = adapters
-        chosen["env"] = tuple(one for one in chosen.get("env", ()) if one[0] != ENV_ADAPTERS)
+        _set(chosen, ENV_ADAPTERS, None)
     row = spec_rules.gpu(chosen.get("gpu_type", _default("gpu_type")))
     _context_of_env(chosen)
     engine = chosen.pop("engine", "auto")
@@ -67,6 +69,12 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
     )
     spec_rules.check(serve)
     return serve
+
+
+def _set(chosen: dict[str, Any], name: str, value: str | None) -> None:
+    """A variable of the container from a flag, which wins over --set-env-vars; None: it is not set."""
+    others = tuple(one for one in chosen.get("env", ()) if one[0] != name)
+    chosen["env"] = others if value is None else (*others, (name, value))
 
 
 def _context_of_env(chosen: dict[str, Any]) -> None:
@@ -96,9 +104,10 @@ def _integer(text: str) -> int:
 
 
 def _switch(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
+    # 1 and 0: GEMMACTL_IMAGES is the container's variable as well
+    if text.lower() not in ("true", "false", "1", "0"):
         raise ValueError("true or false")
-    return text.lower() == "true"
+    return text.lower() in ("true", "1")
 
 
 def _engine(text: str) -> str:
@@ -120,6 +129,7 @@ _PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "startup_probe": ("probe", spec_parse.probe),
     "timeout": ("timeout", spec_parse.duration),
     "max_context": ("context", _integer),
+    "images": ("images", _switch),
     "max_instances": ("max_instances", _integer),
     "min_instances": ("min_instances", _integer),
     "service_account": ("service_account", str),
@@ -143,8 +153,8 @@ def _read(parse: Callable[[str], Any], value: Value, key: str) -> Any:
 
 
 def _switches(flags: Mapping[str, Any]) -> dict[str, bool | None]:
-    """The --[no-]x pairs of gcloud arrive as two flags; None when neither is given: then other sources speak."""
-    found: dict[str, bool | None] = {}
+    """Flags without a value; the --[no-]x pairs of gcloud arrive as two. None when not given: then other sources speak."""
+    found: dict[str, bool | None] = {"images": True if flags.get("images") else None}
     for key in ("cpu_throttling", "allow_unauthenticated"):
         yes, no = bool(flags.get(key)), bool(flags.get(f"no_{key}"))
         flag = key.replace("_", "-")

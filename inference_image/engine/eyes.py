@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from inference_image import contract
 from inference_image.contract import Code, LoadFailed, RequestCode
@@ -18,9 +18,6 @@ from inference_image.vision import PROJECTOR, TOWER
 
 if TYPE_CHECKING:
     import torch
-
-KEPT: Final = 32
-"""Images whose features are kept: a conversation sends the same ones with every turn. 1.3 MB each in a 4B."""
 
 
 class Eyes:
@@ -86,7 +83,7 @@ class Eyes:
             seen = self._modules[TOWER](pixel_values=values.to(self._dtype)).last_hidden_state
             made: torch.Tensor = self._modules[PROJECTOR](seen)[0]
         self._kept[pixels] = made
-        if len(self._kept) > KEPT:
+        if len(self._kept) > contract.IMAGES_KEPT:
             self._kept.popitem(last=False)
         return made
 

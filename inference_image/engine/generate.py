@@ -18,7 +18,7 @@ from inference_image.engine.request import Piece, Refused, Request, Sampling, St
 from inference_image.engine.sample import Sampler
 from inference_image.engine.schedule import Running, Schedule, Solid, Steps
 from inference_image.engine.text import StopScan, Text
-from inference_image.presets import PRESETS, Preset, put
+from inference_image.presets import PRESETS, Chat, Message, Picture, Preset, Raw, put
 
 if TYPE_CHECKING:
     import torch
@@ -93,22 +93,26 @@ class Engine:
         max_tokens: int | None = None,
         stops: Sequence[str] = (),
         sampling: Sampling | None = None,
+        images: Sequence[bytes] = (),
     ) -> Request:
         """A prompt in the form of its preset. Without `max_tokens` the preset's own, as far as the context allows.
 
-        Raises Refused(unknown_type) for a chat type on a checkpoint without a chat template.
+        `images`: files that are shown before the prompt. Raises Refused: unknown_type for a chat type on a checkpoint without a
+        chat template, unsupported_content.
         """
         if preset.mode == "chat" and not self.text.chats:
             raw = [one.type for one in PRESETS.values() if one.mode == "raw"]
             message = f"this model has no chat template, which {preset.type} needs; its types: {', '.join(raw)}"
             raise Refused(RequestCode.UNKNOWN_TYPE, message, facts={"types": raw})
-        ids = self.text.encode(put(preset, prompt))
+        seen = tuple(self.see(image) for image in images)
+        ids = self.text.encode(_shown(put(preset, prompt), len(seen)))
         room = max(1, self.max_context - len(ids))
         return Request(
             ids=tuple(ids),
             max_tokens=min(preset.max_tokens, room) if max_tokens is None else max_tokens,
             stops=(*preset.stops, *(stop for stop in stops if stop)),
             sampling=sampling or Sampling(),
+            images=seen,
         )
 
     def submit(self, request: Request) -> Answer:
@@ -264,6 +268,16 @@ class Engine:
         for job in jobs:
             job.answer.put(error)
         self._bell.flush()
+
+
+def _shown(prompt: Raw | Chat, images: int) -> Raw | Chat:
+    """The same with images before it. Raises Refused(unsupported_content) for a form that has no place for them."""
+    if not images:
+        return prompt
+    if isinstance(prompt, Raw) or len(prompt.messages) != 1 or len(prompt.messages[0].parts) != 1:
+        refuse("images go with the type text")
+    message = prompt.messages[0]
+    return Chat((Message(message.role, (Picture(),) * images + message.parts, listed=True),))
 
 
 def device_lost(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ from gemmactl.local.adapters import chosen, given
 from gemmactl.serving.ask import Prompt
 from gemmactl.serving.looking import folders
 from inference_image import contract
+from tests.inference_image.checkpoints import MODEL
 
 
 def test_a_web_folder_is_a_place_for_this_machine() -> None:
@@ -27,10 +28,20 @@ def test_plain_http_is_no_place() -> None:
         models.place("http://example.com/m")
 
 
-def test_skip_unverified_is_asked_for_by_name() -> None:
-    """The wish of the flag reaches the engine as its variable, and nothing else does."""
-    assert models.skipping({"A": "b"}, asked=True) == {"A": "b", contract.ENV_SKIP_UNVERIFIED: "1"}
-    assert models.skipping({"A": "b"}, asked=False) == {"A": "b"}
+def test_wishes_are_asked_for_by_name() -> None:
+    """The wish of a flag reaches the engine as its variable, and nothing else does."""
+    assert models.asked({"A": "b"}, skip_unverified=True, images=False) == {"A": "b", contract.ENV_SKIP_UNVERIFIED: "1"}
+    assert models.asked({"A": "b"}, skip_unverified=False, images=True) == {"A": "b", contract.ENV_IMAGES: "1"}
+    assert models.asked({"A": "b"}, skip_unverified=False, images=False) == {"A": "b"}
+
+
+def test_a_blind_model_is_told_before_the_engine_starts() -> None:
+    """--images with a model of text alone is refused by what inspect sees, before torch is imported."""
+    with pytest.raises(Trouble) as caught:
+        models.look(str(MODEL), folders(""), {contract.ENV_IMAGES: "1"})
+    assert caught.value.code == "model-blind"
+    assert "text alone" in caught.value.why
+    models.look(str(MODEL), folders(""), {})
 
 
 def test_adapters_of_flags_replace_those_of_the_variable(tmp_path: Path) -> None:
