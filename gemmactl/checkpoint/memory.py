@@ -98,7 +98,7 @@ class Architecture:
         """
         if self.eyes is None:
             return 0
-        hidden, inner = self.eyes.config["hidden_size"], self.eyes.config["intermediate_size"]
+        hidden, inner = int(self.eyes.config["hidden_size"]), int(self.eyes.config["intermediate_size"])
         tower = self.eyes.patches * item * max(2 * inner + 3 * hidden, 7 * hidden)
         kept = contract.IMAGES_KEPT * self.eyes.tokens * self.eyes.width * item
         return kept + max(tower, 3 * self.eyes.side**2 * (8 + 4)) + 3 * self.eyes.side**2 * (4 + item)

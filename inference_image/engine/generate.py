@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from inference_image.engine.eyes import Eyes
 
+TEXT_ONLY: Final = f"this service answers text only: its operator may start it with --images ({contract.ENV_IMAGES}=1)"
 _LATELY: Final = 33
 """Ends of answers that tell how fast places in the queue become free."""
 
@@ -82,7 +83,7 @@ class Engine:
         Raises Refused(unsupported_content): none that can be read, too large, or the model is served for text only.
         """
         if self._eyes is None:
-            refuse(f"this service answers text only: its operator may start it with --images ({contract.ENV_IMAGES}=1)")
+            refuse(TEXT_ONLY)
         return self._eyes.pixels.of(image)
 
     def request(
@@ -118,7 +119,7 @@ class Engine:
     def submit(self, request: Request) -> Answer:
         """Take a request in.
 
-        Raises Refused: unknown_adapter, context_length_exceeded, queue_full or draining; invalid_request for images without a place.
+        Raises Refused: unknown_adapter, context_length_exceeded, queue_full, draining; invalid_request for odd images.
         """
         if request.adapter is not None and request.adapter not in self.adapters:
             known = ", ".join(self.adapters) or "it has none"

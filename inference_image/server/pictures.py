@@ -33,8 +33,8 @@ class Reads(Protocol):
 class Pictures:
     """Reads images for one service. Safe from many threads; it blocks, so call it off the event loop."""
 
-    def __init__(self, allowed: tuple[str, ...], objects: Reads) -> None:
-        """`allowed`: `gs://bucket/prefix` each, a folder and all below it."""
+    def __init__(self, allowed: tuple[str, ...] = (), objects: Reads | None = None) -> None:
+        """`allowed`: `gs://bucket/prefix` each, a folder and all below it, which `objects` reads."""
         self._allowed = tuple(place.rstrip("/") + "/" for place in allowed)
         self._objects = objects
 
@@ -64,7 +64,7 @@ class Pictures:
         raise _refused(f"an image is data:image/...;base64,... {self._or_stored()}; other addresses are not read", field)
 
     def _stored(self, url: str, field: str) -> bytes:
-        if not url.isprintable() or not any(url.startswith(place) for place in self._allowed):
+        if self._objects is None or not url.isprintable() or not any(url.startswith(place) for place in self._allowed):
             raise _refused(f"an image is read from no such place: it is data:image/...;base64,... {self._or_stored()}", field)
         try:
             data = self._objects.read(url, contract.IMAGE_BYTES)
@@ -78,6 +78,10 @@ class Pictures:
 
     def _or_stored(self) -> str:
         return f"or an object below {', '.join(self._allowed)}" if self._allowed else "only"
+
+
+INSIDE: Final = Pictures()
+"""For images inside of messages alone."""
 
 
 def _inside(url: str, begin: int, field: str) -> bytes:

@@ -47,9 +47,10 @@ def serve(
         import uvicorn
 
         from inference_image.server.app import create_app
+        from inference_image.server.pictures import Pictures
         from inference_image.server.service import Service
 
-        service = Service(settings, timeline)
+        service = Service(settings, timeline, pictures=Pictures.of(settings, environ))
         server = uvicorn.Server(
             uvicorn.Config(
                 create_app(service),

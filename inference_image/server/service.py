@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from inference_image.contract import RequestCode
 from inference_image.engine.generate import Engine
 from inference_image.engine.request import Refused
+from inference_image.server.pictures import INSIDE, Pictures
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
 
@@ -21,6 +22,8 @@ class Service:
     engine: Engine | None = None
     draining: bool = False
     began: int = field(default_factory=lambda: int(time.time()))
+    pictures: Pictures = INSIDE
+    """Where images of a chat may be; by default only in the message itself."""
 
     @property
     def ready(self) -> bool:
