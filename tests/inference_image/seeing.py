@@ -133,10 +133,11 @@ class Transformers:
     """transformers' own processor and model for a folder."""
 
     def __init__(self, folder: Path) -> None:
-        from transformers import AutoImageProcessor, Gemma3ForConditionalGeneration, Gemma3Processor, PreTrainedTokenizerFast
+        from transformers import Gemma3ForConditionalGeneration, Gemma3Processor, PreTrainedTokenizerFast
+        from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 
         self.processor = Gemma3Processor(
-            AutoImageProcessor.from_pretrained(folder, backend="pil"),
+            Gemma3ImageProcessorPil.from_pretrained(folder),
             PreTrainedTokenizerFast.from_pretrained(folder),
             chat_template=(folder / "chat_template.jinja").read_text(encoding="utf-8"),
             image_seq_length=TOKENS,

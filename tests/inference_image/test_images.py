@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,9 +11,10 @@ from typing import Any
 import pytest
 
 from inference_image.engine import Engine, Request, load
+from inference_image.engine.attention import PromptStep, Stretch
+from inference_image.engine.kv import Cache
 from inference_image.engine.schedule import Running, Schedule
 from inference_image.settings import Settings
-from tests.inference_image.checkpoints import edit_json
 from tests.inference_image.seeing import SOFT, Transformers, conversation, picture, said, shown
 
 Messages = list[dict[str, Any]]
@@ -122,18 +121,27 @@ def test_the_engine_answers(ours: Engine, answers: dict[str, Any]) -> None:
         assert text == "".join(map(decoder.step, tokens[: ends[0]] if ends else tokens)).strip(), name
 
 
-def test_an_image_larger_than_the_window(seeing: Path, tmp_path: Path) -> None:
-    """In a sliding layer the tokens of an image see each other no farther back than the window, as in transformers."""
-    folder = shutil.copytree(seeing, tmp_path / "m")
-    text = json.loads((folder / "config.json").read_text())["text_config"]
-    edit_json(folder / "config.json", text_config=text | {"sliding_window": 3})
-    theirs = Transformers(folder)
-    engine = load(Settings(model=str(folder), threads=1, dtype="float32", images=True), environ={})
-    try:
-        for name in ("two images", "later turn"):
-            assert served(engine, [request(engine, ASKED[name])], 16) == [theirs.answer(ASKED[name], ANSWER)[1]]
-    finally:
-        engine.close()
+@pytest.mark.parametrize("window", [2, 3, 4, 64])
+def test_who_sees_whom(window: int) -> None:
+    """The masks of a prompt with images are transformers', in both kinds of layers: an image sees itself, a window its window."""
+    import torch
+    from transformers import Gemma3TextConfig
+    from transformers.models.gemma3.modeling_gemma3 import create_masks_for_vision_model, get_block_sequence_ids_for_mask
+
+    kinds = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 0]])
+    config = Gemma3TextConfig(sliding_window=window, num_hidden_layers=2, layer_types=["sliding_attention", "full_attention"])
+    config._attn_implementation = "sdpa"
+    length = kinds.shape[1]
+    theirs = create_masks_for_vision_model(
+        config, inputs_embeds=torch.zeros(1, length, 8), attention_mask=None, past_key_values=None,
+        position_ids=torch.arange(length)[None], block_sequence_ids=get_block_sequence_ids_for_mask(kinds),
+    )  # fmt: skip
+    cache = Cache(config, 1, length, torch.float32, torch.device("cpu"))
+    blocks = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1, 0, 2, 2, 2, 2, 0, 0])
+    stretch = Stretch(0, 0, length, blocks)
+    step = PromptStep(cache, [stretch])
+    for kind, full in (("full_attention", True), ("sliding_attention", False)):
+        assert torch.equal(step._mask(stretch, torch.device("cpu"), full=full), theirs[kind][0, 0])
 
 
 def test_text_of_a_user_is_no_image(ours: Engine) -> None:

@@ -70,7 +70,6 @@ def test_pixels_are_transformers_own(small: Pixels, kind: str) -> None:
     """Of every kind of file: bit for bit what transformers' processor gives its model."""
     import torch
     from PIL import Image
-    from transformers import AutoImageProcessor  # noqa: F401 - where the class below is registered
     from transformers.image_utils import load_image
     from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 
