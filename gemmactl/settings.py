@@ -16,7 +16,7 @@ DEFAULT_REGION: Final = "us-central1"
 
 KEYS: Final = (
     "project", "region", "name", "model", "engine", "image", "gpu_type", "cpu", "memory", "concurrency", "cpu_throttling",
-    "allow_unauthenticated", "startup_probe", "timeout", "max_context", "quantize", "max_instances", "min_instances",
+    "allow_unauthenticated", "startup_probe", "timeout", "max_context", "quantize", "images", "max_instances", "min_instances",
     "service_account", "set_env_vars", "set_secrets", "adapters", "hf_token",
 )  # fmt: skip
 """Every setting that GEMMACTL_<KEY> and gemmactl.yaml may hold; the same words as the flags."""

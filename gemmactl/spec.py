@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Final, Literal
 
 from gemmactl.errors import usage
-from inference_image.contract import ENV_QUANTIZE, INT8
+from inference_image.contract import ENV_IMAGES, ENV_QUANTIZE, INT8
 
 ModelKind = Literal["gs", "dir", "hf"]
 ServingEngine = Literal["gemmactl", "vllm"]
@@ -161,3 +161,8 @@ class Serve:
     def int8(self) -> bool:
         """Whether the container makes int8 of the weights that arrive: told by its variable, as it is told."""
         return dict(self.env).get(ENV_QUANTIZE, "").strip().lower() == INT8
+
+    @property
+    def images(self) -> bool:
+        """Whether the container answers images: told by its variable, as it is told."""
+        return dict(self.env).get(ENV_IMAGES, "").strip() == "1"

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from inference_image import contract
 from inference_image.contract import Code, LoadFailed
 from inference_image.families import BEGIN, FAMILIES, GEMMA3, Family, Turns
 from inference_image.layout import TEMPLATE_LIMIT, check_pointer
-from inference_image.presets import Message, Part
+from inference_image.presets import Message, Part, Picture
 
 if TYPE_CHECKING:
     from inference_image.template import ChatTemplate
@@ -61,30 +62,104 @@ def compile_template(source: str) -> ChatTemplate:
         raise _invalid(_told(error)) from None
 
 
-def render(template: ChatTemplate, messages: Sequence[Message], special: Mapping[str, str]) -> list[Part]:
+def render(
+    template: ChatTemplate, messages: Sequence[Message], special: Mapping[str, str], image: Image | None = None
+) -> list[Part]:
     """The chat template with marks where users' texts go, then the texts put in: the template never sees them.
 
-    Raises LoadFailed(tokenizer_invalid): the template refuses this conversation, wants too much, or does not print it.
+    `image`: what stands for a picture; None: there are none. Raises LoadFailed(tokenizer_invalid): the template refuses this
+    conversation, wants too much, or does not print it.
     """
-    contents = [message.parts for message in messages]
-    # Spaces around a mark tell whether the template trims: then we trim the text in its place.
-    dialogue = [{"role": message.role, "content": f" {_MARK.format(index)} "} for index, message in enumerate(messages)]
+    if any(message.listed for message in messages):
+        try:
+            return _printed(template, _Dialogue.of_items(messages), special, image)
+        except LoadFailed:
+            pass  # a template that knows no lists, as many fine-tunes have: it gets each message as one text
+    return _printed(template, _Dialogue.of_texts(messages), special, image)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A template prints `start` where an image goes; the prompt holds `whole` there."""
+
+    start: str
+    whole: str
+
+
+@dataclass
+class _Dialogue:
+    """Messages as a template takes them; `texts` has what each mark stands for, `pictures` counts the items that are none."""
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[Sequence[Part | Picture]] = field(default_factory=list)
+    pictures: int = 0
+
+    @classmethod
+    def of_texts(cls, messages: Sequence[Message]) -> _Dialogue:
+        made = cls()
+        for message in messages:
+            made.messages.append({"role": message.role, "content": made._mark(message.parts)})
+        return made
+
+    @classmethod
+    def of_items(cls, messages: Sequence[Message]) -> _Dialogue:
+        made = cls()
+        for message in messages:
+            content = [made._item(part) for part in message.parts] if message.listed else made._mark(message.parts)
+            made.messages.append({"role": message.role, "content": content})
+        return made
+
+    def _item(self, part: Part | Picture) -> dict[str, str]:
+        if isinstance(part, Picture):
+            self.pictures += 1
+            return {"type": "image"}
+        return {"type": "text", "text": self._mark([part])}
+
+    def _mark(self, parts: Sequence[Part | Picture]) -> str:
+        self.texts.append(parts)
+        # Spaces around a mark tell whether the template trims: then we trim the text in its place.
+        return f" {_MARK.format(len(self.texts) - 1)} "
+
+
+def _printed(template: ChatTemplate, dialogue: _Dialogue, special: Mapping[str, str], image: Image | None) -> list[Part]:
     try:
-        rendered = template.text(dialogue, special)
+        rendered = template.text(dialogue.messages, special)
     except Exception as error:  # noqa: BLE001 - a template may raise anything, its own raise_exception included
         raise _invalid(_told(error)) from None
     parts: list[Part] = []
-    end = 0
+    end, pictures = 0, 0
     placed = []
+
+    def own(text: str) -> None:
+        nonlocal pictures
+        if image is not None and dialogue.pictures:
+            pictures += text.count(image.start)
+            text = text.replace(image.start, image.whole)
+        parts.append(Part(text, trusted=True))
+
     for found in _MARKED.finditer(rendered):
-        parts.append(Part(rendered[end : found.start()], trusted=True))
+        own(rendered[end : found.start()])
         index = int(found[2])
-        parts += contents[index] if found[1] and found[3] else _trimmed(contents[index])
+        content = dialogue.texts[index] if index < len(dialogue.texts) else ()
+        parts += _with_images(content if found[1] and found[3] else _trimmed(content), image)
         placed.append(index)
         end = found.end()
-    if placed != list(range(len(messages))):
+    own(rendered[end:])
+    if placed != list(range(len(dialogue.texts))) or pictures != dialogue.pictures:
         raise _invalid("the template does not print each message once")
-    return [*parts, Part(rendered[end:], trusted=True)]
+    return parts
+
+
+def _with_images(parts: Sequence[Part | Picture], image: Image | None) -> list[Part]:
+    made = []
+    for part in parts:
+        if isinstance(part, Part):
+            made.append(part)
+        elif image is None:
+            raise _invalid("no images are answered here")
+        else:
+            made.append(Part(image.whole, trusted=True))
+    return made
 
 
 def checked_template(source: str, tokenizer_config: Mapping[str, Any]) -> ChatTemplate:
@@ -155,16 +230,19 @@ BUILT_IN: Final[Mapping[str, str]] = {
 _QUESTION: Final = Message("user", (Part("?", trusted=False),))
 
 
-def _trimmed(parts: Sequence[Part]) -> list[Part]:
+def _trimmed(parts: Sequence[Part | Picture]) -> list[Part | Picture]:
     """The parts of one message without white space at its two ends."""
     kept = list(parts)
-    while kept and not kept[0].text.lstrip():
+    while kept and isinstance(first := kept[0], Part):
+        kept[0] = Part(first.text.lstrip(), first.trusted)
+        if first.text.strip():
+            break
         kept.pop(0)
-    while kept and not kept[-1].text.rstrip():
+    while kept and isinstance(last := kept[-1], Part):
+        kept[-1] = Part(last.text.rstrip(), last.trusted)
+        if last.text.strip():
+            break
         kept.pop()
-    if kept:
-        kept[0] = Part(kept[0].text.lstrip(), kept[0].trusted)
-        kept[-1] = Part(kept[-1].text.rstrip(), kept[-1].trusted)
     return kept
 
 

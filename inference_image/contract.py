@@ -45,6 +45,10 @@ ENV_SKIP_UNVERIFIED: Final = "GEMMACTL_SKIP_UNVERIFIED"
 ENV_ADAPTERS: Final = "GEMMACTL_ADAPTERS"
 """LoRA adapters on the model, loaded at the start: `name=place` pairs between spaces or line ends, or a JSON object of them. A
 place is what ENV_MODEL may be; a request asks for one by its name."""
+ENV_IMAGES: Final = "GEMMACTL_IMAGES"
+"""`1`: the vision tower is loaded, and chat messages may hold images; default: text only, which starts faster."""
+ENV_IMAGE_SOURCES: Final = "GEMMACTL_IMAGE_SOURCES"
+"""Places that images may be named in beside the model's own: `gs://bucket/prefix`, more of them with commas between."""
 ENV_OVERRIDES: Final = "GEMMACTL_OVERRIDES"
 """Corrections of the checkpoint's small files, in the form of OVERRIDES below; wins over that file."""
 ENV_LOG_PROMPTS: Final = "GEMMACTL_LOG_PROMPTS"
@@ -118,6 +122,14 @@ BODY_SECONDS: Final = 30.0
 """Longest time for a request's body to arrive whole; then 408."""
 HEADER_SECONDS: Final = 10.0
 """Longest time for a request's headers to arrive whole; then the connection is closed."""
+IMAGE_BYTES: Final = 12 << 20
+"""Largest image as a file."""
+IMAGE_PIXELS: Final = 50_000_000
+"""Largest image, width times height: a file of a few kilobytes may hold billions of pixels."""
+IMAGES_MOST: Final = 16
+"""Most images of one request."""
+IMAGES_KEPT: Final = 32
+"""Images whose features are kept: a conversation sends the same ones with every turn. 1.3 MB each in a 4B."""
 DRAIN_SECONDS: Final = 8.0
 """How long running requests may go on after SIGTERM: Cloud Run kills after 10 s."""
 
@@ -129,6 +141,8 @@ SINGLE_SHARD: Final = "model.safetensors"
 TOKENIZER: Final = "tokenizer.json"
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"
 CHAT_TEMPLATE: Final = "chat_template.jinja"
+PREPROCESSOR_CONFIG: Final = "preprocessor_config.json"
+PROCESSOR_CONFIG: Final = "processor_config.json"
 ADAPTER_CONFIG: Final = "adapter_config.json"
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from typing import Any, Final
 
 
@@ -32,6 +33,24 @@ class Turns:
     start: str
     end: str
     model: str = "model"
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How a family sees. An image is `start`, as many `soft` as it has features, and `end`; classes are transformers'."""
+
+    start: str
+    soft: str
+    end: str
+    tower_type: str
+    """model_type of the config's vision_config."""
+    tower_class: str
+    projector: str
+    """Module and class."""
+    processor: str
+    """The class that makes pixels without torchvision."""
+    keys: tuple[tuple[str, str | None], ...]
+    """As Family.text_keys, for those that `other_keys` names; None: never used."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,8 @@ class Family:
     reason: str = ""
     """Why gemmactl's own engine does not serve it; empty when it does."""
     way_out: str = ""
+    sight: Sight | None = None
+    """How this version's engine answers images; None: it doesn't."""
 
     @property
     def served(self) -> bool:
@@ -90,6 +111,22 @@ _INSIDE: Final = (
 _VISION: Final = r"(?:model\.)?(?:vision_tower|multi_modal_projector)\."
 _VISION_AND_SOUND: Final = r"(?:model\.)?(?:vision_tower|audio_tower|embed_vision|embed_audio|multi_modal_projector)\."
 
+_GEMMA3_SIGHT: Final = Sight(
+    start="<start_of_image>",
+    soft="<image_soft_token>",
+    end="<end_of_image>",
+    tower_type="siglip_vision_model",
+    tower_class="SiglipVisionModel",
+    projector="transformers.models.gemma3.modeling_gemma3.Gemma3MultiModalProjector",
+    processor="transformers.models.gemma3.image_processing_pil_gemma3.Gemma3ImageProcessorPil",
+    keys=(
+        # a pooling head and a computed buffer: Gemma 3 looks at neither
+        (r"(?:model\.)?vision_tower\.(?:vision_model\.)?(?:head\.|embeddings\.position_ids$)", None),
+        (r"(?:model\.)?vision_tower\.(?:vision_model\.)?", "vision_tower."),  # vision_model: until 4.57, and on the hub
+        (r"(?:model\.)?multi_modal_projector\.", "multi_modal_projector."),
+    ),
+)
+
 _VLLM: Final = "serve the same folder with vLLM: deploy with --engine vllm"
 
 GEMMA3: Final = Family(
@@ -100,13 +137,14 @@ GEMMA3: Final = Family(
     text_class="Gemma3ForCausalLM",
     whole_class="Gemma3ForConditionalGeneration",
     stops=_GEMMA_STOPS,
-    control=(*_GEMMA_CONTROL, *_IMAGE_CONTROL),
+    control=(*_GEMMA_CONTROL, *_IMAGE_CONTROL, "<image_soft_token>"),
     turns=_GEMMA_TURNS,
     text_keys=_INSIDE,
     other_keys=_VISION,
     engine=Engine.FAST,
     int8=True,
     verified="each key layout loaded and answered on CPU, against transformers' own loader; never on a GPU",
+    sight=_GEMMA3_SIGHT,
 )
 
 FAMILIES: Final[tuple[Family, ...]] = (
@@ -233,11 +271,18 @@ def nearest(kind: object) -> Family | None:
     return max(FAMILIES, key=likeness)
 
 
-def own_name(row: Family, key: str) -> str | None:
-    """A stored key as the row's `text_class` calls it; None for what text-only serving leaves out."""
-    if row.other_keys and re.match(row.other_keys, key):
+def named(path: str) -> Any:
+    """A class by its module and name. Any: what the table names is imported where it is used."""
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def own_name(row: Family, key: str, *, images: bool = False) -> str | None:
+    """A stored key as the row's `text_class` calls it; None for what is left out: with `images` nothing that they need."""
+    other = bool(row.other_keys and re.match(row.other_keys, key))
+    if other and (not images or row.sight is None):
         return None
-    for pattern, own in row.text_keys:
+    for pattern, own in row.sight.keys if other and row.sight else row.text_keys:
         if found := re.match(pattern, key):
-            return own + key[found.end() :]
-    return key
+            return None if own is None else own + key[found.end() :]
+    return None if other else key

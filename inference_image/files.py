@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from inference_image import chat, contract, layout
@@ -23,6 +23,10 @@ class Files:
     tokenizer: bytes
     tokenizer_config: Mapping[str, Any]
     chat_template: str | None
+    vision: layout.Vision | None = None
+    """Only where images are answered."""
+    preprocessor: Mapping[str, Any] = field(default_factory=dict)
+    """How the model wants its pixels; empty where no file says it."""
 
 
 def corrections(small: Mapping[str, bytes], deployed: Overrides) -> Overrides:
@@ -33,8 +37,8 @@ def corrections(small: Mapping[str, bytes], deployed: Overrides) -> Overrides:
     return found.merged(deployed)
 
 
-def parse_files(small: Mapping[str, bytes], overrides: Overrides) -> tuple[Files, layout.Index | None]:
-    """The files and the index of the shards, from the bytes of what is there. Raises LoadFailed."""
+def parse_files(small: Mapping[str, bytes], overrides: Overrides, *, images: bool = False) -> tuple[Files, layout.Index | None]:
+    """The files and the index of the shards, from the bytes of what is there. `images` are to be answered. Raises LoadFailed."""
 
     def optional(name: str, code: Code) -> dict[str, Any]:
         own = layout.parse_json(small[name], name, code) if name in small else {}
@@ -53,5 +57,14 @@ def parse_files(small: Mapping[str, bytes], overrides: Overrides) -> tuple[Files
         tokenizer=small[contract.TOKENIZER],
         tokenizer_config=optional(contract.TOKENIZER_CONFIG, Code.TOKENIZER_INVALID),
         chat_template=overrides.template or (chat.template_text(template) if template else None),
+        vision=layout.vision(config) if images else None,
+        preprocessor=_preprocessor(small) if images else {},
     )
     return files, index
+
+
+def _preprocessor(small: Mapping[str, bytes]) -> Mapping[str, Any]:
+    """Since 5.0 transformers writes it into processor_config.json, before into a file of its own; the newer form wins."""
+    own, whole = (layout.parse_json(small[name], name, Code.CONFIG_INVALID) if name in small else {} for name in layout.SEEING)
+    inner = whole.get("image_processor")
+    return inner if isinstance(inner, Mapping) else own

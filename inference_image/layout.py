@@ -20,6 +20,7 @@ from inference_image.small_files import (
     OVERRIDES_LIMIT,
     POINTED,
     POINTER,
+    SEEING,
     SMALL,
     SMALL_FILE_LIMIT,
     TEMPLATE_LIMIT,
@@ -31,14 +32,15 @@ from inference_image.small_files import (
     parse_json,
 )
 from inference_image.tokenizer_file import check_tokenizer, require_unknown, require_vocabulary, token_ids, vocabulary
+from inference_image.vision import Vision, vision
 
 __all__ = [
     "CONFIG_LIMIT", "EMBEDDING", "HEAD", "HEADER_LIMIT", "INDEX_LIMIT", "ITEM_SIZE", "MOST_SHARDS", "OVERRIDES_LIMIT", "POINTED",
-    "SERVABLE",
-    "SMALL", "SMALL_FILE_LIMIT", "TEMPLATE_LIMIT", "TOKENIZER_CONFIG_LIMIT", "Completeness", "Index", "Tensor", "check_index",
-    "check_pointer", "check_size", "check_tokenizer", "compare", "expected", "family", "header_end", "limit_of", "parse_header",
-    "parse_index", "parse_json", "require_complete", "require_files", "require_unknown", "require_vocabulary", "serving_name",
-    "shards_of", "text_config", "token_ids", "vocabulary", "wanted", "weights",
+    "SEEING", "SERVABLE",
+    "SMALL", "SMALL_FILE_LIMIT", "TEMPLATE_LIMIT", "TOKENIZER_CONFIG_LIMIT", "Completeness", "Index", "Tensor", "Vision",
+    "check_index", "check_pointer", "check_size", "check_tokenizer", "compare", "expected", "family", "header_end", "limit_of",
+    "parse_header", "parse_index", "parse_json", "require_complete", "require_files", "require_unknown", "require_vocabulary",
+    "serving_name", "shards_of", "text_config", "token_ids", "vision", "vocabulary", "wanted", "weights",
 ]  # fmt: skip
 """All that the engine and inspect decide with: what one passes the other loads."""
 
@@ -224,18 +226,18 @@ PEFT: Final = "base_model.model."
 _COMPUTED: Final = re.compile(r"\.(?:rotary_emb(?:_local)?\.inv_freq|embed_tokens\.embed_scale)$")
 
 
-def serving_name(key: str, row: Family = GEMMA3) -> str | None:
-    """A checkpoint's key as the row's text class calls it; None for what text-only serving leaves out."""
+def serving_name(key: str, row: Family = GEMMA3, *, images: bool = False) -> str | None:
+    """A checkpoint's key as the row's text class calls it; None for what is left out, without `images` all of vision."""
     while key.startswith(PEFT):
         key = key.removeprefix(PEFT)
-    return None if _COMPUTED.search(key) else families.own_name(row, key)
+    return None if _COMPUTED.search(key) else families.own_name(row, key, images=images)
 
 
-def wanted(tensors: Iterable[Tensor], row: Family = GEMMA3) -> dict[str, Tensor]:
-    """{own name: tensor} of all that text-only serving needs. Raises keys_unexpected when two keys mean one tensor."""
+def wanted(tensors: Iterable[Tensor], row: Family = GEMMA3, *, images: bool = False) -> dict[str, Tensor]:
+    """{own name: tensor} of all that serving needs. Raises keys_unexpected when two keys mean one tensor."""
     made: dict[str, Tensor] = {}
     for tensor in tensors:
-        name = serving_name(tensor.name, row)
+        name = serving_name(tensor.name, row, images=images)
         if name is None:
             continue
         if name in made:

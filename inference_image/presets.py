@@ -19,11 +19,20 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """Where an image stands in a message. What it shows goes beside the tokens, in the same order."""
+
+
+@dataclass(frozen=True)
 class Message:
-    """One turn of a conversation; `role` is user, assistant or system."""
+    """One turn of a conversation; `role` is user, assistant or system.
+
+    `listed`: each part came as an item of a list, and a chat template that knows lists gets it so.
+    """
 
     role: str
-    parts: tuple[Part, ...]
+    parts: tuple[Part | Picture, ...]
+    listed: bool = False
 
 
 @dataclass(frozen=True)

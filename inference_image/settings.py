@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,6 +42,8 @@ class Settings:
     log_prompts: bool = False
     page: bool = True
     project: str = ""
+    images: bool = False
+    image_sources: tuple[str, ...] = ()
     host: str = "0.0.0.0"
     port: int = contract.DEFAULT_PORT
 
@@ -59,6 +62,9 @@ class Settings:
         if self.quantize not in QUANTIZE:
             detail = f"{self.quantize[:40]!r} is not one of {', '.join(QUANTIZE)}"
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_QUANTIZE, detail)
+        if odd := [place for place in self.image_sources if not re.fullmatch(r"gs://[a-z0-9][\w.-]*(/.*)?", place)]:
+            detail = f"{odd[0][:80]!r} is not gs://BUCKET or gs://BUCKET/FOLDER; more of them with commas between"
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_IMAGE_SOURCES, detail)
         if self.reader not in READERS:
             detail = f"{self.reader[:40]!r} is not one of {', '.join(READERS)}"
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_READER, detail)
@@ -128,6 +134,8 @@ class Settings:
             log_prompts=number(contract.ENV_LOG_PROMPTS, 0, 0, 1) == 1,
             page=number(contract.ENV_PAGE, 1, 0, 1) == 1,
             project=environ.get(contract.ENV_PROJECT, "").strip(),
+            images=number(contract.ENV_IMAGES, 0, 0, 1) == 1,
+            image_sources=tuple(filter(None, map(str.strip, environ.get(contract.ENV_IMAGE_SOURCES, "").split(",")))),
             host=environ.get(contract.ENV_HOST, "") or "0.0.0.0",
             port=number(contract.ENV_PORT, contract.DEFAULT_PORT, 0, 65535),
         )

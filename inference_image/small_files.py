@@ -30,8 +30,12 @@ _LIMITS: Final = {
     contract.TOKENIZER_CONFIG: (TOKENIZER_CONFIG_LIMIT, Code.TOKENIZER_INVALID),
     contract.CHAT_TEMPLATE: (TEMPLATE_LIMIT, Code.TOKENIZER_INVALID),
     contract.OVERRIDES: (OVERRIDES_LIMIT, Code.CONFIG_INVALID),
+    contract.PREPROCESSOR_CONFIG: (CONFIG_LIMIT, Code.CONFIG_INVALID),
+    contract.PROCESSOR_CONFIG: (CONFIG_LIMIT, Code.CONFIG_INVALID),
 }
-SMALL: Final = tuple(_LIMITS)
+SEEING: Final = (contract.PREPROCESSOR_CONFIG, contract.PROCESSOR_CONFIG)
+"""Read as well where images are answered: how the model wants its pixels."""
+SMALL: Final = tuple(name for name in _LIMITS if name not in SEEING)
 """The files beside the weights that are read whole."""
 POINTER: Final = b"version https://git-lfs"
 POINTED: Final = "a Git LFS pointer, not the file: run git lfs pull, and upload it again"

@@ -94,12 +94,15 @@ class CheckpointStream:
             objects = {one.name: one for one in self._readers.list()}
             sizes = {name: one.size for name, one in objects.items()}
             layout.require_files(sizes, self._readers.uri)
+            for name in self._seeing(objects):
+                layout.check_size(name, sizes[name])
         with self._timeline.phase("read headers"):
             heads = self._open(objects)
             files, index = self._first_read(objects, heads)
             shards = {name: objects[name] for name in layout.shards_of(index, sizes)}
             table = self._table(files.family, shards, heads, index)
-            layout.require_complete(layout.expected(files.text_config), table, self._readers.uri)
+            needed = layout.expected(files.text_config) | (files.vision.expected() if files.vision is not None else {})
+            layout.require_complete(needed, table, self._readers.uri)
             self._timeline.bytes_total = sum(tensor.end - tensor.begin for tensor in table.values())
         ring = self._ring(table)
         self.landing.expect(table, ring)
@@ -115,7 +118,11 @@ class CheckpointStream:
     def _small(self, objects: Mapping[str, Object]) -> list[str]:
         """The files that are read whole; an unreasonably large manifest is none of ours."""
         more = [contract.MANIFEST] if contract.MANIFEST in objects and 0 < objects[contract.MANIFEST].size <= LIMIT else []
-        return [name for name in layout.SMALL if name in objects] + more
+        return [name for name in layout.SMALL if name in objects] + self._seeing(objects) + more
+
+    def _seeing(self, objects: Mapping[str, Object]) -> list[str]:
+        """Those of images, where they are answered."""
+        return [name for name in layout.SEEING if name in objects] if self._settings.images else []
 
     def _open(self, objects: Mapping[str, Object]) -> dict[str, int]:
         """Memory for everything; how many bytes of each shard are read at once, in hope of a whole header."""
@@ -156,7 +163,7 @@ class CheckpointStream:
                 self._promises = parse(small[contract.MANIFEST])
             except ValueError as error:
                 self._timeline.note(manifest=f"not used: {error}"[:200])
-        return parse_files(small, overrides)
+        return parse_files(small, overrides, images=self._settings.images)
 
     def _guess(self, objects: Mapping[str, Object], heads: Mapping[str, int]) -> list[Range]:
         """Reads that will be wanted, whatever the headers say: no link waits while they are parsed."""
@@ -194,7 +201,7 @@ class CheckpointStream:
             rows += layout.parse_header(self._bytes(name, end), name, shards[name].size)
         if index is not None:
             layout.check_index(index, rows)
-        return layout.wanted(rows, family)
+        return layout.wanted(rows, family, images=self._settings.images)
 
     def _read(self, ranges: Iterable[Range]) -> None:
         """Read into the objects' own regions, and wait for all of it."""

@@ -9,7 +9,7 @@ inspect refuses on a laptop is what the engine refuses on a GPU.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from itertools import islice
@@ -218,7 +218,11 @@ class ChatTemplate:
                 raise TemplateSyntaxError(f"{word!r} has no place in a chat template", found.lineno)
         self._template = self._environment.from_string(tree)
 
-    def text(self, messages: list[dict[str, str]], special: Mapping[str, str]) -> str:
-        """The conversation as the template prints it. Raises whatever the template raises, Overrun among it."""
-        with self._environment.budget(STEPS + STEPS_A_MESSAGE * len(messages)):
+    def text(self, messages: Sequence[Mapping[str, Any]], special: Mapping[str, str]) -> str:
+        """The conversation as the template prints it; a message's content is a text, or a list of items with a `type`.
+
+        Raises whatever the template raises, Overrun among it.
+        """
+        turns = sum(1 if isinstance(one["content"], str) else 1 + len(one["content"]) for one in messages)
+        with self._environment.budget(STEPS + STEPS_A_MESSAGE * turns):
             return self._template.render(messages=messages, add_generation_prompt=True, **special)

@@ -64,9 +64,12 @@ def _gpu(sizing: Sizing, fit: Fit) -> Iterator[Row]:
     reach = f"the model knows {shape.longest}, the GPU holds {fit.longest}, the engine's default is {contract.DEFAULT_CONTEXT}"
     yield "GPU memory", gb(row.usable), f"{row.name}, {row.memory_gib} GB by name ({row.usable_from})"
     beside = f"; adapters {gb(shape.beside)} in float32" if shape.beside else ""
-    yield "weights", gb(need.weights), f"{_count(fit, dtype)}{beside}; no vision tower is loaded"
+    eyes = f"{shape.eye_parameters:,} more of the vision tower" if shape.eyes else "no vision tower is loaded"
+    yield "weights", gb(need.weights), f"{_count(fit, dtype)}{beside}; {eyes}"
     yield "keys, values", gb(need.kv + need.prompt), f"{prompt}; {ring}"
     yield "work memory", gb(need.work), f"{work}; an estimate, not measured on a GPU"
+    if shape.eyes is not None:
+        yield "images", f"{shape.eyes.tokens} tokens", f"of the context for each; {gb(shape.seeing(item))} of the work memory"
     if need.loads_highest:
         again = "the rows that become int8" if fit.int8 else "the largest tensor once more while it is cast"
         yield "load", gb(need.loading), f"weights, and {again}"

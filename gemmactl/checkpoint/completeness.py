@@ -182,13 +182,22 @@ def _vision(configured: Configured, weights: Weights, ledger: Ledger) -> None:
                 evidence=f"{weights.other / 1e6:.1f} MB",
             )
         return
-    if weights.other:
+    if weights.vision is not None:
         ledger.add(
             "vision-present",
             "note",
             contract.CONFIG,
-            "the vision tower is there; this version serves text, so its bytes are neither loaded nor counted on the GPU",
-            evidence=f"{weights.other / 1e6:.1f} MB",
+            "the vision tower is there: --images answers images; without it only text is, and its bytes are not loaded",
+            evidence=f"{weights.other / 1e6:.1f} MB, {weights.vision.tokens} tokens of the context for each image",
+        )
+    elif weights.other:
+        ledger.add(
+            "vision-incomplete",
+            "warning",
+            contract.CONFIG,
+            "there is a vision tower that can't be loaded: text alone can be served",
+            evidence=weights.blind,
+            remedy="save the whole model if it is to see, or save the text model with its own class",
         )
     elif weights.found:
         ledger.add(

@@ -61,11 +61,11 @@ class Fitting:
         }
 
 
-def weights_of(report: Report) -> sizing.Weights | None:
-    """What sizing must know; None for a model whose architecture gemmactl's engine does not serve."""
+def weights_of(report: Report, *, images: bool = False) -> sizing.Weights | None:
+    """What sizing must know; None for a model whose architecture gemmactl's engine does not serve. `images` are answered, too."""
     if not report.text or not report.weights.whole:
         return None
-    return sizing.Weights(Architecture.of(report.text), report.weights.load)
+    return sizing.Weights(Architecture.of(report.text, report.weights.vision if images else None), report.weights.load)
 
 
 def fits(report: Report) -> tuple[Fitting, ...]:

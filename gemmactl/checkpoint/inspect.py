@@ -156,6 +156,22 @@ def require(report: Report, *, beside: frozenset[str] = frozenset()) -> Report:
     )
 
 
+def sighted(report: Report) -> Report:
+    """The report of a model that can answer images.
+
+    Raises:
+        Trouble: (refused) it can't, and why.
+    """
+    if report.weights.vision is None:
+        raise refused(
+            f"{report.place} can't answer images",
+            why=report.weights.blind or "nothing is known of its vision tower",
+            remedy="leave --images out: text is served without; or give a checkpoint of the whole model, with its vision tower",
+            code="model-blind",
+        )
+    return report
+
+
 def _raw(contents: Contents) -> Json | None:
     """config.json as far as it is JSON, to tell the form before it is judged."""
     import json
@@ -186,4 +202,4 @@ def _sampled(files: Files, stored: Weights, ledger: Ledger, open_base: OpenBase,
     return deep(files, stored, ledger, base=(theirs, found.found))
 
 
-__all__ = ["Configured", "Report", "inspect", "inspect_adapter", "require"]
+__all__ = ["Configured", "Report", "inspect", "inspect_adapter", "require", "sighted"]

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from inference_image import contract, layout
 from inference_image.contract import Code, LoadFailed
+from inference_image.layout import Vision
 
 RUNTIME: Final = 768 << 20
 """CUDA context, kernels, cuBLAS workspaces. An estimate: 300 to 600 MiB are usual."""
@@ -58,9 +59,11 @@ class Architecture:
     longest: int
     beside: int = 0
     """Bytes of the adapters on it, which stay float32 whatever the model's dtype is."""
+    eyes: Vision | None = None
+    """What answers images beside it; None: text alone is served."""
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Architecture:
+    def of(cls, config: Mapping[str, Any], eyes: Vision | None = None) -> Architecture:
         """From the result of layout.text_config. Raises LoadFailed(config_invalid)."""
         shapes = layout.expected(config)
         sizes = [math.prod(shape) for shape in shapes.values()]
@@ -82,6 +85,7 @@ class Architecture:
             head=shapes[f"{first}self_attn.q_norm.weight"][0],
             vocabulary=vocabulary,
             longest=_natural(config, "max_position_embeddings", _LONGEST),
+            eyes=eyes,
         )
 
     @property
@@ -91,11 +95,28 @@ class Architecture:
     def weights(self, item: int = 2, *, int8: bool = False) -> int:
         """Bytes of all parameters, `item` bytes each, and of adapters: the engine casts every stored dtype to its own.
 
-        Vision is not loaded. `int8`: a byte for each value of a matrix and a scale of `item` bytes for each of its rows.
+        `int8`: a byte for each value of a matrix and a scale of `item` bytes for each of its rows; not in the vision tower.
         """
+        rest = self.eye_parameters * item + self.beside
         if int8:
-            return self.matrices + (self.rows + self.parameters - self.matrices) * item + self.beside
-        return self.parameters * item + self.beside
+            return self.matrices + (self.rows + self.parameters - self.matrices) * item + rest
+        return self.parameters * item + rest
+
+    @property
+    def eye_parameters(self) -> int:
+        return self.eyes.parameters if self.eyes is not None else 0
+
+    def seeing(self, item: int = 2) -> int:
+        """Bytes while one image is looked at, in an MLP or in attention, and the features of those that are kept.
+
+        Its values are integers of 8 bytes for a moment, float32, and of the model's dtype.
+        """
+        if self.eyes is None:
+            return 0
+        hidden, inner = int(self.eyes.config["hidden_size"]), int(self.eyes.config["intermediate_size"])
+        tower = self.eyes.patches * item * max(2 * inner + 3 * hidden, 7 * hidden)
+        kept = contract.IMAGES_KEPT * self.eyes.tokens * self.eyes.width * item
+        return kept + max(tower, 3 * self.eyes.side**2 * (8 + 4)) + 3 * self.eyes.side**2 * (4 + item)
 
     def kv(self, tokens: int, item: int = 2) -> int:
         """Bytes of keys and values of one sequence while it is answered; sliding layers keep their window only."""
@@ -175,7 +196,7 @@ def demand(
         weights,
         kv=(sequences - 1) * shape.kv(tokens, item),
         prompt=shape.prompt_kv(tokens, item),
-        activations=shape.activations(tokens, item) + (WIDENED if int8 else 0),
+        activations=shape.activations(tokens, item) + shape.seeing(item) + (WIDENED if int8 else 0),
         loading=weights + once_more,
     )
 

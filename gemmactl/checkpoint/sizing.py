@@ -42,8 +42,8 @@ class Weights:
 
     @property
     def loaded(self) -> int:
-        """Bytes of the text model as stored."""
-        return self.shape.parameters * self.stored
+        """Bytes of what a start loads, as stored."""
+        return (self.shape.parameters + self.shape.eye_parameters) * self.stored
 
 
 @dataclass(frozen=True)

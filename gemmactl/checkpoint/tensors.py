@@ -17,7 +17,7 @@ from gemmactl.checkpoint.reading import SHARD, Contents
 from gemmactl.checkpoint.whereabouts import SAVE, UPLOAD, listed
 from inference_image import contract, families, layout
 from inference_image.contract import Code, LoadFailed
-from inference_image.layout import Tensor
+from inference_image.layout import Tensor, Vision
 
 T = TypeVar("T")
 _NUMBERED: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
@@ -37,6 +37,10 @@ class Weights:
     """Bytes of tensors that text serving leaves out: vision, sound."""
     whole: bool = False
     """Every header could be read."""
+    vision: Vision | None = None
+    """The eyes that --images would load; None: it can't see."""
+    blind: str = ""
+    """Why it can't."""
 
     @property
     def load(self) -> int:
@@ -196,6 +200,7 @@ def _against_architecture(
     contents: Contents, names: tuple[str, ...], size: int, rows: list[Tensor], configured: Configured, ledger: Ledger
 ) -> Weights:
     from gemmactl.checkpoint.completeness import completeness
+    from gemmactl.checkpoint.seeing import seeing
 
     row = configured.family
     if row is None or not row.served or not configured.needed:
@@ -209,7 +214,9 @@ def _against_architecture(
     )
     if found is None:
         return Weights(names, size, tuple(rows), whole=True)
-    made = Weights(names, size, tuple(rows), found, _bytes(rows) - _bytes(found.values()), whole=True)
+    vision, blind = seeing(configured, rows, found, contents.place)
+    left = _bytes(rows) - _bytes(found.values())
+    made = Weights(names, size, tuple(rows), found, left, whole=True, vision=vision, blind=blind)
     completeness(contents, configured, made, ledger)
     return made
 

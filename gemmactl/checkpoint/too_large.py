@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gemmactl import limits, spec_rules
 from gemmactl.checkpoint.memory import Architecture, Demand, demand, longest_context
@@ -71,7 +72,11 @@ def _ways(serve: Serve, row: Gpu, shape: Architecture, tokens: int, *, item: int
             yield f"bfloat16: without GEMMACTL_DTYPE=float32 it needs {gb(half)} and fits"
     if small <= row.usable:
         yield "quantised weights: --engine vllm serves a copy of the model in AWQ, GPTQ or compressed-tensors"
-    yield "text only: counted so already, a vision tower is never loaded"
+    if shape.eyes is None:
+        yield "text only: counted so already, no vision tower is loaded"
+        return
+    blind = demand(replace(shape, eyes=None), tokens, item=item, stored=stored).total
+    yield f"text only: without --images it needs {gb(blind)} and {'fits' if blind <= row.usable else 'does not fit either'}"
 
 
 def _flags(serve: Serve, other: Gpu) -> str:

@@ -46,7 +46,10 @@ def request(model: str, prompt: str, type: str | None, max_tokens: int | None) -
             text = "".join(part.text for part in parts)
             return Request(vllm.COMPLETIONS, {**body, "prompt": text, "stop": list(preset.stops)}, preset.type)
         case presets.Chat(messages):
-            turns = [{"role": m.role, "content": "".join(part.text for part in m.parts)} for m in messages]
+            turns = [
+                {"role": m.role, "content": "".join(part.text for part in m.parts if isinstance(part, presets.Part))}
+                for m in messages
+            ]
             return Request(vllm.CHAT, {**body, "messages": turns}, preset.type)
 
 

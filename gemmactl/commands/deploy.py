@@ -31,6 +31,7 @@ def deploy(
     timeout: o.Timeout = None,
     max_context: o.MaxContext = None,
     quantize: o.Quantize = None,
+    images: o.Images = False,
     skip_unverified: o.SkipUnverified = False,
     max_instances: o.MaxInstances = None,
     min_instances: o.MinInstances = None,

@@ -20,6 +20,7 @@ def generate(
     adapter: o.OneAdapter = None,
     local: o.LocalModel = None,
     quantize: o.Quantize = None,
+    image: o.ImageFile = None,
     skip_unverified: o.SkipUnverified = False,
     project: o.Project = None,
     region: o.Region = None,
@@ -32,18 +33,20 @@ def generate(
     Example: gemmactl generate "Google Cloud Run의 장점은 무엇인가요?" --type text
 
     Example: gemmactl generate --local ./model --type translation "Good morning."
+
+    Example: gemmactl generate --local ./gemma-3-4b-it --image cat.png "What is this?"
     """
     from gemmactl.serving.ask import Prompt
     from gemmactl.serving.ask import ask as run
 
     here = session(ctx)
-    wanted = Prompt.read(prompt, type, max_tokens, adapter)
+    wanted = Prompt.read(prompt, type, max_tokens, adapter, image or ())
     if local is not None:
         from gemmactl.local.adapters import chosen
         from gemmactl.local.engine import answer
         from gemmactl.local.model import asked
 
-        environ = asked(here.environ, skip_unverified=skip_unverified, quantize=quantize)
+        environ = asked(here.environ, skip_unverified=skip_unverified, quantize=quantize, images=bool(image))
         environ, wanted = chosen(environ, wanted)
         return answer(local, wanted, here.voice, environ)
     settings = here.settings()

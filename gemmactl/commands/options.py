@@ -140,6 +140,14 @@ Quantize = Annotated[
         rich_help_panel=_SIZE,
     ),
 ]
+Images = Annotated[
+    bool,
+    typer.Option(
+        "--images",
+        help="Answer images too: the vision tower is loaded, 0.8 GB more with a 4B. Default: text only, which starts faster.",
+        rich_help_panel=_SIZE,
+    ),
+]
 SkipUnverified = Annotated[
     bool,
     typer.Option(
@@ -216,6 +224,17 @@ LocalModel = Annotated[
 ]
 Service = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="The service. Default: gemmactl.yaml, else the only one of ours.")
+]
+ImageFile = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--image",
+        metavar="FILE",
+        help="An image to show before the prompt, PNG, JPEG, WebP or GIF; again for more. With --local, and a model that sees.",
+        exists=True,
+        dir_okay=False,
+        readable=True,
+    ),
 ]
 LogFile = Annotated[
     Path | None,

@@ -20,6 +20,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on. Default: this machine only.")] = "127.0.0.1",
     adapter: o.Adapter = None,
     quantize: o.Quantize = None,
+    images: o.Images = False,
     skip_unverified: o.SkipUnverified = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
@@ -32,5 +33,5 @@ def serve(
     from gemmactl.local.server import serve as run
 
     here = session(ctx)
-    environ = asked(here.environ, skip_unverified=skip_unverified, quantize=quantize)
+    environ = asked(here.environ, skip_unverified=skip_unverified, quantize=quantize, images=images)
     return run(model, host, port, here.voice, given(environ, adapter or ()))

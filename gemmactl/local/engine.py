@@ -21,7 +21,8 @@ from inference_image import contract
 from inference_image.contract import LoadFailed
 
 if TYPE_CHECKING:
-    from inference_image.engine import Engine, Piece, Request
+    from inference_image.engine import Engine, Piece
+    from inference_image.presets import Preset
 
 
 def answer(text: str, prompt: Prompt, voice: Voice, environ: Mapping[str, str]) -> Result:
@@ -34,7 +35,7 @@ def answer(text: str, prompt: Prompt, voice: Voice, environ: Mapping[str, str]) 
 
     voice.aim("local")
     where = models.place(text)
-    models.require(models.NEEDED)
+    models.require(models.needed(environ))
     try:
         preset = choose(prompt.type, prompt.text)
     except UnknownTypeError as error:
@@ -46,8 +47,7 @@ def answer(text: str, prompt: Prompt, voice: Voice, environ: Mapping[str, str]) 
         ) from None
     engine = _load(where, text, voice, environ)
     try:
-        request = replace(engine.request(preset, prompt.text, max_tokens=prompt.max_tokens), adapter=prompt.adapter)
-        found = _collect(_submit(engine, request), voice, prompt.adapter or engine.name, preset.type)
+        found = _collect(_submitted(engine, preset, prompt), voice, prompt.adapter or engine.name, preset.type)
     finally:
         engine.close()
     if not voice.streams:
@@ -91,16 +91,20 @@ def _watch(timeline: object, address: str, voice: Voice, ended: threading.Event)
         voice.events(Progress(address, f"{stage}{size}"))
 
 
-def _submit(engine: Engine, request: Request) -> Iterable[Piece]:
+def _submitted(engine: Engine, preset: Preset, prompt: Prompt) -> Iterable[Piece]:
+    from inference_image.contract import RequestCode
     from inference_image.engine import Refused
 
+    files = [path.read_bytes() for path in prompt.images]
     try:
-        return engine.submit(request)
+        request = engine.request(preset, prompt.text, max_tokens=prompt.max_tokens, images=files)
+        return engine.submit(replace(request, adapter=prompt.adapter))
     except Refused as error:
+        seen = error.code is RequestCode.UNSUPPORTED_CONTENT
         raise usage(
             "the request is refused",
             why=error.message,
-            remedy="a shorter prompt, or a smaller --max-tokens",
+            remedy="another --image" if seen else "a shorter prompt, or a smaller --max-tokens",
             code=str(error.code),
         ) from None
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from gemmactl.checkpoint.inspect import inspect, inspect_adapter
+from gemmactl.checkpoint.inspect import inspect, inspect_adapter, sighted
 from gemmactl.checkpoint.inspect import require as sound
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.serving.folder import Folders
@@ -19,6 +19,7 @@ NEEDED = ("torch", "transformers", "tokenizers", "jinja2", "crc32c")
 WEB = "https://"
 """A folder of a web server that serves ranges: a model for this machine, not for a service."""
 FOR_SERVER = ("fastapi", "uvicorn", "prometheus_client")
+FOR_IMAGES = ("PIL",)
 
 
 def place(text: str) -> str:
@@ -43,9 +44,13 @@ def place(text: str) -> str:
     return str(path.resolve())
 
 
-def asked(environ: Mapping[str, str], *, skip_unverified: bool, quantize: str | None) -> Mapping[str, str]:
+def asked(environ: Mapping[str, str], *, skip_unverified: bool, quantize: str | None, images: bool) -> Mapping[str, str]:
     """The environment with the wishes of the flags in it, as the engine reads them."""
-    wishes = {contract.ENV_SKIP_UNVERIFIED: "1" if skip_unverified else None, contract.ENV_QUANTIZE: quantize}
+    wishes = {
+        contract.ENV_SKIP_UNVERIFIED: "1" if skip_unverified else None,
+        contract.ENV_QUANTIZE: quantize,
+        contract.ENV_IMAGES: "1" if images else None,
+    }
     return {**environ, **{name: value for name, value in wishes.items() if value is not None}}
 
 
@@ -68,6 +73,8 @@ def look(where: str, folders: Folders, environ: Mapping[str, str]) -> None:
             raise
         return
     sound(report)
+    if environ.get(contract.ENV_IMAGES, "").strip() == "1":
+        sighted(report)
     for name, text in adapters(environ).items():
         if not text.startswith(WEB):
             _look_at_adapter(name, parse_model(text), where, folders)
@@ -93,6 +100,11 @@ def _look_at_adapter(name: str, model: Model, where: str, folders: Folders) -> N
     except Trouble as trouble:
         trouble.what = f"adapter {name}: {trouble.what}"
         raise
+
+
+def needed(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The packages that an engine with these wishes imports."""
+    return (*NEEDED, *FOR_IMAGES) if environ.get(contract.ENV_IMAGES, "").strip() == "1" else NEEDED
 
 
 def require(packages: tuple[str, ...]) -> None:

@@ -22,7 +22,7 @@ def serve(text: str, host: str, port: int, voice: Voice, environ: Mapping[str, s
     """
     voice.aim("local")
     where = models.place(text)
-    models.require((*models.NEEDED, *models.FOR_SERVER))
+    models.require((*models.needed(environ), *models.FOR_SERVER))
     models.look(where, folders(environ.get("GOOGLE_CLOUD_PROJECT", "")), environ)
     for key, value in models.quiet(environ).items():
         os.environ.setdefault(key, value)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gemmactl.client.generate import Answer, Patience, Service, generate
@@ -28,6 +30,7 @@ class Prompt:
     type: str | None = None
     max_tokens: int | None = None
     adapter: str | None = None
+    images: tuple[Path, ...] = ()
 
     @classmethod
     def read(
@@ -36,6 +39,7 @@ class Prompt:
         type: str | None,  # noqa: A002 - the flag's own name
         max_tokens: int | None,
         adapter: str | None = None,
+        images: Sequence[Path] = (),
     ) -> Prompt:
         """The prompt as typed; `-` is stdin.
 
@@ -50,11 +54,22 @@ class Prompt:
                 remedy='for example gemmactl generate "Good morning."',
                 code="prompt-empty",
             )
-        return cls(words, type, max_tokens, adapter)
+        return cls(words, type, max_tokens, adapter, tuple(images))
 
 
 def ask(place: Place, settings: Settings, name: str | None, prompt: Prompt, voice: Voice) -> Result:
-    """The answer alone on stdout; with JSON all that the service says about it."""
+    """The answer alone on stdout; with JSON all that the service says about it.
+
+    Raises:
+        Trouble: (usage) there are images: a service takes them in another form.
+    """
+    if prompt.images:
+        raise usage(
+            "--image needs --local",
+            why="a service takes images in the messages of OpenAI's form alone",
+            remedy="POST /v1/chat/completions with a part of the type image_url; docs/images.md has an example",
+            code="image-not-local",
+        )
     live = find.service(place, settings, name)
     service = reach(place, live, voice)
     try:

@@ -67,6 +67,7 @@ def document(report: Report) -> dict[str, Any]:
         "bytes_left_out": stored.other,
         "parameters": stored.parameters,
         "dtypes": list(stored.dtypes),
+        "images": stored.vision is not None,
         "context": report.text.get("max_position_embeddings"),
         "vocabulary": words.vocabulary,
         "stop_ids": list(words.stops),

@@ -81,6 +81,8 @@ def _rows(report: Report) -> list[tuple[str, str]]:
                 ", ".join(filter(None, (f"{layers} layers" if layers else "", f"{longest} tokens" if longest else ""))),
             )
         ]
+    if stored.vision is not None:
+        rows += [("images", f"with --images; {stored.vision.tokens} tokens of the context each")]
     rows += [(f"fits {f.gpu.name.removeprefix('nvidia-')}", str(f)) for f in fits(report)]
     if words.vocabulary:
         rows += [("tokens", f"{words.vocabulary}, answers end at {', '.join(map(str, words.stops)) or 'none'}")]

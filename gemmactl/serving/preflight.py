@@ -12,7 +12,7 @@ from gemmactl.checkpoint import sizing
 from gemmactl.checkpoint.families import Engine, engine_for
 from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.fits import weights_of
-from gemmactl.checkpoint.inspect import Report, inspect, inspect_adapter, require
+from gemmactl.checkpoint.inspect import Report, inspect, inspect_adapter, require, sighted
 from gemmactl.checkpoint.room import Room
 from gemmactl.checkpoint.sizing import Sizing, Weights
 from gemmactl.checkpoint.vllm_sizing import Foreign
@@ -92,7 +92,9 @@ def _shape(report: Report, wish: Serve) -> tuple[Weights | None, Foreign | None]
         require(report, beside=frozenset() if silent else FOREIGN)
         return None, Foreign.of(report.config, report.weights.size)
     require(report)
-    return weights_of(report), None
+    if wish.images:
+        sighted(report)
+    return weights_of(report, images=wish.images), None
 
 
 def _adapters(wish: Serve, folders: Folders) -> tuple[int, tuple[ModelFinding, ...]]:

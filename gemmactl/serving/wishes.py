@@ -14,6 +14,7 @@ from gemmactl.spec import DERIVED, Model, SecretRef, Serve, Token, parse_model, 
 from gemmactl.voice import Voice
 from inference_image.contract import (
     ENV_ADAPTERS,
+    ENV_IMAGES,
     ENV_MAX_CONTEXT,
     ENV_OVERRIDES,
     ENV_QUANTIZE,
@@ -52,6 +53,8 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
         _set(chosen, ENV_SKIP_UNVERIFIED, "1")
     if (mode := chosen.pop("quantize", None)) is not None:
         _set(chosen, ENV_QUANTIZE, None if mode == UNQUANTIZED else mode)
+    if chosen.pop("images", False):
+        _set(chosen, ENV_IMAGES, "1")
     env = dict(chosen.get("env", ()))
     if adapters := adapting.wanted(settings, flags, env):
         chosen["adapters"] = adapters
@@ -112,9 +115,10 @@ def _integer(text: str) -> int:
 
 
 def _switch(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
+    # 1 and 0: GEMMACTL_IMAGES is the container's variable as well
+    if text.lower() not in ("true", "false", "1", "0"):
         raise ValueError("true or false")
-    return text.lower() == "true"
+    return text.lower() in ("true", "1")
 
 
 def _engine(text: str) -> str:
@@ -143,6 +147,7 @@ _PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "timeout": ("timeout", spec_parse.duration),
     "max_context": ("context", _integer),
     "quantize": ("quantize", _quantize),
+    "images": ("images", _switch),
     "max_instances": ("max_instances", _integer),
     "min_instances": ("min_instances", _integer),
     "service_account": ("service_account", str),
@@ -166,8 +171,8 @@ def _read(parse: Callable[[str], Any], value: Value, key: str) -> Any:
 
 
 def _switches(flags: Mapping[str, Any]) -> dict[str, bool | None]:
-    """The --[no-]x pairs of gcloud arrive as two flags; None when neither is given: then other sources speak."""
-    found: dict[str, bool | None] = {}
+    """Flags without a value; the --[no-]x pairs of gcloud arrive as two. None when not given: then other sources speak."""
+    found: dict[str, bool | None] = {"images": True if flags.get("images") else None}
     for key in ("cpu_throttling", "allow_unauthenticated"):
         yes, no = bool(flags.get(key)), bool(flags.get(f"no_{key}"))
         flag = key.replace("_", "-")

@@ -38,7 +38,7 @@ class GcsSource:
         self._patience = patience
         self.pulse = Pulse(patience)
         self._wire = Wire(environ, patience.stall)
-        self._credentials = credentials or _credentials_of(environ)
+        self._credentials = credentials or credentials_of(environ)
 
     def list(self) -> tuple[Object, ...]:
         # what gemmactl wrote beside the weights belongs to the model; other folders are not looked into, however much they hold.
@@ -49,6 +49,17 @@ class GcsSource:
         if not objects:
             raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "no objects under this prefix")
         return tuple(sorted(objects, key=lambda one: one.name))
+
+    def find(self, name: str) -> Object:
+        """One object of the folder, without a list. Raises LoadFailed(shard_missing, access_denied, network_failed)."""
+        path = f"{quote(self._bucket, safe='')}/o/{quote(self._prefix + name, safe='')}"
+        url = f"{self._endpoint}/storage/v1/b/{path}?{urlencode({'fields': 'name,size,generation,crc32c'})}"
+
+        def ask() -> Object:
+            with self._get(url, {}, name, Code.SHARD_MISSING) as response:
+                return self._object(read_json(response))
+
+        return persist(ask, name, self._patience)
 
     def _below(self, prefix: str) -> tuple[Object, ...]:
         """The objects directly under a prefix, by their names in the model's folder."""
@@ -150,7 +161,7 @@ def _reason(response: Response) -> str:
         return body.decode("utf-8", "replace").strip()[:200] or "no explanation"
 
 
-def _credentials_of(environ: Mapping[str, str]) -> Credentials | None:
+def credentials_of(environ: Mapping[str, str]) -> Credentials | None:
     """Google's own chain; against an emulator only credentials that were named on purpose, else none.
 
     A laptop's application default credentials must not travel to whatever STORAGE_EMULATOR_HOST names.

@@ -18,9 +18,9 @@ from inference_image.chunks.ranged import read_range
 from inference_image.chunks.source import Buffer, Object, Patience, Sink
 from inference_image.chunks.wire import RETRYABLE, Response, Transient, Wire, persist, retry_after
 from inference_image.contract import Code, LoadFailed
-from inference_image.small_files import INDEX_LIMIT, SMALL
+from inference_image.small_files import INDEX_LIMIT, SEEING, SMALL
 
-_NAMES: Final = (*SMALL, contract.MANIFEST, contract.SINGLE_SHARD)
+_NAMES: Final = (*SMALL, *SEEING, contract.MANIFEST, contract.SINGLE_SHARD)
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _TOTAL: Final = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
 _SHARD: Final = re.compile(r"[\w.-]+\.safetensors")

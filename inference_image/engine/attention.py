@@ -90,7 +90,8 @@ class DecodeStep:
 class Stretch:
     """`count` tokens of a prompt for one row, from position `start` on.
 
-    `blocks` [count], or None: the number of the image that a token belongs to, 0 for text. Tokens of one image see each other.
+    `blocks` [count], or None: the number of the image that a token belongs to, 0 for text. Tokens of one image see each other,
+    in a sliding layer as far back as its window.
     """
 
     row: int
@@ -168,9 +169,11 @@ class PromptStep:
                 past = one.start - 1 - (one.start - 1 - past) % window  # which position lies at each place of the ring
             seen = torch.cat([past, asking])
             apart = asking[:, None] - seen[None]
-            allowed = (apart >= 0) if full else (apart >= 0) & (apart < window)
+            allowed = apart >= 0
             if one.blocks is not None:
                 same = (one.blocks[:, None] == one.blocks[None]) & (one.blocks[:, None] > 0)
                 allowed[:, past.shape[0] :] |= same
+            if not full:
+                allowed &= apart < window
             one._masks[full] = allowed  # noqa: SLF001 - as above
         return one._masks[full]  # noqa: SLF001 - as above

@@ -10,6 +10,7 @@ from inference_image.engine.answer import Answer
 from inference_image.engine.grammar import Grammar
 from inference_image.engine.request import Piece, Request, Timing, Token, Usage
 from inference_image.engine.sample import Row
+from inference_image.engine.schedule import Solid
 from inference_image.engine.text import Decoder, StopScan
 
 
@@ -33,6 +34,8 @@ class Job:
     row: Row | None = None
     scored: Token | None = None
     """The logprobs of the newest token, until take() has it."""
+    solids: Sequence[Solid] = ()
+    """Where the images of its prompt are."""
 
     def begin(self, tokens: Sequence[int]) -> None:
         """It has a row of the model from now on; its answer will be in `tokens`."""

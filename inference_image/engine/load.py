@@ -27,6 +27,7 @@ from inference_image.hardware import host_memory
 from inference_image.settings import Settings
 from inference_image.stream import RING, SPARE, CheckpointStream, gpu_expected
 from inference_image.timeline import Timeline
+from inference_image.vision import is_vision
 from inference_image.weights import fill, needed_bytes, place, require_room
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
 
         from inference_image.engine import model as models
         from inference_image.engine.adapters import Adapters
+        from inference_image.engine.eyes import Eyes
         from inference_image.engine.slots import Slots
     with timeline.phase("open device"):
         device, dtype = models.choose_device(settings.device), models.choose_dtype(settings.dtype)
@@ -118,18 +120,22 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
     with timeline.phase("build model"):
         config = models.text_config(files.family, files.text_config, dtype)
         model = models.build(files.family, config, dtype, device)
-        layout.require_complete(models.needed(model), table, settings.model)
+        eyes = Eyes(files.family, files.vision, files.preprocessor, config, dtype, device) if files.vision is not None else None
+        layout.require_complete(models.needed(model) | (eyes.needed() if eyes is not None else {}), table, settings.model)
         int8 = models.quantize(model, files.family) if settings.int8 else frozenset[str]()
         weights = needed_bytes(table, dtype.itemsize, int8)
         timeline.note(quantize=settings.quantize, weights_bytes=weights)
         needed = weights + sum(one.bytes for one in adapters)
         _require_memory(needed, device, memory)
         tensors = place(stream.landing, device, dtype, int8)
-        models.assign(model, tensors)
+        models.assign(model, {name: one for name, one in tensors.items() if not is_vision(name)})
+        if eyes is not None:
+            eyes.assign(tensors)
     # From here on the model is whole but for its bytes: they arrive while everything else is made.
     filled = _in_thread(lambda: fill(stream.landing, tensors, device), timeline, "fill model")
     with timeline.phase("build tokenizer"):
-        text = Text(TokenizerFiles(files.tokenizer, files.tokenizer_config, files.chat_template), files.family, config.vocab_size)
+        beside = TokenizerFiles(files.tokenizer, files.tokenizer_config, files.chat_template)
+        text = Text(beside, files.family, config.vocab_size, image_tokens=eyes.tokens if eyes is not None else 0)
     with timeline.phase("build adapters"):
         loras = Adapters.install(model, adapters, device)
         del adapters  # the bytes of their files
@@ -138,18 +144,21 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         free = _free_memory(device, memory, needed)
         per_row = bytes_per_row(config, length, dtype.itemsize)
         rows = rows_that_fit(per_row, free, gpu=device.type == "cuda", wanted=settings.max_sequences)
-        slots = Slots(model, rows, length, kind=loras.kind)
+        slots = Slots(model, rows, length, kind=loras.kind, features=eyes.features if eyes is not None else None)
         steps = loras.around(slots, recorded=slots.recorded)
-        timeline.note(engine="fast", rows=rows, context=length, kv_bytes=rows * per_row)
+        timeline.note(engine="fast", rows=rows, context=length, kv_bytes=rows * per_row, images=eyes is not None)
         if device.type == "cpu":
             Slots(models.twin(files.family, config), 2, 64).rehearse()
         else:
             timeline.note(**_kernel(settings, device))
+            if eyes is not None:
+                eyes.rehearse()
             timeline.note(graphs=slots.rehearse(filled.done) + loras.record(slots, filled.done))
     timeline.stage = "read weights"
     filled.result()
     stream.finished.result()
-    models.tie_if_equal(model, files.text_config)
+    if device.type == "cpu":  # steps that a GPU has recorded read the head where it is
+        models.tie_if_equal(model, files.text_config)
     with timeline.phase("first token"):
         for name in (None, *loras.names):
             _self_test(steps, text, config.vocab_size, name)
@@ -165,6 +174,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         defaults=checkpoint_sampling(files.generation_config),
         adapters=loras.names,
         grammars=Grammars(text, stop_ids, config.vocab_size),
+        eyes=eyes,
     )
 
 

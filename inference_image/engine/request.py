@@ -32,8 +32,8 @@ class Request:
     """One prompt as token ids, and when its answer ends at the latest.
 
     `logprobs`: None, or how many alternatives of each token are told beside its own logarithm. `adapter`: one that was given at
-    the start. `schema`: a JSON schema, as JSON text, that the answer must follow. `images`: as many as the ids have marks.
-    `trim`: white space at both ends of the answer is left out.
+    the start. `schema`: a JSON schema, as JSON text, that the answer must follow. `images`: what Engine.see() made of each
+    that the ids have a place for, in order. `trim`: white space at both ends of the answer is left out.
     """
 
     ids: tuple[int, ...]

@@ -21,10 +21,19 @@ step (27 and 26 ms): an answer that is being written slows down to half its pace
 
 
 @dataclass(frozen=True)
+class Solid:
+    """Tokens [begin, end) of a prompt that are read in one step, because they see each other. `content`: what they stand for."""
+
+    begin: int
+    end: int
+    content: Any = None
+
+
+@dataclass(frozen=True)
 class Part:
     """Tokens of a prompt for one row, from position `start` on; `last`: the prompt is complete with them.
 
-    `tag` is the request's own: what a model may want to know of it beyond its tokens.
+    `tag` is the request's own: what a model may want to know of it beyond its tokens. `solids`: those that lie in the part.
     """
 
     row: int
@@ -32,6 +41,7 @@ class Part:
     ids: Sequence[int]
     last: bool
     tag: Any = None
+    solids: Sequence[Solid] = ()
 
 
 class Steps(Protocol):
@@ -53,18 +63,33 @@ class Steps(Protocol):
 
 @dataclass(eq=False)
 class Running:
-    """One sequence with a row. `tokens` is its answer so far; whoever judges them sets `ended`, which frees the row."""
+    """One sequence with a row. `tokens` is its answer so far; whoever judges them sets `ended`, which frees the row.
+
+    `solids` of its prompt: in order, none in another.
+    """
 
     ids: Sequence[int]
     tag: Any = None
     tokens: list[int] = field(default_factory=list)
     read: int = 0
     ended: bool = False
+    solids: Sequence[Solid] = ()
 
     @property
     def held(self) -> int:
         """Tokens whose keys and values are in its row: the newest token's are not."""
         return self.read + max(0, len(self.tokens) - 1)
+
+    def next(self, most: int, *, whole: bool) -> int:
+        """How many tokens of the prompt are read next, at most `most`: no solid is cut.
+
+        `whole`: a solid that is larger than a step is read all the same, since none will ever hold it.
+        """
+        end = min(self.read + most, len(self.ids))
+        cut = next((one for one in self.solids if one.begin < end < one.end), None)
+        if cut is not None:
+            end = cut.end if whole and cut.begin <= self.read else max(cut.begin, self.read)
+        return end - self.read
 
 
 Admit = Callable[[], Running | None]
@@ -126,16 +151,22 @@ class Schedule:
                     break
                 self.reading.append(admitted)
             one = self.reading[at]
-            count = min(left, len(one.ids) - one.read)
-            last = one.read + count == len(one.ids)
-            parts.append(Part(row, one.read, one.ids[one.read : one.read + count], last, one.tag))
-            left -= count
-            at += last
+            count = one.next(left, whole=not parts)
+            end = one.read + count
+            last = end == len(one.ids)
+            if count:
+                solids = [solid for solid in one.solids if one.read <= solid.begin < end]
+                parts.append(Part(row, one.read, one.ids[one.read : end], last, one.tag, solids))
+            if not last:
+                break
+            left = max(0, left - count)
+            at += 1
             row += 1
         if not parts:
             return []
         logits = self._steps.prompt(parts)
-        for one, part in zip(self.reading, parts, strict=True):
+        # the last may have been admitted and not begun: its first tokens are solid, and wait for a step of their own
+        for one, part in zip(self.reading, parts, strict=False):
             one.read += len(part.ids)
         complete, self.reading = self.reading[:at], self.reading[at:]
         self.decoding += complete

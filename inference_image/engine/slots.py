@@ -19,11 +19,17 @@ class Slots:
     """Computes steps of up to `rows` sequences of up to `length` tokens. One thread at a time."""
 
     def __init__(
-        self, model: Any, rows: int, length: int, record: Record | None = None, kind: Callable[[], Hashable] = lambda: None
+        self,
+        model: Any,
+        rows: int,
+        length: int,
+        record: Record | None = None,
+        kind: Callable[[], Hashable] = lambda: None,
+        features: Callable[[Any], torch.Tensor] | None = None,
     ) -> None:
         """`model` may still be without its weights. `record`: how steps are recorded; by default only on a GPU.
 
-        `kind`: see Graphs.
+        `kind`: see Graphs. `features`: what the content of a Solid is in place of its tokens, [tokens, width].
         """
         import torch
 
@@ -31,6 +37,7 @@ class Slots:
         attention.register()
         model.set_attn_implementation(attention.NAME)
         self.model = model
+        self._features = features
         self.rows, self.length = rows, length
         with torch.inference_mode():
             self.cache = Cache(model.config, rows, length, model.dtype, model.device)
@@ -54,7 +61,7 @@ class Slots:
             device = self.model.device
             ids = torch.tensor([[token for part in parts for token in part.ids]], device=device)
             at = torch.cat([torch.arange(part.start, part.start + len(part.ids), device=device) for part in parts])
-            stretches = [Stretch(part.row, part.start, len(part.ids)) for part in parts]
+            stretches = [Stretch(part.row, part.start, len(part.ids), _blocks(part, device)) for part in parts]
             ends, end = [], 0
             for part, stretch in zip(parts, stretches, strict=True):
                 end += stretch.count
@@ -62,7 +69,9 @@ class Slots:
                 if part.last:
                     ends.append(end - 1)
             keep = torch.tensor(ends, dtype=torch.long, device=device)
-            return self._logits(ids, at[None], PromptStep(self.cache, stretches), keep)[0]
+            step = PromptStep(self.cache, stretches)
+            embedded = self._with_features(ids, parts) if any(part.solids for part in parts) else None
+            return self._logits(ids, at[None], step, keep, embedded)[0]
 
     def decode(self, tokens: Sequence[int], positions: Sequence[int], tags: Sequence[Any] = ()) -> torch.Tensor:
         """One more token for each of the first rows: its number and its position. Logits [rows, vocabulary]."""
@@ -117,8 +126,36 @@ class Slots:
         step = DecodeStep(self.cache, at, reach, ragged=ragged)
         return self._logits(tokens[:, None], at[:, None], step, 1)[:, 0]
 
-    def _logits(self, ids: torch.Tensor, at: torch.Tensor, step: attention.Step, keep: Any) -> torch.Tensor:
+    def _with_features(self, ids: torch.Tensor, parts: Sequence[Part]) -> torch.Tensor:
+        """What the model makes of the tokens [1, tokens, width], and in place of solid ones their features, as they are."""
+        made: torch.Tensor = self.model.get_input_embeddings()(ids)
+        before = 0
+        for part in parts:
+            for solid in part.solids:
+                if self._features is None:
+                    raise TypeError("a model without eyes")
+                at = before + solid.begin - part.start
+                made[0, at : at + solid.end - solid.begin] = self._features(solid.content)
+            before += len(part.ids)
+        return made
+
+    def _logits(
+        self, ids: torch.Tensor, at: torch.Tensor, step: attention.Step, keep: Any, embedded: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        read = {"input_ids": ids} if embedded is None else {"inputs_embeds": embedded}
         made: torch.Tensor = self.model(
-            input_ids=ids, position_ids=at, attention_mask=attention.masks(step), use_cache=False, logits_to_keep=keep
+            **read, position_ids=at, attention_mask=attention.masks(step), use_cache=False, logits_to_keep=keep
         ).logits
         return made
+
+
+def _blocks(part: Part, device: torch.device) -> torch.Tensor | None:
+    """Stretch.blocks of a part."""
+    import torch
+
+    if not part.solids:
+        return None
+    made = torch.zeros(len(part.ids), dtype=torch.long, device=device)
+    for number, solid in enumerate(part.solids, 1):
+        made[solid.begin - part.start : solid.end - part.start] = number
+    return made

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from inference_image import chat, contract, layout
 from inference_image.contract import Code, LoadFailed
-from inference_image.families import GEMMA3, Family
+from inference_image.families import GEMMA3, Family, Sight
 from inference_image.presets import Chat, Message, Part, Raw
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Text:
     Raises LoadFailed(tokenizer_invalid) when the files don't make a usable pair.
     """
 
-    def __init__(self, files: TokenizerFiles, row: Family = GEMMA3, rows: int | None = None) -> None:
-        """`rows`: how many tokens the model knows; None when there is no model to ask."""
+    def __init__(self, files: TokenizerFiles, row: Family = GEMMA3, rows: int | None = None, image_tokens: int = 0) -> None:
+        """`rows`: how many tokens the model knows; None when there is no model to ask. `image_tokens`: of each image; 0: none."""
         from tokenizers import AddedToken, Tokenizer
 
         try:
@@ -69,10 +69,21 @@ class Text:
         longest_first = sorted(self.control, key=len, reverse=True)
         self._control_pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         self._special = chat.special_texts(files.tokenizer_config)
+        marks = row.sight if image_tokens else None
+        self._image = self._image_of(marks, image_tokens) if marks is not None else None
+        self.soft = self.control[marks.soft] if marks is not None else None
+        """The token that stands for a feature of an image; None where none are answered."""
         self.bos = self.control.get(self._special["bos_token"])
         self._stops = row.stops
         source = files.chat_template or chat.embedded_template(files.tokenizer_config)
         self._template = chat.checked_template(source, files.tokenizer_config) if source is not None else None
+
+    def _image_of(self, marks: Sight, tokens: int) -> chat.Image:
+        """What transformers' processor puts in the place of an image."""
+        if any(one not in self.control for one in (marks.start, marks.soft, marks.end)):
+            detail = f"images need {marks.start}, {marks.soft} and {marks.end}, and the model doesn't know all of them"
+            raise LoadFailed(Code.TOKENIZER_INVALID, contract.TOKENIZER, detail)
+        return chat.Image(marks.start, f"\n\n{marks.start}{marks.soft * tokens}{marks.end}\n\n")
 
     def _require_plain_model(self, data: bytes) -> None:
         """Gemma's model is BPE. A file that is broken as BPE is read as another kind if it names none, which cuts no words."""
@@ -151,7 +162,7 @@ class Text:
     def _render(self, messages: Sequence[Message]) -> list[Part]:
         if self._template is None:
             raise LoadFailed(Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE, "this checkpoint has no chat template")
-        return chat.render(self._template, messages, self._special)
+        return chat.render(self._template, messages, self._special, self._image)
 
 
 @dataclass

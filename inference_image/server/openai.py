@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+from inference_image import contract
 from inference_image.contract import RequestCode
 from inference_image.engine.generate import Engine
 from inference_image.engine.request import Refused
@@ -25,7 +27,7 @@ from inference_image.server.sse import EventStream
 
 async def chat(service: Service, request: Request) -> Response:
     """Raises Refused."""
-    return await _answer(service, request, CHAT, chat_wish)
+    return await _answer(service, request, CHAT, partial(chat_wish, pictures=service.pictures))
 
 
 async def completion(service: Service, request: Request) -> Response:
@@ -36,7 +38,8 @@ async def completion(service: Service, request: Request) -> Response:
 async def _answer(service: Service, request: Request, form: Form, wish_of: Callable[[Engine, bytes], Wish]) -> Response:
     record = record_of(request)
     engine = service.admit()
-    body = await read_body(request)
+    # Images come inside the body.
+    body = await read_body(request, contract.IMAGE_BODY_LIMIT if form.chat and engine.images else contract.BODY_LIMIT)
     # A prompt may have a megabyte: it is read and its tokens are counted off the event loop.
     wish = await asyncio.to_thread(wish_of, engine, body)
     record.asked(form.type, wish.prompt_tokens, wish.prompt)

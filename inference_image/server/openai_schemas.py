@@ -82,6 +82,20 @@ class TextPart(BaseModel):
     text: str
 
 
+class ImageUrl(BaseModel):
+    """Where an image is."""
+
+    url: str = Field(description="`data:image/...;base64,...`, or `gs://` below a place that the service allows")
+    detail: Any = Field(default=None, description="accepted and ignored: every image is seen in one size")
+
+
+class ImagePart(BaseModel):
+    """An image, PNG, JPEG, WebP or GIF, for a service that was started with --images."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
 def _as_content(value: Any) -> Any:
     if isinstance(value, str) or (isinstance(value, list) and value and all(isinstance(part, dict) for part in value)):
         return value
@@ -95,8 +109,8 @@ class Message(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Annotated[
-        Any, BeforeValidator(_as_content, json_schema_input_type=str | Annotated[list[TextPart], Field(min_length=1)])
-    ] = Field(description="a text, or parts of one")
+        Any, BeforeValidator(_as_content, json_schema_input_type=str | Annotated[list[TextPart | ImagePart], Field(min_length=1)])
+    ] = Field(description="a text, or parts: texts and images")
     name: Any = Field(default=None, description="accepted and ignored: Gemma's templates have no place for it")
     annotations: Any = Field(default=None, description="accepted and ignored")
 

@@ -12,7 +12,8 @@ from inference_image.engine.request import Refused, Request, Sampling
 from inference_image.server.forms import json_object, validated, wrong_fields
 from inference_image.server.openai_fields import sift
 from inference_image.server.openai_schemas import ChatRequest, CompletionRequest, OpenAIRequest
-from inference_image.server.prompts import chat_ids, raw_ids
+from inference_image.server.pictures import INSIDE, Pictures
+from inference_image.server.prompts import chat_ids, images_of, raw_ids, spoken
 from inference_image.server.schemas import sampling_of
 
 
@@ -31,17 +32,18 @@ class Wish:
     """What was asked, for a log that is told to keep it."""
 
 
-def chat_wish(engine: Engine, body: bytes) -> Wish:
-    """Raises Refused."""
+def chat_wish(engine: Engine, body: bytes, pictures: Pictures = INSIDE) -> Wish:
+    """`pictures` reads the images that messages name. Raises Refused."""
     form = validated(ChatRequest, sift(json_object(body)))
     model = _model(engine, form)
-    ids = chat_ids(engine.text, form.messages)
+    ids = chat_ids(engine, form.messages)
     one = _request(
         engine, form, ids, longest=form.max_completion_tokens or form.max_tokens, default=contract.CHAT_TOKENS, model=model
     )
     logprobs = (form.top_logprobs or 0) if form.logprobs else None
-    said = "\n".join(str(message.content) for message in form.messages)
-    return _wish([replace(one, logprobs=logprobs, schema=_schema(form))], form, model, said)
+    images = images_of(engine, form.messages, pictures)
+    said = "\n".join(spoken(message.content) for message in form.messages)
+    return _wish([replace(one, logprobs=logprobs, schema=_schema(form), images=images)], form, model, said)
 
 
 def completion_wish(engine: Engine, body: bytes) -> Wish:

@@ -54,9 +54,10 @@ def serve(
         from inference_image.server import foreign
         from inference_image.server.app import create_app
         from inference_image.server.connection import Connection
+        from inference_image.server.pictures import Pictures
         from inference_image.server.service import Service
 
-        service = Service(settings, timeline)
+        service = Service(settings, timeline, pictures=Pictures.of(settings, environ))
         foreign.install(quiet=lambda: service.engine is not None and not settings.log_prompts)
         server = uvicorn.Server(
             uvicorn.Config(

@@ -10,6 +10,7 @@ from inference_image.contract import RequestCode
 from inference_image.engine.generate import Engine
 from inference_image.engine.request import Refused, Stats
 from inference_image.server.metrics import Metrics
+from inference_image.server.pictures import INSIDE, Pictures
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
 
@@ -25,6 +26,8 @@ class Service:
     began: int = field(default_factory=lambda: int(time.time()))
     in_flight: int = 0
     metrics: Metrics = field(default_factory=Metrics)
+    pictures: Pictures = INSIDE
+    """Where images of a chat may be; by default only in the message itself."""
 
     @property
     def ready(self) -> bool:

@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from inference_image import contract
 from inference_image.engine.generate import Engine
 from inference_image.server.body import read_body
 from inference_image.server.forms import json_object, validated, wrong_fields
@@ -38,12 +39,13 @@ class TokenizeRequest(BaseModel):
 async def tokenize(service: Service, request: Request) -> Response:
     """Raises Refused."""
     engine = service.admit()
-    return JSONResponse(await asyncio.to_thread(_tokens, engine, await read_body(request)))
+    limit = contract.IMAGE_BODY_LIMIT if engine.images else contract.BODY_LIMIT
+    return JSONResponse(await asyncio.to_thread(_tokens, engine, await read_body(request, limit)))
 
 
 def _tokens(engine: Engine, body: bytes) -> dict[str, Any]:
     form = validated(TokenizeRequest, json_object(body))
     if (form.text is None) == (form.messages is None):
         wrong_fields([("text", "one of text and messages is needed"), ("messages", "one of text and messages is needed")])
-    ids = raw_ids(engine.text, form.text) if form.text is not None else chat_ids(engine.text, form.messages or [])
+    ids = raw_ids(engine.text, form.text) if form.text is not None else chat_ids(engine, form.messages or [])
     return {"tokens": ids, "count": len(ids), "max_model_len": engine.max_context}

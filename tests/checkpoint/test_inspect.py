@@ -168,7 +168,9 @@ def test_the_report_says_what_it_is(tmp_path: Path) -> None:
     assert (report.family.key, report.kind, report.form.key) == ("gemma3", "gemma3", "full")
     assert report.weights.parameters == 845632
     assert report.weights.load == 2 * 845632
-    assert report.weights.other == 2 * (32 * 3 * 14 * 14 + 32 * 32 + 32 * 128)
+    assert report.weights.other == sum(len(data) for _, _, data in zoo.VISION.values())
+    assert report.weights.vision
+    assert report.weights.vision.tokens == 4
     assert report.weights.dtypes == ("BF16",)
     assert (report.tokens.vocabulary, report.tokens.stops, report.tokens.template) == (1024, (1, 5), "own")
 

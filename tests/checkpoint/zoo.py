@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from inference_image import layout
 from inference_image.contract import Code
 from tests.inference_image.checkpoints import Stored, copy_of_sample, edit_json, rewrite, shard, tensors_of
 
@@ -73,10 +74,14 @@ def zeros(*shape: int, dtype: str = "BF16") -> Stored:
     return (dtype, list(shape), bytes(math.prod(shape) * {"BF16": 2, "F16": 2, "F32": 4, "I32": 4, "U8": 1}[dtype]))
 
 
+EYES = {
+    "model_type": "siglip_vision_model", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "image_size": 56,
+    "num_attention_heads": 2, "patch_size": 14,
+}  # fmt: skip
+_SEEING = {"model_type": "gemma3", "text_config": {"hidden_size": 128}, "vision_config": EYES, "mm_tokens_per_image": 4}
 VISION = {
-    "vision_tower.vision_model.embeddings.patch_embedding.weight": zeros(32, 3, 14, 14),
-    "vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.weight": zeros(32, 32),
-    "multi_modal_projector.mm_input_projection_weight": zeros(32, 128),
+    name.replace("vision_tower.", "vision_tower.vision_model."): zeros(*shape)
+    for name, shape in layout.vision(_SEEING).expected().items()
 }
 
 
@@ -87,10 +92,9 @@ def whole(folder: Path) -> None:
     add(folder, VISION)
     config = read(folder, "config.json")
     inner = {k: v for k, v in config.items() if k != "architectures"}
-    vision = {"model_type": "siglip_vision_model", "hidden_size": 32, "num_hidden_layers": 1, "image_size": 56, "patch_size": 14}
     document = {
         "architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "text_config": inner,
-        "vision_config": vision, "mm_tokens_per_image": 4, "dtype": "bfloat16", "eos_token_id": [1, 5],
+        "vision_config": EYES, "mm_tokens_per_image": 4, "dtype": "bfloat16", "eos_token_id": [1, 5],
     }  # fmt: skip
     write(folder, "config.json", document)
 
@@ -416,6 +420,8 @@ LAYOUTS: tuple[Animal, ...] = (
     Animal("vision, module names", made(whole, _rename("language_model.model.", "model.language_model."), _rename("vision_tower.", "model.vision_tower."), _rename("multi_modal", "model.multi_modal")), notes=frozenset({"vision-present"})),
     Animal("vision, no inner model", made(whole, _rename("language_model.model.", "language_model."))),
     Animal("vision tower left out", made(whole, lambda f: drop(f, lambda k: k.startswith(("vision", "multi")))), frozenset({"vision-absent"})),
+    Animal("half a vision tower", made(whole, lambda f: drop(f, lambda k: "post_layernorm" in k)), frozenset({"vision-incomplete"})),
+    Animal("a vision config of another tower", made(whole, lambda f: edit_json(f / "config.json", vision_config={"model_type": "clip"})), frozenset({"vision-incomplete"})),
     Animal("PEFT's prefix, text", made(text, _wrapped), frozenset({"peft-prefix"})),
     Animal("PEFT's prefix, vision", made(whole, _wrapped), frozenset({"peft-prefix"})),
     Animal("PEFT's prefix twice", made(text, _wrapped, _wrapped), frozenset({"peft-prefix"})),

@@ -30,6 +30,14 @@ def engine() -> Iterator[object]:
     loaded.close()
 
 
+@pytest.fixture(scope="session")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small model that sees."""
+    from tests.inference_image.seeing import save_seeing
+
+    return save_seeing(tmp_path_factory.mktemp("seeing"))
+
+
 @pytest.fixture
 def sample_bucket() -> Bucket:
     """The sample model in a pretended store, below m/."""

@@ -25,6 +25,7 @@ class Telling:
     adapters = ("poet", "coder")
     max_context = 512
     failed = None
+    images = False
     busy = 0
     request = Engine.request
 

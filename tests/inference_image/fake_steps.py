@@ -94,10 +94,12 @@ class Remembering:
     def __init__(self, rows: int) -> None:
         self.rows = rows
         self.steps: list[int] = []
+        self.parts: list[Sequence[Part]] = []
         self._held: list[list[int]] = [[] for _ in range(rows)]
 
     def prompt(self, parts: Sequence[Part]) -> Any:
         self.steps.append(sum(len(part.ids) for part in parts))
+        self.parts.append(parts)
         for part in parts:
             self._write(part.row, part.start, part.ids)
         return certain([follows(self._held[part.row]) for part in parts if part.last])

@@ -64,8 +64,11 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         media = re.fullmatch(r"/download/storage/v1/b/[^/]+/o/([^/]+)", parts.path)
+        single = re.fullmatch(r"/storage/v1/b/[^/]+/o/([^/]+)", parts.path)
         if media:
             self.media(unquote(media[1]), query)
+        elif single:
+            self.single(unquote(single[1]))
         else:
             self.listing(query)
 
@@ -77,19 +80,20 @@ class Handler(BaseHTTPRequestHandler):
         names = sorted(name for name in self.bucket.objects if name.startswith(prefix))
         names = [name for name in names if not cut or cut not in name.removeprefix(prefix)]
         start = int(query.get("pageToken", 0))
-        items = [
-            {
-                "name": name,
-                "size": str(len(self.bucket.objects[name])),
-                "generation": str(self.bucket.generations[name]),
-                "crc32c": base64.b64encode(crc32c.crc32c(self.bucket.objects[name]).to_bytes(4, "big")).decode(),
-            }
-            for name in names[start : start + self.bucket.page]
-        ]
+        items = [self.row(name) for name in names[start : start + self.bucket.page]]
         body: dict[str, Any] = {"items": items} if items else {}
         if start + self.bucket.page < len(names):
             body["nextPageToken"] = str(start + self.bucket.page)
         self.answer(200, json.dumps(body).encode())
+
+    def single(self, name: str) -> None:
+        found = name in self.bucket.objects
+        self.answer(200, json.dumps(self.row(name)).encode()) if found else self.answer(404, b"No such object")
+
+    def row(self, name: str) -> dict[str, str]:
+        data = self.bucket.objects[name]
+        checksum = base64.b64encode(crc32c.crc32c(data).to_bytes(4, "big")).decode()
+        return {"name": name, "size": str(len(data)), "generation": str(self.bucket.generations[name]), "crc32c": checksum}
 
     def media(self, name: str, query: dict[str, str]) -> None:
         data = self.bucket.objects.get(name)

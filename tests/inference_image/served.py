@@ -44,6 +44,17 @@ def logits_of(engine: Engine) -> Any:
         return model(input_ids=torch.randint(6, 1024, (1, 80))).logits
 
 
+@contextmanager
+def loaded_from(bucket: Bucket, timeline: Timeline, **given: Any) -> Iterator[Engine]:
+    """An engine over a pretended store."""
+    with fake_storage.running(bucket) as address:
+        engine = opened(address, timeline, **given)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
 def loaded(bucket: Bucket, reference: Any, **given: Any) -> dict[str, Any]:
     """The record of a load that must give the sample's very logits."""
     import torch

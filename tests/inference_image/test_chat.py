@@ -9,10 +9,11 @@ import pytest
 from inference_image import chat, layout
 from inference_image.contract import CHAT_TEMPLATE, Code, LoadFailed
 from inference_image.families import FAMILIES, GEMMA3, Family
-from inference_image.presets import Message, Part
+from inference_image.presets import Message, Part, Picture
 from inference_image.template import ChatTemplate
 from inference_image.template_limits import STEPS, Overrun
 from tests.inference_image.checkpoints import MODEL
+from tests.inference_image.seeing import GEMMA
 
 SAMPLE = (MODEL / "chat_template.jinja").read_text(encoding="utf-8")
 CONFIG = json.loads((MODEL / "tokenizer_config.json").read_text(encoding="utf-8"))
@@ -207,3 +208,58 @@ def test_the_built_in_template_refuses_turns_out_of_order() -> None:
     turns = [Message("user", (Part("?", trusted=False),))] * 2
     with pytest.raises(LoadFailed, match="turns must go"):
         chat.render(chat.compile_template(chat.BUILT_IN["gemma3"]), turns, {})
+
+
+IMAGE = chat.Image("<start_of_image>", "\n\n<start_of_image>##<end_of_image>\n\n")
+LISTED = [
+    Message("system", (Part(" Be brief. ", trusted=False),), listed=True),
+    Message(
+        "user", (Part("  Which ", trusted=False), Picture(), Part(" or<start_of_image>", trusted=False), Picture()), listed=True
+    ),
+    Message("assistant", (Part("Neither.", trusted=False),)),
+    Message("user", (Picture(), Part(" this? ", trusted=False)), listed=True),
+]
+
+
+def printed(source: str, messages: list[Message], image: chat.Image | None = IMAGE) -> str:
+    """The prompt; what is not trusted stands in brackets."""
+    parts = chat.render(chat.compile_template(source), messages, {"bos_token": "<bos>"}, image)
+    return "".join(part.text if part.trusted else f"[{part.text}]" for part in parts)
+
+
+def test_a_template_that_knows_lists_gets_them() -> None:
+    """Gemma's own trims each item of a turn and says where images go; a mark that a user types is none of them."""
+    whole = IMAGE.whole
+    assert printed(GEMMA, LISTED) == (
+        "<bos><start_of_turn>user\n[ Be brief. ]\n\n"
+        f"[Which]{whole}[or<start_of_image>]{whole}<end_of_turn>\n<start_of_turn>model\n[Neither.]<end_of_turn>\n"
+        f"<start_of_turn>user\n{whole}[this?]<end_of_turn>\n<start_of_turn>model\n"
+    )
+
+
+@pytest.mark.parametrize("source", [SAMPLE, CHATML, chat.BUILT_IN["gemma3"]], ids=["sample", "ChatML", "built in"])
+def test_a_template_that_knows_texts_alone_gets_one(source: str) -> None:
+    """Items follow each other inside the message, images among them; white space is kept between, and line ends of an image."""
+    made = printed(source, LISTED)
+    for text in ("Be brief.", f"Which ]{IMAGE.whole}[ or<start_of_image>]{IMAGE.whole}", f"{IMAGE.whole}[ this?"):
+        assert text in made
+    assert made.count("##") == 3
+
+
+def test_items_that_a_template_drops_are_not_lost() -> None:
+    """Gemma's template prints the first item of a system text and leaves out the rest: then it gets all of it as one text."""
+    two = [Message("system", (Part("One.", trusted=False), Part(" Two.", trusted=False)), listed=True), LISTED[3]]
+    assert "[One.][ Two.]" in printed(GEMMA, two)
+
+
+def test_images_where_none_are_answered() -> None:
+    """Without eyes a picture in a conversation is refused, whatever the template does with it."""
+    for source in (GEMMA, SAMPLE):
+        with pytest.raises(LoadFailed):
+            printed(source, LISTED[3:], None)
+
+
+def test_a_refusal_of_turns_is_told_for_lists_too() -> None:
+    """What the template says of the order of turns reaches the client."""
+    with pytest.raises(LoadFailed, match="must alternate"):
+        printed(GEMMA, [LISTED[3], LISTED[3]])

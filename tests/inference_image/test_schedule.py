@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from inference_image.engine.schedule import Running, Schedule
+from inference_image.engine.schedule import Running, Schedule, Solid
 from tests.inference_image.fake_steps import Remembering, follows
 
 
@@ -18,6 +18,19 @@ class Wish:
     answer: int
     arrives: int
     leaves: int | None
+    solids: tuple[tuple[int, int], ...] = ()
+    """Text before each, and its tokens."""
+
+    def placed(self) -> list[Solid]:
+        """The prompt ends with its solids and the text before them."""
+        made, at = [], self.prompt
+        for text, tokens in self.solids:
+            made.append(Solid(at + text, at + text + tokens))
+            at += text + tokens
+        return made
+
+    def running(self, number: int) -> Running:
+        return Running([number + 3] * (self.prompt + sum(map(sum, self.solids))), self, solids=self.placed())
 
 
 WISHES = some.lists(
@@ -27,6 +40,7 @@ WISHES = some.lists(
         answer=some.integers(1, 12),
         arrives=some.integers(0, 20),
         leaves=some.one_of(some.none(), some.integers(0, 30)),
+        solids=some.lists(some.tuples(some.integers(0, 9), some.integers(1, 9)), max_size=4).map(tuple),
     ),
     min_size=1,
     max_size=12,
@@ -47,10 +61,13 @@ def choose(logits: object, rows: object) -> list[int]:
 @given(wishes=WISHES, rows=some.integers(1, 4), chunk=some.integers(1, 24))
 @settings(max_examples=150, deadline=None)
 def test_every_request_is_computed_as_if_it_were_alone(wishes: list[Wish], rows: int, chunk: int) -> None:
-    """Whatever arrives, leaves and shares a batch: each answer is its own, first come is first read, every row is free again."""
+    """Whatever arrives, leaves and shares a batch: each answer is its own, first come is first read, every row is free again.
+
+    No solid is cut, and only one that is larger than a chunk makes a step larger.
+    """
     model = Remembering(rows)
     schedule = Schedule(model, choose, chunk)
-    sequences = [Running([number + 3] * wish.prompt, wish) for number, wish in enumerate(wishes)]
+    sequences = [wish.running(number) for number, wish in enumerate(wishes)]
     arrivals = sorted(sequences, key=lambda one: one.tag.arrives)
     waiting: deque[Running] = deque()
     began: list[Running] = []
@@ -79,7 +96,14 @@ def test_every_request_is_computed_as_if_it_were_alone(wishes: list[Wish], rows:
         assert one.tokens == alone(list(one.ids), len(one.tokens))
         if one.tag.leaves is None:
             assert len(one.tokens) == one.tag.answer
-    assert max(model.steps) <= chunk
+    for parts in model.parts:
+        for part in parts:
+            end = part.start + len(part.ids)
+            assert list(part.solids) == [one for one in part.tag.placed() if part.start <= one.begin and one.end <= end]
+            assert not any(one.begin < edge < one.end for one in part.tag.placed() for edge in (part.start, end))
+        if sum(len(part.ids) for part in parts) > chunk:
+            assert list(parts[0].solids) == [Solid(parts[0].start, parts[0].start + len(parts[0].ids))]
+            assert len(parts) == 1
 
 
 def test_a_long_prompt_does_not_stop_the_others() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from gemmactl.local.adapters import chosen, given
 from gemmactl.serving.ask import Prompt
 from gemmactl.serving.looking import folders
 from inference_image import contract
+from tests.inference_image.checkpoints import MODEL
 
 
 def test_a_web_folder_is_a_place_for_this_machine() -> None:
@@ -29,11 +31,22 @@ def test_plain_http_is_no_place() -> None:
 
 def test_wishes_of_flags_are_asked_for_by_name() -> None:
     """They reach the engine as its variables, before those of the environment, and nothing else does."""
-    assert models.asked({"A": "b"}, skip_unverified=True, quantize=None) == {"A": "b", contract.ENV_SKIP_UNVERIFIED: "1"}
-    assert models.asked({"A": "b"}, skip_unverified=False, quantize=None) == {"A": "b"}
+    none: dict[str, Any] = {"skip_unverified": False, "quantize": None, "images": False}
+    assert models.asked({"A": "b"}, **none | {"skip_unverified": True}) == {"A": "b", contract.ENV_SKIP_UNVERIFIED: "1"}
+    assert models.asked({"A": "b"}, **none | {"images": True}) == {"A": "b", contract.ENV_IMAGES: "1"}
+    assert models.asked({"A": "b"}, **none) == {"A": "b"}
     environ = {contract.ENV_QUANTIZE: "int8"}
-    assert models.asked(environ, skip_unverified=False, quantize=None)[contract.ENV_QUANTIZE] == "int8"
-    assert models.asked(environ, skip_unverified=False, quantize="none")[contract.ENV_QUANTIZE] == "none"
+    assert models.asked(environ, **none)[contract.ENV_QUANTIZE] == "int8"
+    assert models.asked(environ, **none | {"quantize": "none"})[contract.ENV_QUANTIZE] == "none"
+
+
+def test_a_blind_model_is_told_before_the_engine_starts() -> None:
+    """--images with a model of text alone is refused by what inspect sees, before torch is imported."""
+    with pytest.raises(Trouble) as caught:
+        models.look(str(MODEL), folders(""), {contract.ENV_IMAGES: "1"})
+    assert caught.value.code == "model-blind"
+    assert "text alone" in caught.value.why
+    models.look(str(MODEL), folders(""), {})
 
 
 def test_adapters_of_flags_replace_those_of_the_variable(tmp_path: Path) -> None:

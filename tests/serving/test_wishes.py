@@ -57,6 +57,17 @@ def test_skip_unverified_is_the_containers_variable(tmp_path: Path) -> None:
     assert wishes(settings(tmp_path), {**BASE, "skip_unverified": False}, Ear()).env == ()
 
 
+def test_images_are_the_containers_variable(tmp_path: Path) -> None:
+    """The flag, a project file or the container's own variable: all of them are one wish, seen in the plan."""
+    found = wishes(settings(tmp_path), {**BASE, "images": True, "set_env_vars": "GEMMACTL_IMAGES=0,A=b"}, Ear())
+    assert dict(found.env) == {"A": "b", "GEMMACTL_IMAGES": "1"}
+    assert found.images
+    plain = wishes(settings(tmp_path), {**BASE, "images": False}, Ear())
+    assert (plain.env, plain.images) == ((), False)
+    assert wishes(settings(tmp_path), {**BASE, "set_env_vars": "GEMMACTL_IMAGES=1"}, Ear()).images
+    assert wishes(settings(tmp_path, GEMMACTL_IMAGES="1"), BASE, Ear()).images
+
+
 def test_sizes_follow_the_gpu(tmp_path: Path) -> None:
     """An RTX has its own defaults."""
     found = wishes(settings(tmp_path), {**BASE, "gpu_type": "nvidia-rtx-pro-6000"}, Ear())
