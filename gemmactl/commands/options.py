@@ -231,9 +231,6 @@ ImageFile = Annotated[
         "--image",
         metavar="FILE",
         help="An image to show before the prompt, PNG, JPEG, WebP or GIF; again for more. With --local, and a model that sees.",
-        exists=True,
-        dir_okay=False,
-        readable=True,
     ),
 ]
 LogFile = Annotated[

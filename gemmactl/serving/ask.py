@@ -44,7 +44,7 @@ class Prompt:
         """The prompt as typed; `-` is stdin.
 
         Raises:
-            Trouble: (usage) it is empty.
+            Trouble: (usage) it is empty, or an image is no file.
         """
         words = sys.stdin.read() if text == "-" else text
         if not words.strip():
@@ -54,6 +54,14 @@ class Prompt:
                 remedy='for example gemmactl generate "Good morning."',
                 code="prompt-empty",
             )
+        for path in images:
+            if not path.is_file():
+                raise usage(
+                    f"{path} is no file",
+                    why="--image takes the file of an image",
+                    remedy="give a PNG, JPEG, WebP or GIF that is there",
+                    code="image-missing",
+                )
         return cls(words, type, max_tokens, adapter, tuple(images))
 
 

@@ -86,7 +86,7 @@ class Engine:
         Raises Refused(unsupported_content): none that can be read, too large, or the model is served for text only.
         """
         if self._eyes is None:
-            refuse(TEXT_ONLY)
+            pixels.refuse(TEXT_ONLY)
         return self._eyes.pixels.of(image)
 
     def request(
@@ -122,7 +122,7 @@ class Engine:
     def submit(self, request: Request) -> Answer:
         """Take a request in. A schema is compiled here: what Grammars.compile says of that holds. Other requests take no time.
 
-        Raises Refused: unknown_adapter, context_length_exceeded, queue_full, draining; invalid_request for odd schemas and images.
+        Raises Refused: unknown_adapter, context_length_exceeded, queue_full, draining; invalid_request for its schema or images.
         """
         if request.adapter is not None and request.adapter not in self.adapters:
             known = ", ".join(self.adapters) or "it has none"
