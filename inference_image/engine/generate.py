@@ -9,29 +9,26 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from inference_image import contract
 from inference_image.contract import RequestCode
-from inference_image.engine import grammar, pixels
+from inference_image.engine.admission import Admission
 from inference_image.engine.answer import Answer, Bell
-from inference_image.engine.grammar import Grammar, Grammars
+from inference_image.engine.grammar import Grammars
 from inference_image.engine.job import Job
 from inference_image.engine.request import Piece, Refused, Request, Sampling, Stats, Usage
 from inference_image.engine.sample import Row, Sampler
-from inference_image.engine.schedule import Running, Schedule, Solid, Steps
+from inference_image.engine.schedule import Running, Schedule, Steps
 from inference_image.engine.text import StopScan, Text
-from inference_image.presets import PRESETS, Chat, Message, Picture, Preset, Raw, put
 
 if TYPE_CHECKING:
     import torch
 
     from inference_image.engine.eyes import Eyes
 
-TEXT_ONLY: Final = f"this service answers text only: its operator may start it with --images ({contract.ENV_IMAGES}=1)"
 _LATELY: Final = 33
 """Ends of answers that tell how fast places in the queue become free."""
 
 
-class Engine:
+class Engine(Admission):
     """A loaded model that answers. Safe to call from any thread; close() ends its thread."""
 
     def __init__(
@@ -49,14 +46,8 @@ class Engine:
         eyes: Eyes | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.defaults = defaults or Sampling()
-        """How the checkpoint wants to be sampled."""
-        self.text = text
+        super().__init__(text, max_context=max_context, defaults=defaults, adapters=adapters, grammars=grammars, eyes=eyes)
         self.name = name
-        self.max_context = max_context
-        self.adapters = tuple(adapters)
-        """Names that Request.adapter may have."""
-        self._eyes = eyes
         self.failed: BaseException | None = None
         """What ended the engine's thread: nothing can be answered any more."""
         self.steps = steps
@@ -64,7 +55,6 @@ class Engine:
         self._schedule = Schedule(steps, self._choose)
         self._stop_ids = stop_ids
         self._max_queue = max_queue
-        self._grammars = grammars
         self._clock = clock
         self._ends: deque[float] = deque(maxlen=_LATELY)
         self._bell = Bell()
@@ -75,71 +65,17 @@ class Engine:
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
-    @property
-    def images(self) -> bool:
-        """Are images answered?"""
-        return self._eyes is not None
-
-    def see(self, image: bytes) -> bytes:
-        """An image file as Request.images has it. It takes a while: call it off an event loop.
-
-        Raises Refused(unsupported_content): none that can be read, too large, or the model is served for text only.
-        """
-        if self._eyes is None:
-            pixels.refuse(TEXT_ONLY)
-        return self._eyes.pixels.of(image)
-
-    def request(
-        self,
-        preset: Preset,
-        prompt: str,
-        *,
-        max_tokens: int | None = None,
-        stops: Sequence[str] = (),
-        sampling: Sampling | None = None,
-        images: Sequence[bytes] = (),
-    ) -> Request:
-        """A prompt in the form of its preset. Without `max_tokens` the preset's own, as far as the context allows.
-
-        `images`: files that are shown before the prompt. Raises Refused: unknown_type for a chat type on a checkpoint without a
-        chat template, unsupported_content.
-        """
-        if preset.mode == "chat" and not self.text.chats:
-            raw = [one.type for one in PRESETS.values() if one.mode == "raw"]
-            message = f"this model has no chat template, which {preset.type} needs; its types: {', '.join(raw)}"
-            raise Refused(RequestCode.UNKNOWN_TYPE, message, facts={"types": raw})
-        seen = tuple(self.see(image) for image in images)
-        ids = self.text.encode(_shown(put(preset, prompt), len(seen)))
-        room = max(1, self.max_context - len(ids))
-        return Request(
-            ids=tuple(ids),
-            max_tokens=min(preset.max_tokens, room) if max_tokens is None else max_tokens,
-            stops=(*preset.stops, *(stop for stop in stops if stop)),
-            sampling=sampling or Sampling(),
-            images=seen,
-        )
-
     def submit(self, request: Request) -> Answer:
         """Take a request in. A schema is compiled here: what Grammars.compile says of that holds. Other requests take no time.
 
         Raises Refused: unknown_adapter, context_length_exceeded, queue_full, draining; invalid_request for its schema or images.
         """
-        if request.adapter is not None and request.adapter not in self.adapters:
-            known = ", ".join(self.adapters) or "it has none"
-            message = f"this service has no adapter of that name; its adapters: {known}"
-            raise Refused(RequestCode.UNKNOWN_ADAPTER, message, facts={"adapters": list(self.adapters)})
-        if len(request.ids) + request.max_tokens > self.max_context:
-            raise Refused(
-                RequestCode.CONTEXT_LENGTH_EXCEEDED,
-                f"a prompt of {len(request.ids)} tokens and max_tokens {request.max_tokens} are more than the"
-                f" {self.max_context} tokens of this service",
-                facts={"prompt_tokens": len(request.ids), "max_context": self.max_context},
-            )
-        held = self._grammar(request.schema)
+        self.check(request)
+        held = self.grammar(request.schema)
         answer = Answer(self._cancelled, self._bell)
         scan = StopScan(request.stops, request.trim)
         job = Job(request, answer, self.text.decoder(), scan, self._clock, self._clock(), held)
-        job.solids = self._solids(request)
+        job.solids = self.solids(request)
         with self._changed:
             if self._closed or self.failed is not None:
                 raise Refused(RequestCode.DRAINING, "the engine is closing", retry_after=1)
@@ -149,20 +85,6 @@ class Engine:
             self._waiting.append(job)
             self._changed.notify_all()
         return answer
-
-    def _grammar(self, schema: str | None) -> Grammar | None:
-        if schema is None:
-            return None
-        if self._grammars is None:
-            grammar.refuse("this engine was made without grammars")
-        return self._grammars.compile(schema)
-
-    def _solids(self, request: Request) -> Sequence[Solid]:
-        if not request.images:
-            return ()
-        if self._eyes is None or self.text.soft is None:
-            raise Refused(RequestCode.INVALID_REQUEST, "images for a model that is served for text only", facts={"fields": []})
-        return self._eyes.solids(request.ids, self.text.soft, request.images)
 
     def _retry_after(self) -> int:
         """Seconds until a place in the queue is likely free: as far apart as answers ended lately, since the engine is busy."""
@@ -305,16 +227,6 @@ class Engine:
 def bearable(error: BaseException) -> Exception:
     """What a reader may be told: the panic of a library or an exit, which are no Exception, would end its event loop as well."""
     return error if isinstance(error, Exception) else RuntimeError("the engine's thread has ended")
-
-
-def _shown(prompt: Raw | Chat, images: int) -> Raw | Chat:
-    """The same with images before it. Raises Refused(unsupported_content) for a form that has no place for them."""
-    if not images:
-        return prompt
-    if isinstance(prompt, Raw) or len(prompt.messages) != 1 or len(prompt.messages[0].parts) != 1:
-        pixels.refuse("images go with the type text")
-    message = prompt.messages[0]
-    return Chat((Message(message.role, (Picture(),) * images + message.parts, listed=True),))
 
 
 def device_lost(error: BaseException) -> bool:

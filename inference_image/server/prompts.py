@@ -7,7 +7,8 @@ from typing import Any
 
 from inference_image import contract, presets
 from inference_image.contract import LoadFailed, RequestCode
-from inference_image.engine.generate import TEXT_ONLY, Engine
+from inference_image.engine.admission import TEXT_ONLY
+from inference_image.engine.generate import Engine
 from inference_image.engine.request import Refused
 from inference_image.engine.text import Text
 from inference_image.presets import Chat, Part, Picture, Raw
