@@ -8,7 +8,7 @@ from typing import Any
 
 from gemmactl import vllm
 from gemmactl.checkpoint import budget, container, vllm_sizing
-from gemmactl.checkpoint.sizing import WAITING, Fit, Sizing
+from gemmactl.checkpoint.sizing import ROUNDS, Fit, Sizing, most_at_once
 from gemmactl.checkpoint.too_large import gb
 from gemmactl.checkpoint.vllm_sizing import VllmFit
 from gemmactl.spec import DERIVED, Probe, Serve
@@ -37,12 +37,12 @@ def document(sizing: Sizing) -> dict[str, Any]:
         "gpu": {"type": sizing.gpu.name, "usable_bytes": sizing.gpu.usable, "source": sizing.gpu.usable_from},
         "quantize": INT8 if wish.int8 else UNQUANTIZED,
         "weights_bytes": need.weights if need else other.weights if other else None,
-        "kv_bytes": need.kv + need.prompt if need else None,
+        "kv_bytes": need.kv if need else None,
         "work_bytes": need.work if need else None,
         "need_bytes": need.total if need else None,
         "longest_context": fit.longest if fit else None,
         "sequences_that_fit": fit.sequences if fit else None,
-        "parallel_sequences": wish.concurrency if other else contract.PARALLEL_SEQUENCES,
+        "parallel_sequences": wish.concurrency if other else fit.at_once if fit else None,
         "host_need_bytes": sizing.host.wanted if sizing.host else None,
         **{name: getattr(wish, name) for name in DERIVED if name != "probe"},
         "probe": asdict(wish.probe) | {"budget_seconds": wish.probe.budget},
@@ -54,29 +54,31 @@ def document(sizing: Sizing) -> dict[str, Any]:
 
 def _gpu(sizing: Sizing, fit: Fit) -> Iterator[Row]:
     row, shape, need, item = sizing.gpu, fit.weights.shape, fit.demand, fit.item
-    tokens, at_once = fit.context, contract.PARALLEL_SEQUENCES
+    tokens = fit.context
     dtype = "bfloat16" if item == 2 else "float32"
     kept = min(tokens, shape.window)
-    ring = f"{gb(shape.kv(tokens, item))} while it is answered, as {shape.sliding} sliding layers keep {kept} tokens"
-    prompt = f"2 x {shape.keys} x {item} bytes x {shape.layers} layers x {tokens} tokens, right after a prompt of that length"
-    cuda = need.work - need.activations - need.spare
-    work = f"reading a prompt {gb(need.activations)}, CUDA {gb(cuda)}, a tenth spare {gb(need.spare)}"
+    places = f"({shape.full} layers x {tokens} tokens + {shape.sliding} sliding layers x {kept})"
+    many = f"{fit.at_once} sequence{'s' * (fit.at_once != 1)} x {gb(shape.kv(tokens, item))}"
+    each = f"{many}: 2 x {shape.keys} x {item} bytes x {places}"
+    chunk = f"{min(tokens, contract.PROMPT_CHUNK)} tokens of a prompt {gb(need.activations)}"
+    work = f"the engine keeps {gb(need.reserved)} free ({chunk}, logits, libraries), CUDA takes {gb(need.work - need.reserved)}"
     reach = f"the model knows {shape.longest}, the GPU holds {fit.longest}, the engine's default is {contract.DEFAULT_CONTEXT}"
     yield "GPU memory", gb(row.usable), f"{row.name}, {row.memory_gib} GB by name ({row.usable_from})"
     beside = f"; adapters {gb(shape.beside)} in float32" if shape.beside else ""
     eyes = f"{shape.eye_parameters:,} more of the vision tower" if shape.eyes else "no vision tower is loaded"
     yield "weights", gb(need.weights), f"{_count(fit, dtype)}{beside}; {eyes}"
-    yield "keys, values", gb(need.kv + need.prompt), f"{prompt}; {ring}"
+    yield "keys, values", gb(need.kv), each
     yield "work memory", gb(need.work), f"{work}; an estimate, not measured on a GPU"
     if shape.eyes is not None:
         yield "images", f"{shape.eyes.tokens} tokens", f"of the context for each; {gb(shape.seeing(item))} of the work memory"
     if need.loads_highest:
         again = "the rows that become int8" if fit.int8 else "the largest tensor once more while it is cast"
         yield "load", gb(need.loading), f"weights, and {again}"
-    yield "needed", gb(need.total), f"{need.total / row.usable:.0%} of the GPU, {gb(row.usable - need.total)} stay free"
+    alone = f"; one request alone {gb(need.serving - (fit.at_once - 1) * shape.kv(tokens, item))}" if fit.at_once > 1 else ""
+    yield "needed", gb(need.total), f"{need.total / row.usable:.0%} of the GPU, {gb(row.usable - need.total)} stay free{alone}"
     yield "context", f"{tokens} tokens", f"{_who(sizing.wish, 'context')}: {reach}"
-    count = f"{at_once} sequence{'s' * (at_once != 1)}"
-    yield "at once", count, f"what this version's engine computes; the GPU would hold {fit.sequences}"
+    most = f"the engine computes {most_at_once(sizing.wish)} at most"
+    yield "at once", f"{fit.at_once} request{'s' * (fit.at_once != 1)}", f"{most}, the GPU holds {fit.sequences} of this context"
 
 
 def _count(fit: Fit, dtype: str) -> str:
@@ -126,9 +128,7 @@ def _around(sizing: Sizing) -> Iterator[Row]:
 
 def _container(sizing: Sizing) -> Iterator[Row]:
     wish, host = sizing.wish, sizing.host
-    rule = "" if "concurrency" in wish.given else f"{WAITING} for each that is computed; "
-    why = f": {rule}{contract.PARALLEL_SEQUENCES} at once, the others wait in the engine's queue" if wish.image is None else ""
-    yield "concurrency", str(wish.concurrency), _who(wish, "concurrency") + why
+    yield "concurrency", str(wish.concurrency), _who(wish, "concurrency") + _computed(sizing)
     if host is None:
         how = "nothing is known of the load, so what Google recommends for this GPU"
     else:
@@ -140,6 +140,16 @@ def _container(sizing: Sizing) -> Iterator[Row]:
     most = "" if "max_instances" in wish.given else ": nothing can cost more than one GPU"
     yield "instances", f"at most {wish.max_instances}", _who(wish, "max_instances") + most
     yield "start-up", f"{wish.probe.budget} s", f"{_who(wish, 'probe')}: {_probe(wish.probe, sizing.size)}"
+
+
+def _computed(sizing: Sizing) -> str:
+    """How many of the requests that an instance takes are computed."""
+    if sizing.wish.image is not None:
+        return ""
+    if sizing.fit is None:
+        return f": at most {most_at_once(sizing.wish)} are computed at once, as far as memory holds them; the others wait"
+    rule = "" if "concurrency" in sizing.wish.given else f"{ROUNDS} for each that is computed, as far as the queue takes them; "
+    return f": {rule}{sizing.fit.at_once} at once, the others wait in the engine's queue"
 
 
 def _probe(probe: Probe, size: int | None) -> str:

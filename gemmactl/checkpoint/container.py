@@ -42,7 +42,7 @@ def host(loaded: int, env: tuple[tuple[str, str], ...] = ()) -> Host:
     Weights pass through slabs that are used again (inference_image/landing.py), cut anywhere: the largest tensor says nothing.
     """
     limit = _mib(env, contract.ENV_STAGING_MIB, contract.DEFAULT_STAGING_MIB)
-    flight = _number(env, contract.ENV_CONNECTIONS, contract.DEFAULT_CONNECTIONS)
+    flight = number(env, contract.ENV_CONNECTIONS, contract.DEFAULT_CONNECTIONS)
     flight *= _mib(env, contract.ENV_CHUNK_MIB, contract.DEFAULT_CHUNK_MIB)
     return Host(min(loaded, limit), min(loaded, flight))
 
@@ -60,9 +60,10 @@ def pair(row: Gpu, serve: Serve, need: Host | None) -> tuple[int, str]:
 
 
 def _mib(env: tuple[tuple[str, str], ...], name: str, default: int) -> int:
-    return _number(env, name, default) << 20
+    return number(env, name, default) << 20
 
 
-def _number(env: tuple[tuple[str, str], ...], name: str, default: int) -> int:
+def number(env: tuple[tuple[str, str], ...], name: str, default: int) -> int:
+    """A variable of the container as the engine reads it; what it would refuse counts as unset."""
     text = dict(env).get(name, "").strip()
     return int(text) if text.isdecimal() and len(text) < 12 else default

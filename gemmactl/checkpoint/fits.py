@@ -21,7 +21,7 @@ QUANTIZED = f"--quantize {INT8}"
 
 @dataclass(frozen=True)
 class Fitting:
-    """One GPU's answer. `need`: bytes of the GPU at `context` tokens; `why`: the reason where it does not fit.
+    """One GPU's answer. `need`: bytes with `at_once` requests of `context` tokens; `why`: the reason where it does not fit.
 
     `int8`: the answer with --quantize int8; None where it was not asked, or that does not fit either.
     """
@@ -29,6 +29,7 @@ class Fitting:
     gpu: Gpu
     context: int = 0
     longest: int = 0
+    at_once: int = 0
     need: int = 0
     cpu: int = 0
     memory: str = ""
@@ -44,7 +45,7 @@ class Fitting:
         if not self.fits:
             return f"no: {self.why}" + (f"; with {QUANTIZED}: {self.int8}" if self.int8 else "")
         size = f"{gb(self.need)} of {gb(self.gpu.usable)}, {self.cpu} CPU, {self.memory}"
-        return f"context {self.context} (up to {self.longest}), {size}"
+        return f"context {self.context} (up to {self.longest}), {self.at_once} at once, {size}"
 
     def document(self) -> dict[str, Any]:
         return {
@@ -52,6 +53,7 @@ class Fitting:
             "fits": self.fits,
             "context": self.context or None,
             "longest_context": self.longest or None,
+            "parallel_sequences": self.at_once or None,
             "need_bytes": self.need or None,
             "usable_bytes": self.gpu.usable,
             "cpu": self.cpu or None,
@@ -92,4 +94,4 @@ def _sized(row: Gpu, weights: sizing.Weights, report: Report, wish: Serve) -> Fi
     fit = found.fit
     if fit is None:
         return Fitting(row, why="nothing is known of its size")
-    return Fitting(row, fit.context, fit.longest, fit.demand.total, found.wish.cpu, found.wish.memory)
+    return Fitting(row, fit.context, fit.longest, fit.at_once, fit.demand.total, found.wish.cpu, found.wish.memory)

@@ -1,8 +1,7 @@
 """The bytes that a Gemma 3 takes on a GPU, from its config alone. Knows no file, no cloud and no wish.
 
-Weights and keys and values are exact. The work memory is the peak of live tensors while a prompt is read, as counted on the
-real architectures built without memory (tests/checkpoint/test_memory.py); what CUDA itself and its allocator take is an
-estimate. None of it was measured on a GPU.
+Weights and keys and values are exact. The work memory is the engine's own reserve (inference_image/reserve.py); what CUDA itself
+takes is an estimate. None of it was measured on a GPU.
 """
 
 from __future__ import annotations
@@ -12,19 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from inference_image import contract, layout
+from inference_image import contract, layout, reserve
 from inference_image.contract import Code, LoadFailed
 from inference_image.layout import Vision
 
-RUNTIME: Final = 768 << 20
-"""CUDA context, kernels, cuBLAS workspaces. An estimate: 300 to 600 MiB are usual."""
-SPARE: Final = 0.10
-"""Of all that is allocated while answering: blocks of the caching allocator that no later tensor fits into. An estimate."""
+RUNTIME: Final = 512 << 20
+"""CUDA's context and kernels: taken before the engine asks what is free. An estimate: 300 to 600 MiB are usual."""
 WIDENED: Final = 64 << 20
 """With int8 weights: the block of a matrix that is widened for a product of many rows, and while a load rows in float32
 (inference_image: engine/int8.py and quantize.py name both sizes)."""
-LOGITS: Final = 32
-"""Bytes for each token of the vocabulary while one is chosen: logits, their float32 copies, what top_k and top_p sort."""
 STEP: Final = 256
 """A context that memory limits is a multiple of it."""
 
@@ -107,38 +102,26 @@ class Architecture:
         return self.eyes.parameters if self.eyes is not None else 0
 
     def seeing(self, item: int = 2) -> int:
-        """Bytes while one image is looked at, in an MLP or in attention, and the features of those that are kept.
-
-        Its values are integers of 8 bytes for a moment, float32, and of the model's dtype.
-        """
-        if self.eyes is None:
-            return 0
-        hidden, inner = int(self.eyes.config["hidden_size"]), int(self.eyes.config["intermediate_size"])
-        tower = self.eyes.patches * item * max(2 * inner + 3 * hidden, 7 * hidden)
-        kept = contract.IMAGES_KEPT * self.eyes.tokens * self.eyes.width * item
-        return kept + max(tower, 3 * self.eyes.side**2 * (8 + 4)) + 3 * self.eyes.side**2 * (4 + item)
+        """Bytes while one image is looked at, and the features of those that are kept."""
+        return reserve.image_bytes(self.eyes, item) if self.eyes is not None else 0
 
     def kv(self, tokens: int, item: int = 2) -> int:
-        """Bytes of keys and values of one sequence while it is answered; sliding layers keep their window only."""
+        """Bytes of keys and values of one sequence, taken when the engine starts; sliding layers keep their window only."""
         return 2 * self.keys * item * (self.full * tokens + self.sliding * min(tokens, self.window))
 
-    def prompt_kv(self, tokens: int, item: int = 2) -> int:
-        """The same right after a prompt of `tokens` was read.
-
-        transformers' DynamicSlidingWindowLayer keeps a view of the whole prompt until the next token (5.23, cache_utils.py),
-        so that sliding layers save nothing then.
-        """
-        return 2 * self.keys * item * self.layers * tokens
-
-    def activations(self, tokens: int, item: int = 2) -> int:
-        """Bytes of everything else that lives at the worst moment of reading a prompt in one piece: in an MLP, or in attention.
-
-        Masks are one byte for each pair of tokens, and as an addend of the scores `item` bytes more. The scores themselves are
-        never whole: head size 256 has memory-efficient kernels.
-        """
-        mlp = item * (3 * self.inner + 5 * self.hidden + 4 * self.head) + tokens
-        attention = item * (2 * self.hidden + 6 * self.queries) + (1 + item) * tokens
-        return tokens * max(mlp, attention) + LOGITS * self.vocabulary
+    def activations(self, context: int, item: int = 2) -> int:
+        """Bytes of everything else that lives at the worst moment of reading a prompt, chunk by chunk, or of choosing tokens."""
+        return reserve.chunk_bytes(
+            context,
+            item,
+            hidden=self.hidden,
+            inner=self.inner,
+            heads=self.queries // self.head,
+            keys=self.keys // self.head,
+            width=self.head,
+            window=self.window,
+            vocabulary=self.vocabulary,
+        )
 
 
 @dataclass(frozen=True)
@@ -148,22 +131,21 @@ class Demand:
     weights: int
     """int8 ones with their scales."""
     kv: int
-    """Of the sequences that are being answered while one more prompt is read."""
-    prompt: int
-    """Keys and values of that prompt."""
+    """Of all sequences."""
     activations: int
     loading: int
     """Peak of the load: weights, and what is cast: the largest tensor in the dtype of its file when that is another one, or the
     rows that become int8."""
 
     @property
-    def spare(self) -> int:
-        return math.ceil(SPARE * (self.kv + self.prompt + self.activations))
+    def reserved(self) -> int:
+        """What the engine keeps free."""
+        return reserve.reserved(self.activations)
 
     @property
     def work(self) -> int:
         """All but weights and keys and values."""
-        return RUNTIME + self.activations + self.spare
+        return RUNTIME + self.reserved
 
     @property
     def total(self) -> int:
@@ -171,7 +153,7 @@ class Demand:
 
     @property
     def serving(self) -> int:
-        return self.weights + self.kv + self.prompt + self.work
+        return self.weights + self.kv + self.work
 
     @property
     def loads_highest(self) -> bool:
@@ -194,9 +176,8 @@ def demand(
     once_more = WIDENED if int8 else shape.largest * stored if stored != item else 0
     return Demand(
         weights,
-        kv=(sequences - 1) * shape.kv(tokens, item),
-        prompt=shape.prompt_kv(tokens, item),
-        activations=shape.activations(tokens, item) + shape.seeing(item) + (WIDENED if int8 else 0),
+        kv=sequences * shape.kv(tokens, item),
+        activations=shape.activations(tokens, item) + shape.seeing(item),
         loading=weights + once_more,
     )
 
@@ -219,12 +200,11 @@ def longest_context(shape: Architecture, usable: int, most: int, *, item: int = 
 def sequences_that_fit(
     shape: Architecture, usable: int, tokens: int, *, item: int = 2, stored: int = 2, int8: bool = False
 ) -> int:
-    """How many sequences of `tokens` an engine that batches could hold, one prompt read at a time."""
-    one = demand(shape, tokens, sequences=1, item=item, stored=stored, int8=int8)
+    """How many sequences of `tokens` the engine finds room for; its own number is the same for the same free bytes."""
+    one = demand(shape, tokens, item=item, stored=stored, int8=int8)
     if one.total > usable:
         return 0
-    free = usable - one.serving
-    return 1 + int(free / ((1 + SPARE) * max(1, shape.kv(tokens, item))))
+    return (usable - one.weights - one.work) // shape.kv(tokens, item)
 
 
 def _kinds(config: Mapping[str, Any], layers: int) -> Sequence[str]:

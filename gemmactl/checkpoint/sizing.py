@@ -24,8 +24,10 @@ from inference_image import contract
 
 LEAST_CONTEXT: Final = 1024
 """Tokens of prompt and answer below which a model is not served: most types of /generate answer with up to that many."""
-WAITING: Final = 4
-"""Requests that one instance takes for each that its engine computes: the others wait in the engine's queue, ready to go on."""
+ROUNDS: Final = 2
+"""Requests that one instance takes for each that it computes at once: the others wait in the engine's queue, ready to go on."""
+LEAST_TAKEN: Final = 4
+"""Requests that one instance takes at least."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ class Fit:
     longest: int
     """The longest context that the GPU would hold."""
     sequences: int
-    """Sequences of this context that the GPU would hold at once, if the engine batched."""
+    """Sequences of this context that the GPU would hold at once."""
+    at_once: int
+    """Those of them that the engine computes; `demand` counts so many."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +110,11 @@ def derive(
         cpu=cpu,
         memory=memory,
         context=fit.context if fit else serve.context,
-        concurrency=serve.concurrency if "concurrency" in serve.given else WAITING * contract.PARALLEL_SEQUENCES,
+        concurrency=_concurrency(serve, fit),
         probe=serve.probe if "probe" in serve.given else budget.probe(size, serve.probe.port),
     )
     spec_rules.check(wish)
-    return Sizing(wish, row, fit, host, size, (*_cautions(wish, host, size), *room.check(wish, quota, existing=existing)))
+    return Sizing(wish, row, fit, host, size, (*_cautions(wish, host, size, fit), *room.check(wish, quota, existing=existing)))
 
 
 def _for_vllm(serve: Serve, row: Gpu, model: Foreign | None, size: int | None, quota: Room, *, existing: bool) -> Sizing:
@@ -132,15 +136,42 @@ def _for_vllm(serve: Serve, row: Gpu, model: Foreign | None, size: int | None, q
 def _fit(serve: Serve, row: Gpu, weights: Weights) -> Fit:
     shape, stored, item, int8 = weights.shape, weights.stored, _item(serve), serve.int8
     tokens = _context(serve, row, shape, item=item, stored=stored)
+    held = sequences_that_fit(shape, row.usable, tokens, item=item, stored=stored, int8=int8)
+    at_once = min(most_at_once(serve), held)
     return Fit(
         weights,
         tokens,
         item,
         int8,
-        demand(shape, tokens, item=item, stored=stored, int8=int8),
+        demand(shape, tokens, sequences=at_once, item=item, stored=stored, int8=int8),
         longest=longest_context(shape, row.usable, shape.longest, item=item, stored=stored, int8=int8),
-        sequences=sequences_that_fit(shape, row.usable, tokens, item=item, stored=stored, int8=int8),
+        sequences=held,
+        at_once=at_once,
     )
+
+
+def most_at_once(serve: Serve) -> int:
+    """Requests that the engine computes at once where memory is no matter."""
+    return container.number(serve.env, contract.ENV_MAX_SEQUENCES, 0) or contract.PARALLEL_SEQUENCES
+
+
+def queue(serve: Serve) -> int:
+    """Requests that wait before the engine refuses."""
+    return container.number(serve.env, contract.ENV_MAX_QUEUE, contract.DEFAULT_QUEUE)
+
+
+def _concurrency(serve: Serve, fit: Fit | None) -> int:
+    """The user's, else as many as are computed and as many again that wait, so that none is refused.
+
+    Without a `fit` it is not known how many memory holds: those that are computed at most. Another's image: LEAST_TAKEN.
+    """
+    if "concurrency" in serve.given:
+        return serve.concurrency
+    if serve.image is not None:
+        return LEAST_TAKEN
+    if fit is None:
+        return min(most_at_once(serve), 1 + queue(serve))
+    return min(max(LEAST_TAKEN, ROUNDS * fit.at_once), fit.at_once + queue(serve))
 
 
 def _item(serve: Serve) -> int:
@@ -168,7 +199,7 @@ def _context(serve: Serve, row: Gpu, shape: Architecture, *, item: int, stored: 
     return found
 
 
-def _cautions(wish: Serve, host: Host | None, size: int | None) -> Iterator[ModelFinding]:
+def _cautions(wish: Serve, host: Host | None, size: int | None, fit: Fit | None) -> Iterator[ModelFinding]:
     if host is not None and spec_rules.gib(wish.memory) * GIB < host.need:
         yield ModelFinding(
             "host-memory",
@@ -186,12 +217,12 @@ def _cautions(wish: Serve, host: Host | None, size: int | None) -> Iterator[Mode
             f" {budget.seconds(size)} s",
             remedy="raise failureThreshold, or leave --startup-probe out",
         )
-    served = contract.PARALLEL_SEQUENCES + contract.DEFAULT_QUEUE
-    if wish.image is None and wish.concurrency > served and contract.ENV_MAX_QUEUE not in dict(wish.env):
+    at_once, waiting = fit.at_once if fit else most_at_once(wish), queue(wish)
+    if wish.image is None and wish.concurrency > at_once + waiting:
         yield ModelFinding(
             "concurrency-queue",
             "warning",
             "--concurrency",
-            f"--concurrency {wish.concurrency}: the engine takes {served} requests at once and answers 429 to more",
-            remedy=f"lower it, or set {contract.ENV_MAX_QUEUE} with --set-env-vars",
+            f"--concurrency {wish.concurrency}: the engine computes {at_once}, lets {waiting} wait and answers 429 to more",
+            remedy=f"lower it, or raise {contract.ENV_MAX_QUEUE} with --set-env-vars",
         )

@@ -19,10 +19,7 @@ def gb(size: float) -> str:
 
 def sum_of(need: Demand) -> str:
     """The arithmetic in one line."""
-    return (
-        f"weights {gb(need.weights)} + keys and values {gb(need.kv + need.prompt)} + work memory {gb(need.work)}"
-        f" = {gb(need.total)}"
-    )
+    return f"weights {gb(need.weights)} + keys and values {gb(need.kv)} + work memory {gb(need.work)} = {gb(need.total)}"
 
 
 def refusal(serve: Serve, row: Gpu, shape: Architecture, tokens: int, *, item: int, stored: int, least: int) -> Trouble:
@@ -43,7 +40,7 @@ def refusal(serve: Serve, row: Gpu, shape: Architecture, tokens: int, *, item: i
             "gpu": row.name,
             "usable_bytes": row.usable,
             "weights_bytes": need.weights,
-            "kv_bytes": need.kv + need.prompt,
+            "kv_bytes": need.kv,
             "work_bytes": need.work,
             "need_bytes": need.total,
             "context": tokens,

@@ -83,8 +83,8 @@ Concurrency = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Requests that one instance takes at once, 1 to 1000. Default: 4, one is computed and the others wait in its queue; "
-        "with vLLM what its cache holds, at most 32.",
+        help="Requests that one instance takes at once, 1 to 1000. Default: twice what it computes at once, which is what "
+        "the GPU holds, at most 32; the others wait in its queue. With vLLM what its cache holds, at most 32.",
         rich_help_panel=_START,
     ),
 ]

@@ -132,11 +132,19 @@ def _screen(seen: Seen, planned: Plan, place: Place, *, explain: bool = False) -
     )
     foreign = wish.engine == "vllm"
     context = wish.context or ("auto" if foreign else "of the container")
-    served = f"{'vLLM, ' * foreign}context {context}, {wish.concurrency} request{'s' * (wish.concurrency != 1)} at once"
+    at_once = seen.sizing.fit.at_once if seen.sizing.fit else None
+    served = f"{'vLLM, ' * foreign}context {context}, {_requests(wish.concurrency, at_once)}"
     shown = (r for r in seen.remarks if explain or r.severity != "note")
     remarks = tuple(Item("?", r.what, (r.remedy,) if r.remedy else (), "warn") for r in shown)
     sums = (Table(("size", "value", "how"), arithmetic.rows(seen.sizing)),) if explain else ()
     return (place.line(), Line(f"service {wish.name} · {seen.text} · {size} · {served}"), *sums, *remarks, *show.blocks(planned))
+
+
+def _requests(taken: int, at_once: int | None) -> str:
+    """How many an instance takes, and how many of them are computed where that is fewer."""
+    if at_once is not None and at_once < taken:
+        return f"{at_once} of {taken} requests at once"
+    return f"{taken} request{'s' * (taken != 1)} at once"
 
 
 def _prove(wish: Serve, place: Place, voice: Voice, data: dict[str, Any]) -> Result:

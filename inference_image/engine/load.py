@@ -16,7 +16,7 @@ from inference_image.chunks.crew import Pace
 from inference_image.chunks.process import ProcessReaders
 from inference_image.chunks.readers import Events, Readers, ThreadReaders
 from inference_image.contract import Code, LoadFailed
-from inference_image.engine.capacity import rows_that_fit
+from inference_image.engine.capacity import rows_that_fit, work_bytes
 from inference_image.engine.defaults import checkpoint_sampling
 from inference_image.engine.generate import Engine
 from inference_image.engine.grammar import Grammars
@@ -143,7 +143,8 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         length = min(int(config.max_position_embeddings), settings.max_context or contract.DEFAULT_CONTEXT)
         free = _free_memory(device, memory, needed)
         per_row = bytes_per_row(config, length, dtype.itemsize)
-        rows = rows_that_fit(per_row, free, gpu=device.type == "cuda", wanted=settings.max_sequences)
+        work = work_bytes(config, length, dtype.itemsize, files.vision)
+        rows = rows_that_fit(per_row, free, gpu=device.type == "cuda", wanted=settings.max_sequences, work=work)
         slots = Slots(model, rows, length, kind=loras.kind, features=eyes.features if eyes is not None else None)
         steps = loras.around(slots, recorded=slots.recorded)
         timeline.note(engine="fast", rows=rows, context=length, kv_bytes=rows * per_row, images=eyes is not None)

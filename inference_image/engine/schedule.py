@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from inference_image.contract import PROMPT_CHUNK
 
 if TYPE_CHECKING:
     import torch
-
-CHUNK: Final = 512
-"""Tokens of prompts that are read between two steps. By its arithmetic an L4 reads 512 tokens of a 4B in about the time of one
-step (27 and 26 ms): an answer that is being written slows down to half its pace at most. Not measured on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ Choose = Callable[["torch.Tensor", Sequence[Running]], Sequence[int]]
 class Schedule:
     """The rows of one model. Used by one thread: free(), decode(), read(), and again."""
 
-    def __init__(self, steps: Steps, choose: Choose, chunk: int = CHUNK) -> None:
+    def __init__(self, steps: Steps, choose: Choose, chunk: int = PROMPT_CHUNK) -> None:
         self._steps, self._choose, self._chunk = steps, choose, chunk
         self.decoding: list[Running] = []
         self.reading: list[Running] = []

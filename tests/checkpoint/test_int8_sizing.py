@@ -19,7 +19,7 @@ from gemmactl.limits import L4
 from gemmactl.serving.inspection import Look, show
 from gemmactl.serving.wishes import wishes
 from gemmactl.spec import Serve, parse_model
-from inference_image.contract import ENV_QUANTIZE
+from inference_image.contract import ENV_DTYPE, ENV_QUANTIZE
 from inference_image.engine.int8 import BLOCK as BLOCK_WIDENED
 from inference_image.engine.int8 import quantized
 from inference_image.quantize import BLOCK as BLOCK_MADE
@@ -59,12 +59,14 @@ def test_what_is_widened_is_counted() -> None:
 
 
 def test_a_12b_fits_an_l4() -> None:
-    """In bfloat16 it is refused; in int8 it has the engine's default context, and float32 files take no more."""
+    """Refused in bfloat16; in int8 several requests of the default context at once, and float32 files take no more."""
     found = sized("12b")
     assert found.fit is not None
     assert (found.wish.context, found.wish.gpu_type, found.fit.int8) == (8192, "nvidia-l4", True)
     assert found.fit.demand.weights == pytest.approx(11.77e9, rel=0.01)
-    assert found.fit.demand.total < 0.8 * L4.usable
+    assert 8 <= found.fit.at_once == found.fit.sequences < 32
+    assert found.wish.concurrency == 2 * found.fit.at_once
+    assert 0.9 * L4.usable < found.fit.demand.total <= L4.usable
     assert sized("12b", stored=4).fit.demand.loading == found.fit.demand.loading  # type: ignore[union-attr]
 
 
@@ -82,12 +84,13 @@ def test_the_refusal_offers_it_where_it_fits() -> None:
 
 
 def test_a_context_that_only_int8_leaves_room_for() -> None:
-    """4B on an L4 with 49 thousand tokens: refused in bfloat16 with the flag as a way out, planned with it."""
-    asked: dict[str, Any] = {"context": 49152, "given": frozenset({"context"})}
+    """4B in float32 on an L4 with 80 thousand tokens: refused with the flag as a way out, planned with it."""
+    wide = (ENV_DTYPE, "float32")
+    asked: dict[str, Any] = {"context": 81920, "given": frozenset({"context"})}
     with pytest.raises(Trouble) as caught:
-        sized("4b", replace(WISH, **asked))
+        sized("4b", replace(WISH, env=(wide,), **asked))
     assert "--quantize int8 fits" in caught.value.remedy
-    assert sized("4b", replace(INT8, **asked)).wish.context == 49152
+    assert sized("4b", replace(INT8, env=(*INT8.env, wide), **asked)).wish.context == 81920
 
 
 def test_the_arithmetic_says_what_is_int8() -> None:

@@ -1,4 +1,4 @@
-"""GPU memory from a config, against the architectures and the cache of transformers themselves."""
+"""GPU memory from a config, against the architectures of transformers and what the engine takes for them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AttentionInterface, DynamicCache, Gemma3ForCausalLM, Gemma3TextConfig
-from transformers.integrations.sdpa_attention import repeat_kv
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-from gemmactl.checkpoint.memory import Architecture, demand, longest_context, sequences_that_fit
+from gemmactl.checkpoint.memory import RUNTIME, Architecture, demand, longest_context, sequences_that_fit
+from gemmactl.limits import GPUS
+from inference_image import contract, reserve
 from inference_image.contract import LoadFailed
+from inference_image.engine.attention import NAME, PromptStep, Stretch, masks, register
+from inference_image.engine.capacity import rows_that_fit, work_bytes
+from inference_image.engine.kv import Cache, bytes_per_row
 from tests.checkpoint.architectures import CONFIGS
 from tests.checkpoint.live_bytes import LiveBytes
 
@@ -22,11 +25,14 @@ def shape(name: str, **more: Any) -> Architecture:
     return Architecture.of({**CONFIGS[name], **more})
 
 
+def settings_of(name: str) -> dict[str, Any]:
+    return {key: value for key, value in CONFIGS[name].items() if key != "model_type"}
+
+
 def on_meta(name: str, attention: str = "sdpa") -> Gemma3ForCausalLM:
     """The real architecture, without memory."""
-    settings = {key: value for key, value in CONFIGS[name].items() if key != "model_type"}
     with torch.device("meta"):
-        return Gemma3ForCausalLM(Gemma3TextConfig(**settings, attn_implementation=attention)).to(torch.bfloat16)
+        return Gemma3ForCausalLM(Gemma3TextConfig(**settings_of(name), attn_implementation=attention)).to(torch.bfloat16)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -44,72 +50,59 @@ def test_the_published_counts(name: str, count: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "tokens", "ring", "all_layers"),
-    [
-        ("1b", 1024, 16, 27),
-        ("4b", 1024, 143, 143),
-        ("12b", 1024, 403, 403),
-        ("1b", 4096, 28, 109),
-        ("4b", 4096, 206, 570),
-        ("12b", 4096, 604, 1611),
-    ],
+    ("name", "tokens", "size"),
+    [("1b", 1024, 16), ("4b", 1024, 143), ("12b", 1024, 403), ("1b", 4096, 28), ("4b", 4096, 206), ("12b", 4096, 604)],
 )
-def test_keys_and_values_of_one_sequence(name: str, tokens: int, ring: int, all_layers: int) -> None:
-    """Sliding layers keep their window; just after the prompt every layer still holds all of it."""
-    assert shape(name).kv(tokens) / MB == pytest.approx(ring, abs=0.6)
-    assert shape(name).prompt_kv(tokens) / MB == pytest.approx(all_layers, abs=1)
+def test_keys_and_values_of_one_sequence(name: str, tokens: int, size: int) -> None:
+    """Sliding layers keep their window."""
+    assert shape(name).kv(tokens) / MB == pytest.approx(size, abs=0.6)
 
 
-TINY = {
-    "model_type": "gemma3_text", "hidden_size": 32, "num_hidden_layers": 7, "num_attention_heads": 4, "num_key_value_heads": 2,
-    "head_dim": 8, "intermediate_size": 48, "vocab_size": 64, "sliding_window": 16, "max_position_embeddings": 256,
-    "sliding_window_pattern": 3,
-}  # fmt: skip
+@pytest.mark.parametrize("name", CONFIGS)
+def test_keys_and_values_are_the_engines_own(name: str) -> None:
+    """Byte for byte what the engine says and what it takes, below the window, in it and beyond, in both dtypes."""
+    config = Gemma3TextConfig(**settings_of(name))
+    for tokens in (1, 512, 1023, 4096, 131072):
+        for dtype in (torch.bfloat16, torch.float32):
+            computed = shape(name).kv(tokens, dtype.itemsize)
+            assert computed == bytes_per_row(config, tokens, dtype.itemsize)
+            cache = Cache(config, 3, tokens, dtype, torch.device("meta"))
+            assert sum(one.nbytes for one in (*cache.keys, *cache.values)) == 3 * computed
 
 
-@pytest.fixture(scope="module")
-def tiny() -> Gemma3ForCausalLM:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    settings = {key: value for key, value in TINY.items() if key != "model_type"}
-    return Gemma3ForCausalLM(Gemma3TextConfig(**settings)).eval()
+@pytest.mark.parametrize(("name", "tokens"), [("1b", 1024), ("4b", 8192), ("12b", 32768)])
+def test_the_work_memory_covers_the_peak_of_a_real_chunk(name: str, tokens: int) -> None:
+    """All tensors that live while the real architecture reads the last chunk of a context as the engine does: never more than
+    computed, nor far below. Without inference mode attention is taken apart, so that its scores are counted.
+    """
+    register()
+    model, count = on_meta(name, NAME), min(contract.PROMPT_CHUNK, tokens)
+    cache = Cache(model.config, 1, tokens, torch.bfloat16, torch.device("meta"))
+    ids, at = torch.zeros((1, count), dtype=torch.long, device="meta"), torch.arange(tokens - count, tokens, device="meta")
+    step = PromptStep(cache, [Stretch(0, tokens - count, count)])
+    held = [*model.parameters(), *model.buffers(), *cache.keys, *cache.values]
+    with torch.no_grad(), LiveBytes(beside=held) as live:
+        model(input_ids=ids, position_ids=at[None], attention_mask=masks(step), use_cache=False, logits_to_keep=1)
+    chosen = contract.PARALLEL_SEQUENCES * reserve.LOGITS * model.config.vocab_size
+    computed = shape(name).activations(tokens)
+    assert live.peak <= computed <= max(1.15 * live.peak, chosen)
 
 
-def held(cache: DynamicCache) -> int:
-    """Bytes of memory behind all keys and values, views counted with what they keep alive."""
-    return sum(one.untyped_storage().nbytes() for layer in cache.layers for one in (layer.keys, layer.values))
-
-
-@pytest.mark.parametrize("prompt", [5, 16, 40])
-def test_the_cache_of_transformers_is_as_large_as_computed(tiny: Gemma3ForCausalLM, prompt: int) -> None:
-    """generate() as the engine calls it, past the window: after the prompt and after the answer, byte for byte."""
-    computed = Architecture.of(TINY)
-    ids = torch.arange(prompt)[None] % 60 + 3
-    first = tiny.generate(ids, max_new_tokens=1, eos_token_id=[], do_sample=False, return_dict_in_generate=True)
-    assert held(first.past_key_values) == computed.prompt_kv(prompt, 4)
-    more = tiny.generate(ids, max_new_tokens=30, eos_token_id=[], do_sample=False, return_dict_in_generate=True)
-    # the last token is answered and never read
-    assert held(more.past_key_values) == computed.kv(prompt + 29, 4)
-
-
-def counted(module: Any, q: Any, k: Any, v: Any, mask: Any, **_: Any) -> tuple[torch.Tensor, None]:
-    """A memory-efficient kernel by its tensors: keys and values for each head, the mask as an addend, no scores."""
-    kept = [repeat_kv(one, module.num_key_value_groups) for one in (k, v)]
-    if mask is not None:
-        kept.append(torch.empty(mask.shape, dtype=q.dtype, device=q.device))
-    return torch.empty_like(q).transpose(1, 2).contiguous(), None
-
-
-@pytest.mark.parametrize(("name", "tokens"), [("1b", 2048), ("1b", 32768), ("4b", 8192), ("4b", 32768), ("12b", 8192)])
-def test_the_work_memory_covers_the_peak_of_a_real_prompt(name: str, tokens: int) -> None:
-    """All tensors that live while the real architecture reads a prompt in one piece: never more than computed, nor far below."""
-    AttentionInterface.register("counted", counted)
-    AttentionMaskInterface.register("counted", ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
-    model, ids = on_meta(name, "counted"), torch.zeros((1, tokens), dtype=torch.long, device="meta")
-    with torch.inference_mode(), LiveBytes() as live:
-        model(input_ids=ids, past_key_values=DynamicCache(config=model.config), use_cache=True, logits_to_keep=1)
-    computed = shape(name).prompt_kv(tokens) + shape(name).activations(tokens)
-    assert live.peak <= computed <= 1.15 * live.peak
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_engine_finds_room_for_as_many_as_computed(name: str) -> None:
+    """Sequences that fit are the rows that the engine makes of the same free bytes; where none fits it refuses."""
+    config, made = Gemma3TextConfig(**settings_of(name)), shape(name)
+    for row in GPUS.values():
+        for tokens in (1024, 8192, 32768):
+            for int8 in (False, True):
+                computed = sequences_that_fit(made, row.usable, tokens, int8=int8)
+                free = row.usable - RUNTIME - made.weights(int8=int8)
+                work = work_bytes(config, tokens, 2)
+                try:
+                    rows = rows_that_fit(bytes_per_row(config, tokens, 2), free, gpu=True, wanted=10**6, work=work)
+                except LoadFailed:
+                    rows = 0
+                assert computed == rows
 
 
 @pytest.mark.parametrize(
@@ -139,16 +132,16 @@ def test_a_config_that_names_no_sizes_is_refused(broken: dict[str, Any]) -> None
 
 
 def test_a_cast_needs_the_largest_tensor_twice() -> None:
-    """A float32 checkpoint of a small model with a large vocabulary: the load is the peak, not the answer."""
-    wide = demand(shape("270m"), 256, stored=4)
+    """A float32 checkpoint of a model with a large vocabulary: the load is the peak, not one short answer."""
+    wide = demand(shape("4b"), 256, stored=4)
     assert wide.loads_highest
-    assert wide.loading == shape("270m").weights() + 262144 * 640 * 4
-    assert not demand(shape("270m"), 256).loads_highest
+    assert wide.loading == shape("4b").weights() + 262208 * 2560 * 4
+    assert not demand(shape("4b"), 256).loads_highest
 
 
 def test_what_fits_is_the_edge() -> None:
     """The longest context and the number of sequences fit; one step or one more does not."""
-    one, room = shape("4b"), 24 * 10**9
+    one, room = shape("4b"), 16 * 10**9
     tokens = longest_context(one, room, one.longest)
     assert demand(one, tokens).total <= room < demand(one, tokens + 256).total
     count = sequences_that_fit(one, room, 4096)

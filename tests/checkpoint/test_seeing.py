@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AttentionInterface, Gemma3Config, SiglipVisionModel
+from transformers import AttentionInterface, Gemma3Config, Gemma3TextConfig, SiglipVisionModel
 from transformers.models.gemma3.modeling_gemma3 import Gemma3MultiModalProjector
 
 from gemmactl.checkpoint import arithmetic
@@ -17,6 +17,7 @@ from gemmactl.checkpoint.sizing import Sizing, Weights, derive
 from gemmactl.errors import Trouble
 from gemmactl.spec import Serve, parse_model
 from inference_image import contract, layout
+from inference_image.engine.capacity import work_bytes
 from tests.checkpoint.architectures import CONFIGS
 from tests.checkpoint.live_bytes import LiveBytes
 
@@ -72,6 +73,8 @@ def test_a_plan_counts_them() -> None:
     assert sees.fit.demand.weights > blind.fit.demand.weights
     assert sees.fit.demand.activations > blind.fit.demand.activations
     assert sees.fit.weights.loaded > blind.fit.weights.loaded
+    config = Gemma3TextConfig(**{key: value for key, value in CONFIGS["4b"].items() if key != "model_type"})
+    assert demand(shape("4b"), 32768).reserved == work_bytes(config, 32768, 2, shape("4b").eyes)
     told = {what: f"{value} {how}" for what, value, how in arithmetic.rows(sees)}
     assert told["images"].startswith("256 tokens of the context")
     assert "images" not in {what for what, _, _ in arithmetic.rows(blind)}

@@ -46,18 +46,18 @@ def refused(name: str, serve: Serve, room: Room | None = None) -> Trouble:
 
 
 def test_a_4b_on_an_l4() -> None:
-    """The usual case: the engine's default context, a queue of four, the smallest container, a probe for its bytes."""
+    """The default context, as many requests waiting as are computed, the smallest container, a probe for its bytes."""
     found = sized("4b").wish
-    assert (found.context, found.concurrency, found.cpu, found.memory, found.max_instances) == (8192, 4, 4, "16Gi", 1)
+    assert (found.context, found.concurrency, found.cpu, found.memory, found.max_instances) == (8192, 64, 4, "16Gi", 1)
     assert (found.probe.path, found.probe.period, found.probe.budget) == ("/ready", 2, 324)
-    assert found.concurrency == 4 * contract.PARALLEL_SEQUENCES
+    assert found.concurrency == 2 * contract.PARALLEL_SEQUENCES
 
 
 def test_the_context_is_what_model_engine_and_gpu_allow() -> None:
     """The model's own when it is shorter; less than the default where the GPU holds less."""
     short = Weights(Architecture.of({**CONFIGS["1b"], "max_position_embeddings": 512}), 10**9)
     assert derive(WISH, short, None, Room()).wish.context == 512
-    tight = Weights(Architecture.of({**CONFIGS["12b"], "num_hidden_layers": 40}), 2 * 10**10)
+    tight = Weights(Architecture.of({**CONFIGS["12b"], "num_hidden_layers": 42}), 2 * 10**10)
     context = derive(WISH, tight, None, Room()).wish.context
     assert context == longest_context(tight.shape, L4.usable, 8192)
     assert 1024 <= context < 8192
@@ -95,13 +95,14 @@ def test_no_way_is_offered_that_leads_nowhere() -> None:
 
 @pytest.mark.parametrize(
     ("context", "code", "remedy"),
-    [(131073, "context-too-long", "--max-context 131072 or less"), (131072, "context-too-large", "--max-context 44544 fits")],
+    [(131073, "context-too-long", "--max-context 131072 or less"), (131072, "context-too-large", "--max-context 51456 fits")],
 )
 def test_a_context_of_the_users_is_checked(context: int, code: str, remedy: str) -> None:
     """Beyond what the model knows, and beyond what the GPU holds: refused with the longest that works."""
-    found = refused("4b", wish(context=context))
+    tight = replace(wish(context=context), env=((contract.ENV_QUANTIZE, "int8"),))
+    found = refused("12b", tight)
     assert (found.code, found.exit, remedy in found.remedy) == (code, Exit.REFUSED, True)
-    assert sized("4b", wish(context=44544)).wish.context == 44544
+    assert sized("12b", replace(tight, context=51456)).wish.context == 51456
 
 
 def test_what_the_user_gave_stays() -> None:
@@ -141,10 +142,40 @@ def test_a_load_that_holds_more_gets_a_larger_container() -> None:
     assert said.code == "host-memory"
 
 
+@pytest.mark.parametrize(
+    ("env", "at_once", "concurrency"),
+    [
+        ({}, 32, 64),
+        ({contract.ENV_MAX_SEQUENCES: "5"}, 5, 10),
+        ({contract.ENV_MAX_SEQUENCES: "1"}, 1, 4),
+        ({contract.ENV_MAX_SEQUENCES: "100"}, 47, 79),
+        ({contract.ENV_MAX_QUEUE: "7"}, 32, 39),
+        ({contract.ENV_MAX_QUEUE: "0", contract.ENV_MAX_SEQUENCES: "1"}, 1, 1),
+    ],
+)
+def test_what_is_taken_is_computed_or_waits(env: dict[str, str], at_once: int, concurrency: int) -> None:
+    """As many again wait as are computed, at least four are taken, and never more than the queue has places."""
+    found = sized("4b", replace(WISH, env=tuple(env.items())))
+    assert found.fit is not None
+    assert (found.fit.at_once, found.wish.concurrency, found.cautions) == (at_once, concurrency, ())
+    document = arithmetic.document(found)
+    assert (document["parallel_sequences"], document["sequences_that_fit"]) == (at_once, 47)
+    assert document["kv_bytes"] == at_once * found.fit.weights.shape.kv(8192)
+
+
+def test_a_longer_context_leaves_room_for_fewer() -> None:
+    """The whole context of a 4B on an L4: a few at once, and no more taken than that allows."""
+    found = sized("4b", wish(context=131072))
+    assert found.fit is not None
+    assert 1 <= found.fit.at_once == found.fit.sequences < 4
+    assert found.wish.concurrency == max(4, 2 * found.fit.at_once)
+
+
 def test_a_model_of_unknown_size_keeps_what_google_recommends() -> None:
     """hf: and another server's image: no context is set, nothing is refused for its size."""
     found = derive(WISH, None, None, Room())
-    assert (found.wish.cpu, found.wish.memory, found.wish.context, found.wish.concurrency) == (8, "32Gi", None, 4)
+    assert (found.wish.cpu, found.wish.memory, found.wish.context, found.wish.concurrency) == (8, "32Gi", None, 32)
+    assert derive(replace(WISH, image="a.docker.pkg.dev/b/c"), None, None, Room()).wish.concurrency == 4
     assert found.wish.probe.budget == 600
     assert derive(wish(cpu=4), None, None, Room()).wish.memory == "16Gi"
     assert arithmetic.document(found)["weights_bytes"] is None
@@ -249,7 +280,8 @@ def test_what_is_derived_is_legal_and_fits(name: str, gpu: str, chosen: dict[str
     if found.fit:
         assert found.fit.demand.total <= found.gpu.usable
         assert found.wish.context == found.fit.context <= found.fit.longest <= found.fit.weights.shape.longest
-        assert found.fit.sequences >= contract.PARALLEL_SEQUENCES
+        assert 1 <= found.fit.at_once <= min(found.fit.sequences, contract.PARALLEL_SEQUENCES)
+        assert "concurrency" in chosen or found.wish.concurrency <= found.fit.at_once + contract.DEFAULT_QUEUE
     json.dumps(arithmetic.document(found))
     assert all(what and value and how for what, value, how in arithmetic.rows(found))
 
@@ -270,10 +302,9 @@ SHAPES = st.fixed_dictionaries(
 def test_more_model_or_more_context_never_needs_less(sizes: dict[str, int], tokens: int) -> None:
     """Monotone: one layer more, a longer context, a larger GPU."""
     small, large = Architecture.of(sizes), Architecture.of({**sizes, "num_hidden_layers": sizes["num_hidden_layers"] + 1})
-    for one in (Architecture.kv, Architecture.prompt_kv, Architecture.activations):
+    for one in (Architecture.kv, Architecture.activations):
         assert one(small, tokens) <= one(large, tokens)
-        assert one(small, tokens) < one(small, tokens + 1) or (one is Architecture.kv and not small.full)
-    assert small.kv(tokens) <= small.prompt_kv(tokens)
+        assert one(small, tokens) <= one(small, tokens + 1)
     found = [longest_context(shape, gpu.usable, tokens) for shape in (small, large) for gpu in (L4, RTX_PRO_6000)]
     assert found[0] <= found[1] <= tokens
     assert found[2] <= found[0]

@@ -160,9 +160,9 @@ def test_the_server_needs_no_torch_to_answer() -> None:
 
 
 def test_the_contract_needs_nothing() -> None:
-    """contract, layout, presets and settings import the standard library alone: gemmactl starts fast with them."""
+    """contract, layout, reserve, presets and settings import the standard library alone: gemmactl starts fast with them."""
     code = (
-        "import sys; before = set(sys.modules); import inference_image.contract, inference_image.layout,"
+        "import sys; before = set(sys.modules); import inference_image.contract, inference_image.layout, inference_image.reserve,"
         " inference_image.presets, inference_image.settings;"
         " print(sorted(name for name in {n.partition('.')[0] for n in set(sys.modules) - before}"
         " if name not in sys.stdlib_module_names and name != 'inference_image'))"

@@ -135,12 +135,13 @@ def test_the_plan_says_what_it_derived_and_how() -> None:
     """One line with size, context and concurrency; the arithmetic with --explain, and for machines always."""
     cloud = with_model(FakeCloud())
     plain, told = plan(WISH, place(cloud), again=""), plan(WISH, place(cloud), again="", explain=True)
-    assert plain.blocks[1].text.endswith("nvidia-l4, 4 CPU, 16Gi, at most 1 instance · context 8192, 4 requests at once")  # type: ignore[union-attr]  # the second line
+    assert plain.blocks[1].text.endswith("nvidia-l4, 4 CPU, 16Gi, at most 1 instance · context 8192, 32 of 64 requests at once")  # type: ignore[union-attr]  # the second line
     tables = [[b for b in result.blocks if isinstance(b, Table)] for result in (plain, told)]
     assert [len(found) for found in tables] == [0, 1]
     rows = {row[0]: row for row in tables[1][0].rows}
     assert {"GPU memory", "weights", "keys, values", "work memory", "context", "CPU, memory", "start-up"} <= set(rows)
     assert "not measured on a GPU" in rows["work memory"][2]
+    assert rows["at once"][1] == "32 requests"
     sizing = plain.data["sizing"]
     assert (sizing["context"], sizing["weights_bytes"], sizing["given"]) == (8192, 845632 * 2, [])
     assert sizing == told.data["sizing"]
