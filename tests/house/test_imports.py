@@ -22,6 +22,7 @@ STANDARD_LIBRARY_ONLY = (
     "inference_image.small_files",
     "inference_image.tokenizer_file",
     "inference_image.tokenizer_parts",
+    "inference_image.vision",
 )
 """gemmactl reads these at every start, and the image must be able to fail with a code before anything is installed."""
 SHARED = (*STANDARD_LIBRARY_ONLY, "inference_image.chat")
