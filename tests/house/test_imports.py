@@ -19,6 +19,7 @@ STANDARD_LIBRARY_ONLY = (
     "inference_image.lora",
     "inference_image.overrides",
     "inference_image.presets",
+    "inference_image.reserve",
     "inference_image.small_files",
     "inference_image.tokenizer_file",
     "inference_image.tokenizer_parts",
