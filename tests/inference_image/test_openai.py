@@ -87,7 +87,7 @@ def test_an_answer_in_json(client: openai.OpenAI) -> None:
     assert [one.keys() for one in json.loads(text_of(answer))] == [{"수"}] * 2
     told = "".join(chunk.choices[0].delta.content or "" for chunk in greedy(client, **asked, stream=True))
     assert told == text_of(answer)
-    several = greedy(client, response_format={"type": "json_object"}, n=2, seed=1, temperature=1, max_tokens=150)
+    several = greedy(client, response_format={"type": "json_object"}, n=2, seed=1, temperature=1, max_tokens=50)
     assert all(isinstance(json.loads(one.message.content), dict) for one in several.choices if one.finish_reason == "stop")
 
 
