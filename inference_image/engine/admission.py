@@ -101,7 +101,7 @@ class Admission:
             )
 
     def grammar(self, schema: str | None) -> Grammar | None:
-        """Compile a schema. Raises Refused(invalid_request)."""
+        """Get a schema ready, so that submit() needs no time for it: not on an event loop. Raises Refused(invalid_request)."""
         if schema is None:
             return None
         if self._grammars is None:

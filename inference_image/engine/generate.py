@@ -66,7 +66,7 @@ class Engine(Admission):
         self._thread.start()
 
     def submit(self, request: Request) -> Answer:
-        """Take a request in. A schema is compiled here: what Grammars.compile says of that holds. Other requests take no time.
+        """Take a request in; that takes no time, but for a schema that grammar() wasn't told before.
 
         Raises Refused: unknown_adapter, context_length_exceeded, queue_full, draining; invalid_request for its schema or images.
         """

@@ -155,13 +155,10 @@ def forbid(logits: torch.Tensor, grammars: Sequence[Grammar | None]) -> torch.Te
     return logits.index_copy(0, at, held)
 
 
-def refuse(problem: str) -> NoReturn:
+def refuse(reason: str) -> NoReturn:
     """Raises Refused(invalid_request) that names the field, as every wrong field of a body is named."""
-    raise Refused(
-        RequestCode.INVALID_REQUEST,
-        f"{FIELD}: the schema can't be followed: {problem}",
-        facts={"fields": [{"field": FIELD, "problem": problem}]},
-    )
+    problem = f"the schema can't be followed: {reason}"
+    raise Refused(RequestCode.INVALID_REQUEST, f"{FIELD}: {problem}", facts={"fields": [{"field": FIELD, "problem": problem}]})
 
 
 def _reason(error: str) -> str:
@@ -175,7 +172,13 @@ def _limits() -> LLParserLimits:
 
     # A schema comes from outside. What is lower than llguidance's own limits keeps a compile below a second or two and what a
     # request holds in memory below some tens of megabytes; verbose errors would repeat the schema and the answer.
-    return LLParserLimits(initial_lexer_fuel=300_000, max_grammar_size=100_000, max_lexer_states=50_000, verbose_errors=False)
+    return LLParserLimits(
+        initial_lexer_fuel=300_000,
+        max_grammar_size=100_000,
+        max_lexer_states=50_000,
+        max_items_in_row=5_000,  # 2000 would stop at some 500 optional properties
+        verbose_errors=False,
+    )
 
 
 def _tokenizer(text: Text, stop_ids: Sequence[int], width: int) -> LLTokenizer:

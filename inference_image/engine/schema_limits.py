@@ -12,7 +12,8 @@ LONGEST: Final = 64 << 10
 DEEPEST: Final = 100
 """Levels of a schema's JSON; the parser behind has 128."""
 PATTERN_PROPERTIES: Final = 20
-"""Names of all patternProperties together: each is compared with each."""
+"""Names of all patternProperties together: each is compared with each, and again wherever a $ref puts them to other keywords."""
+COMPARISONS: Final = 40_000
 MULTIPLES: Final = 100_000
 """Least common multiple of all multipleOf, without their powers of ten, times how often it may be compiled: one state each."""
 
@@ -20,8 +21,8 @@ MULTIPLES: Final = 100_000
 def check(schema: str) -> dict[str, Any] | str:
     """The schema as a value, or what is wrong with it in words that don't repeat it.
 
-    llguidance bounds its own work nearly everywhere. Left were multipleOf 99 999 989 (minutes, gigabytes) and hundreds of
-    patternProperties.
+    llguidance bounds its own work nearly everywhere. Left were multipleOf 99 999 989 (minutes, gigabytes) and patternProperties
+    by the hundred, or referred to by the thousand (seconds).
     """
     if len(schema.encode("utf-8", "replace")) > LONGEST:
         return f"it has more than {LONGEST} bytes"
@@ -39,29 +40,27 @@ def check(schema: str) -> dict[str, Any] | str:
 
 
 def _costs(schema: dict[str, Any]) -> str | None:
-    multiple, uses, patterns = 1, 0, 0
+    multiple, steps, references, patterns = 1, 0, 0, 0
     level: list[Any] = [schema]
-    for depth in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         if not level:
             return None
-        if depth == DEEPEST:
-            break
         below: list[Any] = []
         for node in level:
             if isinstance(node, dict):
                 step = node.get("multipleOf")
                 if isinstance(step, int | float) and not isinstance(step, bool):
-                    multiple, uses = math.lcm(multiple, _digits(step)), uses + 1
-                uses += "$ref" in node
+                    multiple, steps = math.lcm(multiple, _digits(step)), steps + 1
+                references += "$ref" in node
                 named = node.get("patternProperties")
                 patterns += len(named) if isinstance(named, dict) else 0
                 below += node.values()
             elif isinstance(node, list):
                 below += node
-        if multiple > 1 and multiple * uses > MULTIPLES:
+        if multiple > 1 and multiple * (steps + references) > MULTIPLES:
             return "a `multipleOf` with too many digits, or too many of them"
-        if patterns > PATTERN_PROPERTIES:
-            return f"more than {PATTERN_PROPERTIES} patternProperties"
+        if patterns > PATTERN_PROPERTIES or patterns * (patterns - 1) // 2 * (1 + references) > COMPARISONS:
+            return f"more than {PATTERN_PROPERTIES} patternProperties, or too many $ref beside them"
         level = below
     return f"it is nested deeper than {DEEPEST} levels"
 

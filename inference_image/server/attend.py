@@ -62,11 +62,13 @@ async def attended(receive: Receive, answers: Sequence[Answer]) -> AsyncIterator
 async def collected(receive: Receive, answers: Sequence[Answer], record: Record) -> list[list[Piece]] | None:
     """All pieces of all answers; None when the client left meanwhile.
 
-    Raises Refused: engine_failed, or draining for an answer that the service's end cut.
+    Raises Refused: engine_failed, draining for an answer that the service's end cut, or as what the engine refused it late.
     """
     async with attended(receive, answers) as client:
         try:
             pieces = [await answer.whole() for answer in answers]
+        except Refused:
+            raise
         except Exception as error:
             raise engine_failed(error) from error
     for answer, one in zip(answers, pieces, strict=True):

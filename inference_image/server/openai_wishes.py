@@ -43,7 +43,9 @@ def chat_wish(engine: Engine, body: bytes, pictures: Pictures = INSIDE) -> Wish:
     logprobs = (form.top_logprobs or 0) if form.logprobs else None
     images = images_of(engine, form.messages, pictures)
     said = "\n".join(spoken(message.content) for message in form.messages)
-    return _wish([replace(one, logprobs=logprobs, schema=_schema(form), images=images)], form, model, said)
+    schema = _schema(form)
+    engine.grammar(schema)  # compiled here, off the event loop
+    return _wish([replace(one, logprobs=logprobs, schema=schema, images=images)], form, model, said)
 
 
 def completion_wish(engine: Engine, body: bytes) -> Wish:

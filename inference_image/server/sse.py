@@ -83,6 +83,8 @@ class EventStream(Response):
                         body = self._events.opening() + body
                     if body:
                         await send({"type": "http.response.body", "body": body, "more_body": True})
+            except Refused as refused:
+                cut = refused
             except Exception as error:  # noqa: BLE001 - of the engine; told to the client, and its kind to the log
                 cut = engine_failed(error)
                 cut.__cause__ = error

@@ -12,12 +12,13 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from inference_image.contract import RequestCode
-from inference_image.engine import Engine, Refused, Sampling
+from inference_image.engine import Engine, Refused, Request, Sampling
 from inference_image.engine.grammar import Grammar, Grammars, forbid
 from inference_image.engine.schema_limits import LONGEST
 from inference_image.engine.text import Text, TokenizerFiles
 from inference_image.presets import PRESETS
 from tests.inference_image.checkpoints import MODEL
+from tests.inference_image.fake_steps import Scripted
 
 WIDTH = 1024
 STOPS = frozenset({1, 5})
@@ -240,6 +241,7 @@ REFUSED = {
     json.dumps({"allOf": [{"type": "integer", "multipleOf": n} for n in (97, 89, 83)]}): "`multipleOf`",
     '{"multipleOf": NaN}': "`multipleOf`",
     json.dumps({"patternProperties": {f"^p{n}$": {} for n in range(30)}}): "patternProperties",
+    json.dumps({"patternProperties": {f"^p{n}$": {} for n in range(20)}, "allOf": [{"$ref": "#"}] * 900}): "patternProperties",
     json.dumps({"allOf": [{"anyOf": [{"properties": {f"{n}{m}": {}}} for m in range(4)]} for n in range(10)]}): "too complex",
 }
 
@@ -257,12 +259,25 @@ def test_a_schema_that_can_not_be_followed_is_refused(engine: Engine, schema: st
     assert engine.busy == 0
 
 
-def test_a_schema_that_proves_too_complex_ends_its_answer(engine: Engine) -> None:
-    """Found out at a token: that answer ends as refused, not as JSON that breaks the schema; the engine goes on."""
-    schema = {"type": "string", "pattern": "^(ab|c)*$", "minLength": 1000000}
+def test_a_schema_that_proves_too_complex_ends_its_answer_alone(engine: Engine) -> None:
+    """Found out at a token: that answer ends as refused, not as JSON that breaks the schema; those beside it go on."""
+    schema = json.dumps({"type": "string", "pattern": "^(ab|c)*$", "minLength": 1000000})
+    plain = engine.request(PRESETS["text"], "Count to five.", max_tokens=20)
+    alone = list(engine.submit(plain))
+    answers = [engine.submit(one) for one in (plain, replace(plain, schema=schema), plain)]
     with pytest.raises(Refused, match="too complex"):
-        answer(engine, schema)
-    assert answer(engine, {"const": 1}) == ("1", "stop")
+        list(answers[1])
+    texts = ["".join(piece.text for piece in pieces) for pieces in (alone, answers[0], answers[2])]
+    assert len(set(texts)) == 1
+    assert texts[0]
+
+
+def test_an_engine_without_grammars_says_so(text: Text) -> None:
+    """It refuses a schema rather than to answer without it."""
+    bare = Engine(Scripted([]), text, name="m", stop_ids=frozenset(), max_context=99, max_queue=2)
+    with pytest.raises(Refused, match="response_format"):
+        bare.submit(Request((2,), 9, schema="{}"))
+    bare.close()
 
 
 def test_a_schema_can_not_change_what_json_is(text: Text, grammars: Grammars) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import openai
 import pytest
 
 from inference_image.contract import COMPLETION_TOKENS, RequestCode
-from inference_image.engine import Engine, Refused
+from inference_image.engine import Engine, Piece, Refused
 from tests.inference_image.fake_engine import Telling, text_of_sample
 from tests.inference_image.listening import service_of, serving
 
@@ -71,6 +72,23 @@ def test_a_chat_as_a_stream(client: openai.OpenAI) -> None:
     assert all(chunk.usage is None for chunk in chunks[:-1])
     assert len({chunk.id for chunk in chunks}) == 1
     assert list(greedy(client, stream=True))[-1].choices[0].finish_reason == "stop"
+
+
+def held_to(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": schema}}
+
+
+def test_an_answer_in_json(client: openai.OpenAI) -> None:
+    """`json_schema` gives an object of the schema, whole and as a stream; `json_object` any object, each of several."""
+    item = {"type": "object", "properties": {"수": {"enum": [1, 2]}}, "required": ["수"], "additionalProperties": False}
+    asked = {"response_format": held_to({"type": "array", "items": item, "minItems": 2, "maxItems": 2}), "max_tokens": 150}
+    answer = greedy(client, **asked)
+    assert answer.choices[0].finish_reason == "stop"
+    assert [one.keys() for one in json.loads(text_of(answer))] == [{"수"}] * 2
+    told = "".join(chunk.choices[0].delta.content or "" for chunk in greedy(client, **asked, stream=True))
+    assert told == text_of(answer)
+    several = greedy(client, response_format={"type": "json_object"}, n=2, seed=1, temperature=1, max_tokens=50)
+    assert all(isinstance(json.loads(one.message.content), dict) for one in several.choices if one.finish_reason == "stop")
 
 
 def test_several_answers(client: openai.OpenAI) -> None:
@@ -165,6 +183,7 @@ def test_logprobs_of_a_client(client: openai.OpenAI) -> None:
             "messages.0.content.0.type",
         ),
         ({"response_format": {"type": "json_schema"}}, openai.BadRequestError, "invalid_request", "response_format.json_schema"),
+        ({"response_format": held_to({"enum": []})}, openai.BadRequestError, "invalid_request", "response_format"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -186,6 +205,18 @@ def test_a_template_says_why_it_refuses(client: openai.OpenAI) -> None:
     base = Telling(text=text_of_sample(""))
     with serving(service_of(base)) as port, pytest.raises(openai.BadRequestError, match="no chat template"):
         greedy(client_of(port), model="base")
+
+
+def test_a_schema_that_proves_too_complex() -> None:
+    """Refused as the request that it is, also where the answer has begun; an answer alone is then a bad request."""
+    late = Refused(RequestCode.INVALID_REQUEST, "no", facts={"fields": [{"field": "response_format", "problem": "no"}]})
+    with serving(service_of(Telling(Piece("{"), late))) as port:
+        with pytest.raises(openai.BadRequestError) as refused:
+            greedy(client_of(port), model="base")
+        assert refused.value.param == "response_format"
+        with pytest.raises(openai.APIError) as refused_late:
+            list(greedy(client_of(port), model="base", stream=True))
+        assert (refused_late.value.code, refused_late.value.param) == ("invalid_request", "response_format")
 
 
 class Refusing(Telling):
