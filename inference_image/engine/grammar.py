@@ -184,7 +184,7 @@ def _limits() -> LLParserLimits:
 def _tokenizer(text: Text, stop_ids: Sequence[int], width: int) -> LLTokenizer:
     """The tokenizer as llguidance wants it: the bytes that each token writes, none for a control token.
 
-    Not from tokenizer.json: llguidance would then read `<end_of_turn>` in a schema's own words as the control token.
+    Not from tokenizer.json: llguidance would then read a control token's name in a schema's own words as that token.
     """
     from llguidance import LLTokenizer, TokenizerWrapper
 
