@@ -142,35 +142,6 @@ def test_a_load_that_holds_more_gets_a_larger_container() -> None:
     assert said.code == "host-memory"
 
 
-@pytest.mark.parametrize(
-    ("env", "at_once", "concurrency"),
-    [
-        ({}, 32, 64),
-        ({contract.ENV_MAX_SEQUENCES: "5"}, 5, 10),
-        ({contract.ENV_MAX_SEQUENCES: "1"}, 1, 4),
-        ({contract.ENV_MAX_SEQUENCES: "100"}, 47, 79),
-        ({contract.ENV_MAX_QUEUE: "7"}, 32, 39),
-        ({contract.ENV_MAX_QUEUE: "0", contract.ENV_MAX_SEQUENCES: "1"}, 1, 1),
-    ],
-)
-def test_what_is_taken_is_computed_or_waits(env: dict[str, str], at_once: int, concurrency: int) -> None:
-    """As many again wait as are computed, at least four are taken, and never more than the queue has places."""
-    found = sized("4b", replace(WISH, env=tuple(env.items())))
-    assert found.fit is not None
-    assert (found.fit.at_once, found.wish.concurrency, found.cautions) == (at_once, concurrency, ())
-    document = arithmetic.document(found)
-    assert (document["parallel_sequences"], document["sequences_that_fit"]) == (at_once, 47)
-    assert document["kv_bytes"] == at_once * found.fit.weights.shape.kv(8192)
-
-
-def test_a_longer_context_leaves_room_for_fewer() -> None:
-    """The whole context of a 4B on an L4: a few at once, and no more taken than that allows."""
-    found = sized("4b", wish(context=131072))
-    assert found.fit is not None
-    assert 1 <= found.fit.at_once == found.fit.sequences < 4
-    assert found.wish.concurrency == max(4, 2 * found.fit.at_once)
-
-
 def test_a_model_of_unknown_size_keeps_what_google_recommends() -> None:
     """hf: and another server's image: no context is set, nothing is refused for its size."""
     found = derive(WISH, None, None, Room())
