@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF")
 """Of one with several frames the first is seen."""
+SCANS: Final = 100
+"""Of a JPEG: real ones have about ten, and each is a pass over the whole image, however few bytes it has."""
 AT_ONCE: Final = 2
 """Images that are decoded at the same time: each may take several hundred megabytes for a moment."""
 _SETTINGS: Final = ("do_resize", "size", "resample", "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")
@@ -90,6 +92,8 @@ class Pixels:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > contract.IMAGE_PIXELS:
                 refuse(_TOO_MANY)
+            if image.format == "JPEG" and data.count(b"\xff\xda") > SCANS:
+                refuse(f"a JPEG has more than {SCANS} scans")
             # turned as its EXIF says, and RGB
             whole = load_image(image)
         made = np.asarray(self._made(whole, do_rescale=False, do_normalize=False), dtype=np.uint8)

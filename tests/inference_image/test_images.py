@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from inference_image.engine.attention import PromptStep, Stretch
 from inference_image.engine.kv import Cache
 from inference_image.engine.schedule import Running, Schedule
 from inference_image.settings import Settings
+from tests.inference_image.loras import halves, written
 from tests.inference_image.seeing import SOFT, Transformers, conversation, picture, said, shown
 
 Messages = list[dict[str, Any]]
@@ -151,3 +153,43 @@ def test_text_of_a_user_is_no_image(ours: Engine) -> None:
     ids = ours.text.encode(chat)
     assert ids.count(SOFT) == 4
     assert ours.text.plain(typed) == [one for one in ours.text.plain(typed) if one < 1024]
+
+
+def test_eyes_stay_as_they_are_beside_int8(seeing: Path, ours: Engine) -> None:
+    """With int8 on arrival the language model alone is made smaller: an image has the very features that it had."""
+    import torch
+
+    given = Settings(model=str(seeing), threads=1, dtype="float32", images=True, quantize="int8")
+    engine = load(given, environ={})
+    try:
+        first, second = (one._eyes.features(one.see(picture(3))) for one in (engine, ours) if one._eyes is not None)
+        assert torch.equal(first, second)
+        piece = list(engine.submit(request(engine, ASKED["two images"])))[-1]
+        assert piece.usage is not None
+        assert piece.usage.completion_tokens > 0
+    finally:
+        engine.close()
+
+
+def test_an_adapter_reads_images_too(seeing: Path, theirs: Transformers, answers: dict[str, Any], tmp_path: Path) -> None:
+    """One batch of the base and an adapter on it, both with an image: each answers as its own merged weights do."""
+    folder = written(tmp_path / "lora", halves(value=0.2))
+    engine = load(Settings(model=str(seeing), threads=1, dtype="float32", images=True, adapters=f"other={folder}"), environ={})
+    try:
+        one = request(engine, ASKED["two images"])
+        asked = [replace(one, trim=False), replace(one, trim=False, adapter="other")]
+        told = ["".join(piece.text for piece in answer) for answer in [engine.submit(each) for each in asked]]
+        weight = theirs.model.model.language_model.layers[0].self_attn.q_proj.weight
+        own = weight.data.clone()
+        weight.data += 4 * 0.2 * 0.2 * 2  # rank 4, scaling 8 / 4
+        try:
+            merged = theirs.answer(ASKED["two images"], ANSWER)[1]
+        finally:
+            weight.data = own
+        for text, tokens in zip(told, (answers["two images"][1], merged), strict=True):
+            ends = [at for at, token in enumerate(tokens) if token in {1, 5}]
+            decoder = engine.text.decoder()
+            assert text == "".join(map(decoder.step, tokens[: ends[0]] if ends else tokens))
+        assert told[0] != told[1]
+    finally:
+        engine.close()

@@ -102,6 +102,7 @@ def bomb(width: int, height: int) -> bytes:
         (bomb(60_000, 60_000), "million pixels"),
         (bomb(9_000, 9_000), "million pixels"),
         (bomb(50, 50), "it must be whole"),
+        (picture(1, kind="JPEG") + b"\xff\xda\x00" * 101, "scans"),
         (bytes(contract.IMAGE_BYTES + 1), "12 MiB"),
     ],
 )

@@ -21,7 +21,8 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def said(model: Path, images: list[Path], type: str | None = None) -> str:  # noqa: A002 - the flag's own name
-    environ = asked({"GEMMACTL_TORCH_THREADS": "1", "GEMMACTL_DTYPE": "float32"}, skip_unverified=False, images=True)
+    set_by_hand = {"GEMMACTL_TORCH_THREADS": "1", "GEMMACTL_DTYPE": "float32"}
+    environ = asked(set_by_hand, skip_unverified=False, quantize=None, images=True)
     found = answer(str(model), Prompt("What is it?", type, 8, images=tuple(images)), Ear(streams=False), environ)
     return str(found.data["text"])
 
