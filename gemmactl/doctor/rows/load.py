@@ -66,6 +66,12 @@ WHY: Final[dict[Code, _Why]] = {
         "Copy the tokenizer and chat template of the base model into the folder.",
         "user_action",
     ),
+    Code.PRESETS_INVALID: _Why(
+        "The model's own types of /generate can't be used",
+        "gemmactl/presets.yaml beside the weights says something that presets can't be; the detail names type and key.",
+        "Correct it (docs/presets.md has the form) and upload it again; `gemmactl inspect` checks it as the engine does.",
+        "user_action",
+    ),
     Code.INDEX_INVALID: _Why(
         "The index of the shards can't be used",
         "model.safetensors.index.json is not JSON, names no shards, or names paths outside the folder.",
