@@ -72,14 +72,13 @@ def seconds(model: Any, prompt: int, tokens: int) -> tuple[float, float]:
 def exact(mode: str) -> tuple[int, int]:
     """Examples of the sample model that are answered word for word, and how many there are."""
     from inference_image.engine import load
-    from inference_image.presets import choose
     from inference_image.settings import Settings
 
     rows = json.loads((SAMPLE / "examples.json").read_text(encoding="utf-8"))
     engine = load(Settings(model=str(SAMPLE / "model"), threads=1, quantize=mode), environ={})
     right = 0
     for row in rows:
-        answer = engine.submit(engine.request(choose(row["type"], row["prompt"]), row["prompt"]))
+        answer = engine.submit(engine.request(engine.presets.rows[row["type"]], row["prompt"]))
         right += "".join(piece.text for piece in answer) == row["answer"]
     engine.close()
     return right, len(rows)

@@ -1,17 +1,28 @@
-"""Owns what config.json says: family, the language model's settings, the tensors they ask for. Standard library only."""
+"""Owns what config.json says: family, the language model's settings, whether they can be used. Standard library only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from inference_image import contract, families
 from inference_image.contract import Code, LoadFailed
-from inference_image.families import FAMILIES, Family
+from inference_image.families import EMBEDDING, FAMILIES, Family
+from inference_image.family_rules import RULES
+from inference_image.fields import (
+    ACTIVATIONS,
+    FIELDS,
+    LARGEST_SIZE,
+    LAYER_TYPES,
+    ROPES,
+    TOKENS,
+    Fields,
+    bad,
+    is_positive,
+    is_size,
+)
 from inference_image.small_files import natural
 
-EMBEDDING: Final = "model.embed_tokens.weight"
-HEAD: Final = "lm_head.weight"
 _MOST_LAYERS: Final = 1024
 
 
@@ -41,155 +52,119 @@ def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(inner, Mapping):
         raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, f"a {kind} config without a text_config object")
     family({**inner, "model_type": row.text_types[0]})  # vectors come from a text part that looks both ways, too
+    if inner.get("use_bidirectional_attention") in (True, "all"):
+        detail = f"{row.name} that looks both ways (use_bidirectional_attention): {EMBEDDING.reason}; {EMBEDDING.way_out}"
+        raise LoadFailed(Code.FAMILY_UNSUPPORTED, contract.CONFIG, detail)
     for place in (config, inner):
         if place.get("quantization_config"):
             raise LoadFailed(
                 Code.DTYPE_UNSUPPORTED, contract.CONFIG, "a quantised checkpoint (quantization_config); bring bfloat16 weights"
             )
-    made = {name: inner[name] for name in _FIELDS if name in inner}
+    fields = FIELDS[row.key]
+    made = {name: inner[name] for name in fields.names if name in inner}
     # Multimodal configs keep these outside of text_config.
-    for name in ("eos_token_id", "bos_token_id", "pad_token_id", "tie_word_embeddings"):
+    for name in (*TOKENS, "tie_word_embeddings"):
         if name in config and name not in made:
             made[name] = config[name]
-    _require_architecture(made)
+    _require_architecture(made, fields)
+    made["model_type"] = row.text_types[0]
+    if row.key in RULES:
+        RULES[row.key](made)
     # transformers' config class takes no integer for some of these, and torch none beyond 64 bits.
-    made |= {name: float(made[name]) for name in (*_POSITIVES, *_SOFTCAPS) if made.get(name) is not None}
-    return made | {name: _rope(name, made[name]) for name in _ROPES if made.get(name) is not None}
+    made |= {name: float(made[name]) for name in (*fields.positives, *fields.softcaps) if made.get(name) is not None}
+    return made | {name: _ropes(name, made[name], fields) for name in ROPES if made.get(name) is not None}
 
 
-# The defaults of transformers' config class for Gemma 3's text: multimodal checkpoints write only what differs from them.
-_DEFAULTS: Final = {
-    "vocab_size": 262208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
-    "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
-}  # fmt: skip
-_NATURALS: Final = (*_DEFAULTS, "max_position_embeddings", "query_pre_attn_scalar", "sliding_window", "sliding_window_pattern")
-_POSITIVES: Final = ("rms_norm_eps", "rope_theta", "rope_local_base_freq")
-_SOFTCAPS: Final = ("attn_logit_softcapping", "final_logit_softcapping")
-_ROPE_NUMBERS: Final = ("factor", "rope_theta")
-_ROPES: Final = ("rope_scaling", "rope_parameters")
-_FIELDS: Final = (
-    *_NATURALS, *_POSITIVES, *_SOFTCAPS, *_ROPES, "layer_types", "hidden_activation", "attention_bias", "tie_word_embeddings",
-    "eos_token_id", "bos_token_id", "pad_token_id",
-)  # fmt: skip
-"""All of a config that serving uses: the rest is for training, or of other versions, and reaches no code of transformers."""
-LAYER_TYPES: Final = ("sliding_attention", "full_attention")
-_ACTIVATIONS: Final = ("gelu_pytorch_tanh", "gelu", "gelu_new", "gelu_fast", "silu", "relu")
-
-
-def _bad(name: str, value: object, wanted: str) -> LoadFailed:
-    return LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, f"{name} is {str(value)[:40]}, not {wanted}")
-
-
-def _positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e30
-
-
-def _require_architecture(config: Mapping[str, Any]) -> None:
+def _require_architecture(config: Mapping[str, Any], fields: Fields) -> None:
     """Refuse values on which the architecture would break later, inside torch. Raises LoadFailed(config_invalid)."""
-    for name in _NATURALS:
-        if name in config and not (natural(config[name], 1 << 24) and config[name] > 0):
-            raise _bad(name, config[name], "a positive integer")
-    for name in _POSITIVES:
-        if name in config and not _positive(config[name]):
-            raise _bad(name, config[name], "a positive number")
-    for name in _SOFTCAPS:
-        if config.get(name) is not None and not _positive(config[name]):
-            raise _bad(name, config[name], "a positive number")
-    for name in ("attention_bias", "tie_word_embeddings"):
-        if not isinstance(config.get(name, False), bool):
-            raise _bad(name, config[name], "true or false")
-    if config.get("hidden_activation", _ACTIVATIONS[0]) not in _ACTIVATIONS:
-        raise _bad("hidden_activation", config["hidden_activation"], f"one of {', '.join(_ACTIVATIONS)}")
-    _require_layers(config)
-    for name in _ROPES:
-        _require_rope(name, config.get(name))
+    checks: tuple[tuple[Sequence[str], Callable[[object], bool], str], ...] = (
+        ((*fields.sizes, *fields.naturals), is_size, "a positive integer"),
+        (fields.counts, lambda value: natural(value, LARGEST_SIZE), "0 or a positive integer"),
+        (fields.optional, lambda value: value is None or is_size(value), "a positive integer"),
+        (fields.positives, is_positive, "a positive number"),
+        (fields.softcaps, lambda value: value is None or is_positive(value), "a positive number"),
+        (fields.switches, lambda value: isinstance(value, bool), "true or false"),
+        ((fields.activation,), lambda value: value in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"),
+    )
+    for names, fits, wanted in checks:
+        for name in names:
+            if name in config and not fits(config[name]):
+                raise bad(name, config[name], wanted)
+    _require_layers(config, fields)
+    for name in ROPES:
+        _require_ropes(name, config.get(name), fields)
 
 
-def _require_layers(config: Mapping[str, Any]) -> None:
-    sizes = {name: config.get(name, default) for name, default in _DEFAULTS.items()}
+def _require_layers(config: Mapping[str, Any], fields: Fields) -> None:
+    sizes = {name: config.get(name, default) for name, default in fields.sizes.items()}
     if sizes["num_hidden_layers"] > _MOST_LAYERS:
-        raise _bad("num_hidden_layers", sizes["num_hidden_layers"], f"at most {_MOST_LAYERS}")
+        raise bad("num_hidden_layers", sizes["num_hidden_layers"], f"at most {_MOST_LAYERS}")
     if sizes["head_dim"] % 2:
-        raise _bad("head_dim", sizes["head_dim"], "even")
-    for name, by in (("num_attention_heads", "num_key_value_heads"), ("hidden_size", "num_attention_heads")):
+        raise bad("head_dim", sizes["head_dim"], "even")
+    whole = (("hidden_size", "num_attention_heads"),) if fields.whole_heads else ()
+    for name, by in (("num_attention_heads", "num_key_value_heads"), *whole):
         if sizes[name] % sizes[by]:
-            raise _bad(name, sizes[name], f"a multiple of {by} ({sizes[by]})")
+            raise bad(name, sizes[name], f"a multiple of {by} ({sizes[by]})")
     kinds = config.get("layer_types")
     if kinds is None:
         return
     if not isinstance(kinds, list) or len(kinds) != sizes["num_hidden_layers"]:
-        raise _bad("layer_types", kinds, f"a list of num_hidden_layers ({sizes['num_hidden_layers']}) names")
+        raise bad("layer_types", kinds, f"a list of num_hidden_layers ({sizes['num_hidden_layers']}) names")
     if odd := [kind for kind in kinds if kind not in LAYER_TYPES]:
-        raise _bad("one of layer_types", odd[0], " or ".join(LAYER_TYPES))
+        raise bad("one of layer_types", odd[0], " or ".join(LAYER_TYPES))
 
 
-def _require_rope(name: str, value: object) -> None:
-    """`rope_scaling` is one set of rotary settings, `rope_parameters` one for each type of layer."""
+# --- rotary settings ------------------------------------------------------------------------------
+
+
+def _by_layer(name: str, fields: Fields) -> bool:
+    """`rope_scaling` is one set of rotary settings, `rope_parameters` one for each type of layer where the family has it so."""
+    return name == "rope_parameters" and fields.ropes_by_layer
+
+
+def _require_ropes(name: str, value: object, fields: Fields) -> None:
     if value is None:
         return
     if not isinstance(value, Mapping):
-        raise _bad(name, value, "an object")
-    if name == "rope_parameters":
+        raise bad(name, value, "an object")
+    if _by_layer(name, fields):
         for kind in LAYER_TYPES:
-            _require_rope(f"{name}.{kind}", value.get(kind))
+            _require_rope(f"{name}.{kind}", value.get(kind), fields)
+    else:
+        _require_rope(name, value, fields)
+
+
+def _require_rope(name: str, value: object, fields: Fields) -> None:
+    if value is None:
         return
+    if not isinstance(value, Mapping):
+        raise bad(name, value, "an object")
     scaled = _kind_of_rope(value)
-    if scaled not in ("default", "linear"):
-        raise _bad(f"rope_type in {name}", scaled, "default or linear, those of Gemma 3")
+    if scaled not in fields.ropes:
+        raise bad(f"rope_type in {name}", scaled, f"{', '.join(fields.ropes[:-1])} or {fields.ropes[-1]}")
     if scaled == "linear" and "factor" not in value:
         raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, f"{name} is linear and has no factor")
-    for setting in _ROPE_NUMBERS:
-        if setting in value and not _positive(value[setting]):
-            raise _bad(f"{setting} in {name}", value[setting], "a positive number")
+    for setting in fields.rope_numbers:
+        if setting in value and not is_positive(value[setting]):
+            raise bad(f"{setting} in {name}", value[setting], "a positive number")
+    if value.get("partial_rotary_factor", 1) > 1 and "partial_rotary_factor" in fields.rope_numbers:
+        raise bad(f"partial_rotary_factor in {name}", value["partial_rotary_factor"], "at most 1")
 
 
-def _rope(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+def _ropes(name: str, value: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
     """Rotary settings in one spelling: `type` was the name of rope_type, and newer versions would not scale then."""
-    if name == "rope_parameters":
-        return {kind: _rope(kind, value.get(kind) or {}) for kind in LAYER_TYPES}
+    if _by_layer(name, fields):
+        return {kind: _rope(value.get(kind) or {}, fields) for kind in LAYER_TYPES}
+    return _rope(value, fields)
+
+
+def _rope(value: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
     return {
         "rope_type": _kind_of_rope(value),
-        **{setting: float(value[setting]) for setting in _ROPE_NUMBERS if setting in value},
+        **{setting: float(value[setting]) for setting in fields.rope_numbers if setting in value},
     }
 
 
 def _kind_of_rope(value: Mapping[str, Any]) -> Any:
     """Any: what a file says."""
     return value.get("rope_type", value.get("type", "default"))
-
-
-def expected(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """{name: shape} of every stored parameter of the family's text class, from text_config's result, before torch is imported.
-
-    A tied `lm_head.weight` is not in it.
-    """
-    sizes = {name: config.get(name, default) for name, default in _DEFAULTS.items()}
-    hidden, inner, head = sizes["hidden_size"], sizes["intermediate_size"], sizes["head_dim"]
-    queries, keys = sizes["num_attention_heads"] * head, sizes["num_key_value_heads"] * head
-    layer: dict[str, tuple[int, ...]] = {
-        "self_attn.q_proj.weight": (queries, hidden),
-        "self_attn.k_proj.weight": (keys, hidden),
-        "self_attn.v_proj.weight": (keys, hidden),
-        "self_attn.o_proj.weight": (hidden, queries),
-        "self_attn.q_norm.weight": (head,),
-        "self_attn.k_norm.weight": (head,),
-        "mlp.gate_proj.weight": (inner, hidden),
-        "mlp.up_proj.weight": (inner, hidden),
-        "mlp.down_proj.weight": (hidden, inner),
-        "input_layernorm.weight": (hidden,),
-        "post_attention_layernorm.weight": (hidden,),
-        "pre_feedforward_layernorm.weight": (hidden,),
-        "post_feedforward_layernorm.weight": (hidden,),
-    }
-    if config.get("attention_bias"):
-        rows = {"q_proj": queries, "k_proj": keys, "v_proj": keys, "o_proj": hidden}
-        layer |= {f"self_attn.{name}.bias": (size,) for name, size in rows.items()}
-    made: dict[str, tuple[int, ...]] = {
-        EMBEDDING: (sizes["vocab_size"], hidden),
-        "model.norm.weight": (hidden,),
-    }
-    for number in range(sizes["num_hidden_layers"]):
-        made |= {f"model.layers.{number}.{name}": shape for name, shape in layer.items()}
-    if config.get("tie_word_embeddings") is False:
-        made[HEAD] = made[EMBEDDING]
-    return made

@@ -14,7 +14,7 @@ from inference_image import contract
 from inference_image.contract import Code, LoadFailed
 from inference_image.families import BEGIN, FAMILIES, GEMMA3, Family, Turns
 from inference_image.layout import TEMPLATE_LIMIT, check_pointer
-from inference_image.presets import Message, Part, Picture
+from inference_image.presets import Message, Part, Picture, Presets, Raw, put
 
 if TYPE_CHECKING:
     from inference_image.template import ChatTemplate
@@ -183,6 +183,25 @@ def checked_template(source: str, tokenizer_config: Mapping[str, Any]) -> ChatTe
 def check_template(source: str, tokenizer_config: Mapping[str, Any]) -> None:
     """Raises LoadFailed(tokenizer_invalid) exactly when the engine would."""
     checked_template(source, tokenizer_config)
+
+
+def require_presets(presets: Presets, template: ChatTemplate | None, special: Mapping[str, str]) -> None:
+    """Raises LoadFailed for a type with a system text that the template does not print, as some of Gemma's own refuse it.
+
+    A checkpoint without a template serves its raw types; the others are refused when they are asked for.
+    """
+    if template is None:
+        return
+    for row in presets.rows.values():
+        asked = put(row, "?")
+        if not row.system or isinstance(asked, Raw):
+            continue
+        try:
+            render(template, asked.messages, special)
+        except LoadFailed as failed:
+            code = Code.SETTING_INVALID if row.origin == contract.ENV_PRESETS else Code.PRESETS_INVALID
+            detail = f"type {row.type}: system: the model's chat template does not take it: {failed.failure.detail}"
+            raise LoadFailed(code, row.origin, detail) from None
 
 
 def kind_of(

@@ -57,6 +57,8 @@ ENV_PAGE: Final = "GEMMACTL_PAGE"
 """`0`: no page at /."""
 ENV_PROJECT: Final = "GOOGLE_CLOUD_PROJECT"
 """The project in which Cloud Trace files a request; Cloud Run doesn't set it. Without it lines carry the bare trace id."""
+ENV_PRESETS: Final = "GEMMACTL_PRESETS"
+"""Types of /generate for this deployment, in the form of PRESETS below as JSON or YAML; they win over that file's."""
 ENV_PORT: Final = "PORT"
 ENV_HOST: Final = "HOST"
 ENV_HF_TOKEN: Final = "HF_TOKEN"
@@ -86,6 +88,8 @@ PROMPT_CHUNK: Final = 512
 step (27 and 26 ms): an answer that is being written slows down to half its pace at most. Not measured on a GPU."""
 GPU_WORK: Final = 1536 << 20
 """Least that is kept free on a GPU beside weights, keys and values; reserve.py says when it is more. An estimate."""
+GENERIC_SEQUENCES: Final = 4
+"""The same for the families that transformers' own caches serve, row by row: a few let a short answer pass a long one."""
 
 # --- routes -------------------------------------------------------------------------------------
 ROUTE_GENERATE: Final = "/generate"
@@ -160,6 +164,8 @@ OVERRIDES: Final = "gemmactl/overrides.json"
 """Corrections: `{"generation_config.json": {"eos_token_id": [1, 106]}, "chat_template.jinja": "..."}`. Keys of a JSON file are
 replaced one by one, the template as a whole. Files: OVERRIDABLE."""
 PRESETS: Final = "gemmactl/presets.yaml"
+"""The model's own types of /generate, over the built-in ones (docs/presets.md)."""
+PRESETS_SCHEMA: Final = "gemmactl/presets.v1"
 FINGERPRINT: Final = "gemmactl/fingerprint.json"
 LINEAGE: Final = "gemmactl/lineage.json"
 REPORT: Final = "gemmactl/report.md"
@@ -177,6 +183,7 @@ class Code(StrEnum):
     FAMILY_UNSUPPORTED = "family_unsupported"
     TOKENIZER_MISSING = "tokenizer_missing"
     TOKENIZER_INVALID = "tokenizer_invalid"
+    PRESETS_INVALID = "presets_invalid"
     INDEX_INVALID = "index_invalid"
     SHARD_MISSING = "shard_missing"
     SHARD_TRUNCATED = "shard_truncated"

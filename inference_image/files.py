@@ -10,6 +10,8 @@ from inference_image import chat, contract, layout
 from inference_image.contract import Code
 from inference_image.families import Family
 from inference_image.overrides import Overrides
+from inference_image.presets import BUILT_IN, Presets
+from inference_image.presets_file import Document, types_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Files:
     """Only where images are answered."""
     preprocessor: Mapping[str, Any] = field(default_factory=dict)
     """How the model wants its pixels; empty where no file says it."""
+    presets: Presets = BUILT_IN
 
 
 def corrections(small: Mapping[str, bytes], deployed: Overrides) -> Overrides:
@@ -37,8 +40,13 @@ def corrections(small: Mapping[str, bytes], deployed: Overrides) -> Overrides:
     return found.merged(deployed)
 
 
-def parse_files(small: Mapping[str, bytes], overrides: Overrides, *, images: bool = False) -> tuple[Files, layout.Index | None]:
-    """The files and the index of the shards, from the bytes of what is there. `images` are to be answered. Raises LoadFailed."""
+def parse_files(
+    small: Mapping[str, bytes], overrides: Overrides, *, images: bool = False, deployed: Document | None = None
+) -> tuple[Files, layout.Index | None]:
+    """The files and the index of the shards, from the bytes of what is there. `images` are to be answered.
+
+    `deployed`: presets of the deployment. Raises LoadFailed.
+    """
 
     def optional(name: str, code: Code) -> dict[str, Any]:
         own = layout.parse_json(small[name], name, code) if name in small else {}
@@ -59,6 +67,7 @@ def parse_files(small: Mapping[str, bytes], overrides: Overrides, *, images: boo
         chat_template=overrides.template or (chat.template_text(template) if template else None),
         vision=layout.vision(config) if images else None,
         preprocessor=_preprocessor(small) if images else {},
+        presets=types_of(small, deployed),
     )
     return files, index
 

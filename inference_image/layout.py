@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from inference_image import contract, families
-from inference_image.architecture import EMBEDDING, HEAD, expected, family, text_config
+from inference_image.architecture import family, text_config
 from inference_image.contract import Code, LoadFailed
 from inference_image.families import GEMMA3, Family
+from inference_image.fields import capped, value
+from inference_image.shapes import EMBEDDING, HEAD, expected, key_widths, layer_types, spare
 from inference_image.small_files import (
     CONFIG_LIMIT,
     HEADER_LIMIT,
@@ -36,11 +38,11 @@ from inference_image.vision import Vision, vision
 
 __all__ = [
     "CONFIG_LIMIT", "EMBEDDING", "HEAD", "HEADER_LIMIT", "INDEX_LIMIT", "ITEM_SIZE", "MOST_SHARDS", "OVERRIDES_LIMIT", "POINTED",
-    "SEEING", "SERVABLE",
-    "SMALL", "SMALL_FILE_LIMIT", "TEMPLATE_LIMIT", "TOKENIZER_CONFIG_LIMIT", "Completeness", "Index", "Tensor", "Vision",
-    "check_index", "check_pointer", "check_size", "check_tokenizer", "compare", "expected", "family", "header_end", "limit_of",
-    "parse_header", "parse_index", "parse_json", "require_complete", "require_files", "require_unknown", "require_vocabulary",
-    "serving_name", "shards_of", "text_config", "token_ids", "vision", "vocabulary", "wanted", "weights",
+    "SEEING", "SERVABLE", "SMALL", "SMALL_FILE_LIMIT", "TEMPLATE_LIMIT", "TOKENIZER_CONFIG_LIMIT", "Completeness", "Index",
+    "Tensor", "Vision", "capped", "check_index", "check_pointer", "check_size", "check_tokenizer", "compare", "expected",
+    "family", "header_end", "key_widths", "layer_types", "limit_of", "parse_header", "parse_index", "parse_json",
+    "require_complete", "require_files", "require_unknown", "require_vocabulary", "serving_name", "shards_of", "spare",
+    "text_config", "token_ids", "value", "vision", "vocabulary", "wanted", "weights",
 ]  # fmt: skip
 """All that the engine and inspect decide with: what one passes the other loads."""
 
@@ -233,12 +235,17 @@ def serving_name(key: str, row: Family = GEMMA3, *, images: bool = False) -> str
     return None if _COMPUTED.search(key) else families.own_name(row, key, images=images)
 
 
-def wanted(tensors: Iterable[Tensor], row: Family = GEMMA3, *, images: bool = False) -> dict[str, Tensor]:
-    """{own name: tensor} of all that serving needs. Raises keys_unexpected when two keys mean one tensor."""
+def wanted(
+    tensors: Iterable[Tensor], row: Family = GEMMA3, unused: Container[str] = (), *, images: bool = False
+) -> dict[str, Tensor]:
+    """{own name: tensor} of all that serving needs, `unused` (of `spare`) left out.
+
+    Raises keys_unexpected when two keys mean one tensor.
+    """
     made: dict[str, Tensor] = {}
     for tensor in tensors:
         name = serving_name(tensor.name, row, images=images)
-        if name is None:
+        if name is None or name in unused:
             continue
         if name in made:
             raise LoadFailed(Code.KEYS_UNEXPECTED, tensor.object, f"{tensor.name} and {made[name].name} are the same tensor")

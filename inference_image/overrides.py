@@ -8,10 +8,8 @@ from typing import Any, Final
 
 from inference_image import contract
 from inference_image.contract import Code, LoadFailed
-from inference_image.small_files import OVERRIDES_LIMIT, TEMPLATE_LIMIT, parse_json
+from inference_image.small_files import OVERRIDES_LIMIT, TEMPLATE_LIMIT, VARIABLE_LIMIT, parse_json
 
-VARIABLE_LIMIT: Final = 32 << 10
-"""Bytes of one variable on Cloud Run. Source: cloud.google.com/run/quotas."""
 _DEEPEST: Final = 16
 
 

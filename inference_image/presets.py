@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 PROMPT: Final = "{prompt}"
+DEFAULT_TOKENS: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,26 @@ class Chat:
 
 @dataclass(frozen=True)
 class Preset:
-    """A row of the table below. `template` holds PROMPT once; `max_tokens` counts when the request names none."""
+    """One type: `template` holds PROMPT once; `max_tokens` and `sampling` count when the request says nothing of them.
+
+    `system` is the first message of a chat. `question`: the codelab's one-line question goes in the form that was trained.
+    """
 
     type: str
     mode: Literal["raw", "chat"]
     template: str
-    stops: tuple[str, ...]
-    max_tokens: int
+    stops: tuple[str, ...] = ()
+    max_tokens: int = DEFAULT_TOKENS
+    system: str = ""
+    sampling: tuple[tuple[str, float], ...] = ()
+    question: bool = False
+    origin: str = "built-in"
+    """The file or variable that it comes from."""
+
+    def chances(self) -> dict[str, Any]:
+        """`sampling` with a temperature where another word of it asks for chance; empty: greedy."""
+        said = dict(self.sampling)
+        return {"temperature": 1.0, **said} if said.keys() & {"top_p", "top_k", "min_p"} else said
 
 
 class UnknownTypeError(ValueError):
@@ -82,14 +96,12 @@ PRESETS: Final[dict[str, Preset]] = {
                 f"### Input:\n{PROMPT}\n\n### Response:\n"
             ),
             stops=_ALPACA_STOPS,
-            max_tokens=1024,
         ),
-        Preset(type="text", mode="chat", template=PROMPT, stops=(), max_tokens=1024),
+        Preset(type="text", mode="chat", template=PROMPT),
         Preset(
             type="product",
             mode="chat",
             template=f"Write a product description for: {PROMPT}",
-            stops=(),
             max_tokens=512,
         ),
         Preset(
@@ -99,6 +111,7 @@ PRESETS: Final[dict[str, Preset]] = {
             template=f"{PROMPT}\nAnswer:",
             stops=("\nQuestion:", "\nContext:", "\nAnswer:"),
             max_tokens=256,
+            question=True,
         ),
     )
 }
@@ -106,17 +119,36 @@ PRESETS: Final[dict[str, Preset]] = {
 _QUESTION_CONTEXT: Final = re.compile(r"\s*Question:\s*(?P<question>.*?)\s+Context:\s*(?P<context>.*?)\s*", re.DOTALL)
 
 
-def choose(type_name: str | None, prompt: str) -> Preset:
-    """The preset of a request. Without a type, the codelab's `Question: ... Context: ...` is sql and all else is text.
+_QUESTION_TYPE: Final = "sql"
+TEXT_TYPE: Final = "text"
 
-    Raises UnknownTypeError.
-    """
-    if type_name is None:
-        return PRESETS["sql" if _QUESTION_CONTEXT.fullmatch(prompt) else "text"]
-    try:
-        return PRESETS[type_name]
-    except KeyError:
-        raise UnknownTypeError(tuple(PRESETS)) from None
+
+@dataclass(frozen=True)
+class Presets:
+    """The types that a service answers. Without a `default` the codelab's question is sql and all else is text."""
+
+    rows: Mapping[str, Preset]
+    default: str = ""
+
+    def choose(self, type_name: str | None, prompt: str) -> Preset:
+        """The preset of a request. Raises UnknownTypeError."""
+        name = self._unsaid(prompt) if type_name is None else type_name
+        try:
+            return self.rows[name]
+        except KeyError:
+            raise UnknownTypeError(tuple(self.rows)) from None
+
+    def _unsaid(self, prompt: str) -> str:
+        if self.default:
+            return self.default
+        return _QUESTION_TYPE if _QUESTION_TYPE in self.rows and _QUESTION_CONTEXT.fullmatch(prompt) else TEXT_TYPE
+
+    def named(self) -> dict[str, str]:
+        """Each type with the place that it comes from, without its content: what a log may hold."""
+        return {name: one.origin for name, one in self.rows.items()}
+
+
+BUILT_IN: Final = Presets(PRESETS)
 
 
 def _user(text: str) -> Part:
@@ -145,8 +177,9 @@ def _question_and_context(prompt: str) -> tuple[Part, ...]:
 
 def put(preset: Preset, prompt: str) -> Raw | Chat:
     """The user's prompt in the form of its preset."""
-    parts = _question_and_context(prompt) if preset.type == "sql" else (_user(prompt),)
+    parts = _question_and_context(prompt) if preset.question else (_user(prompt),)
     filled = _fill(preset.template, parts)
     if preset.mode == "raw":
         return Raw(filled)
-    return Chat((Message("user", filled),))
+    system = (Message("system", (Part(preset.system, trusted=True),)),) if preset.system else ()
+    return Chat((*system, Message("user", filled)))

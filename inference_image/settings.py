@@ -10,6 +10,7 @@ from inference_image import contract
 from inference_image.adapter_names import places
 from inference_image.contract import INT8, QUANTIZE, UNQUANTIZED, Code, LoadFailed
 from inference_image.overrides import Overrides
+from inference_image.presets_file import Document
 
 DEVICES = ("auto", "cuda", "cpu")
 DTYPES = ("auto", "bfloat16", "float32")
@@ -34,6 +35,7 @@ class Settings:
     threads: int | None = None
     overrides: str = ""
     adapters: str = ""
+    presets: str = ""
     staging: int = contract.DEFAULT_STAGING_MIB << 20
     reader: str = "auto"
     stall: int = contract.DEFAULT_STALL_SECONDS
@@ -49,7 +51,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raises LoadFailed(setting_invalid, dtype_unsupported)."""
-        _ = self.corrections, self.adapter_places
+        _ = self.corrections, self.adapter_places, self.types
         if not self.model.strip():
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, "not set: which model?")
         if self.device not in DEVICES:
@@ -95,6 +97,11 @@ class Settings:
         return found
 
     @property
+    def types(self) -> Document | None:
+        """The presets of the deployment, if any. Raises LoadFailed(setting_invalid)."""
+        return Document.parse(self.presets.encode("utf-8", "surrogateescape"), contract.ENV_PRESETS) if self.presets else None
+
+    @property
     def model_name(self) -> str:
         """The name that answers carry: the one that was set, or the last part of the model's place."""
         place = self.model.partition("@")[0] if self.model.startswith("hf:") else self.model
@@ -126,6 +133,7 @@ class Settings:
             threads=threads or None,
             overrides=environ.get(contract.ENV_OVERRIDES, "").strip(),
             adapters=environ.get(contract.ENV_ADAPTERS, "").strip(),
+            presets=environ.get(contract.ENV_PRESETS, "").strip(),
             staging=number(contract.ENV_STAGING_MIB, contract.DEFAULT_STAGING_MIB, 1, 1 << 20) << 20,
             reader=environ.get(contract.ENV_READER, "").strip().lower() or "auto",
             stall=number(contract.ENV_STALL_SECONDS, contract.DEFAULT_STALL_SECONDS, 1, 600),

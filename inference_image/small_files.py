@@ -20,6 +20,9 @@ TEMPLATE_LIMIT: Final = 64 << 10
 """Largest chat template. The longest that we know, of a model that calls tools, has 20 KB; 64 KiB of nothing but expressions
 take up to 1.8 s to compile (measured on a busy CPU)."""
 OVERRIDES_LIMIT: Final = 256 << 10
+PRESETS_LIMIT: Final = 64 << 10
+VARIABLE_LIMIT: Final = 32 << 10
+"""Bytes of one variable on Cloud Run. Source: cloud.google.com/run/quotas."""
 SMALL_FILE_LIMIT: Final = 128 << 20
 """tokenizer.json; Gemma 3's has 33 MB."""
 _LIMITS: Final = {
@@ -32,6 +35,7 @@ _LIMITS: Final = {
     contract.OVERRIDES: (OVERRIDES_LIMIT, Code.CONFIG_INVALID),
     contract.PREPROCESSOR_CONFIG: (CONFIG_LIMIT, Code.CONFIG_INVALID),
     contract.PROCESSOR_CONFIG: (CONFIG_LIMIT, Code.CONFIG_INVALID),
+    contract.PRESETS: (PRESETS_LIMIT, Code.PRESETS_INVALID),
 }
 SEEING: Final = (contract.PREPROCESSOR_CONFIG, contract.PROCESSOR_CONFIG)
 """Read as well where images are answered: how the model wants its pixels."""

@@ -17,12 +17,12 @@ from inference_image.chunks.readers import Events, Readers
 from inference_image.chunks.source import NOWHERE, Job, Object
 from inference_image.chunks.verify import judge
 from inference_image.contract import Code, LoadFailed
-from inference_image.families import Family
 from inference_image.files import Files, corrections, parse_files
 from inference_image.hardware import gpu_driver
 from inference_image.jobs import Jobs
 from inference_image.landing import Landing, Piece, Ring, page_end, slab_of
 from inference_image.layout import Tensor
+from inference_image.presets import BUILT_IN
 from inference_image.promises import LIMIT, Promise, parse
 from inference_image.settings import Settings
 from inference_image.timeline import Loaded, Timeline
@@ -100,7 +100,7 @@ class CheckpointStream:
             heads = self._open(objects)
             files, index = self._first_read(objects, heads)
             shards = {name: objects[name] for name in layout.shards_of(index, sizes)}
-            table = self._table(files.family, shards, heads, index)
+            table = self._table(files, shards, heads, index)
             needed = layout.expected(files.text_config) | (files.vision.expected() if files.vision is not None else {})
             layout.require_complete(needed, table, self._readers.uri)
             self._timeline.bytes_total = sum(tensor.end - tensor.begin for tensor in table.values())
@@ -163,7 +163,10 @@ class CheckpointStream:
                 self._promises = parse(small[contract.MANIFEST])
             except ValueError as error:
                 self._timeline.note(manifest=f"not used: {error}"[:200])
-        return parse_files(small, overrides, images=self._settings.images)
+        files, index = parse_files(small, overrides, images=self._settings.images, deployed=self._settings.types)
+        if files.presets is not BUILT_IN:
+            self._timeline.note(presets=files.presets.named())
+        return files, index
 
     def _guess(self, objects: Mapping[str, Object], heads: Mapping[str, int]) -> list[Range]:
         """Reads that will be wanted, whatever the headers say: no link waits while they are parsed."""
@@ -182,7 +185,7 @@ class CheckpointStream:
         return bytes(self.landing.arena.view(at, at + end))
 
     def _table(
-        self, family: Family, shards: Mapping[str, Object], heads: dict[str, int], index: layout.Index | None
+        self, files: Files, shards: Mapping[str, Object], heads: dict[str, int], index: layout.Index | None
     ) -> dict[str, Tensor]:
         """The tensors that serving needs, from the shards' headers; reads on where a header is longer than the beginning."""
         late = {name: min(one.size, self._settings.chunk) for name, one in shards.items() if name not in heads}
@@ -201,7 +204,8 @@ class CheckpointStream:
             rows += layout.parse_header(self._bytes(name, end), name, shards[name].size)
         if index is not None:
             layout.check_index(index, rows)
-        return layout.wanted(rows, family, images=self._settings.images)
+        unused = layout.spare(files.text_config)
+        return layout.wanted(rows, files.family, unused, images=self._settings.images)
 
     def _read(self, ranges: Iterable[Range]) -> None:
         """Read into the objects' own regions, and wait for all of it."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from inference_image import contract
-from inference_image.architecture import EMBEDDING, expected, family, text_config
+from inference_image.architecture import family, text_config
 from inference_image.contract import Code, LoadFailed
+from inference_image.shapes import EMBEDDING, expected
 from inference_image.small_files import natural
 
 TOWER: Final = "vision_tower."

@@ -56,10 +56,8 @@ def _gpu(sizing: Sizing, fit: Fit) -> Iterator[Row]:
     row, shape, need, item = sizing.gpu, fit.weights.shape, fit.demand, fit.item
     tokens = fit.context
     dtype = "bfloat16" if item == 2 else "float32"
-    kept = min(tokens, shape.window)
-    places = f"({shape.full} layers x {tokens} tokens + {shape.sliding} sliding layers x {kept})"
     many = f"{fit.at_once} sequence{'s' * (fit.at_once != 1)} x {gb(shape.kv(tokens, item))}"
-    each = f"{many}: 2 x {shape.keys} x {item} bytes x {places}"
+    each = f"{many}: {shape.kv_text(tokens, item)}"
     chunk = f"{min(tokens, contract.PROMPT_CHUNK)} tokens of a prompt {gb(need.activations)}"
     work = f"the engine keeps {gb(need.reserved)} free ({chunk}, logits, libraries), CUDA takes {gb(need.work - need.reserved)}"
     reach = f"the model knows {shape.longest}, the GPU holds {fit.longest}, the engine's default is {contract.DEFAULT_CONTEXT}"
@@ -77,7 +75,7 @@ def _gpu(sizing: Sizing, fit: Fit) -> Iterator[Row]:
     alone = f"; one request alone {gb(need.serving - (fit.at_once - 1) * shape.kv(tokens, item))}" if fit.at_once > 1 else ""
     yield "needed", gb(need.total), f"{need.total / row.usable:.0%} of the GPU, {gb(row.usable - need.total)} stay free{alone}"
     yield "context", f"{tokens} tokens", f"{_who(sizing.wish, 'context')}: {reach}"
-    most = f"the engine computes {most_at_once(sizing.wish)} at most"
+    most = f"the engine computes {most_at_once(sizing.wish, shape)} at most"
     yield "at once", f"{fit.at_once} request{'s' * (fit.at_once != 1)}", f"{most}, the GPU holds {fit.sequences} of this context"
 
 

@@ -13,6 +13,7 @@ from gemmactl.checkpoint.reading import Contents
 from gemmactl.checkpoint.whereabouts import SAVE
 from inference_image import contract, layout
 from inference_image.contract import LoadFailed
+from inference_image.families import GEMMA3
 
 if TYPE_CHECKING:
     from gemmactl.checkpoint.tensors import Weights
@@ -144,7 +145,7 @@ def _names(configured: Configured, weights: Weights, ledger: Ledger) -> None:
             "note",
             renamed[0],
             f"{len(renamed)} keys are read under the names of {configured.family.text_class if configured.family else 'a class'}",
-            evidence=f"{renamed[0]} -> {layout.serving_name(renamed[0])}",
+            evidence=f"{renamed[0]} -> {layout.serving_name(renamed[0], configured.family or GEMMA3)}",
         )
 
 
@@ -152,11 +153,14 @@ def _formats(configured: Configured, weights: Weights, ledger: Ledger) -> None:
     stored, said = weights.dtypes, configured.dtype
     halves = sum(t.dtype == "F16" for t in weights.found.values())
     if halves or said == "float16":
+        known = configured.family in (None, GEMMA3)
         ledger.add(
             "float16",
             "warning",
             contract.CONFIG,
-            "float16: Gemma 3 overflows in it, so it is served in bfloat16; other servers answer nothing or NaN",
+            "float16: Gemma 3 overflows in it, so it is served in bfloat16; other servers answer nothing or NaN"
+            if known
+            else "float16: it is served in bfloat16, as it was trained; other servers may overflow",
             evidence=f"{halves} of {len(weights.found)} tensors stored in float16, config.json says {said or 'nothing'}",
             remedy="train and merge in bfloat16; if the fine-tune ran in float16, look for NaN with `gemmactl inspect --deep`",
         )

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gemmactl.checkpoint.families import FAMILIES, Family, Form, nearest, of
+from gemmactl.checkpoint.families import FAMILIES, Engine, Family, Form, nearest, of
 from gemmactl.checkpoint.ledger import Ledger
 from gemmactl.checkpoint.reading import Contents
 from gemmactl.checkpoint.whereabouts import SAVE, UPLOAD
 from inference_image import contract, layout
 from inference_image.contract import Code, LoadFailed
+from inference_image.families import EMBEDDING
 from inference_image.overrides import Overrides
 
 Json = Mapping[str, Any]
@@ -81,6 +82,8 @@ def configuration(raw: Json | None, contents: Contents, form: Form, ledger: Ledg
     except LoadFailed as failed:
         _refused(failed, raw, family, form, ledger)
         return Configured(raw, {}, family)
+    if family is not None and family.engine is Engine.GENERIC:
+        ledger.add("engine-generic", "note", contract.CONFIG, f"{family.name}: {family.reason}", remedy=family.way_out)
     return Configured(raw, text, family, needed)
 
 
@@ -88,7 +91,9 @@ def _refused(failed: LoadFailed, raw: Json, family: Family | None, form: Form, l
     code = failed.failure.code
     if code is Code.FAMILY_UNSUPPORTED:
         kind = raw.get("model_type")
-        if family is not None:
+        if family is not None and family.served:
+            what, remedy = failed.failure.detail, EMBEDDING.way_out  # its text looks both ways
+        elif family is not None:
             what, remedy = f"{family.name} is not served by gemmactl's engine: {family.reason}", family.way_out
         elif kind is None:
             what, remedy = "config.json names no model_type", SAVE

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gemmactl.checkpoint import sizing
+from gemmactl.checkpoint.generic_memory import architecture
 from gemmactl.checkpoint.inspect import Report
-from gemmactl.checkpoint.memory import Architecture
 from gemmactl.checkpoint.room import Room
 from gemmactl.checkpoint.too_large import gb
 from gemmactl.errors import Trouble
@@ -67,7 +67,7 @@ def weights_of(report: Report, *, images: bool = False) -> sizing.Weights | None
     """What sizing must know; None for a model whose architecture gemmactl's engine does not serve. `images` are answered, too."""
     if not report.text or not report.weights.whole:
         return None
-    return sizing.Weights(Architecture.of(report.text, report.weights.vision if images else None), report.weights.load)
+    return sizing.Weights(architecture(report.text, report.weights.vision if images else None), report.weights.load)
 
 
 def fits(report: Report) -> tuple[Fitting, ...]:
@@ -82,6 +82,8 @@ def _one(row: Gpu, weights: sizing.Weights, report: Report) -> Fitting:
     size = {"gpu_type": row.name, "cpu": row.default_cpu, "memory": row.default_memory}
     wish = replace(Serve("", row.regions[0], Model("dir", report.place), "model"), **size)  # type: ignore[arg-type]  # three fields of different types
     found = _sized(row, weights, report, wish)
+    if not weights.shape.int8:
+        return found
     small = _sized(row, weights, report, replace(wish, env=((ENV_QUANTIZE, INT8),)))
     return replace(found, int8=small if small.fits else None)
 

@@ -13,6 +13,7 @@ from gemmactl.checkpoint.families import Family, Form, form_of
 from gemmactl.checkpoint.files import Files
 from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.ledger import Ledger
+from gemmactl.checkpoint.presets import presets_of
 from gemmactl.checkpoint.promised import promised
 from gemmactl.checkpoint.reading import Contents, Reading, read
 from gemmactl.checkpoint.tensors import Weights, index_of, weights
@@ -21,6 +22,7 @@ from gemmactl.checkpoint.whereabouts import whereabouts
 from gemmactl.errors import Trouble, refused
 from inference_image.contract import ADAPTER_CONFIG, CONFIG
 from inference_image.overrides import Overrides
+from inference_image.presets import BUILT_IN, Presets
 
 Json = Mapping[str, Any]
 
@@ -42,6 +44,8 @@ class Report:
     adapter: Adapter | None = None
     sampled: Sampled | None = None
     overrides: Overrides = field(default_factory=Overrides)
+    presets: Presets = BUILT_IN
+    """The types that a service of it answers."""
     findings: tuple[ModelFinding, ...] = ()
     bytes_read: int = 0
 
@@ -63,10 +67,13 @@ class Report:
         return tuple(f for f in self.findings if f.correction is not None)
 
 
-def inspect(files: Files, *, open_base: OpenBase, variable: str = "", sample: bool = False, base: str = "") -> Report:
+def inspect(
+    files: Files, *, open_base: OpenBase, variable: str = "", presets: str = "", sample: bool = False, base: str = ""
+) -> Report:
     """Everything that names, sizes, small files and headers tell, in three round trips.
 
-    `variable`: corrections of the deployment (contract.ENV_OVERRIDES). `sample`: also read samples of the tensors, and compare
+    `variable`: corrections of the deployment (contract.ENV_OVERRIDES). `presets`: its types (contract.ENV_PRESETS).
+    `sample`: also read samples of the tensors, and compare
     them with the model `base` when it is given (which asks for samples too); for an adapter `base` is the model it changes,
     wherever its config says that is. `open_base` gives the folder of an adapter's or `base`'s name.
 
@@ -74,11 +81,12 @@ def inspect(files: Files, *, open_base: OpenBase, variable: str = "", sample: bo
         Trouble: the place itself can't be read (no permission, no network).
     """
     with read(files) as reading:
-        return _inspect(files, reading, open_base, variable, base if sample or base else None)
+        return _inspect(files, reading, open_base, (variable, presets), base if sample or base else None)
 
 
-def _inspect(files: Files, reading: Reading, open_base: OpenBase, variable: str, base: str | None) -> Report:
+def _inspect(files: Files, reading: Reading, open_base: OpenBase, deployed: tuple[str, str], base: str | None) -> Report:
     """`base`: None for no samples, `` for samples that are compared with nothing."""
+    variable, given = deployed
     ledger, contents = Ledger(), reading.contents
     form = form_of(contents.top, None)
     if not whereabouts(files, contents, form, ledger):
@@ -96,9 +104,10 @@ def _inspect(files: Files, reading: Reading, open_base: OpenBase, variable: str,
     index = index_of(contents, ledger)
     configured = configuration(raw, contents, form, ledger)
     beside = beside_of(contents, overrides, ledger)
+    presets = presets_of(contents, given, ledger)
     # the long headers are still on their way: what needs none of them is judged meanwhile, and told in the engine's order
     meanwhile = Ledger()
-    words = tokens(contents, configured, beside, overrides, meanwhile)
+    words = tokens(contents, configured, beside, overrides, presets, meanwhile)
     contents = reading.finish()
     stored = weights(contents, configured, index, ledger)
     ledger.follow(meanwhile)
@@ -116,6 +125,7 @@ def _inspect(files: Files, reading: Reading, open_base: OpenBase, variable: str,
         None,
         sampled,
         overrides,
+        presets,
         ledger.findings,
         contents.bytes_read + (sampled.bytes if sampled else 0),
     )

@@ -87,6 +87,16 @@ class Architecture:
     def layers(self) -> int:
         return self.full + self.sliding
 
+    @property
+    def at_once(self) -> int:
+        """Sequences that its engine computes together at most."""
+        return contract.PARALLEL_SEQUENCES
+
+    @property
+    def int8(self) -> bool:
+        """Whether its weights may become int8."""
+        return True
+
     def weights(self, item: int = 2, *, int8: bool = False) -> int:
         """Bytes of all parameters, `item` bytes each, and of adapters: the engine casts every stored dtype to its own.
 
@@ -108,6 +118,11 @@ class Architecture:
     def kv(self, tokens: int, item: int = 2) -> int:
         """Bytes of keys and values of one sequence, taken when the engine starts; sliding layers keep their window only."""
         return 2 * self.keys * item * (self.full * tokens + self.sliding * min(tokens, self.window))
+
+    def kv_text(self, tokens: int, item: int) -> str:
+        """The same for a reader."""
+        kept = min(tokens, self.window)
+        return f"2 x {self.keys} x {item} bytes x ({self.full} layers x {tokens} tokens + {self.sliding} sliding layers x {kept})"
 
     def activations(self, context: int, item: int = 2) -> int:
         """Bytes of everything else that lives at the worst moment of reading a prompt, chunk by chunk, or of choosing tokens."""

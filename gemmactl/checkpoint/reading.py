@@ -21,6 +21,7 @@ SMALL: Final = (
     contract.TOKENIZER,
     contract.ADAPTER_CONFIG,
     contract.OVERRIDES,
+    contract.PRESETS,
     contract.MANIFEST,
     contract.LINEAGE,
 )

@@ -135,9 +135,16 @@ def _for_vllm(serve: Serve, row: Gpu, model: Foreign | None, size: int | None, q
 
 def _fit(serve: Serve, row: Gpu, weights: Weights) -> Fit:
     shape, stored, item, int8 = weights.shape, weights.stored, _item(serve), serve.int8
+    if int8 and not shape.int8:
+        raise refused(
+            "--quantize int8 is not made for this model's family",
+            why="its modules were not tried so: the engine would refuse it at its start",
+            remedy="leave --quantize out",
+            code="quantize-family",
+        )
     tokens = _context(serve, row, shape, item=item, stored=stored)
     held = sequences_that_fit(shape, row.usable, tokens, item=item, stored=stored, int8=int8)
-    at_once = min(most_at_once(serve), held)
+    at_once = min(most_at_once(serve, shape), held)
     return Fit(
         weights,
         tokens,
@@ -150,9 +157,10 @@ def _fit(serve: Serve, row: Gpu, weights: Weights) -> Fit:
     )
 
 
-def most_at_once(serve: Serve) -> int:
+def most_at_once(serve: Serve, shape: Architecture | None = None) -> int:
     """Requests that the engine computes at once where memory is no matter."""
-    return container.number(serve.env, contract.ENV_MAX_SEQUENCES, 0) or contract.PARALLEL_SEQUENCES
+    most = shape.at_once if shape is not None else contract.PARALLEL_SEQUENCES
+    return container.number(serve.env, contract.ENV_MAX_SEQUENCES, 0) or most
 
 
 def queue(serve: Serve) -> int:

@@ -207,7 +207,7 @@ def _against_architecture(
         kept = {t.name: t for t in rows if row is None or families.own_name(row, t.name) is not None}
         return Weights(names, size, tuple(rows), kept, _bytes(rows) - _bytes(kept.values()), whole=True)
     found = ledger.attempt(
-        lambda: layout.wanted(rows),
+        lambda: layout.wanted(rows, row, layout.spare(configured.text)),
         code="keys-twice",
         what="two keys name the same tensor: parts of two saves lie in one folder",
         remedy=SAVE,

@@ -10,11 +10,13 @@ from typing import Any, Final
 from gemmactl.checkpoint.configuration import Configured
 from gemmactl.checkpoint.finding import Correction
 from gemmactl.checkpoint.ledger import Ledger
+from gemmactl.checkpoint.presets import CORRECT
 from gemmactl.checkpoint.reading import Contents
 from gemmactl.checkpoint.whereabouts import SAVE
 from inference_image import chat, contract, layout
 from inference_image.contract import Code, LoadFailed
 from inference_image.overrides import Overrides
+from inference_image.presets import Presets
 
 Json = Mapping[str, Any]
 SPARSE: Final = 0.9
@@ -46,8 +48,10 @@ def beside_of(contents: Contents, overrides: Overrides, ledger: Ledger) -> Besid
     )
 
 
-def tokens(contents: Contents, configured: Configured, beside: Beside, overrides: Overrides, ledger: Ledger) -> Tokens:
-    """Everything about tokens that can be told without a tokenizer."""
+def tokens(
+    contents: Contents, configured: Configured, beside: Beside, overrides: Overrides, presets: Presets, ledger: Ledger
+) -> Tokens:
+    """Everything about tokens that can be told without a tokenizer; `presets`: the types that the chat template must print."""
     generation, config = beside.generation, beside.tokenizer
     if "auto_map" in (config or {}):
         ledger.add(
@@ -58,7 +62,7 @@ def tokens(contents: Contents, configured: Configured, beside: Beside, overrides
             evidence=str((config or {})["auto_map"]),
             remedy="remove auto_map unless you wrote that code; Gemma needs none",
         )
-    kind = _template(contents, configured, config or {}, overrides, ledger)
+    kind = _template(contents, configured, config or {}, (overrides, presets), ledger)
     data = contents.small.get(contract.TOKENIZER)
     if data is None:
         return Tokens(template=kind)
@@ -160,8 +164,8 @@ def _ids(value: object) -> list[int]:
     return [v for v in values if isinstance(v, int) and not isinstance(v, bool)]
 
 
-def _template(contents: Contents, configured: Configured, config: Json, overrides: Overrides, ledger: Ledger) -> str:
-    row = configured.family
+def _template(contents: Contents, configured: Configured, config: Json, said: tuple[Overrides, Presets], ledger: Ledger) -> str:
+    row, (overrides, presets) = configured.family, said
     data = contents.small.get(contract.CHAT_TEMPLATE)
     beside = data.decode("utf-8", "replace") if data else None
     source = overrides.template or beside or chat.embedded_template(config)
@@ -183,6 +187,9 @@ def _template(contents: Contents, configured: Configured, config: Json, override
         code="template-invalid",
         remedy="bring the chat template of the base model; it is only ever rendered in a sandbox",
     )
+    if checked is not None:
+        special = chat.special_texts(config)
+        ledger.attempt(lambda: chat.require_presets(presets, checked, special), code="presets-invalid", remedy=CORRECT)
     if checked is None or row is None or row.turns is None:
         return "foreign"
     kind = chat.kind_of(checked, row, config)

@@ -54,7 +54,7 @@ def _ways(serve: Serve, row: Gpu, shape: Architecture, tokens: int, *, item: int
     if shorter >= least:
         yield f"shorter context: --max-context {shorter} fits"
     small = demand(shape, tokens, item=item, stored=stored, int8=True).total
-    if not int8:
+    if not int8 and shape.int8:
         word = "--quantize int8 fits" if small <= row.usable else "would not fit either"
         yield f"8-bit weights: {gb(small)}, {word}"
     for other in limits.GPUS.values():

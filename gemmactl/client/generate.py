@@ -13,6 +13,7 @@ from gemmactl.client.wire import Reply, Wire
 from gemmactl.errors import Trouble, usage
 from gemmactl.spec import ServingEngine
 from inference_image import contract
+from inference_image.presets import BUILT_IN, Presets
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Service:
     """Which routes it has."""
     model: str = ""
     """The name that vLLM serves under; it answers 404 to any other."""
+    types: Callable[[], Presets] = lambda: BUILT_IN
+    """Asked where the server has none of its own: vLLM."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def generate(
         Trouble: refused, unknown, not ready within the patience, or an answer that is none of ours.
     """
     if service.engine == "vllm":
-        return _of_vllm(service, openai.request(adapter or service.model, prompt, type, max_tokens))
+        return _of_vllm(service, openai.request(adapter or service.model, prompt, type, max_tokens, service.types()))
     body: dict[str, Any] = {"prompt": prompt, "format": "full"}
     if type is not None:
         body["type"] = type

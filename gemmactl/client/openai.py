@@ -12,7 +12,7 @@ from typing import Any
 
 from gemmactl import vllm
 from gemmactl.errors import usage
-from inference_image import presets
+from inference_image.presets import BUILT_IN, Chat, Part, Presets, Raw, UnknownTypeError, put
 
 
 @dataclass(frozen=True)
@@ -24,31 +24,36 @@ class Request:
     type: str
 
 
-def request(model: str, prompt: str, type: str | None, max_tokens: int | None) -> Request:  # noqa: A002 - the field's name
+def request(
+    model: str,
+    prompt: str,
+    type: str | None,  # noqa: A002 - the field's name
+    max_tokens: int | None,
+    types: Presets = BUILT_IN,
+) -> Request:
     """The prompt in the form of its type. `model`: the name under which the service serves.
 
     Raises:
         Trouble: (usage) no type of that name.
     """
     try:
-        preset = presets.choose(type, prompt)
-    except presets.UnknownTypeError as error:
+        preset = types.choose(type, prompt)
+    except UnknownTypeError as error:
         raise usage(
             f"there is no type {type!r}",
             why=str(error),
             remedy=f"choose --type {', '.join(error.known)}",
             code="request-refused",
         ) from None
-    body: dict[str, Any] = {"model": model, "max_tokens": max_tokens or preset.max_tokens, "temperature": 0}
-    match presets.put(preset, prompt):
-        case presets.Raw(parts):
+    body: dict[str, Any] = {"model": model, "max_tokens": max_tokens or preset.max_tokens, "temperature": 0, **preset.chances()}
+    match put(preset, prompt):
+        case Raw(parts):
             # one start token is the tokenizer's, which vLLM asks for special tokens here (CompletionRequest.add_special_tokens)
             text = "".join(part.text for part in parts)
             return Request(vllm.COMPLETIONS, {**body, "prompt": text, "stop": list(preset.stops)}, preset.type)
-        case presets.Chat(messages):
+        case Chat(messages):
             turns = [
-                {"role": m.role, "content": "".join(part.text for part in m.parts if isinstance(part, presets.Part))}
-                for m in messages
+                {"role": m.role, "content": "".join(part.text for part in m.parts if isinstance(part, Part))} for m in messages
             ]
             return Request(vllm.CHAT, {**body, "messages": turns}, preset.type)
 

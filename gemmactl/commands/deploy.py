@@ -39,6 +39,7 @@ def deploy(
     set_env_vars: o.SetEnvVars = None,
     set_secrets: o.SetSecrets = None,
     override: o.Override = None,
+    presets: o.Presets = None,
     hf_token: o.HfToken = None,
     rotate_hf_token: o.RotateHfToken = False,
     yes: o.Yes = False,

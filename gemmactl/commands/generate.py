@@ -8,6 +8,7 @@ import typer
 
 from gemmactl.commands import options as o
 from gemmactl.commands.session import session
+from gemmactl.errors import usage
 from gemmactl.result import Result
 
 
@@ -22,6 +23,7 @@ def generate(
     quantize: o.Quantize = None,
     image: o.ImageFile = None,
     skip_unverified: o.SkipUnverified = False,
+    presets: o.Presets = None,
     project: o.Project = None,
     region: o.Region = None,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
@@ -46,8 +48,15 @@ def generate(
         from gemmactl.local.engine import answer
         from gemmactl.local.model import asked
 
-        environ = asked(here.environ, skip_unverified=skip_unverified, quantize=quantize, images=bool(image))
+        environ = asked(here.environ, skip_unverified=skip_unverified, quantize=quantize, images=bool(image), presets=presets)
         environ, wanted = chosen(environ, wanted)
         return answer(local, wanted, here.voice, environ)
+    if presets is not None:
+        raise usage(
+            "--presets goes with --local",
+            why="a service has its own types: those beside its model, and those that it was deployed with",
+            remedy="leave it out, or deploy again with --presets",
+            code="presets-without-local",
+        )
     settings = here.settings()
     return run(here.place(settings, project, region), settings, name, wanted, here.voice)

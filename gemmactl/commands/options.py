@@ -173,6 +173,16 @@ OneAdapter = Annotated[
         help="The LoRA adapter that answers, by its name at the service; with --local where it is: a PLACE, or NAME=PLACE.",
     ),
 ]
+Presets = Annotated[
+    str | None,
+    typer.Option(
+        "--presets",
+        metavar="FILE",
+        help="Types of /generate for this deployment, in YAML or JSON: they go over those beside the model "
+        "(gemmactl/presets.yaml) and the built-in ones.",
+        rich_help_panel=_START,
+    ),
+]
 MaxInstances = Annotated[
     int | None,
     typer.Option(
@@ -212,7 +222,8 @@ Type = Annotated[
     typer.Option(
         "--type",
         metavar="TYPE",
-        help="translation, text, product or sql. Default: sql for `Question: ... Context: ...`, else text.",
+        help="translation, text, product, sql, or one of the model's own presets. Default: theirs, else sql for "
+        "`Question: ... Context: ...` and text for all else.",
     ),
 ]
 MaxTokens = Annotated[int | None, typer.Option(metavar="N", min=1, help="Longest answer in tokens. Default: the type's own.")]

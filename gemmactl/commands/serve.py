@@ -22,6 +22,7 @@ def serve(
     quantize: o.Quantize = None,
     images: o.Images = False,
     skip_unverified: o.SkipUnverified = False,
+    presets: o.Presets = None,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
     """Run the container's own server here, on GPU or CPU; Ctrl-C ends it.
@@ -33,5 +34,5 @@ def serve(
     from gemmactl.local.server import serve as run
 
     here = session(ctx)
-    environ = asked(here.environ, skip_unverified=skip_unverified, quantize=quantize, images=images)
+    environ = asked(here.environ, skip_unverified=skip_unverified, quantize=quantize, images=images, presets=presets)
     return run(model, host, port, here.voice, given(environ, adapter or ()))

@@ -19,10 +19,10 @@ from gemmactl.serving.looking import folders
 from gemmactl.voice import Voice
 from inference_image import contract
 from inference_image.contract import LoadFailed
+from inference_image.presets import Preset, Presets, UnknownTypeError
 
 if TYPE_CHECKING:
     from inference_image.engine import Engine, Piece
-    from inference_image.presets import Preset
 
 
 def answer(text: str, prompt: Prompt, voice: Voice, environ: Mapping[str, str]) -> Result:
@@ -31,22 +31,12 @@ def answer(text: str, prompt: Prompt, voice: Voice, environ: Mapping[str, str]) 
     Raises:
         Trouble: the extra `local` is missing, the model is refused, or the request is.
     """
-    from inference_image.presets import UnknownTypeError, choose
-
     voice.aim("local")
     where = models.place(text)
     models.require(models.needed(environ))
+    engine = _load(where, text, prompt, voice, environ)
     try:
-        preset = choose(prompt.type, prompt.text)
-    except UnknownTypeError as error:
-        raise usage(
-            f"--type {prompt.type!r} is not a type",
-            why=f"types: {', '.join(error.known)}",
-            remedy="choose one of them",
-            code="type-unknown",
-        ) from None
-    engine = _load(where, text, voice, environ)
-    try:
+        preset = _preset(engine.presets, prompt)
         found = _collect(_submitted(engine, preset, prompt), voice, prompt.adapter or engine.name, preset.type)
     finally:
         engine.close()
@@ -56,14 +46,28 @@ def answer(text: str, prompt: Prompt, voice: Voice, environ: Mapping[str, str]) 
     return Result("generate", {**found.document(), "source": where}, target="local")
 
 
-def _load(where: str, shown: str, voice: Voice, environ: Mapping[str, str]) -> Engine:
+def _preset(presets: Presets, prompt: Prompt) -> Preset:
+    try:
+        return presets.choose(prompt.type, prompt.text)
+    except UnknownTypeError as error:
+        raise usage(
+            f"--type {prompt.type!r} is not a type",
+            why=f"types: {', '.join(error.known)}",
+            remedy="choose one of them",
+            code="type-unknown",
+        ) from None
+
+
+def _load(where: str, shown: str, prompt: Prompt, voice: Voice, environ: Mapping[str, str]) -> Engine:
     for key, value in models.quiet(environ).items():
         os.environ.setdefault(key, value)
     from inference_image.engine import load
     from inference_image.settings import Settings
     from inference_image.timeline import Timeline
 
-    models.look(where, folders(environ.get("GOOGLE_CLOUD_PROJECT", "")), environ)
+    report = models.look(where, folders(environ.get("GOOGLE_CLOUD_PROJECT", "")), environ)
+    if report is not None:
+        _preset(report.presets, prompt)  # a type that is none is told before the model is loaded
     timeline, since = Timeline(), time.monotonic()
     address = f"model {shown}"
     voice.events(Started(address, "load"))

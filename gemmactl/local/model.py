@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from gemmactl.checkpoint.inspect import inspect, inspect_adapter, sighted
+from gemmactl.checkpoint.inspect import Report, inspect, inspect_adapter, sighted
 from gemmactl.checkpoint.inspect import require as sound
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.serving.folder import Folders
+from gemmactl.serving.presets import variable
 from gemmactl.spec import Model, parse_model
 from inference_image import contract
 from inference_image.adapter_names import places
@@ -44,18 +45,25 @@ def place(text: str) -> str:
     return str(path.resolve())
 
 
-def asked(environ: Mapping[str, str], *, skip_unverified: bool, quantize: str | None, images: bool) -> Mapping[str, str]:
-    """The environment with the wishes of the flags in it, as the engine reads them."""
+def asked(
+    environ: Mapping[str, str], *, skip_unverified: bool, quantize: str | None, images: bool, presets: str | None = None
+) -> Mapping[str, str]:
+    """The environment with the wishes of the flags in it, as the engine reads them.
+
+    Raises:
+        Trouble: (usage) the file of presets can't be used.
+    """
     wishes = {
         contract.ENV_SKIP_UNVERIFIED: "1" if skip_unverified else None,
         contract.ENV_QUANTIZE: quantize,
         contract.ENV_IMAGES: "1" if images else None,
+        contract.ENV_PRESETS: variable({"presets": presets}) or None,
     }
     return {**environ, **{name: value for name, value in wishes.items() if value is not None}}
 
 
-def look(where: str, folders: Folders, environ: Mapping[str, str]) -> None:
-    """What the engine would refuse, found before torch is imported.
+def look(where: str, folders: Folders, environ: Mapping[str, str]) -> Report | None:
+    """What the engine would refuse, found before torch is imported; the report, where the model can be looked at.
 
     A bucket or the Hub that can't be listed from here is left to the engine, which has credentials of its own; a web server has
     no list at all.
@@ -64,20 +72,22 @@ def look(where: str, folders: Folders, environ: Mapping[str, str]) -> None:
         Trouble: (refused) the model has errors.
     """
     if where.startswith(WEB):
-        return
+        return None
     model = parse_model(where)
+    corrections, presets = environ.get(contract.ENV_OVERRIDES, ""), environ.get(contract.ENV_PRESETS, "")
     try:
-        report = inspect(folders.open(model), open_base=folders.named, variable=environ.get(contract.ENV_OVERRIDES, ""))
+        report = inspect(folders.open(model), open_base=folders.named, variable=corrections, presets=presets)
     except Trouble:
         if model.kind == "dir":
             raise
-        return
+        return None
     sound(report)
     if environ.get(contract.ENV_IMAGES, "").strip() == "1":
         sighted(report)
     for name, text in adapters(environ).items():
         if not text.startswith(WEB):
             _look_at_adapter(name, parse_model(text), where, folders)
+    return report
 
 
 def adapters(environ: Mapping[str, str]) -> Mapping[str, str]:

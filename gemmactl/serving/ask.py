@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,15 @@ from gemmactl.errors import Exit, Trouble, usage
 from gemmactl.result import Line, Result, Verbatim
 from gemmactl.serving import evidence, find
 from gemmactl.serving.explain import located
+from gemmactl.serving.folder import Folders
 from gemmactl.serving.place import Place
 from gemmactl.settings import Settings
+from gemmactl.spec import parse_model
 from gemmactl.voice import Voice
-from inference_image.contract import ENV_MODEL_NAME
+from inference_image import contract, layout
+from inference_image.contract import LoadFailed
+from inference_image.presets import BUILT_IN, Presets
+from inference_image.presets_file import Document, types_of
 
 SMOKE_PROMPT = "Who are you?"
 SMOKE_TOKENS = 24
@@ -118,8 +123,43 @@ def reach(place: Place, live: find.Json, voice: Voice, patience: Patience | None
         tell=lambda text: voice.say(Line(text, "dim")),
         death=evidence.Watch(place, name).death,
         engine=find.engine_of(live),
-        model=find.variable(live, ENV_MODEL_NAME),
+        model=find.variable(live, contract.ENV_MODEL_NAME),
+        types=lambda: types(place, live),
     )
+
+
+def types(place: Place, live: find.Json) -> Presets:
+    """The types beside a service's model and those of its variable, for a server that knows none of them: vLLM.
+
+    Who may call a service may not be allowed to read its model: then the types are those that can be known.
+    """
+    text, model = find.variable(live, contract.ENV_PRESETS), find.model_of(live)
+    try:
+        deployed = Document.parse(text.encode(), contract.ENV_PRESETS) if text else None
+        return types_of(_beside(place, model), deployed)
+    except LoadFailed:  # vLLM started without reading them: what is wrong there is inspect's to say
+        return BUILT_IN
+
+
+def _beside(place: Place, model: str) -> Mapping[str, bytes]:
+    if not model.startswith("gs://"):
+        return {}
+    folder = Folders(lambda: place.cloud, place.hub).open(parse_model(model))
+    try:
+        data = folder.read(contract.PRESETS, 0, layout.limit_of(contract.PRESETS) + 1)
+    except Trouble:
+        return {}
+    return {contract.PRESETS: data} if data else {}
+
+
+def _smoke_type(service: Service) -> str | None:
+    """None, the model's default, because any type may have been removed.
+
+    vLLM refuses a chat where the checkpoint has no template: there it is a raw type, which every model answers.
+    """
+    if service.engine != "vllm":
+        return None
+    return next((row.type for row in service.types().rows.values() if row.mode == "raw"), None)
 
 
 def smoke(service: Service) -> Answer:
@@ -128,10 +168,8 @@ def smoke(service: Service) -> Answer:
     Raises:
         Trouble: (gate) no answer came.
     """
-    # vLLM refuses a chat where the checkpoint has no template: a raw type is answered by every model
-    kind = "translation" if service.engine == "vllm" else "text"
     try:
-        answer = generate(service, SMOKE_PROMPT, kind, SMOKE_TOKENS)
+        answer = generate(service, SMOKE_PROMPT, _smoke_type(service), SMOKE_TOKENS)
     except Trouble as trouble:
         trouble.exit = Exit.GATE
         trouble.facts["gate"] = "smoke"

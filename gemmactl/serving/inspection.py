@@ -75,6 +75,7 @@ def document(report: Report) -> dict[str, Any]:
         "adapter": _adapter(report),
         "fits": [f.document() for f in fits(report)],
         "overrides": sorted(report.overrides.document()),
+        "types": report.presets.named(),
         "sampled": {"tensors": s.tensors, "bytes": s.bytes, "compared": s.compared} if (s := report.sampled) else None,
         "bytes_read": report.bytes_read,
         "errors": len(report.errors),

@@ -12,6 +12,7 @@ from gemmactl.checkpoint.inspect import Report
 from gemmactl.checkpoint.whereabouts import listed
 from gemmactl.result import Block, Facts, Item, Line, Tone
 from inference_image.families import ENGINES_HERE, Engine
+from inference_image.presets import BUILT_IN
 
 FOREIGN: Final = frozenset({"family-unsupported", "quantized"})
 """Errors that are none where vLLM serves the model."""
@@ -69,7 +70,8 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         modules = f", {found.modules} modules of the base" if found.modules else ""
         return [*rows, ("base", found.base or "not named"), ("LoRA", f"rank {found.rank or 'unknown'}{modules}")]
     if row is not None:
-        served = "gemmactl" if row.engine in ENGINES_HERE and report.form.key == "full" else engine_of(report)
+        slower = " over transformers' own caches: slower" if row.engine is Engine.GENERIC else ""
+        served = f"gemmactl{slower}" if row.engine in ENGINES_HERE and report.form.key == "full" else engine_of(report)
         rows += [("engine", f"{served}; checked: {row.verified if report.form.key == 'full' else report.form.verified}")]
     if stored.whole and stored.parameters:
         rows += [("weights", _weights(report))]
@@ -92,6 +94,8 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         ]
     if report.overrides.document():
         rows += [("corrected by", ", ".join(sorted(report.overrides.document())))]
+    if report.presets is not BUILT_IN:
+        rows += [("types", ", ".join(report.presets.rows))]
     if report.sampled:
         rows += [("sampled", f"{report.sampled.tensors} tensors, {report.sampled.bytes / 1e6:.1f} MB")]
     return rows

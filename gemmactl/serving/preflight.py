@@ -122,8 +122,9 @@ def _adapters(wish: Serve, folders: Folders) -> tuple[int, tuple[ModelFinding, .
 def _report(wish: Serve, folders: Folders) -> tuple[Report | None, tuple[ModelFinding, ...]]:
     try:
         files = folders.open(wish.model)
-        variable = dict(wish.env).get(contract.ENV_OVERRIDES, "")
-        return inspect(files, open_base=folders.named, variable=variable), ()
+        env = dict(wish.env)
+        variable, presets = env.get(contract.ENV_OVERRIDES, ""), env.get(contract.ENV_PRESETS, "")
+        return inspect(files, open_base=folders.named, variable=variable, presets=presets), ()
     except Trouble as trouble:
         if wish.model.kind != "hf":
             raise

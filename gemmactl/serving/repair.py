@@ -52,7 +52,8 @@ def _model(place: Place, service: find.Json, context: Context) -> tuple[Finding,
     folders = Folders(lambda: place.cloud, place.hub)
     try:
         files = folders.open(parse_model(text))
-        report = inspect(files, open_base=folders.named, variable=find.variable(service, contract.ENV_OVERRIDES))
+        corrections, presets = (find.variable(service, name) for name in (contract.ENV_OVERRIDES, contract.ENV_PRESETS))
+        report = inspect(files, open_base=folders.named, variable=corrections, presets=presets)
     except Trouble as trouble:
         return tuple(unknown(f"the model {text}", trouble, context))
     return model_findings(report, again=f"gemmactl inspect {text} --project {place.project.text}")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gemmactl import spec_parse, spec_rules
 from gemmactl.errors import Trouble, usage
-from gemmactl.serving import adapting, overriding
+from gemmactl.serving import adapting, overriding, presets
 from gemmactl.settings import PROJECT_FILE, SANDBOX, Settings, Value
 from gemmactl.spec import DERIVED, Model, SecretRef, Serve, Token, parse_model, service_name
 from gemmactl.voice import Voice
@@ -17,6 +17,7 @@ from inference_image.contract import (
     ENV_IMAGES,
     ENV_MAX_CONTEXT,
     ENV_OVERRIDES,
+    ENV_PRESETS,
     ENV_QUANTIZE,
     ENV_SKIP_UNVERIFIED,
     QUANTIZE,
@@ -49,6 +50,8 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
             chosen[field] = _read(parse, said, key)
     if corrections := overriding.variable(flags):
         chosen["env"] = (*chosen.get("env", ()), (ENV_OVERRIDES, corrections))
+    if types := presets.variable(flags):
+        chosen["env"] = (*chosen.get("env", ()), (ENV_PRESETS, types))
     if flags.get("skip_unverified"):
         _set(chosen, ENV_SKIP_UNVERIFIED, "1")
     if (mode := chosen.pop("quantize", None)) is not None:

@@ -3,10 +3,10 @@
 In one process:
 
     from inference_image.engine import load
-    from inference_image.presets import choose
+    from inference_image.settings import Settings
 
     engine = load(Settings(model="gs://bucket/my-gemma"))
-    request = engine.request(choose("translation", "Hello."), "Hello.")
+    request = engine.request(engine.presets.choose("translation", "Hello."), "Hello.")
     print("".join(piece.text for piece in engine.submit(request)))
 
 or asynchronously with `async for piece in engine.submit(request)`.

@@ -12,7 +12,7 @@ from inference_image.engine.grammar import Grammar, Grammars
 from inference_image.engine.request import Refused, Request, Sampling
 from inference_image.engine.schedule import Solid
 from inference_image.engine.text import Text
-from inference_image.presets import PRESETS, Chat, Message, Picture, Preset, Raw, put
+from inference_image.presets import BUILT_IN, Chat, Message, Picture, Preset, Presets, Raw, put
 
 if TYPE_CHECKING:
     from inference_image.engine.eyes import Eyes
@@ -32,8 +32,11 @@ class Admission:
         adapters: Sequence[str] = (),
         grammars: Grammars | None = None,
         eyes: Eyes | None = None,
+        presets: Presets = BUILT_IN,
     ) -> None:
         self.text = text
+        self.presets = presets
+        """The types of /generate."""
         self.max_context = max_context
         self.defaults = defaults or Sampling()
         """How the checkpoint wants to be sampled."""
@@ -66,13 +69,13 @@ class Admission:
         sampling: Sampling | None = None,
         images: Sequence[bytes] = (),
     ) -> Request:
-        """A prompt in the form of its preset. Without `max_tokens` the preset's own, as far as the context allows.
+        """A prompt in the form of its preset. Without `max_tokens` or `sampling` the preset's own; the answer fits the context.
 
         `images`: files that are shown before the prompt. Raises Refused: unknown_type for a chat type on a checkpoint without a
         chat template, unsupported_content.
         """
         if preset.mode == "chat" and not self.text.chats:
-            raw = [one.type for one in PRESETS.values() if one.mode == "raw"]
+            raw = [one.type for one in self.presets.rows.values() if one.mode == "raw"]
             message = f"this model has no chat template, which {preset.type} needs; its types: {', '.join(raw)}"
             raise Refused(RequestCode.UNKNOWN_TYPE, message, facts={"types": raw})
         seen = tuple(self.see(image) for image in images)
@@ -82,7 +85,7 @@ class Admission:
             ids=tuple(ids),
             max_tokens=min(preset.max_tokens, room) if max_tokens is None else max_tokens,
             stops=(*preset.stops, *(stop for stop in stops if stop)),
-            sampling=sampling or Sampling(),
+            sampling=sampling or Sampling(**preset.chances()),
             images=seen,
         )
 

@@ -18,6 +18,7 @@ from inference_image.engine.request import Piece, Refused, Request, Sampling, St
 from inference_image.engine.sample import Row, Sampler
 from inference_image.engine.schedule import Running, Schedule, Steps
 from inference_image.engine.text import StopScan, Text
+from inference_image.presets import BUILT_IN, Presets
 
 if TYPE_CHECKING:
     import torch
@@ -44,9 +45,12 @@ class Engine(Admission):
         adapters: Sequence[str] = (),
         grammars: Grammars | None = None,
         eyes: Eyes | None = None,
+        presets: Presets = BUILT_IN,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(text, max_context=max_context, defaults=defaults, adapters=adapters, grammars=grammars, eyes=eyes)
+        super().__init__(
+            text, max_context=max_context, defaults=defaults, adapters=adapters, grammars=grammars, eyes=eyes, presets=presets
+        )
         self.name = name
         self.failed: BaseException | None = None
         """What ended the engine's thread: nothing can be answered any more."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from inference_image.contract import GENERIC_SEQUENCES
 from inference_image.engine.routed import adapter_of
 from inference_image.engine.schedule import Part
 
@@ -18,14 +19,11 @@ if TYPE_CHECKING:
 
     from inference_image.engine.adapters import Adapters
 
-ROWS: Final = 4
-"""More sequences at once gain nothing here; a few let a short answer pass a long one."""
-
 
 class Generic:
     """Computes steps of up to `rows` sequences with any model of transformers that answers text. One thread at a time."""
 
-    def __init__(self, model: Any, rows: int = ROWS, adapters: Adapters | None = None) -> None:
+    def __init__(self, model: Any, rows: int = GENERIC_SEQUENCES, adapters: Adapters | None = None) -> None:
         # Any: a PreTrainedModel's own forward is not in transformers' types.
         self.model = model
         self.rows = rows

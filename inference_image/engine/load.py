@@ -16,11 +16,10 @@ from inference_image.chunks.crew import Pace
 from inference_image.chunks.process import ProcessReaders
 from inference_image.chunks.readers import Events, Readers, ThreadReaders
 from inference_image.contract import Code, LoadFailed
-from inference_image.engine.capacity import rows_that_fit, work_bytes
 from inference_image.engine.defaults import checkpoint_sampling
 from inference_image.engine.generate import Engine
 from inference_image.engine.grammar import Grammars
-from inference_image.engine.kv import bytes_per_row
+from inference_image.engine.paths import Built, steps_of
 from inference_image.engine.schedule import Part, Steps
 from inference_image.engine.text import Text, TokenizerFiles
 from inference_image.hardware import host_memory
@@ -110,7 +109,6 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         from inference_image.engine import model as models
         from inference_image.engine.adapters import Adapters
         from inference_image.engine.eyes import Eyes
-        from inference_image.engine.slots import Slots
     with timeline.phase("open device"):
         device, dtype = models.choose_device(settings.device), models.choose_dtype(settings.dtype)
         timeline.note(device=_name(device), dtype=str(dtype).removeprefix("torch."))
@@ -136,25 +134,14 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
     with timeline.phase("build tokenizer"):
         beside = TokenizerFiles(files.tokenizer, files.tokenizer_config, files.chat_template)
         text = Text(beside, files.family, config.vocab_size, image_tokens=eyes.tokens if eyes is not None else 0)
+        text.require_presets(files.presets)
     with timeline.phase("build adapters"):
         loras = Adapters.install(model, adapters, device)
         del adapters  # the bytes of their files
     with timeline.phase("rehearse"):
         length = min(int(config.max_position_embeddings), settings.max_context or contract.DEFAULT_CONTEXT)
-        free = _free_memory(device, memory, needed)
-        per_row = bytes_per_row(config, length, dtype.itemsize)
-        work = work_bytes(config, length, dtype.itemsize, files.vision)
-        rows = rows_that_fit(per_row, free, gpu=device.type == "cuda", wanted=settings.max_sequences, work=work)
-        slots = Slots(model, rows, length, kind=loras.kind, features=eyes.features if eyes is not None else None)
-        steps = loras.around(slots, recorded=slots.recorded)
-        timeline.note(engine="fast", rows=rows, context=length, kv_bytes=rows * per_row, images=eyes is not None)
-        if device.type == "cpu":
-            Slots(models.twin(files.family, config), 2, 64).rehearse()
-        else:
-            timeline.note(**_kernel(settings, device))
-            if eyes is not None:
-                eyes.rehearse()
-            timeline.note(graphs=slots.rehearse(filled.done) + loras.record(slots, filled.done))
+        built = Built(model, files, loras, eyes, length, _free_memory(device, memory, needed))
+        steps = steps_of(built, settings, timeline, filled.done)
     timeline.stage = "read weights"
     filled.result()
     stream.finished.result()
@@ -176,6 +163,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         adapters=loras.names,
         grammars=Grammars(text, stop_ids, config.vocab_size),
         eyes=eyes,
+        presets=files.presets,
     )
 
 
@@ -204,15 +192,6 @@ def _free_memory(device: torch.device, memory: Callable[[], int | None], needed:
         return torch.cuda.mem_get_info(device)[0]
     limit = memory()
     return None if limit is None else limit - needed
-
-
-def _kernel(settings: Settings, device: torch.device) -> dict[str, str]:
-    """Compile what a GPU decodes int8 with, before steps are recorded; what became of it, for the timeline."""
-    if not settings.int8:
-        return {}
-    from inference_image.engine import int8_cuda
-
-    return {"int8_kernel": int8_cuda.compile_for(device)}
 
 
 def _name(device: torch.device) -> str:

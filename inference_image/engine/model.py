@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -45,22 +46,36 @@ def choose_dtype(wanted: str) -> torch.dtype:
 
 
 def _class(row: Family) -> Any:
-    """The class of transformers for the row's text. Any: the table knows its name only, and its config's fields are its own."""
+    """The class of transformers for the row's text. Any: the table knows its name only, and its config's fields are its own.
+
+    Raises LoadFailed(family_unsupported) when the installed transformers doesn't have it.
+    """
     import transformers
 
-    return getattr(transformers, row.text_class)
+    kind = getattr(transformers, row.text_class, None)
+    if kind is None:
+        detail = f"{row.name} needs {row.text_class}, which transformers {transformers.__version__} doesn't have; {row.way_out}"
+        raise LoadFailed(Code.FAMILY_UNSUPPORTED, contract.CONFIG, detail)
+    return kind
 
 
 def text_config(row: Family, raw: Mapping[str, Any], dtype: torch.dtype) -> Any:
-    """The config as transformers reads it, in every spelling since 4.51. Raises LoadFailed(config_invalid)."""
+    """The config as transformers reads it, in every spelling since 4.51.
+
+    Raises LoadFailed: config_invalid, family_unsupported.
+    """
+    kind = _class(row)
     try:
         # Its own ids of control tokens serve training and sampling: ours come from the files. It also changes what it is given.
         own = {
             name: deepcopy(value) for name, value in raw.items() if name not in {"bos_token_id", "eos_token_id", "pad_token_id"}
         }
         own |= {"bos_token_id": None, "eos_token_id": None, "model_type": row.text_types[0]}
-        config = _class(row).config_class.from_dict(own)
+        config = kind.config_class.from_dict(own)
         config.dtype = dtype
+        if getattr(config, "attn_logit_softcapping", None) is not None:
+            # Other kernels leave the cap out without a word, also where transformers 5.17 chooses them by itself.
+            config._attn_implementation = "eager"  # noqa: SLF001 - transformers' own name for an argument of from_pretrained
     except Exception as error:  # noqa: BLE001 - a config from outside can break transformers anywhere
         raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, _first_line(error)) from None
     return config
@@ -71,25 +86,54 @@ def build(row: Family, config: Any, dtype: torch.dtype, device: torch.device) ->
     import torch
 
     try:
-        with torch.device("meta"):
-            model: PreTrainedModel = _class(row)(config).to(dtype)
-        _fill_buffers(model, row, config, device)
+        with _default_dtype(dtype), torch.device("meta"):
+            model: PreTrainedModel = _class(row)(config)
+        _fill_buffers(model, model, device)
+    except LoadFailed:
+        raise
     except Exception as error:  # noqa: BLE001 - as in text_config
         raise LoadFailed(Code.CONFIG_INVALID, contract.CONFIG, _first_line(error)) from None
     model.train(mode=False)
     return model
 
 
-def _fill_buffers(model: PreTrainedModel, row: Family, config: Any, device: torch.device) -> None:
-    """Rotary frequencies and embed_scale are no part of a checkpoint: taken from a tiny twin with the same head and width."""
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """As from_pretrained builds: scales that are buffers have the model's dtype, rotary frequencies ask for float32."""
     import torch
 
-    with torch.device("cpu"):
-        small = _class(row)(_smallest(row, config))
-    real = dict(small.named_buffers())
-    for name, _ in list(model.named_buffers()):
-        owner, _, leaf = name.rpartition(".")
-        model.get_submodule(owner).register_buffer(leaf, real[name].to(device), persistent=False)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _fill_buffers(module: torch.nn.Module, owner: PreTrainedModel, device: torch.device) -> None:
+    """What is no part of a checkpoint (rotary frequencies, scales), as from_pretrained computes it: by the class's own rules.
+
+    Those rules look for some sizes on the inner model that owns a module. Raises LoadFailed for a buffer that they leave out.
+    """
+    import torch
+    from transformers import PreTrainedModel
+
+    for child in module.children():
+        _fill_buffers(child, child if isinstance(child, PreTrainedModel) else owner, device)
+    own = dict(module.named_buffers(recurse=False))
+    computed = own.keys() - module.state_dict(keep_vars=True).keys() if own else set()
+    if not computed:
+        return
+    for name in computed:
+        module.register_buffer(name, torch.full_like(own[name], torch.nan, device="cpu"), persistent=False)
+    # What from_pretrained calls; parameters are on meta, where it changes nothing.
+    owner._init_weights(module)  # type: ignore[no-untyped-call]  # noqa: SLF001 - transformers leaves it untyped
+    for name in computed:
+        made = module.get_buffer(name)
+        if not bool(torch.isfinite(made).all()):
+            detail = f"this transformers does not say what {type(module).__name__}.{name} is"
+            raise LoadFailed(Code.FAMILY_UNSUPPORTED, contract.CONFIG, detail)
+        module.register_buffer(name, made.to(device), persistent=False)
 
 
 def needed(model: PreTrainedModel) -> dict[str, tuple[int, ...]]:

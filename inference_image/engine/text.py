@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from inference_image import chat, contract, layout
 from inference_image.contract import Code, LoadFailed
 from inference_image.families import GEMMA3, Family, Sight
-from inference_image.presets import Chat, Message, Part, Raw
+from inference_image.presets import Chat, Message, Part, Presets, Raw
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -99,6 +99,10 @@ class Text:
     def chats(self) -> bool:
         """Has the checkpoint a chat template? A base model's fine-tune may have none."""
         return self._template is not None
+
+    def require_presets(self, presets: Presets) -> None:
+        """Raises LoadFailed for a type that this checkpoint's template can't print."""
+        chat.require_presets(presets, self._template, self._special)
 
     def stop_ids(self, *configured: object) -> frozenset[int]:
         """Where an answer ends: the union of what the configs say and the tokenizer's own marks."""

@@ -16,7 +16,7 @@ from inference_image.contract import RequestCode
 from inference_image.engine import request as engine_request
 from inference_image.engine.generate import Engine
 from inference_image.engine.request import Piece, Refused, Sampling
-from inference_image.presets import UnknownTypeError, choose
+from inference_image.presets import UnknownTypeError
 from inference_image.server.answered import usage
 from inference_image.server.attend import collected, submitted
 from inference_image.server.body import read_body
@@ -49,15 +49,14 @@ async def generate(service: Service, request: Request) -> Response:
 def _asked(engine: Engine, body: bytes) -> tuple[GenerateRequest, engine_request.Request, str]:
     form = validated(GenerateRequest, json_object(body))
     try:
-        preset = choose(form.type, form.prompt)
+        preset = engine.presets.choose(form.type, form.prompt)
     except UnknownTypeError as error:
         raise Refused(RequestCode.UNKNOWN_TYPE, str(error), facts={"types": list(error.known)}) from None
     if form.adapter is not None and form.adapter not in engine.adapters:
         message = f"unknown adapter; this service has: {', '.join(engine.adapters) or 'none'}"
         raise Refused(RequestCode.UNKNOWN_ADAPTER, message, facts={"adapters": list(engine.adapters)})
-    asked = engine.request(
-        preset, form.prompt, max_tokens=form.max_tokens, stops=form.stop or (), sampling=sampling_of(form, Sampling())
-    )
+    sampling = sampling_of(form, Sampling(**preset.chances()))
+    asked = engine.request(preset, form.prompt, max_tokens=form.max_tokens, stops=form.stop or (), sampling=sampling)
     return form, replace(asked, adapter=form.adapter), preset.type
 
 

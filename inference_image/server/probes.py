@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 
 import inference_image
 from inference_image import contract
-from inference_image.presets import PRESETS
+from inference_image.presets import BUILT_IN
 from inference_image.server import openapi
 from inference_image.server.metrics import exposition
 from inference_image.server.service import Service
@@ -56,7 +56,8 @@ def add_probes(app: FastAPI, service: Service) -> None:
         return Response(body, headers={"Content-Type": kind})
 
     async def presets() -> list[dict[str, Any]]:
-        return [{"type": one.type, "mode": one.mode, "max_tokens": one.max_tokens} for one in PRESETS.values()]
+        types = service.engine.presets if service.engine is not None else BUILT_IN
+        return [{"type": one.type, "mode": one.mode, "max_tokens": one.max_tokens} for one in types.rows.values()]
 
     for path, route, described in (
         (contract.ROUTE_HEALTH, health, openapi.HEALTH),

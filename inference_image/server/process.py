@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from inference_image import contract
+from inference_image import contract, families
 from inference_image.contract import Code, LoadFailed
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
@@ -146,6 +146,8 @@ def _announce(timeline: Timeline) -> None:
 
     timeline.note(ready=round(timeline.seconds(), 3))
     timeline.stage = "ready"
+    if timeline.record().get("engine") == families.Engine.GENERIC:
+        log.write("WARNING", "engine: generic: this family is served over transformers' own caches, one sequence after another")
     log.write("INFO", f"ready in {timeline.seconds():.1f} s", timeline=timeline.record())
 
 

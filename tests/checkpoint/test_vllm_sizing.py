@@ -124,5 +124,5 @@ def test_the_user_decides_the_engine_and_the_tables_otherwise() -> None:
     gemma2, gemma3 = of({"model_type": "gemma2"}), of({"model_type": "gemma3"})
     assert engine_for(WISH, gemma3) == "vllm"
     assert engine_for(replace(auto, engine_given=True), gemma2) == "gemmactl"
-    assert [engine_for(auto, family, form) for family, form in ((gemma2, None), (gemma3, awq))] == ["vllm", "vllm"]
-    assert [engine_for(auto, family) for family in (gemma3, None)] == ["gemmactl", "gemmactl"]
+    assert [engine_for(auto, family, awq) for family in (gemma2, gemma3)] == ["vllm", "vllm"]
+    assert [engine_for(auto, family) for family in (gemma2, gemma3, None)] == ["gemmactl"] * 3

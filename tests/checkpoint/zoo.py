@@ -15,7 +15,8 @@ from typing import Any
 
 from inference_image import layout
 from inference_image.contract import Code
-from tests.inference_image.checkpoints import Stored, copy_of_sample, edit_json, rewrite, shard, tensors_of
+from tests.inference_image.checkpoints import Stored, copy_of_sample, edit_json, rewrite, rewrite_single, shard, tensors_of
+from tests.inference_image.small_families import CONFIGS, SIZES
 
 INDEX = "model.safetensors.index.json"
 FIRST = "model-00001-of-00004.safetensors"
@@ -261,6 +262,23 @@ def _huge_rope(folder: Path) -> None:
     edit_text(folder, rope_parameters=ropes)
 
 
+def _presets(said: str) -> Change:
+    """gemmactl/presets.yaml with these types."""
+
+    def change(folder: Path) -> None:
+        (folder / "gemmactl").mkdir()
+        (folder / "gemmactl" / "presets.yaml").write_text(f"schema: gemmactl/presets.v1\n{said}\n" if said else "")
+
+    return change
+
+
+def _silenced(folder: Path) -> None:
+    """A type with a system text, and a template that refuses one, as Gemma 2's own does."""
+    _presets("types: {x: {mode: chat, system: Be brief., template: '{prompt}'}}")(folder)
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages[0].content }}"
+    (folder / "chat_template.jinja").write_text(refusing)
+
+
 def _many_stale(folder: Path) -> None:
     for number in range(1024):
         (folder / f"a-{number}.safetensors").write_bytes(b"old")
@@ -328,8 +346,12 @@ FAULTS: tuple[tuple[str, Change, set[str], Code | None], ...] = (
     ("a template without end", put("chat_template.jinja", b"{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}"), {"template-invalid"}, Code.TOKENIZER_INVALID),
     ("a template that includes", put("chat_template.jinja", b"{% include '/etc/passwd' %}"), {"template-invalid"}, Code.TOKENIZER_INVALID),
     ("overrides that are no corrections", lambda f: write(f, "gemmactl/overrides.json", {"../config.json": {}}), {"overrides-invalid"}, Code.CONFIG_INVALID),
+    ("presets that are none", _presets("types: {x: {mode: tool}}"), {"presets-invalid"}, Code.PRESETS_INVALID),
+    ("presets that are empty", _presets(""), {"presets-invalid"}, Code.PRESETS_INVALID),
+    ("presets for a template that takes none", _silenced, {"presets-invalid", "template-foreign"}, Code.PRESETS_INVALID),
     ("more shards than any model has", _many_stale, {"index-invalid"}, Code.INDEX_INVALID),
     # what serves, with a surprise
+    ("presets of its own", _presets("types: {x: {mode: chat, system: Be brief., template: '{prompt}'}, sql: null}"), set(), None),
     ("a rotary base beyond 64 bits", _huge_rope, set(), None),
     ("a token without a text", _empty_token, set(), None),
     ("float16 by config", lambda f: edit_json(f / "config.json", dtype="float16"), {"float16"}, None),
@@ -439,12 +461,57 @@ LAYOUTS: tuple[Animal, ...] = (
     Animal("weights with NaN", made(text, _nan), refusal=Code.WEIGHTS_NAN),
 )  # fmt: skip
 
+
+def other(name: str, **more: Any) -> Change:
+    """A small model of another family; its numbers repeat, and are no two alike side by side."""
+
+    def make(folder: Path) -> None:
+        text(folder)
+        for old in (*SHARDS, INDEX):
+            (folder / old).unlink()
+        config = {**SIZES, **CONFIGS[name], **more}
+        write(folder, "config.json", config)
+        numbers = b"".join(struct.pack("<f", 0.01 * (n % 251 - 125))[2:] for n in range(0, 251 * 7, 7))
+        tensors: dict[str, Stored] = {}
+        for key, shape in layout.expected(layout.text_config(config)).items():
+            size = 2 * math.prod(shape)
+            tensors[key] = ("BF16", list(shape), (numbers * (size // len(numbers) + 1))[:size])
+        (folder / "model.safetensors").write_bytes(shard(tensors))
+
+    return make
+
+
+def _inside(folder: Path) -> None:
+    """A multimodal Gemma 3n, whose shared layers store what nothing reads."""
+    other("gemma3n")(folder)
+    path = folder / "model.safetensors"
+    own = {f"model.language_model.{key.removeprefix('model.')}": one for key, one in tensors_of(path.read_bytes()).items()}
+    more = {f"model.{name}.x.weight": zeros(4, 4) for name in ("vision_tower", "audio_tower", "embed_vision", "embed_audio")}
+    spare = {f"model.language_model.layers.3.self_attn.{name}.weight": zeros(4, 4) for name in ("k_proj", "v_proj", "k_norm")}
+    path.write_bytes(shard({**own, **more, **spare}))
+    write(folder, "config.json", {"model_type": "gemma3n", "text_config": read(folder, "config.json"), "vision_config": {}})
+
+
+def _without(ending: str) -> Change:
+    return lambda folder: rewrite_single(folder, lambda t: t.pop(next(key for key in t if key.endswith(ending))) and None)
+
+
 _SAYS = frozenset({"family-unsupported"})
+_SLOW = frozenset({"engine-generic"})
+_TURNS = frozenset({"end-of-turn-unknown", "template-foreign"})
 FAMILIES: tuple[Animal, ...] = (
-    Animal("gemma", _family(model_type="gemma"), _SAYS, Code.FAMILY_UNSUPPORTED),
-    Animal("gemma2", _family(model_type="gemma2"), _SAYS, Code.FAMILY_UNSUPPORTED),
-    Animal("gemma3n", _family(model_type="gemma3n_text"), _SAYS, Code.FAMILY_UNSUPPORTED),
-    Animal("gemma4", _family(model_type="gemma4_text"), _SAYS | {"end-of-turn-unknown", "template-foreign"}, Code.FAMILY_UNSUPPORTED),
+    Animal("gemma", other("gemma"), notes=_SLOW),
+    Animal("gemma2", other("gemma2"), notes=_SLOW),
+    Animal("gemma3n", other("gemma3n"), notes=_SLOW),
+    Animal("gemma3n with eyes and ears", _inside, notes=_SLOW | {"vision-present", "keys-renamed"}),
+    Animal("gemma4", other("gemma4"), _TURNS, notes=_SLOW),
+    Animal("gemma4 with experts", other("gemma4 with experts"), _TURNS, notes=_SLOW),
+    Animal("gemma2 that looks both ways", made(other("gemma2"), lambda f: edit_json(f / "config.json", use_bidirectional_attention=True)), _SAYS, Code.FAMILY_UNSUPPORTED),
+    Animal("gemma3 that calls itself gemma2", _family(model_type="gemma2"), frozenset({"keys-unexpected"}), Code.KEYS_UNEXPECTED),
+    Animal("gemma3n without a router", made(other("gemma3n"), _without("altup.modality_router.weight")), frozenset({"keys-missing"}), Code.KEYS_MISSING),
+    Animal("gemma4 without a layer's scalar", made(other("gemma4"), _without("layer_scalar")), _TURNS | {"keys-missing"}, Code.KEYS_MISSING),
+    Animal("gemma4 of another width", made(other("gemma4"), lambda f: edit_json(f / "config.json", hidden_size_per_layer_input=8)), _TURNS | {"shape-mismatch"}, Code.SHAPE_MISMATCH),
+    Animal("gemma4 that shares with nobody", made(other("gemma4"), lambda f: edit_json(f / "config.json", num_kv_shared_layers=4)), _TURNS | {"config-invalid"}, Code.CONFIG_INVALID),
     Animal("embeddings by attention", _family(use_bidirectional_attention=True), _SAYS, Code.FAMILY_UNSUPPORTED),
     Animal("embeddings by class", _family(architectures=["Gemma3TextModel"]), _SAYS, Code.FAMILY_UNSUPPORTED),
     Animal("llama", _family(model_type="llama"), _SAYS, Code.FAMILY_UNSUPPORTED),

@@ -15,6 +15,8 @@ from gemmactl.client.generate import Patience, Service, generate
 from gemmactl.client.openai import request
 from gemmactl.client.wire import Https
 from gemmactl.errors import Exit, Trouble
+from inference_image import contract
+from inference_image.presets_file import types_of
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "prompt_tokens_details": None}
 
@@ -109,6 +111,19 @@ def test_a_raw_type_is_one_text_with_its_stops(vllm: StandIn) -> None:
 def test_without_a_type_the_prompt_decides(prompt: str, kind: str) -> None:
     """As the own server does it."""
     assert request("m", prompt, None, None).type == kind
+
+
+def test_types_of_the_service_are_put_like_the_built_in_ones(vllm: StandIn) -> None:
+    """A preset beside the model: its system message, sampling and stops go into vLLM's own fields."""
+    said = b"""{"schema": "gemmactl/presets.v1", "types": {
+        "poem": {"mode": "chat", "template": "On {prompt}.", "system": "Be brief.", "top_k": 5, "max_tokens": 9},
+        "raw": {"mode": "raw", "template": "{prompt}:", "stop": ["!"]}}}"""
+    own = types_of({contract.PRESETS: said}, None)
+    generate(service(vllm, types=lambda: own), "rain", "poem")
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "On rain."}]
+    assert vllm.seen[0][2] == {"model": "tuned", "max_tokens": 9, "temperature": 1.0, "top_k": 5, "messages": turns}
+    generate(service(vllm, types=lambda: own), "rain", "raw")
+    assert (vllm.seen[1][2]["prompt"], vllm.seen[1][2]["stop"]) == ("rain:", ["!"])
 
 
 def test_an_unknown_type_lists_the_types_and_sends_nothing(vllm: StandIn) -> None:

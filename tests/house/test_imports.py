@@ -15,19 +15,22 @@ STANDARD_LIBRARY_ONLY = (
     "inference_image.architecture",
     "inference_image.contract",
     "inference_image.families",
+    "inference_image.family_rules",
+    "inference_image.fields",
     "inference_image.layout",
     "inference_image.lora",
     "inference_image.overrides",
     "inference_image.presets",
     "inference_image.reserve",
+    "inference_image.shapes",
     "inference_image.small_files",
     "inference_image.tokenizer_file",
     "inference_image.tokenizer_parts",
     "inference_image.vision",
 )
 """gemmactl reads these at every start, and the image must be able to fail with a code before anything is installed."""
-SHARED = (*STANDARD_LIBRARY_ONLY, "inference_image.chat")
-"""What gemmactl may import at its start; chat imports jinja2 in functions."""
+SHARED = (*STANDARD_LIBRARY_ONLY, "inference_image.chat", "inference_image.plain_yaml", "inference_image.presets_file")
+"""What gemmactl may import at its start; chat imports jinja2 in functions, plain_yaml PyYAML."""
 
 LATE = {
     "torch": "seconds of import, and not there without the extra `local`",
@@ -44,13 +47,13 @@ EAGER_ROOMS = ("gemmactl.gcp", "gemmactl.sandbox", "gemmactl.client")
 
 
 def foreign(found: Iterable[Import]) -> list[str]:
-    """Imports of the modules that must stay within the standard library and each other; chat's only at its start."""
+    """Imports of the modules that must stay within the standard library and each other; others of SHARED only at their start."""
     return [
         str(i)
         for i in found
         if (within(i.importer, *STANDARD_LIBRARY_ONLY) or (i.at_start and within(i.importer, *SHARED)))
         and i.target.partition(".")[0] not in sys.stdlib_module_names
-        and not within(i.target, *STANDARD_LIBRARY_ONLY)
+        and not within(i.target, *(STANDARD_LIBRARY_ONLY if within(i.importer, *STANDARD_LIBRARY_ONLY) else SHARED))
     ]
 
 
@@ -95,6 +98,7 @@ def wired(found: Iterable[Import]) -> list[str]:
         (foreign, "inference_image.contract", "from inference_image import engine"),
         (foreign, "inference_image.overrides", "from inference_image import chat"),
         (foreign, "inference_image.chat", "import jinja2"),
+        (foreign, "inference_image.presets_file", "import yaml"),
         (foreign, "inference_image.chat", "from inference_image.template import ChatTemplate"),
         (too_early, "gemmactl.commands.deploy", "from google.cloud import run_v2"),
         (too_early, "gemmactl.settings", "try:\n    import yaml\nexcept ImportError:\n    pass"),

@@ -58,6 +58,14 @@ def rewrite(folder: Path, change: Callable[[dict[str, Stored]], None], shard_nam
     index_path.write_text(json.dumps(index))
 
 
+def rewrite_single(folder: Path, change: Callable[[dict[str, Stored]], None]) -> None:
+    """The same for a model of one file."""
+    path = folder / "model.safetensors"
+    tensors = tensors_of(path.read_bytes())
+    change(tensors)
+    path.write_bytes(shard(tensors))
+
+
 def edit_json(path: Path, **changes: Any) -> None:
     """Set keys of a JSON file; None removes one."""
     value = json.loads(path.read_text())

@@ -15,7 +15,7 @@ from inference_image.engine import Engine, Refused, Request, load
 from inference_image.engine.generic import Generic
 from inference_image.engine.schedule import Running, Schedule, Steps
 from inference_image.engine.slots import Slots
-from inference_image.presets import choose
+from inference_image.presets import PRESETS
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
 from tests.inference_image import loras
@@ -56,7 +56,7 @@ def engine(folders: dict[str, Path], timeline: Timeline) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def prompts(engine: Engine, examples: list[dict[str, str]]) -> list[tuple[int, ...]]:
     """Three, the last of which is longer than the sliding window."""
-    made = [engine.request(choose("text", one["prompt"]), one["prompt"]).ids for one in examples[:2]]
+    made = [engine.request(PRESETS["text"], one["prompt"]).ids for one in examples[:2]]
     return [*made, (*made[0], *made[1] * 4)[:100]]
 
 

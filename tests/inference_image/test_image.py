@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "inference_image"
 DOCKERFILE = (PACKAGE / "Dockerfile").read_text()
 # Where a distribution is not called like its module.
-DISTRIBUTIONS = {"google": "google-auth", "PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic-core"}
+DISTRIBUTIONS = {
+    "google": "google-auth", "PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic-core",
+    "yaml": "pyyaml",
+}  # fmt: skip
 
 
 def third_party() -> set[str]:

@@ -13,7 +13,7 @@ import pytest
 from inference_image import families
 from inference_image.contract import Code, LoadFailed
 from inference_image.engine import Engine, load
-from inference_image.presets import PRESETS, choose
+from inference_image.presets import PRESETS
 from inference_image.quantize import dequantize, scale_name
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
@@ -83,7 +83,7 @@ def test_the_likeliest_token_stays(engine: Engine, int8: Engine, examples: list[
 
     for row in examples[::3]:
         prompt, answer = (
-            list(engine.request(choose(row["type"], row["prompt"]), row["prompt"]).ids),
+            list(engine.request(PRESETS[row["type"]], row["prompt"]).ids),
             engine.text.plain(row["answer"]),
         )
         ids = torch.tensor([prompt + answer])
@@ -98,7 +98,7 @@ def test_the_answers_are_the_same_alone_and_together(int8: Engine, examples: lis
     rows = [row for kind in PRESETS for row in [row for row in examples if row["type"] == kind][:2]]
 
     def asked(row: dict[str, str]) -> Any:
-        return int8.submit(int8.request(choose(row["type"], row["prompt"]), row["prompt"]))
+        return int8.submit(int8.request(PRESETS[row["type"]], row["prompt"]))
 
     for answers in ([asked(row) for row in rows], [asked(rows[0])]):
         for answer, row in zip(answers, rows, strict=False):
@@ -265,7 +265,7 @@ def test_float32_and_int8_go_together(examples: list[dict[str, str]]) -> None:
 
     engine = opened(MODEL, dtype="float32")
     row = examples[0]
-    text = "".join(piece.text for piece in engine.submit(engine.request(choose(row["type"], row["prompt"]), row["prompt"])))
+    text = "".join(piece.text for piece in engine.submit(engine.request(PRESETS[row["type"]], row["prompt"])))
     engine.close()
     assert text == row["answer"]
     assert model_of(engine).lm_head.weight_scale.dtype == torch.float32

@@ -287,7 +287,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], Code]] = {
     "config of another family": (edit("config.json", model_type="qwen3"), Code.FAMILY_UNSUPPORTED),
     "config that transformers refuses": (edit("config.json", layer_types=["odd", "odd", "odd"]), Code.CONFIG_INVALID),
     "quantised": (edit("config.json", quantization_config={"bits": 4}), Code.DTYPE_UNSUPPORTED),
-    "config of another family that is known": (edit("config.json", model_type="gemma2"), Code.FAMILY_UNSUPPORTED),
+    "config of another family that is served": (edit("config.json", model_type="gemma2"), Code.KEYS_UNEXPECTED),
     "an embedding model": (edit("config.json", use_bidirectional_attention=True), Code.FAMILY_UNSUPPORTED),
     "config is a pointer": (write("config.json", POINTER), Code.CONFIG_INVALID),
     "config is too large": (write("config.json", "{}" + " " * (1 << 20)), Code.CONFIG_INVALID),

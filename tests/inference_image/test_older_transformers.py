@@ -11,7 +11,15 @@ import pytest
 
 OLDEST = ("transformers==5.17.0", "huggingface_hub==1.33.0")
 """The image for fine-tuning and some GPU machines have it; its hub client is the last of its line."""
-HELD = ("test_slots.py", "test_loading.py", "test_sample.py", "test_images.py", "test_pixels.py", "test_seeing.py")
+HELD = (
+    "test_slots.py",
+    "test_loading.py",
+    "test_sample.py",
+    "test_families.py",
+    "test_images.py",
+    "test_pixels.py",
+    "test_seeing.py",
+)
 
 
 @pytest.mark.long

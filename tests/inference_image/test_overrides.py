@@ -12,10 +12,10 @@ from inference_image import contract
 from inference_image.chunks import open_source
 from inference_image.contract import Code, LoadFailed
 from inference_image.engine import Engine, load
-from inference_image.overrides import VARIABLE_LIMIT, Overrides
-from inference_image.presets import choose
+from inference_image.overrides import Overrides
+from inference_image.presets import PRESETS
 from inference_image.settings import Settings
-from inference_image.small_files import OVERRIDES_LIMIT, TEMPLATE_LIMIT
+from inference_image.small_files import OVERRIDES_LIMIT, TEMPLATE_LIMIT, VARIABLE_LIMIT
 from inference_image.timeline import Timeline
 from tests.inference_image.checkpoints import copy_of_sample, edit_json
 
@@ -38,7 +38,7 @@ def loaded(folder: Path, variable: Any = None, timeline: Timeline | None = None)
 
 
 def answer(engine: Engine, example: dict[str, str]) -> str:
-    return "".join(piece.text for piece in engine.submit(engine.request(choose("text", example["prompt"]), example["prompt"])))
+    return "".join(piece.text for piece in engine.submit(engine.request(PRESETS["text"], example["prompt"])))
 
 
 def refusal(folder: Path, variable: Any = None) -> tuple[Code, str]:
@@ -98,7 +98,7 @@ def test_the_deployment_wins_key_by_key(folder: Path) -> None:
 def test_a_correction_is_judged_like_the_file(folder: Path) -> None:
     """A corrected config and template pass the same checks: an override opens no door."""
     assert refusal(folder, {"config.json": {"num_key_value_heads": 3}}) == (Code.CONFIG_INVALID, contract.CONFIG)
-    assert refusal(folder, {"config.json": {"model_type": "gemma2"}}) == (Code.FAMILY_UNSUPPORTED, contract.CONFIG)
+    assert refusal(folder, {"config.json": {"model_type": "gemma5"}}) == (Code.FAMILY_UNSUPPORTED, contract.CONFIG)
     hostile = {"chat_template.jinja": "{{ 'x' * 10000000000 }}"}
     assert refusal(folder, hostile) == (Code.TOKENIZER_INVALID, contract.CHAT_TEMPLATE)
 

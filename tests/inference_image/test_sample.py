@@ -8,12 +8,12 @@ import math
 import pytest
 
 from inference_image.engine import Engine, Sampling
-from inference_image.presets import PRESETS, choose
+from inference_image.presets import PRESETS
 from tests.inference_image.served import transformers_own
 
 
 def ask(engine: Engine, kind: str | None, prompt: str, **more: object) -> tuple[str, str | None]:
-    pieces = list(engine.submit(engine.request(choose(kind, prompt), prompt, **more)))  # type: ignore[arg-type]
+    pieces = list(engine.submit(engine.request(PRESETS[kind], prompt, **more)))  # type: ignore[arg-type]
     return "".join(piece.text for piece in pieces), pieces[-1].stop_reason
 
 

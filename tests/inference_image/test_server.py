@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.client import HTTPResponse
 from typing import Any
 
@@ -14,7 +14,9 @@ import pytest
 
 from inference_image import contract
 from inference_image.contract import EXCHANGES, Exchange
-from inference_image.engine import Engine
+from inference_image.engine import Engine, Sampling
+from inference_image.engine.schedule import Part
+from inference_image.presets_file import types_of
 from inference_image.server.process import drain
 from tests.inference_image.fake_steps import Endless
 from tests.inference_image.listening import call, sent, service_of, serving
@@ -41,6 +43,32 @@ def test_exchanges_of_the_contract(port: int, exchange: Exchange) -> None:
     status, answer, _ = call(port, "POST", "/generate", exchange.request)
     assert status == exchange.status
     assert contract.matches(exchange.response, answer), answer
+
+
+def test_the_types_are_those_of_the_engine(engine: Engine) -> None:
+    """A service answers the types of its model, lists them, and uses a type's sampling as far as the request says nothing else."""
+    said = """{"schema": "gemmactl/presets.v1", "default": "brief", "types": {"text": null,
+        "brief": {"mode": "chat", "template": "{prompt}", "max_tokens": 3, "temperature": 2, "top_k": 1}}}"""
+    presets = types_of({contract.PRESETS: said.encode()}, None)
+    asked: list[Sampling] = []
+
+    class Listening(Endless):
+        def prompt(self, parts: Sequence[Part]) -> Any:
+            asked.extend(part.tag.request.sampling for part in parts)
+            return super().prompt(parts)
+
+    own = Engine(Listening(1), engine.text, name="m", stop_ids=frozenset({1}), max_context=99, max_queue=1, presets=presets)
+    with serving(service_of(own)) as port:
+        _, answer, _ = call(port, "POST", "/generate", {"prompt": "Hi", "format": "full"})
+        call(port, "POST", "/generate", {"prompt": "Hi", "temperature": 0})
+        _, listed, _ = call(port, "GET", "/v1/presets")
+        status, refused, _ = call(port, "POST", "/generate", {"type": "text", "prompt": "Hi"})
+    own.close()
+    assert answer["type"] == "brief"
+    assert asked == [Sampling(temperature=2, top_k=1), Sampling(top_k=1)]
+    assert listed[-1] == {"type": "brief", "mode": "chat", "max_tokens": 3}
+    assert [row["type"] for row in listed] == ["translation", "product", "sql", "brief"]
+    assert (status, refused["error"]["types"]) == (400, ["translation", "product", "sql", "brief"])
 
 
 def test_matches_tells_shapes_apart() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inference_image.contract import Code, LoadFailed
 from inference_image.engine.text import StopScan, Text, TokenizerFiles
-from inference_image.presets import PRESETS, Chat, Message, Part, UnknownTypeError, choose, put
+from inference_image.presets import BUILT_IN, PRESETS, Chat, Message, Part, UnknownTypeError, put
 from tests.inference_image.checkpoints import MODEL
 
 TRICKS = ["{prompt}", "{{ bos_token }}", "{%", "\ue0f00\ue0f1", "\ud800"]
@@ -88,11 +88,11 @@ def test_the_codelabs_question_takes_the_trained_form() -> None:
 
 def test_types() -> None:
     """Without a type the form of the prompt decides; an unknown type tells the known ones."""
-    assert choose(None, "Question: a Context: b").type == "sql"
-    assert choose(None, "Hello").type == "text"
-    assert choose("product", "Question: a Context: b").type == "product"
+    assert BUILT_IN.choose(None, "Question: a Context: b").type == "sql"
+    assert BUILT_IN.choose(None, "Hello").type == "text"
+    assert BUILT_IN.choose("product", "Question: a Context: b").type == "product"
     with pytest.raises(UnknownTypeError) as unknown:
-        choose("poem", "x")
+        BUILT_IN.choose("poem", "x")
     assert unknown.value.known == ("translation", "text", "product", "sql")
 
 

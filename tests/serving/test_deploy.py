@@ -53,7 +53,7 @@ def test_deploy_shows_applies_and_proves() -> None:
     url, headers, body = wire.sent[0]
     assert url == f"{result.data['url']}/generate"
     assert headers["Authorization"].startswith("Bearer id-token-for-https://")
-    assert body["type"] == "text"
+    assert "type" not in body
     assert result.next[0].startswith("gemmactl generate")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,11 +98,24 @@ def _made(tmp_path: Path) -> Path:
 
 def test_a_model_for_vllm_is_told_apart_from_a_broken_one(tmp_path: Path) -> None:
     """Exit 6, because this engine refuses it; and the line that serves it."""
-    next(a for a in zoo.ZOO if a.name == "gemma2").make(tmp_path / "m")
+    next(a for a in zoo.ZOO if a.name == "awq").make(tmp_path / "m")
     result = show(Look(parse_model(str(tmp_path / "m"))), on_disk(), Ear())
-    assert (result.exit, result.data["engine"], result.data["family"]) == (Exit.FOUND, "vllm", "gemma2")
+    assert (result.exit, result.data["engine"], result.data["family"]) == (Exit.FOUND, "vllm", "gemma3")
     assert "vLLM does" in text(result)
     assert result.next[-1].endswith("--engine vllm --project PROJECT_ID")
+
+
+def test_a_family_of_the_slow_path_is_served_and_told(tmp_path: Path) -> None:
+    """Gemma 2 needs no other server: it fits, it says that it is slower here, and what is faster."""
+    next(a for a in zoo.ZOO if a.name == "gemma2").make(tmp_path / "m")
+    result = show(Look(parse_model(str(tmp_path / "m"))), on_disk(), Ear())
+    assert (result.exit, result.data["engine"], result.data["family"]) == (Exit.OK, "generic", "gemma2")
+    assert all(row["fits"] for row in result.data["fits"])
+    (finding,) = (f for f in result.data["findings"] if f["code"] == "engine-generic")
+    assert "slower" in finding["what"]
+    assert "--engine vllm" in finding["remedy"]
+    assert "caches: slower" in text(result)
+    assert result.next[-1].endswith("--project PROJECT_ID")
 
 
 def test_an_unknown_type_gets_the_nearest_row_and_vllm(tmp_path: Path) -> None:
@@ -261,3 +275,20 @@ def test_a_bucket_is_written_with_a_precondition(tmp_path: Path) -> None:
     files.write_new(contract.OVERRIDES, b"{}")
     files.again().write_new(contract.OVERRIDES, b"{ }")
     assert cloud.storage.read("weights", f"m/{contract.OVERRIDES}") == b"{ }"
+
+
+def test_types_beside_a_model_are_shown_and_judged_with_the_deployments(tmp_path: Path) -> None:
+    """Inspect lists them; deploy judges its own on top, and refuses before anything is changed."""
+    next(a for a in zoo.ZOO if a.name == "presets of its own, text").make(tmp_path / "m")
+    result = show(Look(parse_model(str(tmp_path / "m"))), on_disk(), Ear())
+    assert result.data["types"] == {
+        "translation": "built-in", "text": "built-in", "product": "built-in", "x": contract.PRESETS,
+    }  # fmt: skip
+    assert "translation, text, product, x" in text(result)
+    assert "types" not in text(show(Look(parse_model(str(SAMPLE))), on_disk(), Ear()))
+    cloud = uploaded(FakeCloud(), tmp_path / "m")
+    variable_ = '{"schema":"gemmactl/presets.v1","types":{"sql":null}}'
+    with pytest.raises(Trouble, match="type sql: null removes") as caught:
+        deploy(replace(WISH, env=((contract.ENV_PRESETS, variable_),)), place(cloud), Ear(), yes=True)
+    assert (caught.value.code, caught.value.exit) == ("presets-invalid", Exit.REFUSED)
+    assert cloud.writes == []

@@ -13,6 +13,7 @@ from gemmactl import stack, vllm
 from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.plan import make_plan
 from gemmactl.result import Facts
+from gemmactl.serving.ask import Prompt, ask
 from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.destroy import destroy
 from gemmactl.serving.recall import recalled
@@ -20,7 +21,7 @@ from gemmactl.serving.repair import repair
 from gemmactl.serving.status import status
 from gemmactl.serving.wishes import wishes
 from gemmactl.spec import Serve, parse_model
-from tests.fakes.cloud import FakeCloud
+from tests.fakes.cloud import FakeCloud, refusal
 from tests.serving.ear import Answers, Ear, place, settings, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma", engine="vllm", engine_given=True)
@@ -74,13 +75,12 @@ def test_a_second_deploy_writes_nothing() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        {"model_type": "gemma2", "num_hidden_layers": 26, "num_key_value_heads": 4, "head_dim": 256},
         {"model_type": "gemma3", "text_config": {}, "quantization_config": {"quant_method": "awq"}},
         {"model_type": "something-new"},
     ],
 )
 def test_what_gemmactls_server_refuses_is_served(tmp_path: Path, config: dict[str, Any]) -> None:
-    """Other families, quantised weights and unknown types: refused without the flag, planned with it."""
+    """Quantised weights and unknown types: refused without the flag, planned with it."""
     cloud = with_type(FakeCloud(), tmp_path, **config)
     with pytest.raises(Trouble) as caught:
         plan(replace(WISH, engine="gemmactl"), place(cloud), again="")
@@ -192,3 +192,25 @@ def test_an_engine_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(Trouble) as caught:
         wishes(settings(tmp_path, GEMMACTL_ENGINE="tgi"), {"model": "gs://weights/m", "project": "demo-proj"}, Ear())
     assert (caught.value.exit, caught.value.code) == (Exit.USAGE, "setting-illegal")
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_generate_uses_the_types_beside_the_model(tmp_path: Path, *, readable: bool) -> None:
+    """VLLM knows none, so they are read from the bucket; who may not read it still has the built-in ones."""
+    cloud = with_model(FakeCloud())
+    deployed(cloud)
+    path = tmp_path / "presets.yaml"
+    path.write_text("schema: gemmactl/presets.v1\ntypes: {poem: {mode: raw, template: 'Poem: {prompt}'}}\n")
+    cloud.storage.write("weights", "m/gemmactl/presets.yaml", path)
+
+    def denied(name: str) -> None:
+        if name == "storage.read":
+            raise refusal(403, "denied")
+
+    if not readable:
+        cloud.before_call = denied
+    wire = Answers(content=COMPLETION)
+    asked = Prompt("rain", "poem" if readable else "translation")
+    result = ask(place(cloud, wire), settings(tmp_path), "gemma", asked, Ear())
+    assert result.data["type"] == asked.type
+    assert wire.sent[0][2]["prompt"].startswith("Poem: rain" if readable else "### Instruction")

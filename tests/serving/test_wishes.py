@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from gemmactl.errors import Trouble
+from gemmactl.errors import Exit, Trouble
 from gemmactl.serving.wishes import wishes
 from gemmactl.spec import Probe, SecretRef, Token
+from inference_image.presets_file import Document
 from tests.serving.ear import Ear, settings
 
 SEED_PROBE = "tcpSocket.port=8080,initialDelaySeconds=240,failureThreshold=5,timeoutSeconds=240,periodSeconds=240"
@@ -66,6 +67,32 @@ def test_images_are_the_containers_variable(tmp_path: Path) -> None:
     assert (plain.env, plain.images) == ((), False)
     assert wishes(settings(tmp_path), {**BASE, "set_env_vars": "GEMMACTL_IMAGES=1"}, Ear()).images
     assert wishes(settings(tmp_path, GEMMACTL_IMAGES="1"), BASE, Ear()).images
+
+
+def test_presets_travel_as_the_containers_variable(tmp_path: Path) -> None:
+    """A YAML file becomes one variable of JSON that says the same; what is none of ours is refused by file, type and key."""
+    path = tmp_path / "types.yaml"
+    path.write_text("schema: gemmactl/presets.v1\n# a comment\ntypes:\n  poem: {mode: chat, template: '시 {prompt}'}\n")
+    found = dict(wishes(settings(tmp_path), {**BASE, "presets": str(path)}, Ear()).env)
+    assert found == {
+        "GEMMACTL_PRESETS": '{"schema":"gemmactl/presets.v1","types":{"poem":{"mode":"chat","template":"시 {prompt}"}}}'
+    }
+    assert Document.parse(found["GEMMACTL_PRESETS"].encode(), "v").types == Document.parse(path.read_bytes(), "f").types
+    for said in ("types: {x: {mode: tool}}", "# " + "x" * 70000):
+        path.write_text(f"schema: gemmactl/presets.v1\n{said}\n")
+        with pytest.raises(Trouble) as caught:
+            wishes(settings(tmp_path), {**BASE, "presets": str(path)}, Ear())
+        assert (caught.value.code, caught.value.exit) == ("presets-illegal", Exit.USAGE)
+        assert caught.value.what == f"--presets {path} can't be used"
+    three = "\n".join(f"  t{n}: {{mode: raw, template: '{{prompt}}{'x' * 15000}'}}" for n in range(3))
+    path.write_text(f"schema: gemmactl/presets.v1\ntypes:\n{three}\n")
+    with pytest.raises(Trouble) as caught:
+        wishes(settings(tmp_path), {**BASE, "presets": str(path)}, Ear())
+    assert "at most 32768" in caught.value.why
+    assert "beside the model" in caught.value.remedy
+    with pytest.raises(Trouble) as caught:
+        wishes(settings(tmp_path), {**BASE, "presets": str(tmp_path / "none.yaml")}, Ear())
+    assert caught.value.code == "presets-unreadable"
 
 
 def test_sizes_follow_the_gpu(tmp_path: Path) -> None:

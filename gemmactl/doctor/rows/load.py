@@ -51,8 +51,8 @@ WHY: Final[dict[Code, _Why]] = {
     ),
     Code.FAMILY_UNSUPPORTED: _Why(
         "The model is of a family that this version does not serve",
-        "model_type in config.json is not one of Gemma 3's, or the model makes vectors and not text.",
-        "Serve a Gemma 3 checkpoint, or another image with --image.",
+        "model_type in config.json is none of Gemma's, the model makes vectors and not text, or transformers lacks its class.",
+        "Serve a Gemma 1, 2, 3, 3n or 4, or the folder with --engine vllm.",
     ),
     Code.TOKENIZER_MISSING: _Why(
         "tokenizer.json is missing beside the weights",
@@ -64,6 +64,12 @@ WHY: Final[dict[Code, _Why]] = {
         "The tokenizer can't be used",
         "tokenizer.json or the chat template is damaged or wants what no conversation needs, or its words don't fit the model's.",
         "Copy the tokenizer and chat template of the base model into the folder.",
+        "user_action",
+    ),
+    Code.PRESETS_INVALID: _Why(
+        "The model's own types of /generate can't be used",
+        "gemmactl/presets.yaml beside the weights says something that presets can't be; the detail names type and key.",
+        "Correct it (docs/presets.md has the form) and upload it again; `gemmactl inspect` checks it as the engine does.",
         "user_action",
     ),
     Code.INDEX_INVALID: _Why(
