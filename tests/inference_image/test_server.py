@@ -46,7 +46,7 @@ def test_exchanges_of_the_contract(port: int, exchange: Exchange) -> None:
 
 
 def test_the_types_are_those_of_the_engine(engine: Engine) -> None:
-    """A service answers the types of its model, lists them, and uses a type's sampling as far as the request says nothing else."""
+    """A service answers the types of its model, lists them, and samples as a type says, but for what the request says."""
     said = """{"schema": "gemmactl/presets.v1", "default": "brief", "types": {"text": null,
         "brief": {"mode": "chat", "template": "{prompt}", "max_tokens": 3, "temperature": 2, "top_k": 1}}}"""
     presets = types_of({contract.PRESETS: said.encode()}, None)
