@@ -34,16 +34,14 @@ def chunk_bytes(
     """Bytes of all that lives at the worst moment: in attention or an MLP of the last chunk of the longest prompt, or while a
     token is chosen for each of PARALLEL_SEQUENCES rows.
 
-    `item` bytes for a value; `heads` that ask, `keys` heads of keys, `width` values each. With a mask and heads that share keys
-    torch has no fused kernel for an L4 (2.13, sdp_utils.cpp): scores and their softmax are whole and float32, as are keys and
-    values, for every head.
+    `item` bytes for a value; `heads` that ask, `keys` heads of keys, `width` values each. Scores and their softmax are counted
+    whole and float32, as torch takes attention apart where it has no fused kernel; a fused one needs less.
     """
     chunk, asking, asked = min(contract.PROMPT_CHUNK, context), heads * width, keys * width
     scores = 2 * 4 * heads * chunk * context
-    repeated = 3 * 4 * asking * context
-    seen = 2 * item * asked * context
-    masks = chunk * (context + min(context, window + chunk))
-    attention = scores + repeated + seen + chunk * (item * (context + 3 * hidden + 2 * asking + 2 * asked) + 2 * 4 * asking)
+    seen = (2 * item + 3 * 4) * asked * context
+    masks = item * (heads // keys) * chunk * (context + min(context, window + chunk)) + 2 * chunk * context
+    attention = scores + seen + chunk * (item * (3 * hidden + 2 * asking + 2 * asked) + 2 * 4 * asking)
     mlp = chunk * item * (3 * inner + 5 * hidden + 4 * width)
     return max(masks + attention, masks + mlp, contract.PARALLEL_SEQUENCES * LOGITS * vocabulary)
 

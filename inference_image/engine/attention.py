@@ -127,11 +127,14 @@ class PromptStep:
         full = self._cache.full[layer]
         seen_k, seen_v = self._past_and_new(one, layer, k, v)
         causal = one.start == 0 and one.blocks is None and (full or one.count <= self._cache.window)
-        mask = None if causal else self._mask(one, q.device, full=full)
         self._store(one, layer, k, v)
-        return F.scaled_dot_product_attention(
-            q, seen_k, seen_v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
-        )
+        groups = q.shape[1] // k.shape[1]
+        if causal:
+            return F.scaled_dot_product_attention(q, seen_k, seen_v, is_causal=True, scale=scale, enable_gqa=groups > 1)
+        # As in a step: with a mask, no fused kernel of an L4 takes heads that share keys (torch 2.13, sdp_utils.cpp).
+        mask = self._mask(one, q, groups, full=full)
+        grouped = q.reshape(1, k.shape[1], groups * one.count, q.shape[3])
+        return F.scaled_dot_product_attention(grouped, seen_k, seen_v, attn_mask=mask, scale=scale).view(q.shape)
 
     def _past_and_new(self, one: Stretch, layer: int, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values that the stretch may see, a ring's in the order of their places, the new ones last."""
@@ -157,14 +160,14 @@ class PromptStep:
         keys[:, places] = k[0, :, -kept:]
         values[:, places] = v[0, :, -kept:]
 
-    def _mask(self, one: Stretch, device: torch.device, *, full: bool) -> torch.Tensor:
-        """[count, past + count] of booleans, made once for all layers of a kind: what each new token may see."""
+    def _mask(self, one: Stretch, q: torch.Tensor, groups: int, *, full: bool) -> torch.Tensor:
+        """[groups x count, past + count], an addend, made once for all layers of a kind: what each new token may see."""
         import torch
 
         if full not in one._masks:  # noqa: SLF001 - the stretch is this step's own note
             window = self._cache.window
-            asking = torch.arange(one.start, one.end, device=device)
-            past = torch.arange(one.start if full else min(one.start, window), device=device)
+            asking = torch.arange(one.start, one.end, device=q.device)
+            past = torch.arange(one.start if full else min(one.start, window), device=q.device)
             if not full and one.start > window:
                 past = one.start - 1 - (one.start - 1 - past) % window  # which position lies at each place of the ring
             seen = torch.cat([past, asking])
@@ -175,5 +178,6 @@ class PromptStep:
                 allowed[:, past.shape[0] :] |= same
             if not full:
                 allowed &= apart < window
-            one._masks[full] = allowed  # noqa: SLF001 - as above
+            hidden = torch.zeros(allowed.shape, dtype=q.dtype, device=q.device).masked_fill_(~allowed, float("-inf"))
+            one._masks[full] = hidden.repeat(groups, 1)  # noqa: SLF001 - as above
         return one._masks[full]  # noqa: SLF001 - as above
