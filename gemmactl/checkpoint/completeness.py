@@ -186,6 +186,16 @@ def _vision(configured: Configured, weights: Weights, ledger: Ledger) -> None:
                 evidence=f"{weights.other / 1e6:.1f} MB",
             )
         return
+    if configured.family is not None and configured.family.sight is None:
+        if weights.other:
+            ledger.add(
+                "vision-unserved",
+                "note",
+                contract.CONFIG,
+                f"{configured.family.name} is served for text only: what sees and hears in it is not loaded",
+                evidence=f"{weights.other / 1e6:.1f} MB",
+            )
+        return
     if weights.vision is not None:
         ledger.add(
             "vision-present",
