@@ -174,6 +174,41 @@ def continuous(model: Any, clock: Clock, size: str) -> dict[str, Any]:
         return told(part="continuous batching", size=size, tokens_s=round(32 * TOKENS / clock.best(answer, 1), 1))
 
 
+def divergence(engine: Any, size: str) -> dict[str, Any]:
+    """Where our greedy answer first parts from generate()'s, if it does, and what both think of both tokens there."""
+    import torch
+
+    from inference_image.engine import attention
+    from inference_image.engine.schedule import Part
+
+    slots, model = engine.steps, engine.steps.model
+    ids = prompts(1)[0]
+    ours = [int(slots.prompt([Part(0, 0, ids, last=True)])[0].argmax())]
+    while len(ours) < TOKENS:
+        ours.append(int(slots.decode([ours[-1]], [len(ids) + len(ours) - 1])[0].argmax()))
+    model.set_attn_implementation("sdpa")
+    with torch.inference_mode():
+        prompt = torch.tensor([ids], device=model.device)
+        told = model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False,
+            pad_token_id=0,
+        )[0, len(ids) :].tolist()  # fmt: skip
+        at = next((at for at, pair in enumerate(zip(ours, told, strict=True)) if pair[0] != pair[1]), None)
+        theirs = (
+            None if at is None else model(input_ids=torch.tensor([ids + ours[:at]], device=model.device)).logits[0, -1].float()
+        )
+    model.set_attn_implementation(attention.NAME)
+    if at is None or theirs is None:
+        return told_row(size, None)
+    mine = slots.prompt([Part(0, 0, ids + ours[:at], last=True)])[0].float()
+    pair = (ours[at], told[at])
+    return told_row(size, at, tokens=pair, ours=[float(mine[one]) for one in pair], theirs=[float(theirs[one]) for one in pair])
+
+
+def told_row(size: str, at: int | None, **more: Any) -> dict[str, Any]:
+    return told(part="greedy text against generate()", size=size, first_divergence=at, of=TOKENS, **more)
+
+
 def prefill(engine: Any, clock: Clock, size: str) -> list[dict[str, Any]]:
     from inference_image.engine.schedule import Part
 
@@ -192,7 +227,12 @@ def one_size(size: str, place: Path, bandwidth: float) -> list[dict[str, Any]]:
     model = engine.steps.model
     clock = Clock(model.device)
     held = sum(one.numel() * one.element_size() for one in model.parameters())
-    rows = [start(engine, record, size), *decode(engine, clock, bandwidth * 1e9 / held, size), *prefill(engine, clock, size)]
+    rows = [
+        start(engine, record, size),
+        *decode(engine, clock, bandwidth * 1e9 / held, size),
+        *prefill(engine, clock, size),
+        divergence(engine, size),
+    ]
     try:
         rows.append(continuous(model, clock, size))
     except Exception as error:

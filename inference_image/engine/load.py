@@ -110,7 +110,8 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         from inference_image.engine.adapters import Adapters
         from inference_image.engine.eyes import Eyes
     with timeline.phase("open device"):
-        device, dtype = models.choose_device(settings.device), models.choose_dtype(settings.dtype)
+        device = models.choose_device(settings.device)
+        dtype = models.choose_dtype(settings.dtype, device)
         timeline.note(device=_name(device), dtype=str(dtype).removeprefix("torch."))
     timeline.stage = "read headers"
     files, table = stream.files.result(), stream.tensors.result()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
@@ -39,9 +39,16 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device("cpu")
 
 
-def choose_dtype(wanted: str) -> torch.dtype:
+def choose_dtype(wanted: str, device: torch.device, computes: Callable[[], bool] | None = None) -> torch.dtype:
+    """`auto` is bfloat16, or float32 on a GPU that does not compute in it (before Ampere); never float16.
+
+    `computes`: asks the GPU; by default torch does.
+    """
     import torch
 
+    if wanted == "auto" and device.type == "cuda":
+        able = computes() if computes is not None else torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if able else torch.float32
     return torch.float32 if wanted == "float32" else torch.bfloat16
 
 

@@ -180,8 +180,12 @@ class Decoder:
         """The text that this token completes; empty while a character is still unfinished."""
         try:
             return self._stream.step(self._tokenizer, token) or ""
-        except Exception:  # noqa: BLE001 - DecodeStream gives up on bytes that are no UTF-8: they have no text
-            return ""
+        except Exception:  # noqa: BLE001 - the Rust side raises bare Exception
+            # Bytes that are no UTF-8, behind one that was a letter by itself: they have no text, and what follows has.
+            from tokenizers.decoders import DecodeStream
+
+            self._stream = DecodeStream(skip_special_tokens=True)
+            return self._stream.step(self._tokenizer, token) or ""
 
 
 @dataclass

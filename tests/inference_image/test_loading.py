@@ -429,3 +429,16 @@ def test_a_model_replaced_while_it_loads_is_object_changed(bucket: Bucket, addre
     with pytest.raises(LoadFailed) as failed:
         from_store(address, patience, Timeline())
     assert failed.value.failure.code is Code.OBJECT_CHANGED
+
+
+def test_a_gpu_without_bfloat16_computes_in_float32() -> None:
+    """Asked of the GPU, and only where nothing else was said; a CPU computes in bfloat16."""
+    import torch
+
+    from inference_image.engine.model import choose_dtype
+
+    gpu = torch.device("cuda")
+    assert choose_dtype("auto", gpu, lambda: False) is torch.float32
+    assert choose_dtype("auto", gpu, lambda: True) is torch.bfloat16
+    assert choose_dtype("bfloat16", gpu, lambda: False) is torch.bfloat16
+    assert choose_dtype("auto", torch.device("cpu")) is torch.bfloat16

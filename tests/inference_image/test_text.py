@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 
 import pytest
 from hypothesis import example, given, settings
@@ -181,3 +182,14 @@ def test_old_places_of_template_and_tokens() -> None:
     old = Text(files(template=None, config=config))
     assert old.encode(put(PRESETS["text"], "Hi")) == Text(files()).encode(put(PRESETS["text"], "Hi"))
     assert old.stop_ids([1, 106], 7, None, True) == {1, 5, 7, 106}
+
+
+def test_bytes_that_are_no_text_lose_nothing_after_them(text: Text) -> None:
+    """A model may say any bytes: what comes behind those that are no UTF-8 is still told."""
+    chance = random.Random(0)
+    single = [text._tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in range(256)]
+    for _ in range(100):
+        decoder = text.decoder()
+        for _ in range(12):
+            decoder.step(chance.choice(single))
+        assert "".join(decoder.step(token) for token in text.plain("Hello and 안녕")).endswith("and 안녕")
