@@ -136,6 +136,31 @@ def test_the_text_inside_a_larger_model_is_served_alone(tmp_path: Path, folders:
     assert timeline.record()["bytes"] == 2 * sum(torch.Size(shape).numel() for shape in shapes.values())
 
 
+def test_an_adapter_changes_it_as_peft_does(tmp_path: Path, folders: dict[str, Path]) -> None:
+    """A LoRA on another family goes through the same rows, and answers token for token what PEFT answers."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    targets = LoraConfig(r=4, target_modules=["q_proj", "v_proj", "down_proj"], task_type="CAUSAL_LM")
+    tuned = get_peft_model(theirs(folders["gemma2"], "gemma2"), targets)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for key, one in tuned.named_parameters():
+            if "lora_B" in key:
+                one.copy_(torch.randn_like(one) * 0.3)
+    tuned.save_pretrained(tmp_path / "own")
+    prompt = tuple(range(2, 2 + 3 * WINDOW))
+    wanted = tuned.generate(input_ids=torch.tensor([prompt]), max_new_tokens=ANSWER, **NO_END)[0, len(prompt) :].tolist()
+    engine = opened(folders["gemma2"], adapters=f"own={tmp_path / 'own'}")
+    engine._stop_ids = frozenset()
+    try:
+        texts = ["".join(one.text for one in engine.submit(Request(prompt, ANSWER, adapter=name))) for name in ("own", None)]
+        decoder = engine.text.decoder()
+        assert texts[0] == "".join(decoder.step(token) for token in wanted).strip() != texts[1]
+    finally:
+        engine.close()
+
+
 @pytest.mark.parametrize("ending", ["altup.router_norm.weight", "embed_tokens_per_layer.weight", "layer_scalar", "norm.weight"])
 def test_a_missing_tensor_is_named_before_torch_is_there(tmp_path: Path, folders: dict[str, Path], ending: str) -> None:
     """Transformers would serve random weights in its place."""
