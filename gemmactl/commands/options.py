@@ -38,8 +38,8 @@ Engine = Annotated[
     Literal["auto", "gemmactl", "vllm"] | None,
     typer.Option(
         "--engine",
-        help="What answers: gemmactl's own server, or vLLM's official image, for quantised weights and types that gemmactl's does "
-        "not read, and in batches for families that it serves slowly. Default: auto, which is gemmactl where it can.",
+        help="What answers: gemmactl's own server, or vLLM's official image, for quantised weights and types that gemmactl's "
+        "does not read, and in batches for families that it serves slowly. Default: auto, which is gemmactl where it can.",
     ),
 ]
 Image = Annotated[
