@@ -17,6 +17,7 @@ STANDARD_LIBRARY_ONLY = (
     "inference_image.families",
     "inference_image.family_rules",
     "inference_image.fields",
+    "inference_image.generic_sizes",
     "inference_image.layout",
     "inference_image.lora",
     "inference_image.overrides",
