@@ -18,6 +18,10 @@ from inference_image.contract import Code, LoadFailed
 _FREED: Final = "a slab is free"
 
 
+class GivenUp(LoadFailed):
+    """Whoever fills the model failed first, and says why itself."""
+
+
 class Jobs:
     """Used by one thread; only freed() and its caller's readers put events in from others."""
 
@@ -82,7 +86,7 @@ class Jobs:
         if isinstance(event, BaseException):
             raise event
         if self.stopped():
-            raise LoadFailed(Code.CRASHED, "server", "the load was given up")
+            raise GivenUp(Code.CRASHED, "server", "the load was given up")
         if not isinstance(event, Done):
             return None
         job = self._out.pop(event.number)

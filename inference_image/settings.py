@@ -128,7 +128,7 @@ class Settings:
             connections_most=number(contract.ENV_CONNECTIONS_MOST, contract.DEFAULT_CONNECTIONS_MOST, 1, 256),
             chunk=number(contract.ENV_CHUNK_MIB, contract.DEFAULT_CHUNK_MIB, 1, 1024) << 20,
             max_context=context or None,
-            max_sequences=number(contract.ENV_MAX_SEQUENCES, 0, 0, 256) or None,
+            max_sequences=number(contract.ENV_MAX_SEQUENCES, 0, 0, contract.PARALLEL_SEQUENCES) or None,
             max_queue=number(contract.ENV_MAX_QUEUE, contract.DEFAULT_QUEUE, 0, 100_000),
             threads=threads or None,
             overrides=environ.get(contract.ENV_OVERRIDES, "").strip(),

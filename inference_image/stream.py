@@ -19,7 +19,7 @@ from inference_image.chunks.verify import judge
 from inference_image.contract import Code, LoadFailed
 from inference_image.files import Files, corrections, parse_files
 from inference_image.hardware import gpu_driver
-from inference_image.jobs import Jobs
+from inference_image.jobs import GivenUp, Jobs
 from inference_image.landing import Landing, Piece, Ring, page_end, slab_of
 from inference_image.layout import Tensor
 from inference_image.presets import BUILT_IN
@@ -76,7 +76,7 @@ class CheckpointStream:
     def failure(self) -> BaseException | None:
         """Why the load has failed already; None while it goes on or has succeeded."""
         done = (future.exception() for future in (self.finished, self.adapters) if future.done())
-        return next((error for error in done if error is not None), None)
+        return next((error for error in done if error is not None and not isinstance(error, GivenUp)), None)
 
     def _run(self) -> None:
         try:

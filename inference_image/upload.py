@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from inference_image import rows
@@ -173,9 +174,13 @@ class OnStream:
         self._stream.synchronize()
         while self._under_way:
             self._landing.give_back(self._under_way.popleft()[1])
-        for slab in self._pinned:
-            torch.cuda.cudart().cudaHostUnregister(self._address + slab)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        codes = [
+            int(torch.cuda.cudart().cudaHostUnregister(self._address + slab))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            for slab in self._pinned
+        ]
         self._pinned.clear()
+        if any(codes):
+            self._forget_error()
 
     def _pin(self, slab: int) -> None:
         import torch
@@ -189,3 +194,12 @@ class OnStream:
         self._may_pin = int(code) == 0
         if self._may_pin:
             self._pinned.add(slab)
+        else:
+            self._forget_error()
+
+    def _forget_error(self) -> None:
+        """A call that failed leaves its error behind, for which the next kernel is blamed: one without a task takes it."""
+        import torch
+
+        with suppress(RuntimeError):
+            torch.zeros(1, device=self._device).add_(1)

@@ -17,7 +17,7 @@ from gemmactl.checkpoint.memory import Architecture, Demand, demand, longest_con
 from gemmactl.checkpoint.room import Room
 from gemmactl.checkpoint.too_large import gb
 from gemmactl.checkpoint.vllm_sizing import Foreign, VllmFit
-from gemmactl.errors import refused
+from gemmactl.errors import refused, usage
 from gemmactl.limits import Gpu
 from gemmactl.spec import Serve
 from inference_image import contract
@@ -158,9 +158,17 @@ def _fit(serve: Serve, row: Gpu, weights: Weights) -> Fit:
 
 
 def most_at_once(serve: Serve, shape: Architecture | None = None) -> int:
-    """Requests that the engine computes at once where memory is no matter."""
+    """Requests that the engine computes at once where memory is no matter. Raises Trouble for more than any engine computes."""
     most = shape.at_once if shape is not None else contract.PARALLEL_SEQUENCES
-    return container.number(serve.env, contract.ENV_MAX_SEQUENCES, 0) or most
+    asked = container.number(serve.env, contract.ENV_MAX_SEQUENCES, 0)
+    if asked > contract.PARALLEL_SEQUENCES:
+        raise usage(
+            f"{contract.ENV_MAX_SEQUENCES}={asked} is more than the engine computes at once",
+            why=f"it computes {contract.PARALLEL_SEQUENCES} at most, and the container would refuse to start",
+            remedy=f"use {contract.PARALLEL_SEQUENCES} or less, or leave it out",
+            code="sequences-too-many",
+        )
+    return asked or most
 
 
 def queue(serve: Serve) -> int:

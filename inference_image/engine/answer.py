@@ -109,6 +109,7 @@ class Answer:
         """
         loop, came = asyncio.get_running_loop(), asyncio.Event()
         while True:
+            ended = self._ended  # before the look: an end that comes behind it is found by the next one
             pieces, failure = self._take()
             looked = loop.time()
             if pieces:
@@ -117,7 +118,7 @@ class Answer:
                     return
             if failure is not None:
                 raise failure
-            if not pieces and self._ended:
+            if not pieces and ended:
                 return
             rest = looked + pause - loop.time() if pieces else 0.0
             if pieces and rest <= 0:

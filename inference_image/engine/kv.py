@@ -5,6 +5,8 @@ Knows no request. A row is one sequence's place in every layer. Keys are stored 
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,20 +24,30 @@ def _tokens(kind: str, config: Any, length: int) -> int:
     return length if kind == "full_attention" else min(int(config.sliding_window), length)
 
 
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """What is masked is multiplied by 0, and 0 x NaN of old memory would be NaN.
+
+    On CPU fresh pages of the system: they are zeros, and not taken before they are used; torch.zeros writes all of them (2.13).
+    """
+    import torch
+
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    count = math.prod(shape)
+    return torch.frombuffer(mmap.mmap(-1, max(1, count) * dtype.itemsize), dtype=dtype, count=count).view(shape)
+
+
 class Cache:
     """For each layer keys and values of [rows, key heads, tokens, head width]; `length` tokens in a global layer."""
 
     def __init__(self, config: Any, rows: int, length: int, dtype: torch.dtype, device: torch.device) -> None:
-        import torch
-
         self.rows, self.length = rows, length
         self.window = min(int(config.sliding_window), length)
         self.full: Sequence[bool] = [kind == "full_attention" for kind in config.layer_types]
         heads, width = int(config.num_key_value_heads), int(config.head_dim)
         shapes = [(rows, heads, length if full else self.window, width) for full in self.full]
-        # Zeros: what is masked is multiplied by 0, and 0 x NaN of old memory would be NaN. On CPU untouched pages cost nothing.
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for shape in shapes]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for shape in shapes]
+        self.keys = [_zeros(shape, dtype, device) for shape in shapes]
+        self.values = [_zeros(shape, dtype, device) for shape in shapes]
 
     def move(self, source: int, target: int, tokens: int) -> None:
         """Copy the first `tokens` tokens of a row over another row."""

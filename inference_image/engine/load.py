@@ -90,7 +90,7 @@ def finish(
     """The rest of a load that `begin` started: import torch, build, fill, check, first token. Raises LoadFailed."""
     try:
         return _finish(stream, settings, timeline, memory)
-    except Exception as error:
+    except BaseException as error:
         stream.landing.stop()
         raise as_load_failed(error) from error
 

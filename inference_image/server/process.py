@@ -84,7 +84,7 @@ def serve(
             _announce(timeline)
             if on_ready is not None:
                 on_ready("http://{}:{}".format(*listener.getsockname()[:2]))
-        except Exception as error:  # noqa: BLE001 - whatever ends a load is told as the last line
+        except BaseException as error:  # noqa: BLE001 - whatever ends a load is told as the last line, a library's panic too
             failed.append(as_load_failed(error))
             stop.set()
 

@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 
 from gemmactl.checkpoint import arithmetic
+from gemmactl.errors import Exit, Trouble
 from inference_image import contract
+from inference_image.contract import LoadFailed
+from inference_image.settings import Settings
 from tests.checkpoint.test_sizing import WISH, sized, wish
 
 
@@ -17,7 +20,6 @@ from tests.checkpoint.test_sizing import WISH, sized, wish
         ({}, 32, 64),
         ({contract.ENV_MAX_SEQUENCES: "5"}, 5, 10),
         ({contract.ENV_MAX_SEQUENCES: "1"}, 1, 4),
-        ({contract.ENV_MAX_SEQUENCES: "100"}, 47, 79),
         ({contract.ENV_MAX_QUEUE: "7"}, 32, 39),
         ({contract.ENV_MAX_QUEUE: "0", contract.ENV_MAX_SEQUENCES: "1"}, 1, 1),
     ],
@@ -38,3 +40,12 @@ def test_a_longer_context_leaves_room_for_fewer() -> None:
     assert found.fit is not None
     assert 1 <= found.fit.at_once == found.fit.sequences < 4
     assert found.wish.concurrency == max(4, 2 * found.fit.at_once)
+
+
+def test_more_than_the_engine_computes_is_refused() -> None:
+    """Before anything is deployed: the container would refuse the same number."""
+    with pytest.raises(Trouble) as caught:
+        sized("4b", replace(WISH, env=((contract.ENV_MAX_SEQUENCES, "33"),)))
+    assert (caught.value.code, caught.value.exit) == ("sequences-too-many", Exit.USAGE)
+    with pytest.raises(LoadFailed):
+        Settings.from_environ({"GEMMACTL_MODEL": "m", contract.ENV_MAX_SEQUENCES: "33"})

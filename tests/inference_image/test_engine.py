@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from inference_image.contract import RequestCode
-from inference_image.engine import Engine, Piece, Refused, Request, Usage
+from inference_image.engine import Answer, Engine, Piece, Refused, Request, Usage
 from inference_image.engine.text import Text, TokenizerFiles
 from inference_image.presets import PRESETS
 from tests.inference_image.checkpoints import MODEL
@@ -206,3 +206,24 @@ def test_pieces_reach_an_event_loop(queue: Engine, scripted: Scripted, text: Tex
     seen = asyncio.run(asyncio.wait_for(read(), 10))
     assert "".join(seen) == "안녕 ### Res ok"
     assert len(seen) > 2
+
+
+def test_an_end_between_two_looks_is_not_lost() -> None:
+    """The last piece may come while its reader looks and finds nothing: it is the next thing that the reader sees."""
+
+    class Late(Answer):
+        """Its last piece comes just behind the first look."""
+
+        looks = 0
+
+        def _take(self) -> tuple[list[Piece], BaseException | None]:
+            found = super()._take()
+            self.looks += 1
+            if self.looks == 1:
+                self.put(Piece("all", "stop"), now=True)
+            return found
+
+    async def read() -> list[Piece]:
+        return [piece async for piece in Late(lambda _: None)]
+
+    assert asyncio.run(asyncio.wait_for(read(), 5)) == [Piece("all", "stop")]

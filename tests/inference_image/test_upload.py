@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Collection, Iterator
 from itertools import pairwise
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -13,11 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference_image.chunks.arena import Arena
+from inference_image.chunks.crew import Pace
+from inference_image.chunks.folder import FolderSource
+from inference_image.chunks.readers import Events, ThreadReaders
 from inference_image.contract import Code, LoadFailed
+from inference_image.jobs import GivenUp
 from inference_image.landing import Landing, Piece, Ring, page_end
 from inference_image.layout import ITEM_SIZE, Tensor
+from inference_image.settings import Settings
+from inference_image.stream import CheckpointStream
+from inference_image.timeline import Timeline
 from inference_image.upload import IN_FLIGHT, upload
 from inference_image.weights import fill, place
+from tests.inference_image.checkpoints import MODEL
 
 SLAB = 4096
 
@@ -206,3 +215,12 @@ def test_a_value_that_is_not_finite_names_its_tensor(value: bytes) -> None:
     with pytest.raises(LoadFailed) as failed:
         filled(landing)
     assert (failed.value.failure.code, failed.value.failure.object) == (Code.WEIGHTS_NAN, "t1")
+
+
+def test_a_load_that_was_given_up_is_no_reason_of_its_own() -> None:
+    """Whoever fills the model failed first and says why: the readers' end, which follows from it, hides nothing."""
+    events: Events = SimpleQueue()
+    readers = ThreadReaders(FolderSource(str(MODEL)), Pace(1, 1), events)
+    stream = CheckpointStream(readers, events, Settings(model=str(MODEL)), Timeline())
+    stream.finished.set_exception(GivenUp(Code.CRASHED, "server", "the load was given up"))
+    assert stream.failure() is None
