@@ -25,9 +25,9 @@ from inference_image.timeline import Timeline
 from tests.inference_image.checkpoints import rewrite_single
 from tests.inference_image.small_families import CONFIGS, SIZES, WINDOW, inside, made, row_of, saved
 
-ANSWER = 17
-"""Tokens of an answer: more than two windows."""
-LENGTHS = (1, WINDOW - 1, WINDOW, WINDOW + 1, 2 * WINDOW)
+ANSWER = 12
+"""Tokens of an answer: more than a window."""
+LENGTHS = (1, WINDOW - 1, WINDOW, WINDOW + 1, 2 * WINDOW + 3)
 NO_END = {"eos_token_id": -1, "pad_token_id": 0, "do_sample": False}
 
 
