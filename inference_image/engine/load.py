@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from inference_image import adapter_files, contract, layout
 from inference_image.chunks import Patience, Source, open_source
@@ -21,7 +21,7 @@ from inference_image.engine.generate import Engine
 from inference_image.engine.grammar import Grammars
 from inference_image.engine.paths import Built, steps_of
 from inference_image.engine.schedule import Part, Steps
-from inference_image.engine.text import Text, TokenizerFiles
+from inference_image.engine.text import Text, TokenizerFiles, parsed
 from inference_image.hardware import host_memory
 from inference_image.settings import Settings
 from inference_image.stream import RING, SPARE, CheckpointStream, gpu_expected
@@ -31,6 +31,10 @@ from inference_image.weights import fill, needed_bytes, place, require_room
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
+
+
+T = TypeVar("T")
 
 
 def load(
@@ -96,6 +100,8 @@ def finish(
 
 
 def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, memory: Callable[[], int | None]) -> Engine:
+    # Two seconds for Gemma 3's tokenizer, beside an import that takes one core: it does not hold Python's lock.
+    tokenizer = _in_thread(lambda: _tokenizer(stream, timeline))
     with timeline.phase("import torch"):
         import torch
 
@@ -131,10 +137,16 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
         if eyes is not None:
             eyes.assign(tensors)
     # From here on the model is whole but for its bytes: they arrive while everything else is made.
-    filled = _in_thread(lambda: fill(stream.landing, tensors, device), timeline, "fill model")
+    filled = _in_thread(lambda: _filled(stream, tensors, device, timeline))
     with timeline.phase("build tokenizer"):
         beside = TokenizerFiles(files.tokenizer, files.tokenizer_config, files.chat_template)
-        text = Text(beside, files.family, config.vocab_size, image_tokens=eyes.tokens if eyes is not None else 0)
+        text = Text(
+            beside,
+            files.family,
+            config.vocab_size,
+            image_tokens=eyes.tokens if eyes is not None else 0,
+            tokenizer=tokenizer.result(),
+        )
         text.require_presets(files.presets)
     with timeline.phase("build adapters"):
         loras = Adapters.install(model, adapters, device)
@@ -168,20 +180,30 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
     )
 
 
-def _in_thread(work: Callable[[], None], timeline: Timeline, phase: str) -> Future[None]:
-    """Do it beside what follows, as a phase of the timeline."""
-    done: Future[None] = Future()
+def _tokenizer(stream: CheckpointStream, timeline: Timeline) -> Tokenizer:
+    data = stream.files.result().tokenizer
+    with timeline.phase("read tokenizer"):
+        return parsed(data)
+
+
+def _filled(stream: CheckpointStream, tensors: Mapping[str, torch.Tensor], device: torch.device, timeline: Timeline) -> None:
+    with timeline.phase("fill model"):
+        fill(stream.landing, tensors, device)
+
+
+def _in_thread(work: Callable[[], T]) -> Future[T]:
+    """Do it beside what follows."""
+    done: Future[T] = Future()
 
     def run() -> None:
         try:
-            with timeline.phase(phase):
-                work()
+            result = work()
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
             done.set_exception(error)
         else:
-            done.set_result(None)
+            done.set_result(result)
 
-    threading.Thread(target=run, name="fill", daemon=True).start()
+    threading.Thread(target=run, name="beside", daemon=True).start()
     return done
 
 

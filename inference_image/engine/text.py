@@ -30,22 +30,40 @@ class TokenizerFiles:
     chat_template: str | None
 
 
+def parsed(data: bytes) -> Tokenizer:
+    """tokenizer.json as the library has it: seconds for Gemma 3's, in which Python's lock is free. Raises tokenizer_invalid."""
+    from tokenizers import Tokenizer
+
+    try:
+        made: Tokenizer = Tokenizer.from_buffer(data)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - the Rust side raises bare Exception, and a panic of its own that is none
+        raise LoadFailed(Code.TOKENIZER_INVALID, contract.TOKENIZER, str(error)[:300]) from None
+    return made
+
+
 class Text:
     """Tokenizer and chat template of one checkpoint.
 
     Raises LoadFailed(tokenizer_invalid) when the files don't make a usable pair.
     """
 
-    def __init__(self, files: TokenizerFiles, row: Family = GEMMA3, rows: int | None = None, image_tokens: int = 0) -> None:
-        """`rows`: how many tokens the model knows; None when there is no model to ask. `image_tokens`: of each image; 0: none."""
-        from tokenizers import AddedToken, Tokenizer
+    def __init__(
+        self,
+        files: TokenizerFiles,
+        row: Family = GEMMA3,
+        rows: int | None = None,
+        image_tokens: int = 0,
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
+        """`rows`: how many tokens the model knows; None when there is no model to ask. `image_tokens`: of each image; 0: none.
 
-        try:
-            self._tokenizer: Tokenizer = Tokenizer.from_buffer(files.tokenizer)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - the Rust side raises bare Exception, and a panic of its own that is none
-            raise LoadFailed(Code.TOKENIZER_INVALID, contract.TOKENIZER, str(error)[:300]) from None
+        `tokenizer`: the result of parsed(), when it is there already.
+        """
+        from tokenizers import AddedToken
+
+        self._tokenizer = tokenizer if tokenizer is not None else parsed(files.tokenizer)
         self._require_plain_model(files.tokenizer)
         # Turn and image marks are not flagged special in every checkpoint's tokenizer.json; all of them steer the model.
         known = [token for token in row.control if self._tokenizer.token_to_id(token) is not None]
