@@ -95,14 +95,14 @@ def test_no_way_is_offered_that_leads_nowhere() -> None:
 
 @pytest.mark.parametrize(
     ("context", "code", "remedy"),
-    [(131073, "context-too-long", "--max-context 131072 or less"), (131072, "context-too-large", "--max-context 51456 fits")],
+    [(131073, "context-too-long", "--max-context 131072 or less"), (131072, "context-too-large", "--max-context 58880 fits")],
 )
 def test_a_context_of_the_users_is_checked(context: int, code: str, remedy: str) -> None:
     """Beyond what the model knows, and beyond what the GPU holds: refused with the longest that works."""
     tight = replace(wish(context=context), env=((contract.ENV_QUANTIZE, "int8"),))
     found = refused("12b", tight)
     assert (found.code, found.exit, remedy in found.remedy) == (code, Exit.REFUSED, True)
-    assert sized("12b", replace(tight, context=51456)).wish.context == 51456
+    assert sized("12b", replace(tight, context=58880)).wish.context == 58880
 
 
 def test_what_the_user_gave_stays() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from inference_image.engine import Engine, Piece, Request, Sampling, Usage
 from inference_image.engine.answer import Answer
 from inference_image.engine.text import Text, TokenizerFiles
+from inference_image.presets import BUILT_IN
 from tests.inference_image.checkpoints import MODEL
 
 GEMMA = Sampling(temperature=1.0, top_k=64, top_p=0.95)
@@ -26,6 +27,7 @@ class Telling:
     max_context = 512
     failed = None
     images = False
+    presets = BUILT_IN
     busy = 0
     request = Engine.request
 

@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from httpx import ASGITransport, AsyncClient
 
 from inference_image.engine import Engine
-from inference_image.presets import PRESETS
+from inference_image.presets import BUILT_IN, PRESETS
 from inference_image.server.app import create_app
 from inference_image.server.page import add_page
 from inference_image.server.probes import add_probes
@@ -112,7 +112,7 @@ def loaded(service: Service) -> None:
     service.timeline.note(model="mine", device="cpu", ready=2.5)
     with service.timeline.phase("read weights"):
         service.timeline.loaded(Loaded(f"{MARKUP}.safetensors", 4_000_000, "1", "0a0b0c0d", verified=True))
-    service.engine = SimpleNamespace(failed=None, busy=0)  # type: ignore[assignment]  # what the probes look at
+    service.engine = SimpleNamespace(failed=None, busy=0, presets=BUILT_IN)  # type: ignore[assignment]  # what the probes look at
 
 
 def test_from_loading_to_an_answer_by_keyboard_alone(tab: Tab, fake: Fake) -> None:
