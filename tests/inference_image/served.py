@@ -76,6 +76,10 @@ def refused(bucket: Bucket, **given: Any) -> LoadFailed:
 
 
 def read_of(bucket: Bucket, name: str) -> int:
-    """Bytes of an object that were asked for."""
-    spans = [re.fullmatch(r"bytes=(\d+)-(\d+)", headers["Range"]) for path, headers in bucket.asked if name in path]
-    return sum(int(span[2]) - int(span[1]) + 1 for span in spans if span)
+    """Bytes of an object that were asked for; on a busy machine some are asked for again, and count once."""
+    found = [re.fullmatch(r"bytes=(\d+)-(\d+)", headers["Range"]) for path, headers in bucket.asked if name in path]
+    total = end = 0
+    for begin, last in sorted((int(span[1]), int(span[2]) + 1) for span in found if span):
+        total += max(0, last - max(begin, end))
+        end = max(end, last)
+    return total
