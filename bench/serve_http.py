@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
@@ -42,13 +42,7 @@ def inside(folder: str) -> None:
             last = piece
         return last.usage.completion_tokens
 
-    async def rounds() -> None:
-        for _ in range(ROUNDS):
-            began = time.perf_counter()
-            counts = await asyncio.gather(*map(one, PROMPTS))
-            print(json.dumps({"tokens": sum(counts), "seconds": time.perf_counter() - began}), flush=True)
-
-    asyncio.run(rounds())
+    asyncio.run(_rounds(one))
 
 
 def client(port: str) -> None:
@@ -66,13 +60,15 @@ def client(port: str) -> None:
         writer.close()
         return int(json.loads(last[6:])["usage"]["completion_tokens"])
 
-    async def rounds() -> None:
-        for _ in range(ROUNDS):
-            began = time.perf_counter()
-            counts = await asyncio.gather(*map(one, PROMPTS))
-            print(json.dumps({"tokens": sum(counts), "seconds": time.perf_counter() - began}), flush=True)
+    asyncio.run(_rounds(one))
 
-    asyncio.run(rounds())
+
+async def _rounds(one: Callable[[str], Awaitable[int]]) -> None:
+    """All prompts at once, again and again."""
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        counts = await asyncio.gather(*map(one, PROMPTS))
+        print(json.dumps({"tokens": sum(counts), "seconds": time.perf_counter() - began}), flush=True)
 
 
 @contextmanager

@@ -6,13 +6,10 @@ Warps run one after another, the 32 lanes of one as contexts that take turns at 
 from __future__ import annotations
 
 import ctypes
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-COMPILER = shutil.which("g++")
 
 HEADER = r"""
 #include <math.h>
@@ -74,11 +71,10 @@ static void play(unsigned x, unsigned y, unsigned warps, void (*run)()) {
 """
 
 
-def library(source: str, options: Sequence[str], folder: Path) -> Any:
-    """The source, with HEADER in front of it, as a library of this process. Raises CalledProcessError: it does not compile."""
-    assert COMPILER is not None
+def library(compiler: Path, source: str, options: Sequence[str], folder: Path) -> Any:
+    """The source, behind HEADER, as a library of this process. Raises CalledProcessError: it does not compile."""
     (folder / "played.cpp").write_text(HEADER + source)
     made = folder / "played.so"
-    command = [COMPILER, "-O1", "-w", "-shared", "-fPIC", *options, "-o", str(made), "played.cpp"]
+    command = [str(compiler), "-O1", "-w", "-shared", "-fPIC", *options, "-o", str(made), "played.cpp"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     return ctypes.CDLL(str(made))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,13 +12,14 @@ import pytest
 from inference_image.contract import RequestCode
 from inference_image.engine import Engine, Refused, Request, load
 from inference_image.engine.generic import Generic
-from inference_image.engine.schedule import Running, Schedule, Steps
+from inference_image.engine.schedule import Running, Steps
 from inference_image.engine.slots import Slots
 from inference_image.presets import PRESETS
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
 from tests.inference_image import loras
 from tests.inference_image.checkpoints import MODEL
+from tests.inference_image.greedily import greedily
 from tests.inference_image.served import transformers_own
 
 TOKENS = 6
@@ -60,20 +60,10 @@ def prompts(engine: Engine, examples: list[dict[str, str]]) -> list[tuple[int, .
     return [*made, (*made[0], *made[1] * 4)[:100]]
 
 
-def greedy(found: Any, rows: Sequence[Running]) -> list[int]:
-    return found.argmax(-1).tolist()
-
-
 def answered(steps: Steps, asked: Sequence[tuple[tuple[int, ...], str | None]], chunk: int = 512) -> list[list[int]]:
-    """Greedy answers to (prompt, adapter) through the engine's schedule, as its thread would have them computed."""
-    schedule = Schedule(steps, greedy, chunk)
+    """Greedy answers to (prompt, adapter)."""
     sequences = [Running(ids, SimpleNamespace(request=Request(ids, TOKENS, adapter=name))) for ids, name in asked]
-    waiting = deque(sequences)
-    while waiting or schedule.running:
-        schedule.free()
-        for one in schedule.decode() + schedule.read(lambda: waiting.popleft() if waiting else None):
-            one.ended = len(one.tokens) >= TOKENS or one.tokens[-1] in (1, 5)
-    return [one.tokens for one in sequences]
+    return greedily(steps, sequences, lambda tokens: len(tokens) >= TOKENS or tokens[-1] in (1, 5), chunk)
 
 
 def logits(engine: Engine, rows: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +15,14 @@ from inference_image.contract import Code, LoadFailed
 from inference_image.engine import Engine, Request, load
 from inference_image.engine import model as models
 from inference_image.engine.generic import Generic
-from inference_image.engine.schedule import Running, Schedule
+from inference_image.engine.schedule import Running
 from inference_image.families import FAMILIES
 from inference_image.generic_sizes import GenericSizes
 from inference_image.server.process import _announce
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
 from tests.inference_image.checkpoints import rewrite_single
+from tests.inference_image.greedily import greedily
 from tests.inference_image.small_families import CONFIGS, SIZES, WINDOW, inside, made, row_of, saved
 
 ANSWER = 12
@@ -98,15 +98,8 @@ def test_a_loaded_model_is_transformers_own(folders: dict[str, Path], name: str)
 
 
 def served(model: Any, asked: Sequence[list[int]], chunk: int) -> list[list[int]]:
-    """Greedy answers of ANSWER tokens through the schedule."""
-    schedule = Schedule(Generic(model), lambda logits, rows: logits.argmax(-1).tolist(), chunk)
-    sequences = [Running(ids) for ids in asked]
-    waiting = deque(sequences)
-    while waiting or schedule.running:
-        schedule.free()
-        for one in schedule.decode() + schedule.read(lambda: waiting.popleft() if waiting else None):
-            one.ended = len(one.tokens) >= ANSWER
-    return [one.tokens for one in sequences]
+    """Greedy answers of ANSWER tokens."""
+    return greedily(Generic(model), [Running(ids) for ids in asked], lambda tokens: len(tokens) >= ANSWER, chunk)
 
 
 def test_answers_together_and_in_chunks_are_those_of_generate(name: str) -> None:

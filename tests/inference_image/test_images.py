@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,9 @@ import pytest
 from inference_image.engine import Engine, Request, load
 from inference_image.engine.attention import PromptStep, Stretch
 from inference_image.engine.kv import Cache
-from inference_image.engine.schedule import Running, Schedule
+from inference_image.engine.schedule import Running
 from inference_image.settings import Settings
+from tests.inference_image.greedily import greedily
 from tests.inference_image.loras import halves, written
 from tests.inference_image.seeing import SOFT, Transformers, conversation, picture, said, shown
 
@@ -74,17 +74,11 @@ def request(engine: Engine, messages: Messages) -> Request:
 
 
 def served(engine: Engine, requests: Sequence[Request], chunk: int) -> list[list[int]]:
-    """Greedy tokens through a schedule of its own, on the rows of an engine that has nothing to do."""
-    schedule = Schedule(engine.steps, lambda logits, rows: logits.argmax(-1).tolist(), chunk)
+    """Greedy tokens on the rows of an engine that has nothing to do."""
     eyes = engine._eyes
     assert eyes is not None
     sequences = [Running(one.ids, solids=eyes.solids(one.ids, SOFT, one.images)) for one in requests]
-    waiting = deque(sequences)
-    while waiting or schedule.running:
-        schedule.free()
-        for one in schedule.decode() + schedule.read(lambda: waiting.popleft() if waiting else None):
-            one.ended = len(one.tokens) >= ANSWER
-    return [one.tokens for one in sequences]
+    return greedily(engine.steps, sequences, lambda tokens: len(tokens) >= ANSWER, chunk)
 
 
 @pytest.mark.parametrize("name", ASKED)

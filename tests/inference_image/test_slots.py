@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from inference_image.engine.schedule import Running, Schedule
+from inference_image.engine.schedule import Running
 from inference_image.engine.slots import Slots
 from tests.inference_image.checkpoints import MODEL
+from tests.inference_image.greedily import greedily
 
 WINDOW = 64
 ANSWER = 70
@@ -31,20 +31,9 @@ def prompts() -> list[list[int]]:
     return [[2] + [chance.randrange(6, 1024) for _ in range(length - 1)] for length in LENGTHS]
 
 
-def greedy(logits: Any, rows: Sequence[Running]) -> list[int]:
-    return logits.argmax(-1).tolist()
-
-
 def served(slots: Slots, asked: Sequence[list[int]], chunk: int = 512) -> list[list[int]]:
-    """Greedy answers of ANSWER tokens through the schedule."""
-    schedule = Schedule(slots, greedy, chunk)
-    sequences = [Running(ids) for ids in asked]
-    waiting = deque(sequences)
-    while waiting or schedule.running:
-        schedule.free()
-        for one in schedule.decode() + schedule.read(lambda: waiting.popleft() if waiting else None):
-            one.ended = len(one.tokens) >= ANSWER
-    return [one.tokens for one in sequences]
+    """Greedy answers of ANSWER tokens."""
+    return greedily(slots, [Running(ids) for ids in asked], lambda tokens: len(tokens) >= ANSWER, chunk)
 
 
 @pytest.fixture(scope="module")
