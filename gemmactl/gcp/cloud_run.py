@@ -78,6 +78,13 @@ class CloudRun:
 
         return self._wire.find(API, f"revision {name.rpartition('/')[2]}", ask)
 
+    def revisions(self, service: str) -> tuple[Json, ...]:
+        def ask() -> tuple[Json, ...]:
+            pages = self._revisions().list_revisions(request={"parent": service}, retry=None, timeout=TIMEOUT)
+            return tuple(sorted((_json(one) for one in pages), key=_created, reverse=True))
+
+        return self._wire.find(API, f"revisions of {_short(service)}", ask) or ()
+
     def _call(self, method: str, request: Any) -> Any:
         return getattr(self._services(), method)(request=request, retry=None, timeout=TIMEOUT)
 
@@ -100,6 +107,11 @@ def _json(message: Any) -> Json:
 
     found: Json = MessageToDict(type(message).pb(message))
     return found
+
+
+def _created(revision: Json) -> tuple[str, int]:
+    """Without the Z, of which a text with a fraction has less: as text the times are then in order."""
+    return str(revision.get("createTime", "")).rstrip("Z"), int(revision.get("generation", 0))
 
 
 def _details(status: Any) -> Any:

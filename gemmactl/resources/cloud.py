@@ -249,6 +249,9 @@ class Run(Protocol):
     def revision(self, name: str) -> Json | None:
         """`projects/P/locations/L/services/S/revisions/R` as v2 JSON."""
 
+    def revisions(self, service: str) -> tuple[Json, ...]:
+        """All revisions of `projects/P/locations/L/services/S` as v2 JSON, the newest first."""
+
 
 class Logs(Protocol):
     def entries(self, query: str, *, newest: bool = False, limit: int = 100) -> tuple[LogEntry, ...]:

@@ -227,6 +227,7 @@ class CloudContract:
         assert cloud.run.get(name) is None
         assert cloud.run.list(REGION) == ()
         assert cloud.run.revision(f"{name}/revisions/none-00001-abc") is None
+        assert cloud.run.revisions(name) == ()
         assert cloud.builds.running(REGION, "serve-none") is None
         assert cloud.logs.entries('resource.type="cloud_run_revision"') == ()
         assert cloud.run.finished(cloud.run.delete(name))

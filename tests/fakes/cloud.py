@@ -454,6 +454,10 @@ class Run(Part):
         with self.cloud.call("run.revision", name, api="run") as state:
             return state.revisions.get(name)
 
+    def revisions(self, service: str) -> tuple[Json, ...]:
+        with self.cloud.call("run.revisions", service, api="run") as state:
+            return tuple(v for k, v in reversed(state.revisions.items()) if k.startswith(f"{service}/revisions/"))
+
 
 class Logs(Part):
     def entries(self, query: str, *, newest: bool = False, limit: int = 100) -> tuple[LogEntry, ...]:

@@ -54,5 +54,6 @@ def rolled(name: str, body: Json, failure: str | None) -> tuple[Json, Json | Non
     }
     if not failure:
         service["latestReadyRevision"] = newest
-    revision = {"name": newest, "conditions": [state], "containers": body["template"]["containers"]}
+    made = f"2026-11-22T12:{count // 60:02d}:{count % 60:02d}Z"
+    revision = {"name": newest, "createTime": made, "conditions": [state], "containers": body["template"]["containers"]}
     return service, revision if failure is not None else None
