@@ -20,6 +20,8 @@ class Least:
     scope: Scope
     also: tuple[str, ...] = ()
     trap: str = ""
+    curated: bool = True
+    """False: chosen by the data of all roles (by_data.py), by nobody's judgement."""
 
 
 _OBJECTS: Final = Least(

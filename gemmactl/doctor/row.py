@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from gemmactl.doctor import by_data
 from gemmactl.doctor import place as places
 from gemmactl.doctor import principal as who
 from gemmactl.doctor.finding import Context, Finding, FixKind
-from gemmactl.doctor.permissions import canonical, least
+from gemmactl.doctor.permissions import Least, canonical, least
 from gemmactl.doctor.search import pattern
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from gemmactl.resources.cloud import TargetKind
 
 EVIDENCE: Final = 300
+BY_DATA: Final = " The role is the narrowest that holds the permission by data, not curated: look at what else it allows first."
+"""Said of a role that nobody chose by hand; `--fix` does not offer it."""
 TARGETS: Final[dict[str, TargetKind]] = {
     "project": "project",
     "bucket": "bucket",
@@ -70,7 +73,9 @@ class Row:
 def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str) -> Finding:
     """What a row says about one match. `groups` may come from anywhere: everything is validated here."""
     permission = canonical(row.permission or _permission(groups.get("permission", "")))
-    choice = least(permission) if permission else None
+    choice = _choice(permission)
+    if choice and not choice.curated:
+        permission = by_data.spelled(permission)
     role = row.role or (choice.role if choice else "")
     scope = row.scope or (choice.scope if choice else "")
     principal = who.member(groups.get("member", "")) or row.principal
@@ -78,6 +83,7 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
     named = places.parse(groups.get("resource", "")) or _from_slots(scope, groups)
     at = places.settle(named, scope, context) if scope else None
     binds = bool(role and at and (permission or row.role))
+    uncurated = bool(binds and choice and not choice.curated and not row.role)
     commands = tuple(fill(c, groups, context) for c in row.commands)
     if binds and at and not row.commands:
         commands = (places.bind_command(at, role, who.shown(principal)),)
@@ -87,7 +93,7 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
         subcategory=row.subcategory,
         title=_sentence(row.title, groups),
         cause=_sentence(row.cause, groups),
-        remedy=_remedy(row, principal),
+        remedy=_remedy(row, principal) + (BY_DATA if uncurated else ""),
         evidence=clip(evidence),
         principal=principal if (permission or row.role or row.principal) else "",
         permission=permission,
@@ -96,10 +102,14 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
         scope=scope if binds else "",
         fix_kind=row.fix_kind,
         commands=tuple(c for c in commands if harmless(c)),
-        remedies=_remedies(row, at, role, principal) if binds else _enabling(row, groups, context),
+        remedies=() if uncurated else _remedies(row, at, role, principal) if binds else _enabling(row, groups, context),
         not_fix=row.not_fix or ((choice.trap,) if choice and choice.trap else ()),
-        confidence=row.confidence,
+        confidence=min(row.confidence, 0.6) if uncurated else row.confidence,
     )
+
+
+def _choice(permission: str) -> Least | None:
+    return (least(permission) or by_data.narrowest(permission)) if permission else None
 
 
 def fill(template: str, groups: Mapping[str, str], context: Context) -> str:
