@@ -23,17 +23,25 @@ def logs(
     since: Annotated[
         str | None, typer.Option(help="Only entries since 30m, 2h, 1d, or a time such as 2026-11-22T10:00:00Z.")
     ] = None,
+    until: Annotated[str | None, typer.Option(help="Only entries before that time, in the same forms.")] = None,
     severity: Annotated[str | None, typer.Option(help="Only this severity and above: DEBUG, INFO, WARNING, ERROR.")] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Only entries that hold this text, anywhere in them and in upper or lower case."),
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Each entry whole, as a line of JSON: labels, trace and all that the API sent.")
+    ] = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
     """Show what the service wrote, oldest first.
 
     Example: gemmactl logs -f --severity WARNING --project PROJECT_ID
     """
-    from gemmactl.serving.logs import Wanted
+    from gemmactl.serving.log_filter import Wanted
     from gemmactl.serving.logs import logs as run
 
     here = session(ctx)
     settings = here.settings()
-    wanted = Wanted(tail, since, severity, follow)
+    wanted = Wanted(tail, since, severity, follow, until, search, raw)
     return run(here.place(settings, project, region), settings, name, wanted, here.voice)

@@ -45,4 +45,4 @@ def _entry(found: dict[str, Any]) -> LogEntry:
     payload = found.get("textPayload")
     if payload is None:
         payload = found.get("jsonPayload") or found.get("protoPayload") or ""
-    return LogEntry(found.get("timestamp", ""), found.get("severity", "DEFAULT"), payload, found.get("insertId", ""))
+    return LogEntry(found.get("timestamp", ""), found.get("severity", "DEFAULT"), payload, found.get("insertId", ""), found)

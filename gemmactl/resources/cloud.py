@@ -101,6 +101,8 @@ class LogEntry:
     severity: str
     payload: str | Json
     insert_id: str = ""
+    raw: Json = field(default_factory=dict, compare=False, repr=False)
+    """The whole entry as the API sent it."""
 
 
 @dataclass(frozen=True)

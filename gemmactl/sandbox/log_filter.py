@@ -1,13 +1,14 @@
 """The part of Cloud Logging's filter language that is understood; anything else is refused. Knows no store.
 
 Understood: comparisons joined by AND or line breaks: `field="value"`, `field=value`, `!=`, `:` (contains), `>=`, `>`, `<=`, `<`
-on severity, timestamp and text fields, `field=~"regex"`, NOT before a comparison, `field=("a" OR "b")`.
+on severity, timestamp and text fields, `field=~"regex"`, NOT before a comparison, `field=("a" OR "b")`, and a text in quotation
+marks alone, which any field may contain.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from operator import ge, gt, le, lt
 from typing import Any, Final
@@ -22,6 +23,7 @@ _TERM = re.compile(
     (?P<op>=~|!~|!=|>=|<=|=|>|<|:)\s*(?:\((?P<many>[^()]*)\)|(?P<one>{_VALUE}))""",
     re.VERBOSE,
 )
+_TEXT = re.compile(r'\s*(?P<not>NOT\s+|-)?(?P<text>"(?:[^"\\]|\\.)*")(?=\s|$)')
 _JOINT = re.compile(r"\s*(?:\bAND\b|\n|\s)\s*")
 
 Entry = dict[str, Any]
@@ -36,7 +38,7 @@ def matcher(text: str) -> Callable[[Entry], bool]:
     tests: list[Callable[[Entry], bool]] = []
     rest = text.strip()
     while rest:
-        found = _TERM.match(rest)
+        found = _TEXT.match(rest) or _TERM.match(rest)
         if not found:
             raise failed("INVALID_ARGUMENT", f"Unparseable filter: the sandbox does not understand {rest[:80]!r}")
         tests.append(_test(found))
@@ -50,6 +52,9 @@ def matcher(text: str) -> Callable[[Entry], bool]:
 
 
 def _test(found: re.Match[str]) -> Callable[[Entry], bool]:
+    if "text" in found.groupdict():
+        sought = _plain(found["text"]).lower()
+        return lambda entry: any(sought in text.lower() for text in _texts(entry)) != bool(found["not"])
     path = [part.strip('"') for part in re.findall(r'"[^"]+"|[\w-]+', found["field"])]
     if path[0] not in _FIELDS:
         raise failed("INVALID_ARGUMENT", f"Unparseable filter: field not found: {found['field']!r}")
@@ -96,6 +101,15 @@ def _check(field: str, operator: str, value: str) -> None:
 
 def _plain(value: str) -> str:
     return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every value of an entry as text, however deep."""
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
+    else:
+        yield str(value)
 
 
 def _look(entry: Entry, path: list[str]) -> Any:

@@ -52,6 +52,10 @@ ENTRY = {
         ('resource.labels.revision_name=~"^gemma-0000\\\\d"', True),
         ('resource.labels.service_name!="gemma"', False),
         ('insertId="a1"', True),
+        ('severity=ERROR AND "OF Memory"', True),
+        ('"of memory" AND "cloud_run"', True),
+        ('NOT "quota"', True),
+        ('"quota"', False),
     ],
 )
 def test_filters_select(text: str, hit: bool) -> None:

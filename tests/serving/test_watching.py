@@ -1,20 +1,16 @@
 """status, logs, doctor and generate on a service in memory."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from gemmactl.errors import Exit, Trouble
-from gemmactl.kernel.resource import Clock
 from gemmactl.resources.cloud import LogEntry, PolicyTarget
 from gemmactl.result import Verbatim
 from gemmactl.serving import find
 from gemmactl.serving.ask import Prompt, ask
 from gemmactl.serving.deploy import deploy
 from gemmactl.serving.evidence import Watch
-from gemmactl.serving.logs import Wanted, fresh, logs, moment
 from gemmactl.serving.place import Place
 from gemmactl.serving.repair import repair
 from gemmactl.serving.status import status
@@ -23,7 +19,6 @@ from inference_image.contract import Code, LoadFailure
 from tests.fakes.cloud import FakeCloud
 from tests.serving.ear import Answers, Ear, place, settings, with_model
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 FAILURE = LoadFailure(Code.ACCESS_DENIED, "gs://weights/m", "403")
 
 
@@ -141,76 +136,6 @@ def test_doctor_finds_and_fixes_a_lost_role(tmp_path: Path) -> None:
     assert fixed.exit is Exit.OK
     assert [c.name for c in here.cloud.writes] == ["policies.add"]  # type: ignore[attr-defined]  # the fake's own
     assert repair(here, settings(tmp_path), None, Ear(), fix=False, yes=False).exit is Exit.OK
-
-
-@pytest.mark.parametrize(
-    ("text", "want"),
-    [("30m", "11:30"), ("2h", "10:00"), ("90s", "11:58"), ("2026-11-22T09:15:00Z", "09:15"), ("2026-11-22T09:15:00", "09:15")],
-)
-def test_since(text: str, want: str) -> None:
-    """A length before now, or a time."""
-    assert moment(text, NOW).strftime("%H:%M") == want
-
-
-def test_what_is_no_time_and_no_severity() -> None:
-    """Each with its choices."""
-    with pytest.raises(Trouble, match="yesterday"):
-        Wanted(since="yesterday").filters(NOW)
-    with pytest.raises(Trouble) as caught:
-        Wanted(severity="loud").filters(NOW)
-    assert "WARNING" in caught.value.why
-    assert Wanted(severity="warning", since="1h").filters(NOW) == (
-        "severity>=WARNING",
-        'timestamp>="2026-11-22T11:00:00.000000Z"',
-    )
-
-
-def test_logs_show_text_and_messages(tmp_path: Path) -> None:
-    """Oldest first; control characters of a container never reach the terminal."""
-    here = up("one")
-    write(here, entry(1, "plain\x1b[31m red"), entry(2, {"message": "json", "severity": "INFO"}, "ERROR"))
-    result = logs(here, settings(tmp_path), None, Wanted(), Ear())
-    assert [b.text for b in result.blocks if isinstance(b, Verbatim)] == [
-        "2026-11-22T12:00:01Z INFO    plain [31m red\n2026-11-22T12:00:02Z ERROR   json"
-    ]
-    assert len(result.data["entries"]) == 2
-
-
-def test_follow_tells_each_entry_once(tmp_path: Path) -> None:
-    """What was seen is skipped although the last minute is read again; a late entry is not lost."""
-    here = up("one")
-    first = (entry(10, "a"),)
-    write(here, *first)
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        write(here, entry(9 if len(slept) == 1 else 20 + len(slept), f"new {len(slept)}"))
-
-    found: Iterator[LogEntry] = fresh(here, "one", Wanted(), first, Clock(sleep=sleep))
-    assert [next(found).payload for _ in range(3)] == ["new 1", "new 2", "new 3"]
-
-
-def test_follow_starts_with_the_tail_and_never_goes_back(tmp_path: Path) -> None:
-    """What is older than the tail is not told although the last minute is read again; Ctrl-C is its end, not an error."""
-    here, ear = up("one"), Ear()
-    write(here, *(entry(second, f"old {second}") for second in range(1, 5)))
-
-    def sleep(seconds: float) -> None:
-        if len(ear.out) > 2:
-            raise KeyboardInterrupt
-        write(here, entry(9, "new"))
-
-    ended = logs(here, settings(tmp_path), None, Wanted(tail=2, follow=True), ear, Clock(sleep=sleep))
-    assert (ended.exit, ended.problems) == (Exit.INTERRUPTED, ())
-    assert [text.split()[-2:] for text in ear.out] == [["old", "3"], ["old", "4"], ["INFO", "new"]]
-
-
-def test_follow_and_json_exclude_each_other(tmp_path: Path) -> None:
-    """A document has an end."""
-    with pytest.raises(Trouble) as caught:
-        logs(up("one"), settings(tmp_path), None, Wanted(follow=True), Ear(streams=False))
-    assert caught.value.exit is Exit.USAGE
 
 
 def test_a_failure_line_is_what_doctor_reads() -> None:
