@@ -29,7 +29,11 @@ _FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
     "project": ("GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"),
     "region": ("GOOGLE_CLOUD_REGION", "CLOUDSDK_RUN_REGION"),
 }
-_GCLOUD: Final[Mapping[str, tuple[str, str]]] = {"project": ("core", "project"), "region": ("run", "region")}
+_GCLOUD: Final[Mapping[str, tuple[str, str]]] = {
+    "project": ("core", "project"),
+    "region": ("run", "region"),
+    "account": ("core", "account"),
+}
 
 # source: cloud.google.com/resource-manager/docs/creating-managing-projects, with the older `domain.tld:` form
 _PROJECT: Final = re.compile(r"([a-z][a-z0-9.-]*\.[a-z]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
@@ -53,7 +57,7 @@ class Settings:
     environ: Mapping[str, str] = field(repr=False)
     project_file: Mapping[str, str]
     gcloud: Mapping[str, str]
-    """project and region of the active gcloud configuration."""
+    """project, region and account of the active gcloud configuration."""
     gcloud_name: str = "default"
 
     def value(self, key: str, flag: object = None) -> Value | None:
@@ -108,6 +112,11 @@ def load(environ: Mapping[str, str], folder: Path, home: Path) -> Settings:
     """
     name, values = _gcloud(environ, home)
     return Settings(environ, _project_file(folder / PROJECT_FILE), values, name)
+
+
+def gcloud_account(environ: Mapping[str, str], home: Path) -> str:
+    """Whom gcloud runs as: its variable, else the active configuration; `` when it names nobody."""
+    return environ.get("CLOUDSDK_CORE_ACCOUNT") or _gcloud(environ, home)[1].get("account", "")
 
 
 def _text(value: object) -> str:

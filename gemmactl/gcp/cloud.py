@@ -9,16 +9,18 @@ from gemmactl.gcp.cloud_run import CloudRun
 from gemmactl.gcp.endpoint import Endpoint
 from gemmactl.gcp.identity import Identity
 from gemmactl.gcp.logging import CloudLogging
-from gemmactl.gcp.once import Once
+from gemmactl.gcp.org_policies import OrgPolicies
 from gemmactl.gcp.policies import Policies
 from gemmactl.gcp.projects import Projects
 from gemmactl.gcp.quotas import CloudQuotas
 from gemmactl.gcp.secret_manager import SecretManager
 from gemmactl.gcp.service_usage import ServiceUsage
 from gemmactl.gcp.storage import CloudStorage
+from gemmactl.gcp.subnets import Subnets
 from gemmactl.gcp.wire import Wire
 from gemmactl.kernel.resource import Clock
 from gemmactl.resources import cloud as contract
+from gemmactl.resources import surroundings
 
 
 class GoogleCloud:
@@ -27,20 +29,26 @@ class GoogleCloud:
     def __init__(self, wire: Wire) -> None:
         self.project = wire.project
         self._identity = wire.identity
-        self._number: Once[str] = Once(Projects(wire).number)
+        self._projects = Projects(wire)
         self.apis: contract.Apis = ServiceUsage(wire)
         self.accounts: contract.Accounts = ServiceAccounts(wire)
         self.policies: contract.Policies = Policies(wire)
         self.repositories: contract.Repositories = ArtifactRegistry(wire)
-        self.storage: contract.Storage = CloudStorage(wire, self._number)
+        self.storage: contract.Storage = CloudStorage(wire, self._projects.number)
         self.secrets: contract.Secrets = SecretManager(wire)
         self.builds: contract.Builds = CloudBuild(wire)
         self.run: contract.Run = CloudRun(wire)
         self.logs: contract.Logs = CloudLogging(wire)
         self.quotas: contract.Quotas = CloudQuotas(wire)
+        self.projects: surroundings.Projects = self._projects
+        self.org_policies: surroundings.OrgPolicies = OrgPolicies(wire)
+        self.subnets: surroundings.Subnets = Subnets(wire)
+
+    def login(self) -> surroundings.Login:
+        return self._identity.login()
 
     def number(self) -> str:
-        return self._number()
+        return self._projects.number()
 
     def caller(self) -> str:
         return self._identity.member()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Final
 
 from gemmactl.errors import Trouble, refused
 from gemmactl.gcp.endpoint import Endpoint, member
 from gemmactl.gcp.errors import translated
 from gemmactl.gcp.once import Once
+from gemmactl.resources.surroundings import Login
 
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 QUOTA_PROJECT: Final = "GOOGLE_CLOUD_QUOTA_PROJECT"
@@ -24,7 +26,7 @@ class Identity:
         self._project = project
         self._endpoint = endpoint
         self.credentials: Once[Any] = Once(self._credentials)
-        self._email: Once[str] = Once(self._ask_email)
+        self._email: Once[str] = Once(self._ask_email, asks=True)
 
     def _credentials(self) -> Any:
         if self._endpoint is not None:
@@ -46,6 +48,22 @@ class Identity:
     def member(self) -> str:
         """The caller as an IAM member, or ``."""
         return member(self.email())
+
+    def login(self) -> Login:
+        """How the caller came to be who he is; makes no call.
+
+        Raises:
+            Trouble: (refused) nobody is logged in.
+        """
+        if self._endpoint is not None:
+            return Login("sandbox")
+        from gemmactl.settings import gcloud_account
+
+        credentials = self.credentials()
+        kind = _kind(credentials)
+        target = str(getattr(credentials, "service_account_email", "") or "") if kind == "impersonated" else ""
+        quota_project = str(getattr(credentials, "quota_project_id", "") or "")
+        return Login(kind, target, quota_project, gcloud_account(os.environ, Path.home()))
 
     def _ask_email(self) -> str:
         if self._endpoint is not None:

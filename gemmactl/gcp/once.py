@@ -13,15 +13,19 @@ _MAKING: Final = threading.RLock()
 
 
 class Once(Generic[T]):
-    """`Once(make)()` is always the same value. What `make` raises is not remembered."""
+    """`Once(make)()` is always the same value. What `make` raises is not remembered.
 
-    def __init__(self, make: Callable[[], T]) -> None:
+    `asks`: making it is a call over the network; then only those who want this very value wait for it.
+    """
+
+    def __init__(self, make: Callable[[], T], *, asks: bool = False) -> None:
         self._make = make
         self._made: list[T] = []
+        self._lock = threading.RLock() if asks else _MAKING
 
     def __call__(self) -> T:
         if not self._made:
-            with _MAKING:
+            with self._lock:
                 if not self._made:
                     self._made.append(self._make())
         return self._made[0]

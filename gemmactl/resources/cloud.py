@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from gemmactl.resources.surroundings import Login, OrgPolicies, Projects, Subnets
+
 Json = dict[str, Any]
 Labels = Mapping[str, str]
 
@@ -279,6 +281,12 @@ class Cloud(Protocol):
     run: Run
     logs: Logs
     quotas: Quotas
+    projects: Projects
+    org_policies: OrgPolicies
+    subnets: Subnets
+
+    def login(self) -> Login:
+        """How the caller came to be who he is. Makes no call."""
 
     def number(self) -> str:
         """The project's number."""

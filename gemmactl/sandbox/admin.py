@@ -1,4 +1,4 @@
-"""The sandbox's own routes under `/-/`: status, faults, settings, IAM by hand, stop. Only for the admin's token."""
+"""The sandbox's own routes under `/-/`: status, faults, settings, IAM and surroundings, stop. Only for the admin's token."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from gemmactl.sandbox.endpoint import ADMIN
 from gemmactl.sandbox.faults import fault_of
 from gemmactl.sandbox.stream_faults import stream_fault_of
+from gemmactl.sandbox.surroundings_api import put
 from gemmactl.sandbox.tokens import member_of
 from gemmactl.sandbox.wire import ApiError, Request, Response, error_response, failed, json_response
 from gemmactl.sandbox.world import World
@@ -47,6 +48,8 @@ class Admin:
                 _set(world, body)
             case "POST", "/-/iam":
                 _iam(world, body)
+            case "POST", "/-/surroundings":
+                put(world, body)
             case "POST", "/-/stop":
                 self.stop()
             case _:

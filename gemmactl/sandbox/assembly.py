@@ -20,6 +20,7 @@ def assemble(world: World) -> World:
         projects_api,
         secret_versions_api,
         secrets_api,
+        surroundings_api,
     )
     from gemmactl.sandbox.data_plane import attach
 
@@ -29,6 +30,7 @@ def assemble(world: World) -> World:
         (accounts_api.PATH, accounts_api.handle),
         (logging_api.PATH, logging_api.handle),
         (re.compile(projects_api.PATH_V1.pattern + "$"), projects_api.handle_v1),
+        *surroundings_api.HANDLERS,
     ]
     apis_api.begin(world)
     attach(world)

@@ -44,6 +44,10 @@ class Endpoint:
         """Take the binding away."""
         self.order("POST", "/-/iam", {"verb": "revoke", "member": member, "role": role, "resource": resource})
 
+    def surround(self, collection: str, name: str, document: dict[str, Any] | None) -> None:
+        """Place what lies around the project (see `surroundings_api.put`); None removes it."""
+        self.order("POST", "/-/surroundings", {"collection": collection, "name": name, "document": document})
+
     def fault(self, match: str, **fields: Any) -> None:
         """Order a fault (see `faults.Fault`) for requests whose `METHOD PATH` matches."""
         self.order("POST", "/-/faults", {"match": match, **fields})

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from gemmactl.sandbox.world import World
 
 TITLES: Final = {
+    "cloudbilling.googleapis.com": "Cloud Billing API",
+    "compute.googleapis.com": "Compute Engine API",
+    "orgpolicy.googleapis.com": "Organization Policy API",
     "artifactregistry.googleapis.com": "Artifact Registry API",
     "cloudbuild.googleapis.com": "Cloud Build API",
     "cloudquotas.googleapis.com": "Cloud Quotas API",

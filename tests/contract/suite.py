@@ -11,6 +11,7 @@ import pytest
 from gemmactl.errors import Trouble
 from gemmactl.resources import quota
 from gemmactl.resources.cloud import BucketInfo, Cloud, PolicyTarget, RepositoryInfo
+from gemmactl.resources.surroundings import OrgPolicy
 
 REGION = "us-central1"
 
@@ -204,6 +205,25 @@ class CloudContract:
             gpus = {name: value for alone, redundant in quota.GPU.values() for name, value in ((alone, 3), (redundant, 0))}
             assert found == {quota.CPU: 20, quota.MEMORY: 40 * 2**30, **gpus}
         assert {limit.id for limit in cloud.quotas.limits([quota.CPU])} == {quota.CPU}
+
+    def test_the_projects_surroundings(self, cloud: Cloud) -> None:
+        """Number and state; billing, policies and subnets once their APIs are on: nothing forbidden, no such subnet."""
+        info = cloud.projects.info()
+        assert info is not None
+        assert (info.number, info.state) == (cloud.number(), "ACTIVE")
+        subnet = f"projects/{cloud.project}/regions/{REGION}/subnetworks/none"
+        for name, ask in (
+            ("cloudbilling", cloud.projects.billed),
+            ("orgpolicy", lambda: cloud.org_policies.effective("run.allowedIngress")),
+            ("compute", lambda: cloud.subnets.get(subnet)),
+        ):
+            with pytest.raises(Trouble) as disabled:
+                ask()
+            assert disabled.value.facts["reason"] == "SERVICE_DISABLED"
+            cloud.apis.enable([f"{name}.googleapis.com"])
+        assert cloud.projects.billed()
+        assert cloud.org_policies.effective("run.allowedIngress") == OrgPolicy()
+        assert cloud.subnets.get(subnet) is None
 
     def test_secrets(self, cloud: Cloud) -> None:
         """A secret has labels and numbered versions; the newest enabled one is found by number."""

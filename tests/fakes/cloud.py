@@ -30,6 +30,7 @@ from gemmactl.resources.cloud import (
 from gemmactl.resources.quota import CPU, GPU, MEMORY
 from gemmactl.resources.service_body import lean
 from gemmactl.resources.service_merge import merge
+from gemmactl.resources.surroundings import Login, OrgPolicy, ProjectInfo, SubnetInfo
 from tests.fakes.rollout import defaulted, rolled
 
 DIGEST = "sha256:" + "ab" * 32
@@ -79,6 +80,11 @@ class State:
     """(a text that the filter must contain, the entry)"""
     limits: dict[tuple[str, str], float] = field(default_factory=fresh_limits)
     """(quota id, region) -> value"""
+    project_state: str = "ACTIVE"
+    """Empty: there is no such project."""
+    billed: bool = True
+    org_policies: dict[str, OrgPolicy] = field(default_factory=dict)
+    subnets: dict[str, SubnetInfo] = field(default_factory=dict)
 
 
 class FakeCloud:
@@ -103,6 +109,8 @@ class FakeCloud:
         self.apis, self.accounts, self.policies = Apis(self), Accounts(self), Policies(self)
         self.repositories, self.storage, self.secrets = Repositories(self), Storage(self), Secrets(self)
         self.builds, self.run, self.logs, self.quotas = Builds(self), Run(self), Logs(self), Quotas(self)
+        self.projects, self.org_policies, self.subnets = Projects(self), OrgPolicies(self), Subnets(self)
+        self.who = Login("authorized_user")
 
     @contextmanager
     def call(self, name: str, subject: str = "", *, write: bool = False, api: str = "") -> Iterator[State]:
@@ -122,6 +130,9 @@ class FakeCloud:
     def next_generation(self) -> int:
         self.generation += 1
         return self.generation
+
+    def login(self) -> Login:
+        return self.who
 
     def number(self) -> str:
         return "123456789012"
@@ -471,3 +482,25 @@ class Quotas(Part):
         with self.cloud.call("quotas.limits", api="cloudquotas") as state:
             wanted = set(ids)
             return tuple(QuotaLimit(q, region, value) for (q, region), value in state.limits.items() if q in wanted)
+
+
+class Projects(Part):
+    def info(self) -> ProjectInfo | None:
+        with self.cloud.call("projects.info") as state:
+            return ProjectInfo(self.cloud.number(), state.project_state) if state.project_state else None
+
+    def billed(self) -> bool:
+        with self.cloud.call("projects.billed", api="cloudbilling") as state:
+            return state.billed
+
+
+class OrgPolicies(Part):
+    def effective(self, constraint: str) -> OrgPolicy:
+        with self.cloud.call("org_policies.effective", constraint, api="orgpolicy") as state:
+            return state.org_policies.get(constraint, OrgPolicy())
+
+
+class Subnets(Part):
+    def get(self, name: str) -> SubnetInfo | None:
+        with self.cloud.call("subnets.get", name, api="compute") as state:
+            return state.subnets.get(name)

@@ -13,6 +13,7 @@ from tests.house import tree
 
 LONG: dict[str, str] = {
     "bench/make_sample_model.py": "one recipe, read from top to bottom; half of it is the table of examples",
+    "gemmactl/resources/cloud.py": "one page of all that a resource may ask of the cloud, one protocol for each API",
     "inference_image/contract.py": "one page of all that the image promises: variables, routes, files, codes, examples",
     "tests/checkpoint/zoo.py": "a table: one animal, one line; split it and nobody sees what is missing",
     "tests/fakes/cloud.py": "the in-memory cloud is one state behind all protocols of resources/cloud.py",
