@@ -8,6 +8,7 @@ from typing import Any, Final
 
 FAMILIES: Final = (
     "auth",
+    "federation",
     "apis",
     "billing",
     "orgpolicy",
@@ -20,7 +21,9 @@ FAMILIES: Final = (
     "iam",
     "quota",
     "gpu",
+    "engines",
     "settings",
+    "building",
     "image",
     "container",
     "probe",
@@ -28,6 +31,7 @@ FAMILIES: Final = (
     "jobs",
     "network",
     "mount",
+    "broad",
 )
 """In order of precedence: of two rows that match at one place, the first one speaks."""
 

@@ -102,6 +102,9 @@ ROWS: Final = (
             r" \"?projects/(?P<project>[\w-]+)/locations/(?P<region>[\w-]+)/"
         ),
         r"Unauthenticated request\.",
+        r"unauthorized: You don't have the needed permissions to perform this operation, and you may have invalid credentials",
+        r"failed to fetch (?:anonymous|oauth) token",
+        r"no basic auth credentials",
         command="gcloud auth configure-docker {region}-docker.pkg.dev",
         explains=("docker-denied", "iam-denied"),
     ),

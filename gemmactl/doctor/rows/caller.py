@@ -154,4 +154,17 @@ ROWS: Final = (
         confidence=0.8,
         not_fix=("allUsers as invoker: that opens the service to the internet",),
     ),
+    Row(
+        code="services-list-denied",
+        category="iam",
+        subcategory="provision",
+        title="The caller may not look which APIs are enabled",
+        cause="Looking needs serviceusage.services.list on the project.",
+        remedy="Grant the consumer role on the project.",
+        patterns=(r"Permission denied to (?:list|get) services? (?:for|from) (?:the )?consumer(?: container)?",),
+        permission="serviceusage.services.list",
+        principal="$CALLER",
+        fix_kind="iam_grant",
+        confidence=0.85,
+    ),
 )

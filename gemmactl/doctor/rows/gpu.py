@@ -31,6 +31,9 @@ ROWS: Final = (
             r"(?:torch\.)?(?:cuda\.)?OutOfMemoryError: CUDA out of memory",
             r"CUDA out of memory",
             r"CUDA error: out of memory",
+            r"CUBLAS_STATUS_ALLOC_FAILED",
+            r"Free memory on device \([^)]{3,40}\) on startup is less than desired GPU memory utilization",
+            r"HIP out of memory|cudaErrorMemoryAllocation",
             r"No available memory for the cache blocks",
             r"KV cache is needed, which is larger than the available KV cache memory",
             r"larger than the maximum number of tokens that can be stored in KV cache",
@@ -62,6 +65,8 @@ ROWS: Final = (
         patterns=(
             r"driver on your system is too old",
             r"CUDA driver version is insufficient",
+            r"unsatisfied condition: cuda ?>= ?[\d.]+",
+            r"CUDA_ERROR_(?:UNSUPPORTED_PTX_VERSION|SYSTEM_DRIVER_MISMATCH|COMPAT_NOT_SUPPORTED_ON_DEVICE)|Error 80[34]: ",
             r"unsupported display driver / cuda driver combination",
             r"forward compatibility was attempted on non supported HW",
             r"provided PTX was compiled with an unsupported toolchain",
@@ -81,6 +86,11 @@ ROWS: Final = (
         patterns=(
             r"No CUDA GPUs are available",
             r"Torch not compiled with CUDA enabled",
+            r"no CUDA-capable device is detected|cudaErrorNoDevice|CUDA_ERROR_NO_DEVICE",
+            r"couldn't communicate with the NVIDIA driver|Failed to initialize NVML",
+            r"you might not have a CUDA gpu|CUDA driver initialization failed",
+            r"could not select device driver .{0,20}with capabilities: \[\[gpu\]\]",
+            r"CUDA is not available|No GPU (?:was )?found|requires a GPU (?:with|to)",
             r"Found no NVIDIA driver on your system",
             r"Failed to infer device type",
             r"libcuda\.so\.1: cannot open shared object file",
@@ -99,6 +109,8 @@ ROWS: Final = (
         patterns=(
             r"CPU must be at least \d+",
             r"in order to set GPU",
+            r"GPU type \S{3,40} requires",
+            r"nvidia\.com/gpu.{0,80}(?:requires|must|can only|at least)",
             r"GPU can only be set to 1",
             r"(?:cpu|memory) .{0,60}required (?:for|with|when using) GPU",
             r"CPU (?:should|must) (?:always )?be (?:always )?allocated.{0,60}GPU",
@@ -124,7 +136,8 @@ ROWS: Final = (
                 r"(?:GPU|accelerator|nvidia-[\w-]+)[^.]{0,80} (?:is |are )?not (?:available|supported|offered) in"
                 " (?:region|location|this region|the)"
             ),
-            r"Invalid (?:GPU|accelerator) type",
+            r"(?:Invalid|Unsupported|Unknown) (?:GPU|accelerator) type",
+            r"GPUs? (?:is|are) not (?:available|supported|enabled) (?:in|for) (?:the )?(?:region|location|project)",
         ),
         not_fix=_NO_GRANT,
         confidence=0.8,

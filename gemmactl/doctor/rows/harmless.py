@@ -16,7 +16,7 @@ MASKS: Final = (
     # source code of tests
     r"\bdef test_\w+\(.{0,1500}",
     r"""\b(?:stderr|stdout|match|side_effect|return_value)=(?:"[^"]{0,2000}"|'[^']{0,2000}')""",
-    r"\bassert(?:Raises|In|Equal|That)?\b[ (].{0,400}",
+    r"(?<!device-side )\bassert(?:Raises|In|Equal|That)?\b[ (].{0,400}",
     # other clouds and the machine's own permissions
     r"An error occurred \(\w+\) when calling the \w+ operation:.{0,600}",
     r"\barn:aws:\S{1,300}",

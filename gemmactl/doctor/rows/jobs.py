@@ -14,7 +14,13 @@ ROWS: Final = (
         title="The task reached its time limit",
         cause="3600 s is also the most a GPU task may have; a retry starts from the beginning.",
         remedy="Make the run shorter, save checkpoints to the bucket and go on from them in the next execution.",
-        patterns=(r"reached the maximum timeout of \d+ seconds", r"Execution \S{1,120} failed: Task timed out"),
+        patterns=(
+            r"reached the maximum timeout of \d+ seconds",
+            r"Execution \S{1,120} failed: Task timed out",
+            r"Task \S{1,120} (?:has )?exceeded its (?:configured )?timeout",
+            r"The configured timeout was reached",
+            r"Terminating task because it has reached the maximum timeout",
+        ),
         not_fix=("a longer --task-timeout for a GPU job: the cap is one hour", "any IAM grant"),
     ),
     Row(
@@ -29,6 +35,7 @@ ROWS: Final = (
             r"The container exited with an error",
             r"Task \S{1,120} failed with message",
             r"execution \S{1,120} has failed to complete",
+            r"\(gcloud\.[\w.]*run\.jobs\.(?:execute|deploy)\) The execution failed",
         ),
         fix_kind="diagnose",
         commands=("gcloud run jobs executions list --job={job} --region={region} --project={project}",),

@@ -76,7 +76,8 @@ ROWS: Final = (
         "A misspelled name, or a private repository asked for without a token: both look the same.",
         "Check the name; if it is private, give a token with access.",
         r"RepositoryNotFoundError",
-        r"401 Client Error\.? Repository Not Found for url",
+        r"40[14] Client Error\.?.{0,120}?Repository Not Found for url",
+        r"RevisionNotFoundError|Revision Not Found for url",
         fix_kind="config_change",
         explains=("hf-token-missing",),
     ),
@@ -91,6 +92,7 @@ ROWS: Final = (
         r"trying to access a gated repo.{0,300}?401 Client Error",
         r"is restricted\. You must have access to it and be authenticated",
         r"Invalid user token|Invalid credentials in Authorization header",
+        r"401 Client Error: Unauthorized for url: https://huggingface\.co",
         fix_kind="config_change",
         commands=(
             (
@@ -120,10 +122,14 @@ ROWS: Final = (
         "The library in the image is too old for this model",
         "Gemma 3 came with transformers 4.50 and vLLM 0.8.",
         "Use a newer image.",
-        r"KeyError: 'gemma3\w*'",
-        r"model type `?gemma3\w*`? but Transformers does not recognize this architecture",
+        r"KeyError: 'gemma\d\w*'",
+        r"cannot import name '(?:Gemma|AutoModelForImageText)\w*' from 'transformers",
+        r"model type `?gemma\w*`? but Transformers does not recognize this architecture",
+        r"Unrecognized configuration class <class 'transformers\.models\.gemma",
+        r"Failed to load the model config\. If the model is a custom model not yet available",
         r"Model architectures \['Gemma3\w+'\] (?:are not supported|failed)",
         fix_kind="config_change",
+        explains=("python-module-missing",),
     ),
     _model(
         "shard-truncated",
@@ -143,6 +149,7 @@ ROWS: Final = (
         r"Error while deserializing header: (?:header too large|invalid header|header too small|invalid JSON)",
         r"HeaderTooLarge|HeaderTooSmall|InvalidHeader\w*",
         r"version https://git-lfs\.github\.com/spec",
+        r"UnpicklingError: invalid load key, '[v<{]'",
     ),
     _model(
         "shard-missing",
@@ -218,6 +225,7 @@ ROWS: Final = (
         "The library filled missing weights with random numbers",
         "Keys of the checkpoint don't match the architecture; answers will be noise although the start succeeded.",
         "Merge the adapter and save the model whole; don't serve this one.",
+        r"[Ff]ollowing weights were not initialized from checkpoint",
         r"Some weights of \w+ were not initialized from the model checkpoint.{0,400}newly initialized",
     ),
 )

@@ -42,7 +42,11 @@ ROWS: Final = (
         title="The bucket to mount does not exist",
         cause="A misspelled name, or the bucket of another project that was deleted.",
         remedy="Correct the bucket's name in the volume.",
-        patterns=(r"(?:gcsfuse|mount|fuse).{0,300}?bucket doesn't exist", r"storage: bucket doesn't exist"),
+        patterns=(
+            r"(?:gcsfuse|mount|fuse).{0,300}?bucket doesn't exist",
+            r"storage: bucket doesn't exist",
+            r"gcsfuse: bucket \"?[a-z0-9._-]+\"? does not exist",
+        ),
         commands=("gcloud storage buckets list --project={project}",),
         not_fix=("any IAM grant",),
     ),

@@ -102,10 +102,14 @@ ROWS: Final = (
         remedy="Change the deploy so that it fits, or ask whoever keeps the policy for an exception.",
         patterns=(
             (
-                r"[Cc]onstraint '?\"?(?P<constraint>(?:constraints/|customConstraints/)(?!run\.allowed"
+                r"[Cc]onstraint:? ['\"`]?(?P<constraint>(?:constraints/|customConstraints/)(?!run\.allowed"
                 r"|gcp\.resourceLoc|iam\.allowedPolicyM)[\w./]+)"
             ),
-            r"denied by organization policy",
+            r"(?:denied|blocked|disallowed|prohibited|not allowed) by (?:an? |the )?org(?:ani[sz]ation)?(?:'s)? polic(?:y|ies)",
+            r"due to the evaluation of the following org polic(?:y|ies)",
+            r"violates? (?:an? |the )?(?:organi[sz]ation policy|custom org(?:anization)? ?policy|constraint)",
+            r"Service account creation is not allowed on this project",
+            r"(?P<constraint>constraints/(?!run\.allowed|gcp\.resourceLoc|iam\.allowedPolicyM)[\w.]{5,80})",
         ),
         fix_kind="admin_action",
         not_fix=_NO_GRANT,

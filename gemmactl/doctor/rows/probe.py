@@ -100,7 +100,9 @@ ROWS: Final = (
         patterns=(
             r"startup_?probe\W{0,3}(?:\w+[: ]+){0,3}?(?:period|timeout|initial_delay)\w* must be",
             r"(?:period|timeout|initial_?delay)_?seconds must be (?:a number )?(?:between|less|greater|no)",
-            r"startup_?probe.{0,60}(?:invalid|must)",
+            r"startup_? ?probe.{0,80}(?:invalid|must|exceed)",
+            r"period_?seconds ?\* ?failure_?threshold",
+            r"timeout_?seconds .{0,40}(?:less than|greater than|exceed).{0,20}period_?seconds",
         ),
         commands=(_LONGEST,),
         not_fix=("any IAM grant",),

@@ -144,6 +144,7 @@ ROWS: Final = (
             r"(?:no|insufficient|not enough|out of) (?:GPU )?capacity",
             r"capacity is exhausted",
             r"ZONE_RESOURCE_POOL_EXHAUSTED",
+            r"no (?:available|free) GPU",
             r"resources? exhausted in (?:the )?region",
         ),
         fix_kind="retry",
@@ -159,6 +160,8 @@ ROWS: Final = (
         remedy="Wait a minute; poll less often, with growing pauses.",
         patterns=(
             r"rateLimitExceeded",
+            r"\bRate exceeded\b",
+            r"exceeded the rate limit for (?:object mutation|creating)",
             r"Quota exceeded for quota metric '[^']{1,200}' and limit '[^']{0,80}(?:PerMinute|PerSecond|per minute|per second)",
             r"RATE_LIMIT_EXCEEDED",
         ),

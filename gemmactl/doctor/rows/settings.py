@@ -57,6 +57,7 @@ ROWS: Final = (
         r"For [\d.]+ CPU, memory must be between",
         r"Invalid value specified for (?:memory|cpu)(?!.{0,160}maxScale)",
         r"Total memory [<>=]+ .{0,40} CPU",
+        r"memory.{0,40} must be (?:between|at least|one of).{0,60}(?:CPU|Gi)",
         commands=("gcloud run services update {service} --cpu=8 --memory=32Gi --region={region} --project={project}",),
     ),
     _setting(
@@ -87,6 +88,7 @@ ROWS: Final = (
         "Correct the name or path.",
         r"should be a valid unix absolute path",
         r"should only have alphanumeric characters, hyphens and underscores",
+        r"mount path '?[\w/.-]{1,200}'? is not allowed",
     ),
     _setting(
         "reserved-env",
