@@ -103,7 +103,8 @@ def _folders(
     with ThreadPoolExecutor(_AT_ONCE) as adapters, ThreadPoolExecutor(_AT_ONCE) as reads:
 
         def one(name: str) -> _Folder:
-            source = open_source(places[name], environ, patience=patience, names=(lora.CONFIG, lora.WEIGHTS))
+            names = (lora.CONFIG, lora.WEIGHTS)
+            source = open_source(places[name], environ, patience=patience, names=names, pin=settings.pin)
             return _read(name, source, settings.chunk, reads, timeline)
 
         return dict(zip(places, adapters.map(lambda name: _named(name, lambda: one(name)), places), strict=True))

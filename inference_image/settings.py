@@ -10,6 +10,7 @@ from inference_image import contract
 from inference_image.adapter_names import places
 from inference_image.contract import INT8, QUANTIZE, UNQUANTIZED, Code, LoadFailed
 from inference_image.overrides import Overrides
+from inference_image.pin import digest_of
 from inference_image.presets_file import Document
 
 DEVICES = ("auto", "cuda", "cpu")
@@ -36,6 +37,7 @@ class Settings:
     overrides: str = ""
     adapters: str = ""
     presets: str = ""
+    pin: str = ""
     staging: int = contract.DEFAULT_STAGING_MIB << 20
     reader: str = "auto"
     stall: int = contract.DEFAULT_STALL_SECONDS
@@ -54,6 +56,10 @@ class Settings:
         _ = self.corrections, self.adapter_places, self.types
         if not self.model.strip():
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, "not set: which model?")
+        try:
+            _ = digest_of(self.pin) if self.pin else ""
+        except ValueError as error:
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_PIN, f"{self.pin[:80]!r} is {error}") from None
         if self.device not in DEVICES:
             detail = f"{self.device[:40]!r} is not one of {', '.join(DEVICES)}"
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_DEVICE, detail)
@@ -134,6 +140,7 @@ class Settings:
             overrides=environ.get(contract.ENV_OVERRIDES, "").strip(),
             adapters=environ.get(contract.ENV_ADAPTERS, "").strip(),
             presets=environ.get(contract.ENV_PRESETS, "").strip(),
+            pin=environ.get(contract.ENV_PIN, "").strip(),
             staging=number(contract.ENV_STAGING_MIB, contract.DEFAULT_STAGING_MIB, 1, 1 << 20) << 20,
             reader=environ.get(contract.ENV_READER, "").strip().lower() or "auto",
             stall=number(contract.ENV_STALL_SECONDS, contract.DEFAULT_STALL_SECONDS, 1, 600),

@@ -25,14 +25,20 @@ def open_source(
     patience: Patience | None = None,
     credentials: Credentials | None = None,
     names: Sequence[str] = (),
+    pin: str = "",
 ) -> Source:
     """The source of a model's place: `gs://bucket/prefix`, `hf:owner/name[@revision]`, `https://host/folder`, a directory.
 
     `credentials` replace the ones that the environment has, for tests. `names`: the files that a web server, which has no list,
-    is asked for in place of a model's. Raises LoadFailed(model_not_found, setting_invalid).
+    is asked for in place of a model's. `pin`: ENV_PIN, which gs:// is held to; a commit or a directory is its own. Raises
+    LoadFailed(model_not_found, setting_invalid).
     """
     patience = patience or Patience()
     if uri.startswith("gs://"):
+        if pin:
+            from inference_image.chunks.pinned import PinnedSource
+
+            return PinnedSource(uri, environ, pin=pin, patience=patience, credentials=credentials)
         from inference_image.chunks.gcs import GcsSource
 
         return GcsSource(uri, environ, patience=patience, credentials=credentials)

@@ -23,10 +23,11 @@ from inference_image.contract import Code, LoadFailed
 class Child:
     """Answers messages: each is one JSON array on one line."""
 
-    def __init__(self, uri: str, descriptor: int, pace: Pace, patience: Patience, out: BinaryIO) -> None:
-        self._source = open_source(uri, os.environ, patience=patience)
-        self._descriptor = descriptor
+    def __init__(self, arguments: list[Any], out: BinaryIO) -> None:
+        uri, self._descriptor, first, most, stall, pin = arguments
+        self._source = open_source(uri, os.environ, patience=Patience(stall=stall), pin=pin)
         self._out, self._lock = out, threading.Lock()
+        pace = Pace(first, most)
         self._crew = Crew(self._source, pace, done=self._done, failed=self._failed, grown=self._grown)
 
     def answer(self, message: list[Any]) -> None:
@@ -66,13 +67,12 @@ def main(arguments: list[str]) -> None:
     """Until stdin ends: whoever started this is gone then, or needs it no longer."""
     # Ctrl-C reaches the whole group of a terminal; who started this decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    uri, descriptor, first, most, stall = json.loads(arguments[0])
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not be taken for an answer
     child: Child | None = None
     for line in sys.stdin.buffer:
         try:
-            child = child or Child(uri, descriptor, Pace(first, most), Patience(stall=stall), out)
+            child = child or Child(json.loads(arguments[0]), out)
             child.answer(json.loads(line))
         except BrokenPipeError:
             return

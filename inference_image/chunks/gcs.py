@@ -23,7 +23,7 @@ _ENDPOINT: Final = "https://storage.googleapis.com"
 
 
 class GcsSource:
-    """`gs://bucket/prefix` over the JSON API. Every read names the generation that list() saw."""
+    """`gs://bucket/prefix` over the JSON API. Every read names the generation that list() saw (pinned.py: that was approved)."""
 
     def __init__(
         self, uri: str, environ: Mapping[str, str], *, patience: Patience, credentials: Credentials | None = None
@@ -41,13 +41,18 @@ class GcsSource:
         self._credentials = credentials or credentials_of(environ)
 
     def list(self) -> tuple[Object, ...]:
+        objects = self._there()
+        if not objects:
+            raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "no objects under this prefix")
+        return objects
+
+    def _there(self) -> tuple[Object, ...]:
+        """What lies in the folder now, by name."""
         # what gemmactl wrote beside the weights belongs to the model; other folders are not looked into, however much they hold.
         # Both are asked for at once: one round trip.
         with ThreadPoolExecutor(2) as pool:
             beside = pool.submit(self._below, f"{self._prefix}{contract.FOLDER}/")
             objects = (*self._below(self._prefix), *beside.result())
-        if not objects:
-            raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "no objects under this prefix")
         return tuple(sorted(objects, key=lambda one: one.name))
 
     def find(self, name: str) -> Object:
@@ -97,16 +102,24 @@ class GcsSource:
 
     @contextmanager
     def _media(self, wanted: Object, first: int, beyond: int, limit: float) -> Iterator[Response]:
-        # ifGenerationMatch, not generation: an overwritten object then answers 412, a deleted one 404.
-        query = urlencode({"alt": "media", "ifGenerationMatch": wanted.generation})
-        path = f"{quote(self._bucket, safe='')}/o/{quote(self._prefix + wanted.name, safe='')}"
-        url = f"{self._endpoint}/download/storage/v1/b/{path}?{query}"
+        url = self._download(self._bucket, self._prefix + wanted.name, self._which(wanted))
         range_ = {"Range": f"bytes={first}-{beyond - 1}"}
         with self._get(url, range_, wanted.name, Code.SHARD_MISSING, limit) as response:
-            served = response.getheader("x-goog-generation")
-            if served not in {None, wanted.generation}:
-                raise _changed(wanted.name)
+            self._same(response, wanted)
             yield response
+
+    def _download(self, bucket: str, name: str, which: Mapping[str, str]) -> str:
+        path = f"{quote(bucket, safe='')}/o/{quote(name, safe='')}"
+        return f"{self._endpoint}/download/storage/v1/b/{path}?{urlencode({'alt': 'media', **which})}"
+
+    def _which(self, wanted: Object) -> Mapping[str, str]:
+        # ifGenerationMatch, not generation: an overwritten object then answers 412, a deleted one 404.
+        return {"ifGenerationMatch": wanted.generation}
+
+    def _same(self, response: Response, wanted: Object) -> None:
+        """Raises LoadFailed(object_changed) for an answer that is not of the object that was asked for."""
+        if response.getheader("x-goog-generation") not in {None, wanted.generation}:
+            raise changed(wanted.name)
 
     @contextmanager
     def _get(
@@ -130,7 +143,8 @@ class _Refused(Transient):
     """401: worth one more try with a fresh token; Credentials that stay refused end it."""
 
 
-def _changed(name: str) -> LoadFailed:
+def changed(name: str) -> LoadFailed:
+    """It is another one than a moment ago."""
     return LoadFailed(Code.OBJECT_CHANGED, name, "it was overwritten while it was being loaded; start again")
 
 
@@ -144,7 +158,7 @@ def _raise_for(response: Response, what: str, absent: Code, detail: str) -> None
     if status == 404:
         raise LoadFailed(absent, what, f"status 404: {detail}")
     if status == 412:
-        raise _changed(what)
+        raise changed(what)
     if status == 416:
         raise LoadFailed(Code.OBJECT_CHANGED, what, "it is shorter than when it was listed")
     raise LoadFailed(Code.NETWORK_FAILED, what, f"status {status}: {detail}")

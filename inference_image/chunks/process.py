@@ -36,7 +36,15 @@ class ProcessReaders:
     """Reads in processes of their own (chunks/child.py) into memory that all have. Raises OSError when none can be started."""
 
     def __init__(
-        self, uri: str, environ: Mapping[str, str], pace: Pace, stall: float, events: Events, count: int | None = None
+        self,
+        uri: str,
+        environ: Mapping[str, str],
+        pace: Pace,
+        stall: float,
+        events: Events,
+        count: int | None = None,
+        *,
+        pin: str = "",
     ) -> None:
         self.uri = uri
         self._memory = shared_file()
@@ -45,7 +53,7 @@ class ProcessReaders:
         self._children: list[_Child] = []
         try:
             for _ in range(count):
-                self._children.append(_Child(uri, environ, share, stall, self._memory, events))
+                self._children.append(_Child([uri, self._memory, share.first, share.most, stall, pin], environ, events))
         except OSError:
             self.close()
             raise
@@ -90,19 +98,19 @@ class ProcessReaders:
 class _Child:
     """One process, its messages and what it has to do."""
 
-    def __init__(self, uri: str, environ: Mapping[str, str], pace: Pace, stall: float, memory: int, events: Events) -> None:
+    def __init__(self, arguments: list[Any], environ: Mapping[str, str], events: Events) -> None:
+        _, memory, connections, *_ = arguments
         self._events = events
         self._answers: SimpleQueue[Any] = SimpleQueue()
         self._lock = threading.Lock()
         self._closing = False
         self._errors = shared_file()
         self.out = 0
-        self.connections = pace.first
+        self.connections = connections
         path = os.pathsep.join(filter(None, [str(_ROOT), environ.get("PYTHONPATH", "")]))
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        arguments = json.dumps([uri, memory, pace.first, pace.most, stall])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "inference_image.chunks.child", arguments],
+            [sys.executable, "-m", "inference_image.chunks.child", json.dumps(arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, pass_fds=(memory,),
             env={**kept, **environ, "PYTHONPATH": path}, bufsize=0,
         )  # fmt: skip

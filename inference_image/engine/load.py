@@ -23,6 +23,7 @@ from inference_image.engine.paths import Built, steps_of
 from inference_image.engine.schedule import Part, Steps
 from inference_image.engine.text import Text, TokenizerFiles, parsed
 from inference_image.hardware import host_memory
+from inference_image.pin import digest_of
 from inference_image.settings import Settings
 from inference_image.stream import RING, SPARE, CheckpointStream, gpu_expected
 from inference_image.timeline import Timeline
@@ -57,6 +58,8 @@ def begin(
 ) -> CheckpointStream:
     """Start reading; imports neither torch nor transformers. Raises LoadFailed for a place that can't be one."""
     timeline.note(model=settings.model_name, source=settings.model)
+    if settings.pin:
+        timeline.note(pin=digest_of(settings.pin))
     events: Events = SimpleQueue()
     environ = os.environ if environ is None else environ
     readers = _readers(settings, environ, source, events)
@@ -72,12 +75,12 @@ def _readers(settings: Settings, environ: Mapping[str, str], source: Source | No
     patience = Patience(stall=settings.stall)
     most = min(settings.connections_most, RING // settings.chunk - SPARE) if gpu_expected(settings) else settings.connections_most
     pace = Pace(settings.connections, max(settings.connections, most))
-    place = source or open_source(settings.model, environ, patience=patience)
+    place = source or open_source(settings.model, environ, patience=patience, pin=settings.pin)
     remote = ":" in settings.model.partition("/")[0]
     apart = settings.reader == "process" or (settings.reader == "auto" and remote)
     if source is None and apart and can_share():
         try:
-            return ProcessReaders(settings.model, environ, pace, settings.stall, events)
+            return ProcessReaders(settings.model, environ, pace, settings.stall, events, pin=settings.pin)
         except OSError:
             if settings.reader == "process":
                 raise

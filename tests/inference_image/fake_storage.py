@@ -9,7 +9,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +29,8 @@ class Bucket:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     generations: dict[str, int] = field(default_factory=dict)
+    versioned: bool = False
+    older: dict[tuple[str, int], bytes] = field(default_factory=dict)
     faults: list[Fault | None] = field(default_factory=list)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
@@ -37,8 +39,15 @@ class Bucket:
     tokens: set[str] | None = None
 
     def put(self, name: str, data: bytes) -> None:
+        if self.versioned and name in self.objects:
+            self.older[name, self.generations[name]] = self.objects[name]
         self.objects[name] = data
         self.generations[name] = self.generations.get(name, 1000) + 1
+
+
+def checksum_of(data: bytes) -> str:
+    """As the store writes it."""
+    return base64.b64encode(crc32c.crc32c(data).to_bytes(4, "big")).decode()
 
 
 def bucket_of(folder: Path) -> Bucket:
@@ -54,6 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     bucket: Bucket
+    about: Mapping[str, str] = {}
 
     def do_GET(self) -> None:
         self.bucket.asked.append((self.path, dict(self.headers)))
@@ -92,16 +102,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def row(self, name: str) -> dict[str, str]:
         data = self.bucket.objects[name]
-        checksum = base64.b64encode(crc32c.crc32c(data).to_bytes(4, "big")).decode()
-        return {"name": name, "size": str(len(data)), "generation": str(self.bucket.generations[name]), "crc32c": checksum}
+        generation = str(self.bucket.generations[name])
+        return {"name": name, "size": str(len(data)), "generation": generation, "crc32c": checksum_of(data)}
 
     def media(self, name: str, query: dict[str, str]) -> None:
-        data = self.bucket.objects.get(name)
+        data, generation = self.bucket.objects.get(name), self.bucket.generations.get(name)
+        if (asked := query.get("generation")) not in {None, str(generation)}:
+            data, generation = self.bucket.older.get((name, int(asked or 0))), int(asked or 0)
         if data is None:
             self.answer(404, b"No such object")
             return
-        if query["ifGenerationMatch"] != str(self.bucket.generations[name]):
+        if query.get("ifGenerationMatch") not in {None, str(generation)}:
             self.answer(412, b"conditionNotMet")
+            return
+        self.about = {"x-goog-generation": str(generation), "x-goog-hash": f"crc32c={checksum_of(data)},md5=x"}
+        if "Range" not in self.headers:
+            self.answer(200, data, **self.about)
             return
         first, last = (int(number) for number in re.findall(r"\d+", self.headers["Range"]))
         fault = self.bucket.faults.pop(0) if self.bucket.faults else None
@@ -111,6 +127,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def part(self, body: bytes, first: int, beyond: int, size: int, promised: int | None = None) -> None:
         self.send_response(206)
+        for key, value in self.about.items():
+            self.send_header(key, value)
         self.send_header("Content-Range", f"bytes {first}-{beyond - 1}/{size}")
         self.send_header("Content-Length", str(beyond - first if promised is None else promised))
         self.end_headers()

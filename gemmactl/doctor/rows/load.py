@@ -126,6 +126,25 @@ WHY: Final[dict[Code, _Why]] = {
         "Wait until the upload has finished, then deploy again. Upload new models to new folders.",
         "retry",
     ),
+    Code.WEIGHTS_CHANGED: _Why(
+        "{object} is not the file that was approved",
+        (
+            "A revision is pinned to the files that its deploy looked at, by generation, size and checksum. Somebody overwrote or"
+            " removed some of them since; the refusal names each, what it was and what it is."
+        ),
+        (
+            "Run the deploy again: it looks at what is there and serves that. A bucket with object versioning goes on serving"
+            " what was approved; so does a folder that nobody writes to: upload new models to new folders."
+        ),
+        "user_action",
+        commands=("gcloud storage ls --soft-deleted --recursive gs://{bucket}",),
+    ),
+    Code.PIN_INVALID: _Why(
+        "What says which weights were approved can't be used: {object}",
+        "The document below gemmactl/pins was removed or altered, or GEMMACTL_MODEL was changed by hand and the pin was not.",
+        "Run the deploy again: it looks at the model and pins it anew.",
+        "user_action",
+    ),
     Code.CHECKSUM_MISMATCH: _Why(
         "The bytes of {object} don't match their checksum",
         "A fault on the way, a damaged object, or a folder that was changed after its manifest was written.",
