@@ -46,13 +46,18 @@ class Costs:
         return Price(None if self.hour.usd is None else self.hour.usd * seconds / 3600, self.hour.certainty)
 
     @property
+    def awake_month(self) -> Price:
+        """Every instance that may be awake, all month."""
+        return self.hour * (self.most * MONTH)
+
+    @property
     def ceiling(self) -> Price:
-        """A month in which every instance that may be awake is, all the time.
+        """The same with what is stored.
 
         During a roll-out the old and the new revision may both be awake for some minutes; Google may also start a few more
         instances than the maximum for a short time (cloud.google.com/run/docs/about-instance-autoscaling). Neither is counted.
         """
-        return self.model + self.secrets + self.image + self.hour * (self.most * MONTH)
+        return self.model + self.secrets + self.image + self.awake_month
 
     def document(self) -> dict[str, Any]:
         """For machines: numbers with their certainty."""
@@ -67,7 +72,7 @@ class Costs:
             },
             "wake_up": {**self.wake.document(), "start_seconds": self.start, "idle_seconds": IDLE},
             "ceiling_month": {**self.ceiling.document(), "instances": self.most, "hours": MONTH},
-            "sources": [{"page": page, "date": date} for page, date in prices.SOURCES],
+            "sources": [{"page": f"https://cloud.google.com/{name}/pricing", "date": date} for name, date in prices.SOURCES],
         }
 
 

@@ -40,13 +40,13 @@ SECRET_VERSION_MONTH: Final = 0.06
 BUILD_MINUTE: Final = 0.016
 
 SOURCES: Final = (
-    ("cloud.google.com/run/pricing", LIST_DATE),
-    ("/storage/pricing", "2026-09"),
-    ("/secret-manager/pricing", "2026-04"),
-    ("/build/pricing", "2025-08"),
-    ("/artifact-registry/pricing", "undated"),
+    ("run", LIST_DATE),
+    ("storage", "2026-09"),
+    ("secret-manager", "2026-04"),
+    ("build", "2025-08"),
+    ("artifact-registry", "undated"),
 )
-"""Page, and the month of the newest copy or document with its numbers."""
+"""Service whose page cloud.google.com/SERVICE/pricing it is, and the month of the newest copy or document with its numbers."""
 
 
 class Certainty(Enum):
@@ -133,5 +133,5 @@ def built(minutes: float) -> Price:
 
 def sources() -> str:
     """Where the numbers are from, and of when, in one sentence."""
-    pages = ", ".join(f"{page} ({date})" for page, date in SOURCES)
-    return f"USD list prices without tax, free tiers and network: {pages}"
+    pages = ", ".join(f"{service} {date}" for service, date in SOURCES)
+    return f"USD list prices without tax, free tier, network; cloud.google.com/SERVICE/pricing: {pages}"

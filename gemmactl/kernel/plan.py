@@ -33,6 +33,8 @@ class Change:
     live: str
     wanted: str
     fixed: bool = False
+    effect: str = ""
+    """What the change brings about beside itself (`new revision`); empty: it changes in place."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def decide(wanted: Resource, live: Resource | None, found: Mapping[Reference, st
         return Step(Op.CREATE, wanted)
     resolved = put(wanted, dict(found or {}))
     changes = tuple(
-        Change(label, was, will, f.name in wanted.fixed)
+        Change(label, was, will, f.name in wanted.fixed, wanted.effect(f.name))
         for f in fields(wanted)
         if f.compare and not agrees(getattr(resolved, f.name), getattr(live, f.name))
         for label, was, will in wanted.diff(f.name, getattr(live, f.name), getattr(resolved, f.name))

@@ -107,6 +107,10 @@ class Resource(ABC):
         """Whether destroy may remove the live thing: it carries our mark."""
         return True
 
+    def effect(self, name: str) -> str:
+        """What a change of this field brings about, in a few words; empty: it changes in place."""
+        return ""
+
     def diff_text(self, name: str, value: object) -> str:
         """How a field's value is shown in a plan; secrets are never fields that compare."""
         return str(value)

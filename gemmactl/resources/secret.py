@@ -61,6 +61,9 @@ class Secret(Resource):
     def ours(self, cloud: Cloud, live: Secret) -> bool:
         return mark.marked(dict(live.all_labels))
 
+    def effect(self, name: str) -> str:
+        return "new version"
+
     def diff_text(self, name: str, value: object) -> str:
         words = {"filled": ("no enabled version", "a version"), "rotate": ("the version it has", "a new version")}
         return words[name][bool(value)] if name in words else str(value)

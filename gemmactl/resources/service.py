@@ -24,6 +24,7 @@ KEYS: Final = {
     "launch_stage": "launchStage",
 }
 """Fields that live beside the template: changing one of them makes no new revision."""
+REVISION: Final = "new revision"
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,9 @@ class Service(Resource):
 
     def ours(self, cloud: Cloud, live: Service) -> bool:
         return mark.marked((live.live or {}).get("labels", {}))
+
+    def effect(self, name: str) -> str:
+        return "" if name in KEYS else REVISION
 
     def diff_text(self, name: str, value: object) -> str:
         return service_show.text(name, value, getattr(self, name))

@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gemmactl import stack
-from gemmactl.checkpoint import arithmetic
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.kernel.apply import Outcome, apply
 from gemmactl.kernel.plan import Plan, make_plan
-from gemmactl.result import Block, Facts, Item, Line, Result, Table
-from gemmactl.serving import ask, find, show
+from gemmactl.result import Facts, Line, Result
+from gemmactl.serving import ask, find, plan_screen
 from gemmactl.serving.explain import located
 from gemmactl.serving.place import Place
 from gemmactl.serving.preflight import Seen, look
@@ -33,11 +32,10 @@ def plan(
     follow = (again,) if changes and not planned.blocked else ()
     data = {
         **_data(wish, place),
-        **show.document(planned),
-        "sizing": arithmetic.document(seen.sizing),
+        **plan_screen.document(seen, planned),
         "model_findings": [r.document() for r in seen.remarks],
     }
-    return Result("plan", data, _screen(seen, planned, place, explain=explain), follow, place.target, code)
+    return Result("plan", data, plan_screen.blocks(seen, planned, place, explain=explain), follow, place.target, code)
 
 
 def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
@@ -49,7 +47,7 @@ def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
     seen, planned = _look(wish, place, voice)
     wish = seen.wish
     _runs_here(wish, place)
-    voice.show(*_screen(seen, planned, place))
+    voice.show(*plan_screen.blocks(seen, planned, place))
     if planned.work and not planned.blocked and not yes and not voice.confirm("Apply this plan?", flag="--yes"):
         raise Trouble(
             "nothing was changed",
@@ -58,8 +56,7 @@ def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
             code="not-confirmed",
         )
     outcome = apply(planned, place.cloud, events=voice.events)
-    data = {**_data(wish, place), **show.document(planned), "done": list(outcome.done)}
-    data["sizing"] = arithmetic.document(seen.sizing)
+    data = {**_data(wish, place), **plan_screen.document(seen, planned), "done": list(outcome.done)}
     if not outcome.ok:
         return unfinished("deploy", outcome, data, place, service=wish.name, bucket=wish.model.bucket)
     return _prove(wish, place, voice, data)
@@ -122,29 +119,6 @@ def _no_stranger(planned: Plan, place: Place) -> None:
                 f" --update-labels=managed-by=gemmactl --region={place.region.text} --project={place.id}",
                 code="service-not-ours",
             )
-
-
-def _screen(seen: Seen, planned: Plan, place: Place, *, explain: bool = False) -> tuple[Block, ...]:
-    """Who, where, what; the arithmetic; remarks on the model; the steps."""
-    wish = seen.wish
-    size = (
-        f"{wish.gpu_type}, {wish.cpu} CPU, {wish.memory}, at most {wish.max_instances} instance{'s' * (wish.max_instances != 1)}"
-    )
-    foreign = wish.engine == "vllm"
-    context = wish.context or ("auto" if foreign else "of the container")
-    at_once = seen.sizing.fit.at_once if seen.sizing.fit else None
-    served = f"{'vLLM, ' * foreign}context {context}, {_requests(wish.concurrency, at_once)}"
-    shown = (r for r in seen.remarks if explain or r.severity != "note")
-    remarks = tuple(Item("?", r.what, (r.remedy,) if r.remedy else (), "warn") for r in shown)
-    sums = (Table(("size", "value", "how"), arithmetic.rows(seen.sizing)),) if explain else ()
-    return (place.line(), Line(f"service {wish.name} · {seen.text} · {size} · {served}"), *sums, *remarks, *show.blocks(planned))
-
-
-def _requests(taken: int, at_once: int | None) -> str:
-    """How many an instance takes, and how many of them are computed where that is fewer."""
-    if at_once is not None and at_once < taken:
-        return f"{at_once} of {taken} requests at once"
-    return f"{taken} request{'s' * (taken != 1)} at once"
 
 
 def _prove(wish: Serve, place: Place, voice: Voice, data: dict[str, Any]) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gemmactl.kernel.plan import Op, Plan, Step
+from gemmactl.kernel.plan import Change, Op, Plan, Step
 from gemmactl.result import Block, Item, Line, Tone
 
 SIGNS: Final[dict[Op, tuple[str, Tone]]] = {
@@ -15,6 +15,7 @@ SIGNS: Final[dict[Op, tuple[str, Tone]]] = {
     Op.DELETE: ("-", "bad"),
     Op.RETAIN: ("=", "dim"),
 }
+FIXED: Final = "can't change in place"
 _COUNTED: Final = (
     (Op.CREATE, "to create"),
     (Op.UPDATE, "to update"),
@@ -50,16 +51,26 @@ def document(plan: Plan) -> dict[str, Any]:
                 "address": step.address,
                 "kind": step.resource.kind,
                 "note": step.note,
-                "fields": [{"field": c.field, "live": c.live, "wanted": c.wanted, "fixed": c.fixed} for c in step.changes],
+                "fields": [
+                    {"field": c.field, "live": c.live, "wanted": c.wanted, "fixed": c.fixed, "effect": effect(c)}
+                    for c in step.changes
+                ],
             }
             for step in plan.steps
         ],
     }
 
 
+def effect(change: Change) -> str:
+    """How one field gets to what is wanted."""
+    return FIXED if change.fixed else change.effect or "in place"
+
+
 def _item(step: Step) -> Item:
     sign, tone = SIGNS[step.op]
-    lines = [f"{c.field}: {c.live} -> {c.wanted}{' (fixed)' if c.fixed else ''}" for c in step.changes]
-    if step.note and not step.unknown:
+    lines = [f"{c.field}: {c.live} -> {c.wanted} ({effect(c)})" for c in step.changes]
+    if step.op is Op.BLOCKED:
+        lines.append(f"what to do: {step.note}")
+    elif step.note and not step.unknown:
         lines.append(step.note)
     return Item(sign, step.address, tuple(lines), tone)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gemmactl.costs import IDLE, ceiling, costs
-from gemmactl.prices import NOTHING, UNKNOWN, Certainty, Price, images, secrets, sources, stored
+from gemmactl.prices import NOTHING, PAGE, UNKNOWN, Certainty, Price, images, secrets, sources, stored
 from gemmactl.spec import SecretRef, Serve, Token, parse_model
 
 GIB = 2**30
@@ -78,7 +78,8 @@ def test_machines_get_numbers_with_their_certainty_and_source() -> None:
     assert document["asleep_month"]["image"] == {"usd": None, "certainty": "unknown", "usd_per_gb": 0.1}
     assert document["ceiling_month"]["certainty"] == "at-least"
     assert {row["date"] for row in document["sources"]} >= {"2026-10", "2026-09"}
-    assert "cloud.google.com/run/pricing (2026-10)" in sources()
+    assert document["sources"][0]["page"] == PAGE
+    assert "cloud.google.com/SERVICE/pricing: run 2026-10, storage 2026-09" in sources()
 
 
 def test_the_sentence_before_a_service_is_opened() -> None:
