@@ -38,7 +38,7 @@ VERBS: Final = (
     Verb("destroy", "Deploy", "Remove a service and what was made for it; models stay."),
     Verb("generate", "Ask", "Send a prompt; the answer alone goes to stdout. A sleeping service is woken.", data=True),
     Verb("serve", "Ask", "Run the container's own server here, on GPU or CPU; Ctrl-C ends it."),
-    Verb("status", "Watch", "Show a service: address, state, model, size, revisions and traffic."),
+    Verb("status", "Watch", "List the services, or show one: health, revisions, traffic, last start, settings and drift."),
     Verb("logs", "Watch", "Show what the service wrote, oldest first.", data=True),
     Verb("doctor", "Repair", "Say what is wrong, why, and the least that cures it."),
     Verb("sandbox", "Try", "A pretended Google Cloud on this machine: no account, no network, $0.", group=True),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from gemmactl import stack
 from gemmactl.errors import Trouble, usage
 from gemmactl.kernel.apply import apply
 from gemmactl.kernel.plan import Op, Plan, make_teardown
-from gemmactl.limits import GPUS
 from gemmactl.result import Item, Line, Result
 from gemmactl.serving import adapting, find, show
 from gemmactl.serving.deploy import unfinished
+from gemmactl.serving.listing import everywhere
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
 from gemmactl.settings import Settings, Value
@@ -66,11 +65,8 @@ def kept(plan: Plan) -> tuple[Item, ...]:
 def shared(place: Place, wish: Serve) -> dict[str, str]:
     """Addresses that another service of ours also stands on: in this region, or in another one for what is project-wide."""
     mine = {resource.address for resource in stack.serving(wish, teardown=True)}
-    regions = sorted({place.region.text, *(region for gpu in GPUS.values() for region in gpu.regions)})
-    with ThreadPoolExecutor(len(regions)) as pool:
-        lists = list(pool.map(lambda region: _ours(place, region), regions))
     keep: dict[str, str] = {}
-    for region, services in zip(regions, lists, strict=True):
+    for region, services in everywhere(place).services.items():
         there = replace(place, region=Value(region, "where it is"))
         for live in services:
             name = find.short(live)
@@ -80,16 +76,6 @@ def shared(place: Place, wish: Serve) -> dict[str, str]:
             where = "" if region == place.region.text else f" in {region}"
             keep |= dict.fromkeys(mine & theirs, f"service {name}{where} uses it")
     return keep
-
-
-def _ours(place: Place, region: str) -> tuple[find.Json, ...]:
-    """Our services of a region. A region that this project can't look into holds none of ours."""
-    try:
-        return tuple(live for live in place.cloud.run.list(region) if find.is_ours(live))
-    except Trouble as trouble:
-        if region == place.region.text or trouble.facts.get("status") not in (403, 404):
-            raise
-        return ()
 
 
 def _wish(place: Place, settings: Settings, name: str | None, model: str | None, adapters: Sequence[str]) -> Serve:

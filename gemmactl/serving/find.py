@@ -24,6 +24,11 @@ def short(service: Mapping[str, Any]) -> str:
     return str(service.get("name", "")).rpartition("/")[2]
 
 
+def tail(name: object) -> str:
+    """The last part of a full name."""
+    return str(name).rpartition("/")[2]
+
+
 def is_ours(service: Mapping[str, Any]) -> bool:
     return marked(service.get("labels", {}))
 

@@ -2,29 +2,127 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from gemmactl import vllm
-from gemmactl.result import Block, Facts, Item, Line, Result, Table
-from gemmactl.serving import adapting, find
+from gemmactl.errors import Trouble, usage
+from gemmactl.result import Block, Facts, Item, Result
+from gemmactl.serving import adapting, cold_start, drift, find, origins, revision_rows
+from gemmactl.serving.cold_start import ColdStart
+from gemmactl.serving.drift import Drift
 from gemmactl.serving.find import Json
+from gemmactl.serving.health import Health
+from gemmactl.serving.health import health as health_of
+from gemmactl.serving.listing import listing
+from gemmactl.serving.origins import Setting
 from gemmactl.serving.place import Place
+from gemmactl.serving.preflight import look
+from gemmactl.serving.recall import recalled
 from gemmactl.settings import Settings
+from gemmactl.spec import Serve
+from gemmactl.voice import Voice
 from inference_image.contract import ENV_ADAPTERS
 
 
-def status(place: Place, settings: Settings, name: str | None) -> Result:
-    """Address, state, model, size, revisions and traffic of one service."""
+def status(place: Place, settings: Settings, name: str | None, voice: Voice, *, wake: bool = False) -> Result:
+    """Without a name the list of all services; else one: whether it answers, what it runs, what differs from its wish.
+
+    `wake`: ask it even where that starts an instance.
+
+    Raises:
+        Trouble: there is none of that name, or it can't be read.
+    """
+    if name is None:
+        if wake:
+            raise usage(
+                "--wake needs a NAME",
+                why="it starts a GPU, so it is asked of one service",
+                remedy=f"gemmactl status NAME --wake {place.flags}",
+                code="wake-needs-name",
+            )
+        return listing(place)
     live = find.service(place, settings, name)
     short = find.short(live)
     good, words = find.ready(live)
-    blocks: list[Block] = [place.line(), Facts(rows(live, good))]
-    if traffic := live.get("trafficStatuses") or live.get("traffic"):
-        blocks.append(Table(("REVISION", "TRAFFIC", "TAG"), tuple(_traffic(live, t) for t in traffic), "traffic"))
+    seen = _seen(place, settings, live, voice, wake=wake)
+    extra = (("health", str(seen.health)), ("last start", str(seen.start)), *_changed(live), ("drift", str(seen.drift)))
+    blocks: list[Block] = [place.line(), Facts((*rows(live, good), *(row for row in extra if row[1])))]
+    if seen.revisions:
+        blocks.append(revision_rows.table(seen.revisions))
+    if seen.unlisted:
+        blocks.append(Item("?", "its revisions could not be listed", (seen.unlisted,), "warn"))
+    blocks.append(origins.table(seen.settings))
+    blocks += seen.drift.blocks()
     if not good:
         blocks.append(Item("!", "it does not serve its newest revision", (words,), "bad"))
-    follow = () if good else (f"gemmactl doctor {short} {place.flags}",)
-    return Result("status", {**place.document(), **document(live, good, words)}, tuple(blocks), follow, place.target)
+    follow = [] if good else [f"gemmactl doctor {short} {place.flags}"]
+    if seen.drift.steps and seen.drift.against == drift.BY_FILE:
+        follow.append(f"gemmactl plan {place.flags}")
+    data = {**place.document(), **document(live, good, words), **seen.document()}
+    return Result("status", data, tuple(blocks), tuple(follow), place.target)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What takes reads of its own."""
+
+    health: Health
+    start: ColdStart | str
+    revisions: list[dict[str, Any]]
+    unlisted: str
+    """Why the revisions could not be listed."""
+    drift: Drift
+    settings: tuple[Setting, ...]
+
+    def document(self) -> dict[str, Any]:
+        start = self.start.document() if isinstance(self.start, ColdStart) else None
+        return {
+            "health": self.health.document(),
+            "last_start": start,
+            "revisions": self.revisions,
+            "drift": self.drift.document(),
+            "settings": [one.document() for one in self.settings],
+        }
+
+
+def _seen(place: Place, settings: Settings, live: Json, voice: Voice, *, wake: bool) -> Seen:
+    """All at once: each waits for the cloud, none for another."""
+    name = find.short(live)
+    with ThreadPoolExecutor(5) as pool:
+        health = pool.submit(health_of, place, live, voice, wake=wake)
+        start = pool.submit(cold_start.last, place, name)
+        revisions = pool.submit(_revisions, place, live)
+        differs = pool.submit(drift.drift, place, settings, live)
+        known = pool.submit(_settings, place, settings, live)
+        return Seen(health.result(), start.result(), *revisions.result(), differs.result(), known.result())
+
+
+def _revisions(place: Place, live: Json) -> tuple[list[dict[str, Any]], str]:
+    """Or why they can't be listed: the rest is told all the same."""
+    try:
+        return revision_rows.documents(live, place.cloud.run.revisions(str(live.get("name", "")))), ""
+    except Trouble as trouble:
+        return [], trouble.what
+
+
+def _settings(place: Place, settings: Settings, live: Json) -> tuple[Setting, ...]:
+    """The model is looked into, because its size decides what nobody set; where it can't be, that stays open."""
+    wish = recalled(place, find.short(live), live)
+    derived: Serve | None = None
+    with suppress(Trouble):
+        derived = look(origins.unset(wish, settings), place.cloud, from_hub=place.hub, existing=True).wish
+    return origins.origins(wish, settings, derived)
+
+
+def _changed(live: Json) -> tuple[tuple[str, str], ...]:
+    """When and by whom it was last changed, and with which program, as Cloud Run remembers it."""
+    when, who = str(live.get("updateTime", ""))[:19], str(live.get("lastModifier", ""))
+    program = " ".join(str(live[key]) for key in ("client", "clientVersion") if live.get(key))
+    said = f"{when}Z" * bool(when) + f" by {who}" * bool(who) + f" with {program}" * bool(program)
+    return (("changed", said.strip()),)
 
 
 def rows(live: Json, good: bool) -> tuple[tuple[str, str], ...]:
@@ -46,8 +144,8 @@ def rows(live: Json, good: bool) -> tuple[tuple[str, str], ...]:
         ("instances", f"{count}, {template.get('maxInstanceRequestConcurrency', '?')} requests each"),
         ("callers", public),
         ("runs as", str(template.get("serviceAccount", "the default account"))),
-        ("newest", _tail(live.get("latestCreatedRevision", ""))),
-        ("serving", _tail(live.get("latestReadyRevision", "")) or "none"),
+        ("newest", find.tail(live.get("latestCreatedRevision", ""))),
+        ("serving", find.tail(live.get("latestReadyRevision", "")) or "none"),
     )
     return tuple((key, value) for key, value in found if value)
 
@@ -64,26 +162,14 @@ def document(live: Json, good: bool, words: str) -> dict[str, Any]:
         "engine": find.engine_of(live),
         "image": find.container(live).get("image", ""),
         "public": bool(live.get("invokerIamDisabled")),
-        "latest_created_revision": _tail(live.get("latestCreatedRevision", "")),
-        "latest_ready_revision": _tail(live.get("latestReadyRevision", "")),
+        "latest_created_revision": find.tail(live.get("latestCreatedRevision", "")),
+        "latest_ready_revision": find.tail(live.get("latestReadyRevision", "")),
+        "updated": live.get("updateTime", ""),
+        "last_modifier": live.get("lastModifier", ""),
+        "client": live.get("client", ""),
         "service_account": live.get("template", {}).get("serviceAccount", ""),
     }
 
 
 def _adapters(live: Json) -> adapting.Adapters:
     return adapting.remembered(find.variable(live, ENV_ADAPTERS))
-
-
-def _traffic(live: Json, target: Json) -> tuple[str, str, str]:
-    revision = target.get("revision") or _tail(live.get("latestReadyRevision", "")) or "newest"
-    return str(revision), f"{target.get('percent', 0)} %", str(target.get("tag", ""))
-
-
-def _tail(name: str) -> str:
-    return str(name).rpartition("/")[2]
-
-
-def summary(live: Json) -> Line:
-    """One service in one line."""
-    good, _ = find.ready(live)
-    return Line(f"{find.short(live)}  {'ready' if good else 'not ready'}  {live.get('uri', '')}", "good" if good else "bad")

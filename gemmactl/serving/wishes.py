@@ -44,7 +44,7 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
     model = model_of(settings, flags)
     switches = _switches(flags)
     chosen: dict[str, Any] = {}
-    for key, (field, parse) in _PARSERS.items():
+    for key, (field, parse) in PARSERS.items():
         said = settings.value(key, switches[key] if key in switches else flags.get(key))
         if said is not None:
             chosen[field] = _read(parse, said, key)
@@ -136,7 +136,7 @@ def _quantize(text: str) -> str:
     return text
 
 
-_PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "name": ("name", str),
     "engine": ("engine", _engine),
     "image": ("image", str),

@@ -13,7 +13,6 @@ from gemmactl.serving.deploy import deploy
 from gemmactl.serving.evidence import Watch
 from gemmactl.serving.place import Place
 from gemmactl.serving.repair import repair
-from gemmactl.serving.status import status
 from gemmactl.spec import Serve, parse_model
 from inference_image.contract import Code, LoadFailure
 from tests.fakes.cloud import FakeCloud
@@ -54,26 +53,6 @@ def test_the_only_service_is_the_default(tmp_path: Path) -> None:
     (tmp_path / "gemmactl.yaml").write_text("name: two\n")
     assert find.name_of(two, settings(tmp_path), None) == "two"
     assert find.name_of(two, settings(tmp_path), "one") == "one"
-
-
-def test_a_service_that_is_not_there(tmp_path: Path) -> None:
-    """Named, with project and region."""
-    with pytest.raises(Trouble) as caught:
-        status(up("one"), settings(tmp_path), "other")
-    assert caught.value.code == "service-missing"
-    assert "us-central1" in caught.value.why
-
-
-def test_status_tells_what_serves(tmp_path: Path) -> None:
-    """The same facts for people and for machines."""
-    result = status(up("one"), settings(tmp_path), None)
-    assert result.data["ready"] is True
-    assert result.data["model"] == "gs://weights/m"
-    assert result.data["url"].startswith("https://")
-    rows = dict(next(b.rows for b in result.blocks if hasattr(b, "rows") and isinstance(b.rows[0], tuple)))
-    assert rows["state"] == "ready"
-    assert rows["size"] == "nvidia-l4, 4 CPU, 16Gi"
-    assert rows["callers"] == "members with roles/run.invoker"
 
 
 def test_generate_prints_the_answer_alone(tmp_path: Path) -> None:
