@@ -99,6 +99,9 @@ def _operation(world: World, request: Request) -> Message | None:
     if not one:
         return None
     name = world.name(one["name"])
+    if request.path.startswith("/v2/"):
+        # source: Cloud Run's IAM page; Artifact Registry and Service Usage have no permission of their own for it
+        world.iam.require(request.caller, "run.operations.get", name)
     if request.method == "DELETE":
         from google.protobuf import empty_pb2
 

@@ -148,7 +148,11 @@ class Storage:
         if request.method not in ("PATCH", "PUT"):
             raise StorageError(405, "Method Not Allowed")
         self.need(request.caller, "storage.buckets.update", name)
-        changed = merged(bucket, {k: v for k, v in _document(request).items() if k not in ("name", "location", "locationType")})
+        wish = _document(request)
+        if "publicAccessPrevention" in wish.get("iamConfiguration", {}):
+            # source: the reference of buckets.patch, "Required permissions"
+            self.need(request.caller, "storage.buckets.setIamPolicy", name)
+        changed = merged(bucket, {k: v for k, v in wish.items() if k not in ("name", "location", "locationType")})
         changed["iamConfiguration"] = _access(changed.get("iamConfiguration", {}))
         changed["metageneration"] = str(int(bucket["metageneration"]) + 1)
         changed["updated"] = stamp(self.world.clock.now())
