@@ -71,16 +71,19 @@ class Result:
     target: Target = "cloud"
     exit: Exit = Exit.OK
     problems: tuple[Trouble, ...] = field(default=())
+    schema: str = SCHEMA
+    """Of the document. One of its own has the data beside the envelope's fields, not below `data`."""
 
     def document(self) -> dict[str, Any]:
         """The JSON envelope: one document on stdout with `--format json`."""
+        data = {"data": dict(self.data)} if self.schema == SCHEMA else dict(self.data)
         return {
-            "schema": SCHEMA,
+            "schema": self.schema,
             "verb": self.verb,
             "target": self.target,
             "ok": self.exit is Exit.OK,
             "exit": int(self.exit),
-            "data": dict(self.data),
+            **data,
             "problems": [problem(t) for t in self.problems],
             "next": list(self.next),
         }

@@ -17,6 +17,8 @@ def doctor(
     project: o.Project = None,
     region: o.Region = None,
     from_log: o.LogFile = None,
+    list_: Annotated[bool, typer.Option("--list", help="List every failure that doctor knows.")] = False,
+    explain: Annotated[str | None, typer.Option("--explain", metavar="CODE", help="Explain one failure of that list.")] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Plan the safe remedies, ask, and apply them.")] = False,
     yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
@@ -30,6 +32,11 @@ def doctor(
     Example: gcloud builds submit 2>&1 | gemmactl doctor --from-log -
     """
     here = session(ctx)
+    if list_ or explain is not None:
+        from gemmactl.serving import knowledge
+
+        here.voice.aim("local")
+        return knowledge.explained(explain) if explain is not None else knowledge.listed()
     settings = here.settings()
     if from_log is not None:
         from gemmactl.serving.findings import from_log as run_log

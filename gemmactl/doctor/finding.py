@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from gemmactl.kernel.resource import Resource
-
-SCHEMA: Final = "gemmactl/doctor.v1"
 
 FixKind = Literal[
     "iam_grant", "enable_api", "config_change", "code_change", "user_action", "admin_action", "diagnose", "retry", "none"
@@ -87,8 +84,3 @@ class Finding:
             "confidence": self.confidence,
             "evidence": self.evidence,
         }
-
-
-def report(findings: tuple[Finding, ...]) -> Mapping[str, Any]:
-    """The document of `doctor --format json`; nothing found is an empty list."""
-    return {"schema": SCHEMA, "findings": [finding.document() for finding in findings]}

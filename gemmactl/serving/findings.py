@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from gemmactl.doctor.finding import Finding
     from gemmactl.serving.place import Place
 
+SCHEMA: Final = "gemmactl/doctor.v1"
+"""Of the document that `doctor --format json` prints."""
 LOG_LIMIT: Final = 4 * 1024 * 1024
 SIGNS: Final[dict[str, tuple[str, Tone]]] = {"problem": ("!", "bad"), "unknown": ("?", "warn"), "advice": ("=", "plain")}
 EVIDENCE: Final = 200
@@ -29,20 +31,28 @@ def from_log(path: Path, settings: Settings, project: str | None, region: str | 
     text = _read(path)
     said = settings.value("project", project)
     findings = diagnose(text, None, Context(project=said.text if said else "", region=settings.region(region).text))
+    if not findings:
+        from gemmactl.serving.knowledge import unrecognised
+
+        return Result("doctor", {**document(()), "source": str(path)}, unrecognised(text), target="local", schema=SCHEMA)
     return findings_result(findings, "local", source=str(path))
 
 
 def findings_result(findings: tuple[Finding, ...], target: Target, place: Place | None = None, **more: str) -> Result:
     """Exit 6 when something is wrong or could not be seen; advice alone is no fault."""
-    data = {"findings": [f.document() for f in findings], **more}
+    data = {**document(findings), **more}
     head: tuple[Block, ...] = (place.line(),) if place else ()
     if all(f.state == "advice" for f in findings):
-        said = "nothing known is wrong" if place else "doctor knows no message in this text"
-        lines = (Line(said, "good" if place else "warn"), *findings_blocks(findings))
-        return Result("doctor", data, (*head, *lines), target=target)
+        lines = (Line("nothing known is wrong", "good"), *findings_blocks(findings))
+        return Result("doctor", data, (*head, *lines), target=target, schema=SCHEMA)
     fixable = any(f.safe for f in findings)
     follow = (f"gemmactl doctor {more.get('service', '')} --fix {place.flags}",) if place and fixable else ()
-    return Result("doctor", data, (*head, *findings_blocks(findings)), follow, target, Exit.FOUND)
+    return Result("doctor", data, (*head, *findings_blocks(findings)), follow, target, Exit.FOUND, schema=SCHEMA)
+
+
+def document(findings: tuple[Finding, ...]) -> dict[str, object]:
+    """The findings for machines; nothing found is an empty list."""
+    return {"findings": [finding.document() for finding in findings]}
 
 
 def findings_blocks(findings: tuple[Finding, ...]) -> tuple[Block, ...]:

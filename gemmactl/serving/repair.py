@@ -11,7 +11,7 @@ from gemmactl.resources.service_account import email_of
 from gemmactl.result import Item, Line, Result
 from gemmactl.serving import find, show
 from gemmactl.serving.deploy import unfinished
-from gemmactl.serving.findings import findings_blocks, findings_result
+from gemmactl.serving.findings import SCHEMA, document, findings_blocks, findings_result
 from gemmactl.serving.folder import Folders
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
@@ -97,7 +97,7 @@ def _fixed(place: Place, findings: tuple[Finding, ...], context: Context, voice:
         )
     fixed = carry_out(proposal, place.cloud, events=voice.events)
     data = {
-        "findings": [f.document() for f in findings],
+        **document(findings),
         **show.document(proposal.plan),
         "done": list(fixed.outcome.done),
         "holds": list(fixed.holds),
@@ -110,4 +110,4 @@ def _fixed(place: Place, findings: tuple[Finding, ...], context: Context, voice:
     waits = tuple(Item("?", f"granted, not seen to hold yet: {address}", (), "warn") for address in fixed.waiting)
     undo = tuple(Item("=", "to take it back", (command,), "dim") for command in fixed.undo)
     follow = (f'gemmactl generate "Good morning." --name {context.service} {place.flags}',)
-    return Result("doctor", data, (line, *waits, *undo), follow, place.target)
+    return Result("doctor", data, (line, *waits, *undo), follow, place.target, schema=SCHEMA)

@@ -158,7 +158,7 @@ def test_doctor_reads_a_pasted_error(shell: Shell) -> None:
     ran = shell("doctor", "--from-log", str(log))
     assert ran.code == 6
     assert "roles/artifactregistry.writer" in ran.out
-    assert shell("doctor", "--from-log", str(log), "--format", "json").document()["data"]["findings"]
+    assert shell("doctor", "--from-log", str(log), "--format", "json").document()["findings"]
     assert shell("doctor", "--from-log", "-", stdin="Listening on port 8080\n").code == 0
 
 

@@ -1,0 +1,68 @@
+"""What doctor knows, listed and explained; and its honest end on a text that it does not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gemmactl.doctor.nearest import nearest
+from gemmactl.doctor.rows import all_rows
+from gemmactl.errors import Exit, Trouble
+from gemmactl.result import Item, Line
+from gemmactl.serving.findings import from_log
+from gemmactl.serving.knowledge import explained, listed, unrecognised
+from gemmactl.settings import load
+
+
+def test_the_list_has_every_code_once() -> None:
+    """--list names each known failure once, with its category."""
+    rows = listed().data["rows"]
+    assert [row["code"] for row in rows] == sorted({row.code for row in all_rows()})
+    assert all(row["category"] and row["title"] for row in rows)
+
+
+@pytest.mark.parametrize("code", sorted({row.code for row in all_rows()}))
+def test_each_code_is_explained(code: str) -> None:
+    """--explain gives cause and remedy of every code that --list names."""
+    found = explained(code)
+    assert found.exit is Exit.OK
+    assert all(row["cause"] and row["remedy"] for row in found.data["rows"])
+
+
+def test_an_unknown_code_names_the_closest() -> None:
+    """A misspelled code is refused with the one that was meant."""
+    with pytest.raises(Trouble, match="knows no failure") as caught:
+        explained("probe-failled")
+    assert "probe-failed" in caught.value.why
+    assert caught.value.exit is Exit.USAGE
+
+
+def test_an_unknown_text_ends_honestly(tmp_path: Path) -> None:
+    """No match: an empty list for machines; for people the nearest families and what to collect."""
+    log = tmp_path / "log"
+    log.write_text("frobnicator: the tokenizer of this model was melted while the checkpoint was saved\n", encoding="utf-8")
+    result = from_log(log, load({}, tmp_path, tmp_path), None, None)
+    document = result.document()
+    assert (document["schema"], document["findings"], document["exit"]) == ("gemmactl/doctor.v1", [], 0)
+    heads = [block.head if isinstance(block, Item) else block.text for block in result.blocks if isinstance(block, Item | Line)]
+    assert heads[0].startswith("not recognised")
+    assert any("nearest" in head for head in heads)
+
+
+def test_nearest_needs_more_than_one_word() -> None:
+    """One word that happens to occur in a row names nothing; the rows that share most come first."""
+    assert nearest("container") == ()
+    assert nearest("") == ()
+    assert nearest("the shard of the tokenizer is missing beside the model")[0].category == "model"
+    assert len(unrecognised("container")) == 2
+
+
+def test_findings_stand_at_the_top_of_the_document(tmp_path: Path) -> None:
+    """`--format json` is gemmactl/doctor.v1 with its findings beside the envelope's fields."""
+    log = tmp_path / "log"
+    log.write_text("torch.OutOfMemoryError: CUDA out of memory.", encoding="utf-8")
+    document = from_log(log, load({}, tmp_path, tmp_path), None, None).document()
+    assert document["schema"] == "gemmactl/doctor.v1"
+    assert [finding["code"] for finding in document["findings"]] == ["cuda-memory"]
+    assert "data" not in document
