@@ -42,6 +42,7 @@ def deploy(
     presets: o.Presets = None,
     hf_token: o.HfToken = None,
     rotate_hf_token: o.RotateHfToken = False,
+    from_yaml: o.FromYaml = None,
     yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
@@ -51,9 +52,15 @@ def deploy(
 
     Example: gemmactl deploy gs://BUCKET/gemma-3-4b-product_merged_model --project PROJECT_ID
     """
+    here = session(ctx)
+    if from_yaml is not None:
+        here.alone(ctx, "from_yaml", "project", "region", "yes")
+        from gemmactl.serving import from_yaml as yaml
+
+        found, place = yaml.opened(from_yaml, here.environ, here.voice, here.settings(), project, region)
+        return yaml.deploy(found, place, here.voice, yes=yes)
     from gemmactl.serving.wishes import wishes
 
-    here = session(ctx)
     settings = here.settings()
     wish = wishes(settings, ctx.params, here.voice)
     from gemmactl.serving.deploy import deploy as run

@@ -244,6 +244,15 @@ ImageFile = Annotated[
         help="An image to show before the prompt, PNG, JPEG, WebP or GIF; again for more. With --local, and a model that sees.",
     ),
 ]
+FromYaml = Annotated[
+    Path | None,
+    typer.Option(
+        "--from-yaml",
+        metavar="FILE",
+        help="Deploy a service's YAML, the file of `gcloud run services replace`, as written; $NAMEs come from the environment. "
+        "It says everything: only --project, --region, --yes and --format go with it.",
+    ),
+]
 LogFile = Annotated[
     Path | None,
     typer.Option("--from-log", metavar="FILE", help="Diagnose a pasted error or log instead; - reads stdin.", allow_dash=True),

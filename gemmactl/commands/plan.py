@@ -44,6 +44,7 @@ def plan(
     presets: o.Presets = None,
     hf_token: o.HfToken = None,
     rotate_hf_token: o.RotateHfToken = False,
+    from_yaml: o.FromYaml = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show how size, context, concurrency and start-up time came about.")
     ] = False,
@@ -54,9 +55,15 @@ def plan(
 
     Example: gemmactl plan gs://BUCKET/gemma-3-4b-product_merged_model --project PROJECT_ID
     """
+    here = session(ctx)
+    if from_yaml is not None:
+        here.alone(ctx, "from_yaml", "project", "region", "detailed_exitcode")
+        from gemmactl.serving import from_yaml as yaml
+
+        found, place = yaml.opened(from_yaml, here.environ, here.voice, here.settings(), project, region)
+        return yaml.plan(found, place, again=here.again("deploy", "--detailed-exitcode"), detailed=detailed_exitcode)
     from gemmactl.serving.wishes import wishes
 
-    here = session(ctx)
     settings = here.settings()
     wish = wishes(settings, ctx.params, here.voice)
     from gemmactl.serving.deploy import plan as run

@@ -29,6 +29,26 @@ class Session:
     format: Literal["text", "json"]
     argv: Sequence[str] = ()
 
+    def alone(self, ctx: typer.Context, flag: str, *beside: str) -> None:
+        """Refuse every option but `beside` next to a flag that says everything itself.
+
+        Raises:
+            Trouble: (usage) there is another one.
+        """
+        allowed = {flag, *beside, "format"}
+        typed = [p for p in ctx.params if getattr(ctx.get_parameter_source(p), "name", "") == "COMMANDLINE" and p not in allowed]
+        if typed:
+            from gemmactl.errors import usage
+
+            named = ", ".join("MODEL" if p == "model" else f"--{p.replace('_', '-')}" for p in sorted(typed))
+            word = f"--{flag.replace('_', '-')}"
+            raise usage(
+                f"{named} can't go with {word}",
+                why="the file says everything about the service",
+                remedy=f"put it into the file, or leave {word} out",
+                code="flags-contradict",
+            )
+
     def settings(self) -> Settings:
         from gemmactl.settings import load
 

@@ -51,6 +51,8 @@ class Service(Resource):
     vpc: Vpc | None = None
     traffic: tuple[Traffic, ...] | None = None
     labels: mark.Pairs | None = None
+    template_labels: mark.Pairs | None = None
+    """Labels of each revision."""
     invoker_iam_disabled: bool | None = None
     ingress: str | None = None
     launch_stage: str | None = None
@@ -129,6 +131,7 @@ class Service(Resource):
     def body(self) -> Json:
         """The wishes as v2 JSON, false and 0 included."""
         template = service_body.some(
+            labels=dict(self.template_labels) if self.template_labels else None,
             scaling=service_body.scaling_json(self.scaling),
             vpcAccess=service_body.vpc_json(self.vpc),
             timeout=None if self.timeout is None else f"{self.timeout}s",
@@ -186,7 +189,7 @@ class Service(Resource):
 
 _TEMPLATE: Final = (
     "containers", "volumes", "scaling", "concurrency", "timeout", "service_account", "gpu_type",
-    "gpu_zonal_redundancy_disabled", "execution_environment", "vpc",
+    "gpu_zonal_redundancy_disabled", "execution_environment", "vpc", "template_labels",
 )  # fmt: skip
 
 
@@ -207,6 +210,7 @@ def parse(wish: Service, body: Json) -> Service:
         vpc=service_body.vpc_of(template.get("vpcAccess")),
         traffic=tuple(service_body.traffic_of(t) for t in body.get("traffic", [])),
         labels=mark.wished(wish.labels, body.get("labels", {})),
+        template_labels=mark.wished(wish.template_labels, template.get("labels", {})),
         invoker_iam_disabled=bool(body.get("invokerIamDisabled")),
         ingress=body.get("ingress"),
         launch_stage=body.get("launchStage"),

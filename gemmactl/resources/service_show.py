@@ -22,7 +22,7 @@ def text(name: str, value: Any, wish: Any) -> str:
     if name == "containers":
         wishes = wish if isinstance(wish, tuple) else ()
         return "; ".join(_container(c, wishes[i] if i < len(wishes) else None) for i, c in enumerate(value))
-    if name == "labels":
+    if name in ("labels", "template_labels"):
         return ", ".join(f"{k}={v}" for k, v in value)
     if isinstance(value, tuple):
         return ", ".join(_part(v) for v in value)

@@ -1,0 +1,152 @@
+"""plan and deploy of a service's own YAML: read, look, plan, ask, apply, try one prompt where it is known how. Knows no field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from gemmactl.errors import Exit, Trouble, refused
+from gemmactl.kernel.apply import apply
+from gemmactl.kernel.plan import Plan, make_plan
+from gemmactl.kernel.resource import Resource
+from gemmactl.knative.read import Read
+from gemmactl.resources import apis, service_body
+from gemmactl.resources.apis import Apis
+from gemmactl.resources.mark import marked
+from gemmactl.resources.service import Service
+from gemmactl.result import Block, Facts, Item, Line, Result
+from gemmactl.serving import ask, find, show, yaml_checks, yaml_file
+from gemmactl.serving.deploy import unfinished
+from gemmactl.serving.explain import located
+from gemmactl.serving.place import Place, go
+from gemmactl.serving.recall import live_service
+from gemmactl.serving.yaml_checks import Remark
+from gemmactl.settings import Settings
+from gemmactl.voice import Voice
+
+NEEDED: Final = ("run.googleapis.com",)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A file after a look at the cloud: what it asks for, and what should be known."""
+
+    found: Read
+    stack: tuple[Resource, ...]
+    remarks: tuple[Remark, ...]
+
+    @property
+    def service(self) -> Service:
+        return next(r for r in self.stack if isinstance(r, Service))
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "service": self.service.name,
+            "file": self.found.file,
+            "notes": list(self.found.notes),
+            "remarks": [remark.document() for remark in self.remarks],
+        }
+
+    def blocks(self) -> tuple[Block, ...]:
+        remarks = tuple(Item("?", r.what, (r.remedy,) if r.remedy else (), "warn") for r in self.remarks)
+        return (Line(f"service {self.service.name} · as {self.found.file} says"), *remarks)
+
+
+def plan(found: Read, place: Place, *, again: str, detailed: bool = False) -> Result:
+    """What deploying the file would change; read calls only. `again`: the command line that does it."""
+    sheet, planned = look(found, place)
+    code = Exit.PENDING if detailed and planned.work else Exit.OK
+    data = {**sheet.document(), **place.document(), **show.document(planned)}
+    screen = (place.line(), *sheet.blocks(), *show.blocks(planned))
+    return Result("plan", data, screen, (again,) if planned.work else (), place.target, code)
+
+
+def deploy(found: Read, place: Place, voice: Voice, *, yes: bool) -> Result:
+    """Make the service what the file says.
+
+    Raises:
+        Trouble: refused before any change, or not confirmed.
+    """
+    sheet, planned = look(found, place)
+    if place.target == "sandbox" and not _runs_here(sheet.service):
+        raise refused(
+            "the sandbox can't run this image",
+            why="it starts gemmactl's own server on this machine; the file's container needs its own image and a GPU",
+            remedy="deploy it to a real project; `gemmactl plan --from-yaml` works here too",
+            code="engine-not-in-sandbox",
+        )
+    voice.show(place.line(), *sheet.blocks(), *show.blocks(planned))
+    if planned.work and not yes and not voice.confirm("Apply this plan?", flag="--yes"):
+        raise Trouble(
+            "nothing was changed",
+            why="the plan was not confirmed",
+            remedy="run it again when the plan is right",
+            code="not-confirmed",
+        )
+    outcome = apply(planned, place.cloud, events=voice.events)
+    data = {**sheet.document(), **place.document(), **show.document(planned), "done": list(outcome.done)}
+    if not outcome.ok:
+        return unfinished("deploy", outcome, data, place, service=sheet.service.name)
+    return _prove(sheet, place, voice, data)
+
+
+def _runs_here(service: Service) -> bool:
+    """Whether the sandbox can start it: gemmactl's own server, which is told where its model is."""
+    boxes = [service_body.container_json(box) for box in service.containers or ()]
+    live = {"template": {"containers": boxes}}
+    return bool(find.model_of(live)) and find.engine_of(live) == "gemmactl"
+
+
+def look(found: Read, place: Place) -> tuple[Sheet, Plan]:
+    """The file against the cloud; read calls only.
+
+    Raises:
+        Trouble: a rule is broken, or it names what is not there.
+    """
+    yaml_file.agree(found, place.id, place.cloud.number() if found.namespace.isdigit() else "")
+    service = replace(found.service, project=place.id, region=place.region.text, after=(apis.ADDRESS,))
+    yaml_checks.rules(service, found.file, place)
+    remarks = yaml_checks.remarks(service, place)
+    live = live_service(place, service.name)
+    if live is not None and not marked(live.get("labels", {})):
+        said = f"service {service.name} is there already, and gemmactl did not make it: the file is laid over what it is now"
+        remarks = (*remarks, Remark("service-there", said, "the plan below shows every field that changes"))
+    stack: tuple[Resource, ...] = (Apis(NEEDED), service)
+    return Sheet(found, stack, remarks), make_plan(stack, place.cloud)
+
+
+def _prove(sheet: Sheet, place: Place, voice: Voice, data: Mapping[str, Any]) -> Result:
+    """One prompt where the container is known to answer prompts; elsewhere Cloud Run's own word is all that can be had."""
+    name = sheet.service.name
+    live = place.cloud.run.get(find.full_name(place, name)) or {}
+    url = str(live.get("uri", ""))
+    rows = [("service", name), ("url", url)]
+    follow = (f"gemmactl status {name} {place.flags}",)
+    if not find.model_of(live):
+        rows.append(("smoke test", "none: gemmactl does not know what this container answers; Cloud Run calls it ready"))
+        return Result("deploy", {**data, "url": url, "smoke": None}, (Facts(tuple(rows)),), follow, place.target)
+    voice.say(Line("trying one prompt", "dim"))
+    try:
+        answer = ask.smoke(ask.reach(place, live, voice))
+    except Trouble as trouble:
+        trouble = located(trouble, place, **find.about(live))
+        said = (Line(f"service {name} at {url}"),)
+        return Result("deploy", {**data, "url": url}, said, (), place.target, trouble.exit, (trouble,))
+    rows.append(("smoke test", f"one prompt answered with {answer.usage.get('completion_tokens', '?')} tokens"))
+    return Result("deploy", {**data, "url": url, "smoke": answer.document()}, (Facts(tuple(rows)),), follow, place.target)
+
+
+def opened(
+    path: Path, environ: Mapping[str, str], voice: Voice, settings: Settings, project: str | None, region: str | None
+) -> tuple[Read, Place]:
+    """The file, with what was repaired in it said at once, and the place that it and the flags name.
+
+    Raises:
+        Trouble: (usage) the file can't be read, or contradicts a flag.
+    """
+    found = yaml_file.open_file(path, environ)
+    for note in found.notes:
+        voice.say(Line(f"{found.file}: {note}", "dim"))
+    return found, go(*yaml_file.whereabouts(found, settings, project, region), voice)
