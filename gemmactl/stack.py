@@ -14,14 +14,13 @@ from gemmactl.kernel.resource import Resource
 from gemmactl.resources import apis, mark, names
 from gemmactl.resources.adapters import Adapters
 from gemmactl.resources.apis import Apis
-from gemmactl.resources.bucket import BuildBucket, ModelBucket
+from gemmactl.resources.bucket import ModelBucket
+from gemmactl.resources.built import built
 from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.resources.context import BuildContext, stage
 from gemmactl.resources.iam_member import IamMember
-from gemmactl.resources.image import Image
 from gemmactl.resources.local_model import LocalModel, read_folder
 from gemmactl.resources.model_files import ModelFiles
-from gemmactl.resources.repository import Repository
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount, email_of
@@ -30,9 +29,6 @@ from gemmactl.spec import SecretRef, Serve, Token
 from inference_image.contract import ENV_ADAPTERS, ENV_HF_TOKEN, ENV_MAX_CONTEXT, ENV_MODEL, ENV_MODEL_NAME
 
 SERVE_PACKAGES: Final = ("inference_image",)
-SERVE_DOCKERFILE: Final = "inference_image/Dockerfile"
-CONTEXT_DAYS: Final = 30
-"""A build context can be made again at any time: old ones go by themselves."""
 NEEDED: Final = ("run", "iam", "logging", "storage", "cloudresourcemanager")
 
 
@@ -93,31 +89,7 @@ class _Serving:
         return names.image_tag(self.spec.project, self.spec.region, names.SERVE_IMAGE, self.context.short)
 
     def build(self) -> tuple[Resource, ...]:
-        project, region = self.spec.project, self.spec.region
-        after = (apis.ADDRESS,)
-        account = ServiceAccount(project, names.BUILD_ACCOUNT, "gemmactl: builds images", after=after)
-        repository = Repository(project, region, names.REPOSITORY, after=after)
-        bucket = BuildBucket(names.bucket(project, "build", region), region, delete_after_days=CONTEXT_DAYS, after=after)
-
-        def grant(target: PolicyTarget, role: str, *on: str) -> IamMember:
-            return IamMember(target, role, account.member, after=(apis.ADDRESS, account.address, *on))
-
-        grants = (
-            grant(PolicyTarget("project", project), "roles/logging.logWriter"),
-            grant(PolicyTarget("bucket", bucket.name), "roles/storage.objectViewer", bucket.address),
-            grant(PolicyTarget("repository", repository.full_name), "roles/artifactregistry.writer", repository.address),
-        )
-        image = Image(
-            project,
-            region,
-            self.tag,
-            dockerfile=SERVE_DOCKERFILE,
-            bucket=bucket.name,
-            account=account.email,
-            context=self.context,
-            after=(repository.address, bucket.address, *(g.address for g in grants)),
-        )
-        return (account, repository, bucket, *grants, image)
+        return built(self.spec.project, self.spec.region, self.tag, self.context)
 
     # --- who it runs as, what it reads ------------------------------------------------------------
 

@@ -1,0 +1,47 @@
+"""What makes the image of the server: the account that builds, its rights, where context and image lie. Knows no service."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gemmactl.kernel.resource import Resource
+from gemmactl.resources import apis, names
+from gemmactl.resources.bucket import BuildBucket
+from gemmactl.resources.cloud import PolicyTarget
+from gemmactl.resources.context import BuildContext
+from gemmactl.resources.iam_member import IamMember
+from gemmactl.resources.image import Image
+from gemmactl.resources.repository import Repository
+from gemmactl.resources.service_account import ServiceAccount
+
+DOCKERFILE: Final = "inference_image/Dockerfile"
+CONTEXT_DAYS: Final = 30
+"""A build context can be made again at any time: old ones go by themselves."""
+
+
+def built(project: str, region: str, tag: str, context: BuildContext) -> tuple[Resource, ...]:
+    """Everything up to the image that `tag` names, in a region; the image is the last of them."""
+    after = (apis.ADDRESS,)
+    account = ServiceAccount(project, names.BUILD_ACCOUNT, "gemmactl: builds images", after=after)
+    repository = Repository(project, region, names.REPOSITORY, after=after)
+    bucket = BuildBucket(names.bucket(project, "build", region), region, delete_after_days=CONTEXT_DAYS, after=after)
+
+    def grant(target: PolicyTarget, role: str, *on: str) -> IamMember:
+        return IamMember(target, role, account.member, after=(apis.ADDRESS, account.address, *on))
+
+    grants = (
+        grant(PolicyTarget("project", project), "roles/logging.logWriter"),
+        grant(PolicyTarget("bucket", bucket.name), "roles/storage.objectViewer", bucket.address),
+        grant(PolicyTarget("repository", repository.full_name), "roles/artifactregistry.writer", repository.address),
+    )
+    image = Image(
+        project,
+        region,
+        tag,
+        dockerfile=DOCKERFILE,
+        bucket=bucket.name,
+        account=account.email,
+        context=context,
+        after=(repository.address, bucket.address, *(g.address for g in grants)),
+    )
+    return (account, repository, bucket, *grants, image)
