@@ -131,7 +131,7 @@ def demo(voice: Voice, environ: Mapping[str, str]) -> Result:
         "seconds": round(seconds, 1),
         "home": str(home),
         "commands": [
-            {"argv": t.argv, "exit": t.code, "seconds": round(t.seconds, 1), "data": t.document.get("data", {})}
+            {"argv": t.argv, "exit": t.code, "seconds": round(t.seconds, 1), "data": t.document.get("data", t.document)}
             for t in story.told
         ],
     }

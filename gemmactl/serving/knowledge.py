@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,9 @@ COLLECT: Final = (
 def listed() -> Result:
     """Every known failure: code, category, what it is."""
     rows = _by_code()
-    table = tuple((code, f"{found[0].category}/{found[0].subcategory}", found[0].title) for code, found in sorted(rows.items()))
+    table = tuple(
+        (code, f"{found[0].category}/{found[0].subcategory}", _slots(found[0].title)) for code, found in sorted(rows.items())
+    )
     data = {
         "rows": [
             {"code": code, "category": row.category, "subcategory": row.subcategory, "title": row.title, "fix": row.fix_kind}
@@ -62,7 +65,7 @@ def unrecognised(text: str) -> tuple[Block, ...]:
     from gemmactl.doctor.nearest import nearest
 
     near = nearest(text)
-    closest = tuple(f"{row.code}: {row.title}" for row in near)
+    closest = tuple(f"{row.code}: {_slots(row.title)}" for row in near)
     blocks: list[Block] = [Line("not recognised: doctor knows no message in this text", "warn")]
     if closest:
         blocks.append(Item("?", "the nearest that it knows, by words alone", closest, "dim"))
@@ -87,8 +90,8 @@ def _explanation(row: Row) -> list[Block]:
     facts = (
         ("code", row.code),
         ("category", f"{row.category}/{row.subcategory}"),
-        ("what", row.title),
-        ("cause", row.cause),
+        ("what", _slots(row.title)),
+        ("cause", _slots(row.cause)),
         ("remedy", row.remedy),
         ("who", row.principal),
         ("lacks", row.permission),
@@ -97,8 +100,15 @@ def _explanation(row: Row) -> list[Block]:
     lines = [f"not this: {wrong}" for wrong in row.not_fix or ((choice.trap,) if choice and choice.trap else ())]
     blocks: list[Block] = [Facts(tuple(fact for fact in facts if fact[1]))]
     if row.commands or lines:
-        blocks.append(Item("=", "commands" if row.commands else "what does not help", (*row.commands, *lines), "plain"))
+        blocks.append(
+            Item("=", "commands" if row.commands else "what does not help", (*map(_slots, row.commands), *lines), "plain")
+        )
     return blocks
+
+
+def _slots(text: str) -> str:
+    """What only a text can fill, as words in capitals."""
+    return re.sub(r"\{(\w+)\}", lambda slot: slot[1].upper(), text)
 
 
 def _document(row: Row) -> dict[str, object]:
