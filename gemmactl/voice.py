@@ -37,5 +37,12 @@ class Voice(Protocol):
             Trouble: (usage) there is nobody to ask; `flag` says yes without asking.
         """
 
+    def ask(self, question: str, *, instead: str, default: str = "") -> str:
+        """A line of text from a person, stripped; an empty one is `default`.
+
+        Raises:
+            Trouble: (usage) there is nobody to ask; `instead` says it without asking.
+        """
+
     def secret(self, question: str, *, instead: str) -> str:
         """Ask for a value without showing it; Trouble (usage) naming `instead` when there is nobody to ask."""

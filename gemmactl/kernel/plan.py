@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
@@ -120,8 +120,18 @@ def make_plan(stack: Sequence[Resource], cloud: Any, *, workers: int = 16) -> Pl
     return Plan(tuple(steps.values()))
 
 
-def make_teardown(stack: Sequence[Resource], cloud: Any, *, keep: Mapping[str, str] | None = None, workers: int = 16) -> Plan:
-    """The same stack backwards. `keep`: address -> why it stays (something else of ours still uses it)."""
+def make_teardown(
+    stack: Sequence[Resource],
+    cloud: Any,
+    *,
+    keep: Mapping[str, str] | None = None,
+    also: Collection[str] = (),
+    workers: int = 16,
+) -> Plan:
+    """The same stack backwards. `keep`: address -> why it stays (something else of ours still uses it).
+
+    `also`: addresses of what lasts by its kind, and goes all the same.
+    """
     ordered = check(stack)
     lives = _read(list(ordered.values()), cloud, workers)
     steps: list[Step] = []
@@ -129,7 +139,8 @@ def make_teardown(stack: Sequence[Resource], cloud: Any, *, keep: Mapping[str, s
         live, _ = lives[address]
         if live is None:
             continue
-        why = (keep or {}).get(address) or resource.lasting or ("" if resource.ours(cloud, live) else "not made by gemmactl")
+        lasting = "" if address in also else resource.lasting
+        why = (keep or {}).get(address) or lasting or ("" if resource.ours(cloud, live) else "not made by gemmactl")
         steps.append(Step(Op.RETAIN if why else Op.DELETE, resource, live, note=why))
     return Plan(tuple(steps), destroy=True)
 

@@ -87,6 +87,6 @@ class BuildBucket(Bucket):
 
 @dataclass(frozen=True)
 class ModelBucket(Bucket):
-    """Holds models: worth more than anything else of the stack, so no command of ours removes it."""
+    """Holds models: worth more than anything else of the stack, so it goes with `destroy --all` alone."""
 
     lasting: ClassVar[str] = "it holds models; remove it yourself when they are no longer needed"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gemmactl.errors import Trouble
-from gemmactl.serving import evidence
+from gemmactl.serving import evidence, show
 from gemmactl.serving.place import Place
 
 
@@ -28,7 +28,7 @@ class ColdStart:
     def __str__(self) -> str:
         """`41.3 s after the container started, 8.6 GB at 0.51 GB/s (2026-11-22T12:00:01Z)`."""
         took = "ready" if self.seconds is None else f"ready {self.seconds:.1f} s after the container started"
-        size = "" if self.bytes is None else f", {_size(self.bytes)}"
+        size = "" if self.bytes is None else f", {show.size(self.bytes)}"
         rate = "" if self.gb_per_s is None else f" at {self.gb_per_s:.2f} GB/s"
         return f"{took}{size}{rate} ({self.at[:19]}Z)"
 
@@ -67,7 +67,3 @@ def heard(place: Place, name: str) -> str:
 def _number(value: object) -> float | None:
     """A log is text from outside: what is no number is not known."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gemmactl import stack
 from gemmactl.errors import Trouble, usage
 from gemmactl.kernel.apply import apply
 from gemmactl.kernel.plan import Op, Plan, make_teardown
-from gemmactl.result import Item, Line, Result
+from gemmactl.resources import names
+from gemmactl.resources.stored_model import StoredModel, stored
+from gemmactl.result import Block, Line, Result
 from gemmactl.serving import adapting, find, show
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.listing import everywhere
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
+from gemmactl.serving.remains import remains, total
 from gemmactl.settings import Settings, Value
 from gemmactl.spec import Serve, parse_model
 from gemmactl.voice import Voice
+from inference_image.contract import PINS
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much goes. `everything`: its models too; `service_only`: the service alone; `confirm`: its name, said beforehand."""
+
+    everything: bool = False
+    service_only: bool = False
+    confirm: str | None = None
 
 
 def destroy(
@@ -29,22 +42,35 @@ def destroy(
     model: str | None = None,
     adapters: Sequence[str] = (),
     yes: bool = False,
+    extent: Extent | None = None,
 ) -> Result:
     """Show what goes and what stays, ask, and remove it. `model`, `adapters`: of a deploy that never made its service.
 
     Raises:
         Trouble: nothing says what belongs to it, or nobody confirmed.
     """
+    extent = extent or Extent()
+    _possible(extent, yes=yes)
     wish = _wish(place, settings, name, model, adapters)
+    if extent.confirm is not None and extent.confirm != wish.name:
+        raise _another_name(extent.confirm, wish.name)
     others = shared(place, wish)
-    plan = make_teardown(stack.serving(wish, teardown=True), place.cloud, keep=others)
-    data = {"service": wish.name, **place.document(), **show.document(plan)}
+    plan = _teardown(place, wish, others, extent)
+    left = remains(place, wish, plan)
+    cost = f"what stays costs {month} a month" if (month := total(left)).usd else ""
+    data = {
+        "service": wish.name,
+        **place.document(),
+        **show.document(plan),
+        "stays": [one.document() for one in left],
+        "stays_month": month.document(),
+    }
     if not plan.work:
-        return Result(
-            "destroy", data, (Line(f"nothing of {wish.name} is left to remove", "good"), *kept(plan)), target=place.target
-        )
-    voice.show(place.line(), *show.blocks(plan))
-    if not yes and not voice.confirm(f"Remove {plan.count(Op.DELETE)} things of {wish.name}?", flag="--yes"):
+        said: tuple[Block, ...] = (Line(f"nothing of {wish.name} is left to remove", "good"), *(one.item() for one in left))
+        return Result("destroy", data, said, target=place.target)
+    going = Plan(plan.work, destroy=True)
+    voice.show(place.line(), *show.blocks(going), *(one.item() for one in left), *([Line(cost)] if cost else []))
+    if not _confirmed(wish.name, plan, voice, extent, yes=yes):
         raise Trouble(
             "nothing was removed", why="the plan was not confirmed", remedy="run it again when you are sure", code="not-confirmed"
         )
@@ -52,19 +78,82 @@ def destroy(
     data["done"] = list(outcome.done)
     if not outcome.ok:
         return unfinished("destroy", outcome, data, place, service=wish.name)
-    said = Line(f"removed {len(outcome.done)} things of {wish.name}", "good")
+    removed = Line(f"removed {len(outcome.done)} things of {wish.name}{f'; {cost}' if cost else ''}", "good")
+    follow = (f"gemmactl destroy {wish.name} --model {wish.model.text} {place.flags}",) if extent.service_only else ()
     # what other services use was in the plan a moment ago; what nobody uses and stays is worth a second line
-    return Result("destroy", data, (said, *(kept(plan) if not others else ())), target=place.target)
+    return Result("destroy", data, (removed, *((one.item() for one in left) if not others else ())), follow, target=place.target)
 
 
-def kept(plan: Plan) -> tuple[Item, ...]:
-    """What stays, and why."""
-    return tuple(Item("=", f"kept {s.address}", (s.note,), "dim") for s in plan.steps if s.op is Op.RETAIN)
+def _possible(extent: Extent, *, yes: bool) -> None:
+    if extent.everything and extent.service_only:
+        raise usage(
+            "--all and --service-only are both given",
+            why="one removes everything, the other one thing",
+            remedy="keep one of them",
+            code="flags-contradict",
+        )
+    if extent.everything and yes and extent.confirm is None:
+        raise usage(
+            "--yes is not enough for --all",
+            why="it also removes models, which nothing brings back",
+            remedy="type the service's name when asked, or say it: --all --confirm NAME",
+            code="name-needed",
+        )
+
+
+def _another_name(said: str, name: str) -> Trouble:
+    return usage(
+        f"--confirm says {said}, and the service is {name}",
+        why="the name stands for having looked at what is removed",
+        remedy=f"gemmactl destroy {name} without --confirm shows it",
+        code="name-differs",
+    )
+
+
+def _confirmed(name: str, plan: Plan, voice: Voice, extent: Extent, *, yes: bool) -> bool:
+    """A yes; for --all the name, typed or said beforehand."""
+    question = f"Remove {plan.count(Op.DELETE)} things of {name}"
+    if extent.confirm is not None:
+        return True
+    if extent.everything:
+        asked = f"{question}, models among them, for good? Type {name} to go on"
+        return voice.ask(asked, instead=f"look at the plan above and add --confirm {name}") == name
+    return yes or voice.confirm(f"{question}?", flag="--yes")
+
+
+def _teardown(place: Place, wish: Serve, others: dict[str, str], extent: Extent) -> Plan:
+    """The steps. With --all the bucket goes whole where it holds nothing else, else the folders of this service alone."""
+    made = stack.serving(wish, teardown=True)
+    if extent.service_only:
+        only = {one.address: "--service-only removes the service alone" for one in made if one.kind != "service"}
+        return make_teardown(made, place.cloud, keep=only)
+    if not extent.everything:
+        return make_teardown(made, place.cloud, keep=others)
+    folders = _folders(wish)
+    if not folders:
+        return make_teardown(made, place.cloud, keep=others)
+    bucket = f"bucket {folders[0].bucket}"
+    rest = "" if bucket in others else _others_in(place, bucket.removeprefix("bucket "), folders)
+    if bucket in others or rest:
+        keep = {**others, **({bucket: rest} if rest else {})}
+        return make_teardown((*made, *folders), place.cloud, keep=keep)
+    return make_teardown(made, place.cloud, keep=others, also={bucket})
+
+
+def _others_in(place: Place, bucket: str, folders: Sequence[StoredModel]) -> str:
+    """What else the bucket of models holds, as the reason why it stays; pins alone are no reason."""
+    mine = tuple(f"{folder.prefix}/" for folder in folders)
+    found = [one.name for one in place.cloud.storage.list(bucket) if not one.name.startswith((*mine, f"{PINS}/"))]
+    if not found:
+        return ""
+    top = sorted({name.partition("/")[0] for name in found})
+    more = f" and {len(top) - 3} more" if len(top) > 3 else ""
+    return f"it also holds {', '.join(top[:3])}{more}; remove it yourself when they are no longer needed"
 
 
 def shared(place: Place, wish: Serve) -> dict[str, str]:
     """Addresses that another service of ours also stands on: in this region, or in another one for what is project-wide."""
-    mine = {resource.address for resource in stack.serving(wish, teardown=True)}
+    mine = _addresses(wish)
     keep: dict[str, str] = {}
     for region, services in everywhere(place).services.items():
         there = replace(place, region=Value(region, "where it is"))
@@ -72,10 +161,20 @@ def shared(place: Place, wish: Serve) -> dict[str, str]:
             name = find.short(live)
             if (region, name) == (place.region.text, wish.name):
                 continue
-            theirs = {resource.address for resource in stack.serving(recalled(there, name, live), teardown=True)}
+            theirs = _addresses(recalled(there, name, live))
             where = "" if region == place.region.text else f" in {region}"
             keep |= dict.fromkeys(mine & theirs, f"service {name}{where} uses it")
     return keep
+
+
+def _addresses(wish: Serve) -> set[str]:
+    return {one.address for one in (*stack.serving(wish, teardown=True), *_folders(wish))}
+
+
+def _folders(wish: Serve) -> tuple[StoredModel, ...]:
+    """What deploy uploaded for it and only --all removes."""
+    bucket = names.bucket(wish.project, "models", wish.region)
+    return stored(bucket, (wish.model, *(model for _, model in wish.adapters)))
 
 
 def _wish(place: Place, settings: Settings, name: str | None, model: str | None, adapters: Sequence[str]) -> Serve:

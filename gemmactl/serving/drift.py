@@ -110,5 +110,8 @@ class _Nobody:
     def confirm(self, question: str, *, flag: str) -> bool:
         raise usage(question, why="status asks nothing", remedy=flag, code="confirmation-needed")
 
+    def ask(self, question: str, *, instead: str, default: str = "") -> str:
+        raise usage(question, why="status asks nothing", remedy=instead, code="answer-needed")
+
     def secret(self, question: str, *, instead: str) -> str:
         raise usage(f"{question} is needed", why="status asks nothing", remedy=instead, code="secret-needed")

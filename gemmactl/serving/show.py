@@ -61,6 +61,11 @@ def document(plan: Plan) -> dict[str, Any]:
     }
 
 
+def size(count: int) -> str:
+    """Bytes of a model for people: `8.6 GB`, `12.4 MB`."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
 def effect(change: Change) -> str:
     """How one field gets to what is wanted."""
     return FIXED if change.fixed else change.effect or "in place"

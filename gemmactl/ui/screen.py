@@ -96,6 +96,18 @@ class Screen:
         self._err.raw(f"{question} [y/N] ")
         return self._stdin.readline().strip().lower() in ("y", "yes")
 
+    def ask(self, question: str, *, instead: str, default: str = "") -> str:
+        self.settle()
+        if not self.somebody():
+            raise usage(
+                "a question needs an answer, and there is nobody to ask",
+                why=f"{question}; stdin or stderr is no terminal, or CI is set",
+                remedy=instead,
+                code="answer-needed",
+            )
+        self._err.raw(f"{question}{f' [{default}]' if default else ''}: ")
+        return self._stdin.readline().strip() or default
+
     def secret(self, question: str, *, instead: str) -> str:
         self.settle()
         if not self.somebody():

@@ -40,6 +40,9 @@ class Ear:
     def confirm(self, question: str, *, flag: str) -> bool:
         raise AssertionError("the demo asks nobody")
 
+    def ask(self, question: str, *, instead: str, default: str = "") -> str:
+        raise AssertionError("the demo asks nobody")
+
     def secret(self, question: str, *, instead: str) -> str:
         raise AssertionError("the demo asks nobody")
 

@@ -30,6 +30,9 @@ class Ear:
     said: list[str] = field(default_factory=list)
     told: list[Event] = field(default_factory=list)
     out: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+    """What is typed, one for each question; none left: there is nobody."""
+    asked: list[str] = field(default_factory=list)
 
     def aim(self, target: Target) -> None:
         self.said.append(target)
@@ -50,6 +53,12 @@ class Ear:
         if self.yes is None:
             raise usage("nobody", why="no terminal", remedy=flag)
         return self.yes
+
+    def ask(self, question: str, *, instead: str, default: str = "") -> str:
+        self.asked.append(question)
+        if not self.answers:
+            raise usage("nobody", why="no terminal", remedy=instead)
+        return self.answers.pop(0) or default
 
     def secret(self, question: str, *, instead: str) -> str:
         raise usage("nobody", why="no terminal", remedy=instead)

@@ -101,7 +101,7 @@ def test_the_container_is_told_and_its_account_may_read_each_bucket_once(tmp_pat
         assert member.startswith("serviceAccount:gm-gemma")
     live = next(iter(cloud.state.services.values()))
     assert make_plan(stack.serving(recalled(here, "gemma", live)), cloud).work == ()
-    assert status(here, settings(tmp_path), "gemma").data["adapters"] == told
+    assert status(here, settings(tmp_path), "gemma", Ear()).data["adapters"] == told
     assert destroy(here, settings(tmp_path), None, Ear(), yes=True).exit is Exit.OK
     assert not cloud.policies.members(PolicyTarget("bucket", "loras"), READER)
 

@@ -150,7 +150,7 @@ def test_status_says_what_is_not_there(tmp_path: Path) -> None:
     """Its routes are vLLM's; ours are named as missing."""
     cloud = with_model(FakeCloud())
     deployed(cloud)
-    result = status(place(cloud), settings(tmp_path), "gemma")
+    result = status(place(cloud), settings(tmp_path), "gemma", Ear())
     facts = next(dict(block.rows) for block in result.blocks if isinstance(block, Facts))
     assert "/generate" in facts["engine"]
     assert "/ready" in facts["engine"]

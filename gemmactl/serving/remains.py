@@ -1,0 +1,98 @@
+"""What a destroy leaves, and what that costs a month. Makes read calls only."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gemmactl import prices
+from gemmactl.errors import Trouble
+from gemmactl.kernel.plan import Op, Plan, Step
+from gemmactl.prices import Price
+from gemmactl.result import Item
+from gemmactl.serving import show
+from gemmactl.serving.place import Place
+from gemmactl.spec import Model, Serve
+
+FREE: Final = frozenset({"apis", "service_account", "iam_member"})
+"""Kinds that cost nothing."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """One thing that stays. `size`: bytes in Cloud Storage, None where it has none or they are not known."""
+
+    address: str
+    why: str
+    month: Price
+    size: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        return {"address": self.address, "why": self.why, "bytes": self.size, "month": self.month.document()}
+
+    def item(self) -> Item:
+        return Item("=", f"kept {self.address}", tuple(line for line in (self.why, self.cost) if line), "dim")
+
+    @property
+    def cost(self) -> str:
+        """`8.6 GB, $0.16 a month`; nothing for what costs nothing."""
+        if self.month.usd == 0 and self.size is None:
+            return ""
+        size = "" if self.size is None else f"{show.size(self.size)}, "
+        return f"{size}{self.month if self.month.usd is not None else 'an unknown price'} a month"
+
+
+def remains(place: Place, wish: Serve, plan: Plan) -> tuple[Left, ...]:
+    """Steps that keep something, then models that lie elsewhere and were never ours to remove."""
+    kept = [step for step in plan.steps if step.op is Op.RETAIN]
+    inside = {step.resource.address for step in plan.steps}
+    elsewhere = [
+        model
+        for model in (wish.model, *(model for _, model in wish.adapters))
+        if model.kind == "gs" and not {f"bucket {model.bucket}", f"model {model.uri}"} & inside
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        told = pool.map(lambda step: _step(place, step), kept)
+        models = pool.map(lambda model: _model(place, model), elsewhere)
+        return (*told, *models)
+
+
+def total(left: tuple[Left, ...]) -> Price:
+    """Of all that stays, a month."""
+    return sum((one.month for one in left), prices.NOTHING)
+
+
+def _step(place: Place, step: Step) -> Left:
+    if step.resource.kind in FREE:
+        return Left(step.address, step.note, prices.NOTHING)
+    if step.resource.kind == "secret":
+        return Left(step.address, step.note, prices.secrets(1))
+    name, prefix = str(getattr(step.resource, "bucket", getattr(step.resource, "name", ""))), getattr(step.resource, "prefix", "")
+    if step.resource.kind in ("bucket", "model_files", "stored_model"):
+        size = _bytes(place, name, prefix)
+        return Left(step.address, step.note, prices.stored(size, place.region.text), size)
+    if step.resource.kind in ("repository", "image"):
+        note = f"${prices.IMAGE_GB_MONTH:.2f} a month for each GB of images"
+        return Left(step.address, f"{step.note}; {note}", prices.UNKNOWN)
+    return Left(step.address, step.note, prices.UNKNOWN)
+
+
+def _model(place: Place, model: Model) -> Left:
+    size = _bytes(place, model.bucket, model.prefix)
+    return Left(f"model {model.uri}", "not made by gemmactl", prices.stored(size, _location(place, model.bucket)), size)
+
+
+def _location(place: Place, bucket: str) -> str:
+    try:
+        info = place.cloud.storage.bucket(bucket)
+    except Trouble:
+        return ""
+    return info.location.lower() if info else ""
+
+
+def _bytes(place: Place, bucket: str, prefix: str) -> int | None:
+    try:
+        return sum(found.size for found in place.cloud.storage.list(bucket, f"{prefix}/" if prefix else ""))
+    except Trouble:
+        return None
