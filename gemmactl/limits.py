@@ -67,6 +67,7 @@ QUOTA_LINK: Final = "https://g.co/cloudrun/gpu-quota"
 # total of 1800 s with a GPU, which validate_only does not check
 PROBE_FIELD_MOST: Final = 240
 PROBE_BUDGET_MOST: Final = 1800
+PROBE_BUDGET_WITHOUT_GPU: Final = 600
 
 CONCURRENCY_MOST: Final = 1000  # source: google.cloud.run.v2.RevisionTemplate
 TIMEOUT_MOST: Final = 3600  # source: the API's text "maximum allowed time is one hour"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from gemmactl.gcp.wire import TIMEOUT, Wire
@@ -37,7 +37,8 @@ class CloudRun:
             )
             return self._call("create_service", request)
 
-        return str(self._wire.send(API, f"making service {service_id}", ask).operation.name)
+        doing = f"making service {service_id}"
+        return self._rehearsed(doing, ask) if validate_only else str(self._wire.send(API, doing, ask).operation.name)
 
     def update(self, body: Json, mask: Iterable[str], *, validate_only: bool = False) -> str:
         paths = [snake(part) for part in mask]
@@ -48,7 +49,8 @@ class CloudRun:
             request = UpdateServiceRequest(service=_message(body), update_mask={"paths": paths}, validate_only=validate_only)
             return self._call("update_service", request)
 
-        return str(self._wire.send(API, f"changing {_short(body['name'])}", ask).operation.name)
+        doing = f"changing {_short(body['name'])}"
+        return self._rehearsed(doing, ask) if validate_only else str(self._wire.send(API, doing, ask).operation.name)
 
     def delete(self, name: str) -> str:
         found = self._wire.find(API, f"deleting {_short(name)}", lambda: self._call("delete_service", {"name": name}))
@@ -62,14 +64,7 @@ class CloudRun:
             return self._services().get_operation(request={"name": operation}, timeout=TIMEOUT)
 
         found = self._wire.read(API, "the rollout", ask)
-        if found.done and found.HasField("error"):
-            from google.api_core.exceptions import from_grpc_status
-
-            def fail() -> None:
-                code, said = found.error.code, found.error.message
-                raise from_grpc_status(code, said, details=_details(found.error))  # type: ignore[no-untyped-call]  # the library is untyped here
-
-            self._wire.send(API, "the rollout", fail)
+        self._raise_error(found, "the rollout")
         return bool(found.done)
 
     def revision(self, name: str) -> Json | None:
@@ -84,6 +79,22 @@ class CloudRun:
             return tuple(sorted((_json(one) for one in pages), key=_created, reverse=True))
 
         return self._wire.find(API, f"revisions of {_short(service)}", ask) or ()
+
+    def _rehearsed(self, doing: str, ask: Callable[[], Any]) -> str:
+        """A dry run changes nothing, so it may be tried again like a read. Its operation can't be asked for later."""
+        self._raise_error(self._wire.read(API, doing, ask).operation, doing)
+        return ""
+
+    def _raise_error(self, operation: Any, doing: str) -> None:
+        if not (operation.done and operation.HasField("error")):
+            return
+        from google.api_core.exceptions import from_grpc_status
+
+        def fail() -> None:
+            code, said = operation.error.code, operation.error.message
+            raise from_grpc_status(code, said, details=_details(operation.error))  # type: ignore[no-untyped-call]  # the library is untyped here
+
+        self._wire.send(API, doing, fail)
 
     def _call(self, method: str, request: Any) -> Any:
         return getattr(self._services(), method)(request=request, retry=None, timeout=TIMEOUT)

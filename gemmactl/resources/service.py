@@ -79,7 +79,10 @@ class Service(Resource):
 
     def create(self, cloud: Cloud, work: Work) -> None:
         body = service_body.lean(self.body())
-        operation = cloud.run.create(f"projects/{self.project}/locations/{self.region}", self.name, body)
+        parent = f"projects/{self.project}/locations/{self.region}"
+        with service_trouble.dry_run(self):
+            cloud.run.create(parent, self.name, body, validate_only=True)
+        operation = cloud.run.create(parent, self.name, body)
         self._finish(cloud, work, operation)
 
     def update(self, cloud: Cloud, live: Service, work: Work) -> None:
@@ -92,7 +95,10 @@ class Service(Resource):
                 work.progress("a rollout is under way: waiting for it")
                 return self._settle(cloud, work)
             try:
-                operation = cloud.run.update(*self.patch(live, changed))
+                body, mask = self.patch(live, changed)
+                with service_trouble.dry_run(self):
+                    cloud.run.update(body, mask, validate_only=True)
+                operation = cloud.run.update(body, mask)
             except Trouble as trouble:
                 # somebody else wrote in between: look again and lay the wishes over what is there now
                 if trouble.facts.get("status") not in (409, 412) or attempt == TRIES - 1:

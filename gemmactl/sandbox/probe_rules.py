@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gemmactl.sandbox.resource_rules import has_gpu
-
 Json = dict[str, Any]
 Finding = tuple[str, str]
 
 
-def _each_probe(template: Json) -> Iterator[tuple[str, str, Json]]:
+def each_probe(template: Json) -> Iterator[tuple[str, str, Json]]:
     for number, container in enumerate(template.get("containers", [])):
         for key, name in (
             ("startupProbe", "startup_probe"),
@@ -26,7 +24,7 @@ def _each_probe(template: Json) -> Iterator[tuple[str, str, Json]]:
 
 
 def probes(template: Json) -> Iterator[Finding]:
-    for at, kind, probe in _each_probe(template):
+    for at, kind, probe in each_probe(template):
         longest = {"startupProbe": 240, "livenessProbe": 3600, "readinessProbe": 300}[kind]
         for key, name in (
             ("initialDelaySeconds", "initial_delay_seconds"),
@@ -47,14 +45,3 @@ def probes(template: Json) -> Iterator[Finding]:
             yield at, "the sandbox can't run a gRPC probe"
         if "httpGet" in probe and not probe["httpGet"].get("path", "/").startswith("/"):
             yield at, "http_get.path must begin with /"  # guess
-
-
-def patience(template: Json) -> Iterator[Finding]:
-    """What validateOnly lets pass."""
-    most = 1800 if has_gpu(template) else 600
-    for at, kind, probe in _each_probe(template):
-        period = probe.get("periodSeconds") or 10
-        if (probe.get("timeoutSeconds") or 1) > period:
-            yield at, "timeout_seconds must be less than or equal to period_seconds."  # guess
-        if kind == "startupProbe" and period * (probe.get("failureThreshold") or 3) > most:
-            yield at, f"failure_threshold * period_seconds must be less than or equal to {most}."  # guess

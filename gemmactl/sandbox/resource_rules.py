@@ -12,7 +12,7 @@ from typing import Any, Final
 Json = dict[str, Any]
 Finding = tuple[str, str]
 GPU: Final = "nvidia.com/gpu"
-_L4, _RTX = "nvidia-l4", "nvidia-rtx-pro-6000"
+L4, RTX = ACCELERATORS = ("nvidia-l4", "nvidia-rtx-pro-6000")
 _MEMORY_OF_CPU: Final = {1.0: (0.5, 4), 2.0: (0.5, 8), 4.0: (2, 16), 6.0: (4, 24), 8.0: (4, 32)}
 """cpu -> GiB from, to."""
 _UNITS: Final = {"": 1, "k": 1000, "M": 1000**2, "G": 1000**3, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
@@ -57,7 +57,7 @@ def resources(template: Json) -> Iterator[Finding]:
                 yield f"{at}.cpu_idle", "CPU must be always allocated in order to set GPU requirements."  # guess
         elif accelerator:
             yield "template.node_selector", "GPU must be set to 1 on one container in order to set an accelerator."  # guess
-        if accelerator != _RTX:
+        if accelerator != RTX:
             yield from _pair(f"{at}.limits.memory", cpu, memory)
     if has_gpu(template):
         if template.get("executionEnvironment") == "EXECUTION_ENVIRONMENT_GEN1":
@@ -71,16 +71,14 @@ def _gpu(at: str, count: str, accelerator: str, cpu: float, memory: float) -> It
         yield f"{at}.limits", "GPU can only be set to 1 on one container."
     if not accelerator:
         yield "template.node_selector", "An accelerator must be set in order to set GPU requirements."  # guess
-    elif accelerator == _L4:
+    elif accelerator == L4:
         if cpu < 4 or memory < 16:
             yield f"{at}.limits", "CPU must be at least 4; memory must be at least 16Gi in order to set GPU requirements."
-    elif accelerator == _RTX:
+    elif accelerator == RTX:
         if cpu not in (20, 22, 24, 26, 28, 30):
             yield f"{at}.limits.cpu", "Must be equal to one of 20.0, 22.0, 24.0, 26.0, 28.0, 30.0"
         elif not 80 <= memory <= 4 * cpu:
             yield f"{at}.limits.memory", f"memory must be between 80Gi and {int(4 * cpu)}Gi inclusive."
-    else:
-        yield "template.node_selector.accelerator", f"Accelerator {accelerator} is not supported."  # guess
 
 
 def _pair(field: str, cpu: float, memory: float) -> Iterator[Finding]:

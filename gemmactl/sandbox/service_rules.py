@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from gemmactl.sandbox.probe_rules import patience, probes
+from gemmactl.sandbox.late_rules import late
+from gemmactl.sandbox.probe_rules import probes
 from gemmactl.sandbox.resource_rules import resources
 from gemmactl.sandbox.wire import ApiError, failed
 
@@ -37,7 +38,7 @@ def check(service: Json, service_id: str, *, dry: bool) -> None:
     for rule in (_containers, resources, _limits_of_requests, _environment, probes, _volumes, _scaling):
         findings += rule(template)
     if not dry:
-        findings += patience(template)
+        findings += late(template)
     if findings:
         raise violation(findings)
 
@@ -87,8 +88,6 @@ def _containers(template: Json) -> Iterator[Finding]:
         for port in container.get("ports", []):
             if not 1 <= port.get("containerPort", 0) <= 65535:
                 yield f"{at}.ports[0].container_port", "port must be between 1 and 65535"
-        if container.get("workingDir", "/")[0] != "/":
-            yield f"{at}.working_dir", "should be a valid unix absolute path"
 
 
 def _limits_of_requests(template: Json) -> Iterator[Finding]:
@@ -113,7 +112,7 @@ def _environment(template: Json) -> Iterator[Finding]:
             selector = env.get("valueSource", {}).get("secretKeyRef")
             if selector is None:
                 continue
-            if not _SECRET.fullmatch(selector.get("secret", "")):
+            if selector.get("secret") and not _SECRET.fullmatch(selector["secret"]):
                 yield f"{at}.value_source.secret_key_ref.secret", f"invalid secret name: {selector.get('secret', '')}"
             if not re.fullmatch(r"latest|\d+|[A-Za-z][\w-]{0,62}", selector.get("version", "latest")):
                 yield f"{at}.value_source.secret_key_ref.version", f"invalid secret version: {selector['version']}"
@@ -121,9 +120,6 @@ def _environment(template: Json) -> Iterator[Finding]:
 
 def _volumes(template: Json) -> Iterator[Finding]:
     names = {v.get("name", "") for v in template.get("volumes", [])}
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-            yield "template.volumes", f"{name} should only have alphanumeric characters, hyphens and underscores"
     for number, container in enumerate(template.get("containers", [])):
         for mount in container.get("volumeMounts", []):
             at, path = f"template.containers[{number}].volume_mounts", mount.get("mountPath", "")

@@ -90,8 +90,8 @@ class State:
 class FakeCloud:
     """`before_call(name)` and `after_call(name)` may raise: before, nothing happened; after, all did but nobody heard of it.
 
-    `build` and `rollout` say how the next ones end: a BuildInfo to copy status and words from, and the message of a
-    failed rollout (empty: it succeeds). `held` are the caller's permissions (None: all).
+    `build` and `rollout` say how the next ones end: a BuildInfo to copy status and words from, and the message of a failed
+    rollout (empty: it succeeds). `illegal`: what a dry run says (empty: nothing). `held`: the caller's permissions (None: all).
     """
 
     def __init__(self, project: str = "demo-proj", *, enforce_apis: bool = False) -> None:
@@ -103,6 +103,7 @@ class FakeCloud:
         self.enforce_apis = enforce_apis
         self.build = BuildInfo("", "SUCCESS")
         self.rollout = ""
+        self.illegal = ""
         self.held: frozenset[str] | None = None
         self.generation = 0
         self.lock = threading.RLock()
@@ -427,6 +428,7 @@ class Run(Part):
     def create(self, parent: str, service_id: str, body: Json, *, validate_only: bool = False) -> str:
         name = f"{parent}/services/{service_id}"
         with self.cloud.call("run.create", name, write=not validate_only, api="run") as state:
+            self._judge(dry=validate_only)
             if name in state.services:
                 raise refusal(409, f"Resource '{service_id}' already exists.")
             return "" if validate_only else self._roll(state, name, defaulted(body, self.cloud.number()), new_revision=True)
@@ -434,6 +436,7 @@ class Run(Part):
     def update(self, body: Json, mask: Iterable[str], *, validate_only: bool = False) -> str:
         name = body["name"]
         with self.cloud.call("run.update", name, write=not validate_only, api="run") as state:
+            self._judge(dry=validate_only)
             old = state.services[name]
             if "etag" in body and body["etag"] != old["etag"]:
                 raise refusal(409, "the etag does not match")
@@ -441,6 +444,10 @@ class Run(Part):
             new = {**{k: v for k, v in old.items() if k not in set(mask)}, **masked}
             changed = new["template"] != old["template"]
             return "" if validate_only else self._roll(state, name, defaulted(new, self.cloud.number()), new_revision=changed)
+
+    def _judge(self, *, dry: bool) -> None:
+        if dry and self.cloud.illegal:
+            raise refusal(400, self.cloud.illegal)
 
     def _roll(self, state: State, name: str, body: Json, *, new_revision: bool) -> str:
         service, revision = rolled(name, body, self.cloud.rollout if new_revision else None)
