@@ -214,7 +214,7 @@ def _unexpected(error: Exception, environ: Mapping[str, str]) -> Trouble:
 
     text = "".join(traceback.format_exception(error))
     if environ.get("GEMMACTL_DEBUG") == "1":
-        from gemmactl.ui.scrub import scrub
+        from gemmactl.scrub import scrub
 
         sys.stderr.write(scrub(text))
     return Trouble(
@@ -227,7 +227,7 @@ def _unexpected(error: Exception, environ: Mapping[str, str]) -> Trouble:
 
 def _keep(text: str, environ: Mapping[str, str]) -> str:
     """Write a traceback where only its owner reads it."""
-    from gemmactl.ui.scrub import scrub
+    from gemmactl.scrub import scrub
 
     folder = Path(environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or Path.home()) / ".local" / "state") / "gemmactl"
     try:

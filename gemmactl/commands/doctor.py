@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gemmactl.commands import options as o
 from gemmactl.commands.session import session
-from gemmactl.result import Result
+from gemmactl.errors import Trouble, usage
+from gemmactl.result import Line, Result
 
 
 def doctor(
@@ -20,6 +22,11 @@ def doctor(
     list_: Annotated[bool, typer.Option("--list", help="List every failure that doctor knows.")] = False,
     explain: Annotated[str | None, typer.Option("--explain", metavar="CODE", help="Explain one failure of that list.")] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Plan the safe remedies, ask, and apply them.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="With --fix: deploy again what failed, once it is repaired.")] = False,
+    for_admin: Annotated[bool, typer.Option("--for-admin", help="Print the findings as text for a ticket.")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write versions, settings and findings into FILE, redacted.")
+    ] = None,
     yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
@@ -32,6 +39,8 @@ def doctor(
     Example: gcloud builds submit 2>&1 | gemmactl doctor --from-log -
     """
     here = session(ctx)
+    if (retry and not fix) or (fix and (for_admin or from_log is not None)):
+        raise _contradiction(retry=retry, fix=fix)
     if list_ or explain is not None:
         from gemmactl.serving import knowledge
 
@@ -42,7 +51,31 @@ def doctor(
         from gemmactl.serving.findings import from_log as run_log
 
         here.voice.aim("local")
-        return run_log(from_log, settings, project, region)
-    from gemmactl.serving.repair import repair
+        result = run_log(from_log, settings, project, region, for_admin=for_admin)
+    else:
+        from gemmactl.serving.repair import repair
 
-    return repair(here.place(settings, project, region), settings, name, here.voice, fix=fix, yes=yes)
+        place = here.place(settings, project, region)
+        result = repair(place, settings, name, here.voice, fix=fix, yes=yes, retry=retry, for_admin=for_admin)
+    if report is not None:
+        from gemmactl.serving.ticket import bundle, write_report
+
+        write_report(report, bundle(result.data, settings, {"project": project, "region": region}))
+        here.voice.say(Line(f"written: {report}", "good"))
+    return result
+
+
+def _contradiction(*, retry: bool, fix: bool) -> Trouble:
+    if retry and not fix:
+        return usage(
+            "--retry needs --fix",
+            why="it deploys again what --fix has repaired",
+            remedy="add --fix; without a repair, run gemmactl deploy again",
+            code="flags-contradict",
+        )
+    return usage(
+        "--fix can't be combined with --from-log or --for-admin",
+        why="a text is no project that could be changed, and a ticket asks somebody else",
+        remedy="leave one of them out",
+        code="flags-contradict",
+    )

@@ -8,7 +8,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Final
 
 from gemmactl.errors import Exit, usage
-from gemmactl.result import Block, Item, Line, Result, Target, Tone
+from gemmactl.result import Block, Item, Line, Result, Target, Tone, Verbatim
 from gemmactl.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ EVIDENCE: Final = 200
 """Characters of a line of evidence on the screen; the JSON document has all of it."""
 
 
-def from_log(path: Path, settings: Settings, project: str | None, region: str | None) -> Result:
-    """Diagnose a text; no call is made."""
+def from_log(path: Path, settings: Settings, project: str | None, region: str | None, *, for_admin: bool = False) -> Result:
+    """Diagnose a text; no call is made. `for_admin`: as text for a ticket."""
     from gemmactl.doctor.diagnose import diagnose
     from gemmactl.doctor.finding import Context
 
@@ -35,12 +35,20 @@ def from_log(path: Path, settings: Settings, project: str | None, region: str | 
         from gemmactl.serving.knowledge import unrecognised
 
         return Result("doctor", {**document(()), "source": str(path)}, unrecognised(text), target="local", schema=SCHEMA)
-    return findings_result(findings, "local", source=str(path))
+    return findings_result(findings, "local", for_admin=for_admin, source=str(path))
 
 
-def findings_result(findings: tuple[Finding, ...], target: Target, place: Place | None = None, **more: str) -> Result:
+def findings_result(
+    findings: tuple[Finding, ...], target: Target, place: Place | None = None, *, for_admin: bool = False, **more: str
+) -> Result:
     """Exit 6 when something is wrong or could not be seen; advice alone is no fault."""
     data = {**document(findings), **more}
+    if for_admin:
+        from gemmactl.serving.ticket import ticket
+
+        where = " in ".join(part for part in (more.get("service", ""), f"project {place.id}" if place else "") if part)
+        code = Exit.FOUND if any(f.state != "advice" for f in findings) else Exit.OK
+        return Result("doctor", data, (Verbatim(ticket(findings, where)),), (), target, code, schema=SCHEMA)
     head: tuple[Block, ...] = (place.line(),) if place else ()
     if all(f.state == "advice" for f in findings):
         lines = (Line("nothing known is wrong", "good"), *findings_blocks(findings))

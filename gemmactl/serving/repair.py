@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmactl import stack
-from gemmactl.errors import Trouble, refused
+from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.resources import names
 from gemmactl.resources.service_account import email_of
 from gemmactl.result import Item, Line, Result
@@ -24,8 +24,21 @@ if TYPE_CHECKING:
     from gemmactl.doctor.finding import Context, Finding
 
 
-def repair(place: Place, settings: Settings, name: str | None, voice: Voice, *, fix: bool, yes: bool) -> Result:
-    """Look at a service that is there: its stack, its conditions, its newest log."""
+def repair(
+    place: Place,
+    settings: Settings,
+    name: str | None,
+    voice: Voice,
+    *,
+    fix: bool,
+    yes: bool,
+    retry: bool = False,
+    for_admin: bool = False,
+) -> Result:
+    """Look at a service that is there: its stack, its conditions, its newest log.
+
+    `retry`: once the remedies hold, deploy it again as it was wished. `for_admin`: findings as text for a ticket.
+    """
     from gemmactl.doctor.live import examine
 
     service = find.service(place, settings, name)
@@ -35,9 +48,15 @@ def repair(place: Place, settings: Settings, name: str | None, voice: Voice, *, 
     findings = examine(place.cloud, wanted, service=find.full_name(place, short), context=context)
     findings = (*findings, *_model(place, service, context))
     if not fix or not any(f.state == "problem" for f in findings):
-        return findings_result(findings, place.target, place=place, service=short)
+        return findings_result(findings, place.target, place=place, for_admin=for_admin, service=short)
     voice.say(place.line(), *findings_blocks(findings))
-    return _fixed(place, findings, context, voice, yes=yes)
+    fixed = _fixed(place, findings, context, voice, yes=yes)
+    if not retry or fixed.exit is not Exit.OK:
+        return fixed
+    from gemmactl.serving.deploy import deploy
+
+    voice.say(*fixed.blocks, Line(f"deploying {short} again", "dim"))
+    return deploy(recalled(place, short, service), place, voice, yes=yes)
 
 
 def _model(place: Place, service: find.Json, context: Context) -> tuple[Finding, ...]:

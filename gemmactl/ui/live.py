@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, Started, Stopping
+from gemmactl.scrub import scrub
 from gemmactl.ui.layout import fold
 from gemmactl.ui.progress import DOING, line
-from gemmactl.ui.scrub import scrub
 from gemmactl.ui.stream import Stream
 
 

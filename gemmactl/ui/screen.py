@@ -10,9 +10,9 @@ from typing import Final, Literal, Protocol, TextIO
 from gemmactl.errors import usage
 from gemmactl.kernel.events import Event
 from gemmactl.result import Block, Line, Result, Target, Verbatim
+from gemmactl.scrub import scrub_document
 from gemmactl.ui import layout
 from gemmactl.ui.progress import Lines
-from gemmactl.ui.scrub import scrub_document
 from gemmactl.ui.stream import Stream, open_stream
 
 Format = Literal["text", "json"]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
+from gemmactl.scrub import scrub
 from gemmactl.ui.layout import Styled
-from gemmactl.ui.scrub import scrub
 
 _STYLES: Final = {"plain": "", "good": "green", "warn": "yellow", "bad": "red", "dim": "dim"}
 
