@@ -19,6 +19,9 @@ def status(
     wake: Annotated[
         bool, typer.Option("--wake", help="Ask it even if that starts an instance, which is billed from then on.")
     ] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="What it costs asleep, awake, for one wake-up, and at most in a month.")
+    ] = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
     """List the services, or show one: health, revisions, traffic, last start, settings and drift.
@@ -31,4 +34,4 @@ def status(
 
     here = session(ctx)
     settings = here.settings()
-    return run(here.place(settings, project, region), settings, name, here.voice, wake=wake)
+    return run(here.place(settings, project, region), settings, name, here.voice, wake=wake, cost=cost)

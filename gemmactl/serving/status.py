@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from gemmactl import vllm
+from gemmactl import prices, vllm
+from gemmactl.costs import Costs, costs
 from gemmactl.errors import Trouble, usage
-from gemmactl.result import Block, Facts, Item, Result
-from gemmactl.serving import adapting, cold_start, drift, find, origins, revision_rows
+from gemmactl.result import Block, Facts, Item, Line, Result
+from gemmactl.serving import adapting, cold_start, drift, find, origins, plan_screen, revision_rows
 from gemmactl.serving.cold_start import ColdStart
 from gemmactl.serving.drift import Drift
 from gemmactl.serving.find import Json
@@ -22,26 +22,26 @@ from gemmactl.serving.place import Place
 from gemmactl.serving.preflight import look
 from gemmactl.serving.recall import recalled
 from gemmactl.settings import Settings
-from gemmactl.spec import Serve
 from gemmactl.voice import Voice
 from inference_image.contract import ENV_ADAPTERS
 
 
-def status(place: Place, settings: Settings, name: str | None, voice: Voice, *, wake: bool = False) -> Result:
+def status(place: Place, settings: Settings, name: str | None, voice: Voice, *, wake: bool = False, cost: bool = False) -> Result:
     """Without a name the list of all services; else one: whether it answers, what it runs, what differs from its wish.
 
-    `wake`: ask it even where that starts an instance.
+    `wake`: ask it even where that starts an instance. `cost`: what it costs asleep, awake, for one wake-up and at most.
 
     Raises:
         Trouble: there is none of that name, or it can't be read.
     """
     if name is None:
-        if wake:
+        if wake or cost:
+            flag = "--wake" if wake else "--cost"
             raise usage(
-                "--wake needs a NAME",
-                why="it starts a GPU, so it is asked of one service",
-                remedy=f"gemmactl status NAME --wake {place.flags}",
-                code="wake-needs-name",
+                f"{flag} needs a NAME",
+                why="it starts a GPU, so it is asked of one service" if wake else "each service has a bill of its own",
+                remedy=f"gemmactl status NAME {flag} {place.flags}",
+                code="name-missing",
             )
         return listing(place)
     live = find.service(place, settings, name)
@@ -56,12 +56,20 @@ def status(place: Place, settings: Settings, name: str | None, voice: Voice, *, 
         blocks.append(Item("?", "its revisions could not be listed", (seen.unlisted,), "warn"))
     blocks.append(origins.table(seen.settings))
     blocks += seen.drift.blocks()
+    if cost:
+        title = "money on Google Cloud" + " (the sandbox costs nothing)" * (place.target == "sandbox")
+        blocks += [Facts(plan_screen.bill(seen.costs), title), Line(prices.sources(), "dim")]
     if not good:
         blocks.append(Item("!", "it does not serve its newest revision", (words,), "bad"))
     follow = [] if good else [f"gemmactl doctor {short} {place.flags}"]
     if seen.drift.steps and seen.drift.against == drift.BY_FILE:
         follow.append(f"gemmactl plan {place.flags}")
-    data = {**place.document(), **document(live, good, words), **seen.document()}
+    data = {
+        **place.document(),
+        **document(live, good, words),
+        **seen.document(),
+        **({"costs": seen.costs.document()} if cost else {}),
+    }
     return Result("status", data, tuple(blocks), tuple(follow), place.target)
 
 
@@ -76,6 +84,7 @@ class Seen:
     """Why the revisions could not be listed."""
     drift: Drift
     settings: tuple[Setting, ...]
+    costs: Costs
 
     def document(self) -> dict[str, Any]:
         start = self.start.document() if isinstance(self.start, ColdStart) else None
@@ -97,7 +106,11 @@ def _seen(place: Place, settings: Settings, live: Json, voice: Voice, *, wake: b
         revisions = pool.submit(_revisions, place, live)
         differs = pool.submit(drift.drift, place, settings, live)
         known = pool.submit(_settings, place, settings, live)
-        return Seen(health.result(), start.result(), *revisions.result(), differs.result(), known.result())
+        told, size = known.result()
+        last = start.result()
+        seconds = last.seconds if isinstance(last, ColdStart) else None
+        bill = costs(recalled(place, name, live), size, start=seconds)
+        return Seen(health.result(), last, *revisions.result(), differs.result(), told, bill)
 
 
 def _revisions(place: Place, live: Json) -> tuple[list[dict[str, Any]], str]:
@@ -108,13 +121,14 @@ def _revisions(place: Place, live: Json) -> tuple[list[dict[str, Any]], str]:
         return [], trouble.what
 
 
-def _settings(place: Place, settings: Settings, live: Json) -> tuple[Setting, ...]:
-    """The model is looked into, because its size decides what nobody set; where it can't be, that stays open."""
+def _settings(place: Place, settings: Settings, live: Json) -> tuple[tuple[Setting, ...], int | None]:
+    """With the bytes of its model, which says what nobody set; where it can't be looked into, both stay open."""
     wish = recalled(place, find.short(live), live)
-    derived: Serve | None = None
-    with suppress(Trouble):
-        derived = look(origins.unset(wish, settings), place.cloud, from_hub=place.hub, existing=True).wish
-    return origins.origins(wish, settings, derived)
+    try:
+        sized = look(origins.unset(wish, settings), place.cloud, from_hub=place.hub, existing=True).sizing
+    except Trouble:
+        return origins.origins(wish, settings, None), None
+    return origins.origins(wish, settings, sized.wish), sized.size
 
 
 def _changed(live: Json) -> tuple[tuple[str, str], ...]:

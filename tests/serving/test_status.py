@@ -9,6 +9,7 @@ import pytest
 
 from gemmactl.client.wire import Reply
 from gemmactl.errors import Exit, Trouble
+from gemmactl.prices import Certainty, Price
 from gemmactl.resources.cloud import Json, LogEntry, PolicyTarget
 from gemmactl.resources.mark import OURS
 from gemmactl.result import Item, Result, Table
@@ -158,7 +159,7 @@ def test_wake_is_asked_of_one_service(tmp_path: Path) -> None:
     """A list wakes nobody."""
     with pytest.raises(Trouble) as caught:
         seen(up("one"), tmp_path, None, wake=True)
-    assert (caught.value.exit, caught.value.code) == (Exit.USAGE, "wake-needs-name")
+    assert (caught.value.exit, caught.value.code) == (Exit.USAGE, "name-missing")
 
 
 def test_revisions_with_image_digest_traffic_and_tags(tmp_path: Path) -> None:
@@ -248,6 +249,22 @@ def test_settings_are_derived_default_or_said(tmp_path: Path) -> None:
     assert origin(spoken)["timeout"] == ("1800", "GEMMACTL_TIMEOUT")
     fake(here).state.objects.clear()
     assert origin(seen(here, tmp_path))["memory"] == ("16Gi", "derived from the model, or set")
+
+
+def test_the_bill_of_a_live_service(tmp_path: Path) -> None:
+    """From its live size and the bytes of its model; the last start's seconds make the price of a wake-up; asked for only."""
+    here = up("one")
+    record = {"ready": 60.0, "bytes": 1, "gb_per_s": None}
+    write(here, LogEntry("2026-11-22T12:00:01Z", "INFO", {"timeline": record}, "i"))
+    assert "costs" not in seen(here, tmp_path).data
+    found = status(here, settings(tmp_path), "one", Ear(), cost=True)
+    bill = found.data["costs"]
+    assert bill["instance_hour"] == Price(3600 * (0.0001867 + 4 * 0.000018 + 16 * 0.000002), Certainty.LISTED).document()
+    assert (bill["wake_up"]["start_seconds"], bill["ceiling_month"]["instances"]) == (60.0, 1)
+    assert bill["asleep_month"]["model"]["usd"] is not None
+    assert "cloud.google.com/SERVICE/pricing" in str(found.blocks[-1])
+    with pytest.raises(Trouble, match="--cost"):
+        status(here, settings(tmp_path), None, Ear(), cost=True)
 
 
 def test_a_strangers_service_is_shown_without_a_judgement(tmp_path: Path) -> None:
