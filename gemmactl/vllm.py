@@ -36,6 +36,10 @@ STREAM_BUFFER: Final = 8 << 30
 """Host memory that weights pass through. The streamer's default is 40 GB, more than an L4's instance has; less than the largest
 tensor is refused by it (docs/src/usage.md), and Gemma 3n's per-layer embeddings are 4.7 GB."""
 
+MOUNTED: Final[Mapping[str, str]] = {"safetensors-load-strategy": "eager"}
+"""Flags for weights in a mounted bucket: each file is read whole and in order, "recommended for models on network filesystems"
+(vllm/config/load.py of 0.26.0); mapped into memory it would be read in small pieces, each a request."""
+
 HEALTH: Final = "/health"
 """200 once the engine is up; before that nothing listens."""
 CHAT: Final = "/v1/chat/completions"
@@ -44,7 +48,7 @@ COMPLETIONS: Final = "/v1/completions"
 LACKS: Final = "/generate, its types, /ready and the timeline of a start are gemmactl's own server's"
 """What a service with vLLM does not have."""
 
-_ALWAYS: Final[Mapping[str, str]] = {
+ALWAYS: Final[Mapping[str, str]] = {
     # 1 put CUDA's compatibility libraries first and ended in error 803 with both builds (the field report above, 2026-08-03)
     "VLLM_ENABLE_CUDA_COMPATIBILITY": "0",
     "VLLM_NO_USAGE_STATS": "1",  # it would report to stats.vllm.ai
@@ -54,7 +58,7 @@ _OFFLINE: Final[Mapping[str, str]] = {"HF_HUB_OFFLINE": "1"}  # everything lies 
 
 def environment(serve: Serve) -> dict[str, str]:
     """Variables beside gemmactl's own."""
-    return {**_ALWAYS, **({} if serve.model.kind == "hf" else _OFFLINE)}
+    return {**ALWAYS, **({} if serve.model.kind == "hf" else _OFFLINE)}
 
 
 def arguments(serve: Serve, uri: str, name: str) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ def deploy(
     hf_token: o.HfToken = None,
     rotate_hf_token: o.RotateHfToken = False,
     from_yaml: o.FromYaml = None,
+    modernise: o.Modernise = False,
     yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
@@ -54,11 +55,13 @@ def deploy(
     """
     here = session(ctx)
     if from_yaml is not None:
-        here.alone(ctx, "from_yaml", "project", "region", "yes")
+        here.alone(ctx, "from_yaml", "modernise", "project", "region", "yes")
         from gemmactl.serving import from_yaml as yaml
 
         found, place = yaml.opened(from_yaml, here.environ, here.voice, here.settings(), project, region)
-        return yaml.deploy(found, place, here.voice, yes=yes)
+        return yaml.deploy(found, place, here.voice, yes=yes, modern=modernise)
+    if modernise:
+        here.needs("modernise", "from_yaml")
     from gemmactl.serving.wishes import wishes
 
     settings = here.settings()

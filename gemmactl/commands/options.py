@@ -253,6 +253,14 @@ FromYaml = Annotated[
         "It says everything: only --project, --region, --yes and --format go with it.",
     ),
 ]
+Modernise = Annotated[
+    bool,
+    typer.Option(
+        "--modernise",
+        help="With --from-yaml: replace vLLM's old entry point, its flags, the image, the probe and the account, and print each "
+        "change with its reason.",
+    ),
+]
 LogFile = Annotated[
     Path | None,
     typer.Option("--from-log", metavar="FILE", help="Diagnose a pasted error or log instead; - reads stdin.", allow_dash=True),

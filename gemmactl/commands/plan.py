@@ -45,6 +45,7 @@ def plan(
     hf_token: o.HfToken = None,
     rotate_hf_token: o.RotateHfToken = False,
     from_yaml: o.FromYaml = None,
+    modernise: o.Modernise = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show how size, context, concurrency and start-up time came about.")
     ] = False,
@@ -57,11 +58,15 @@ def plan(
     """
     here = session(ctx)
     if from_yaml is not None:
-        here.alone(ctx, "from_yaml", "project", "region", "detailed_exitcode")
+        here.alone(ctx, "from_yaml", "modernise", "project", "region", "detailed_exitcode")
         from gemmactl.serving import from_yaml as yaml
 
         found, place = yaml.opened(from_yaml, here.environ, here.voice, here.settings(), project, region)
-        return yaml.plan(found, place, again=here.again("deploy", "--detailed-exitcode"), detailed=detailed_exitcode)
+        return yaml.plan(
+            found, place, again=here.again("deploy", "--detailed-exitcode"), detailed=detailed_exitcode, modern=modernise
+        )
+    if modernise:
+        here.needs("modernise", "from_yaml")
     from gemmactl.serving.wishes import wishes
 
     settings = here.settings()

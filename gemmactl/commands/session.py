@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 import typer
 
@@ -48,6 +48,15 @@ class Session:
                 remedy=f"put it into the file, or leave {word} out",
                 code="flags-contradict",
             )
+
+    def needs(self, flag: str, other: str) -> NoReturn:
+        """Refuse a flag that means nothing without another one."""
+        from gemmactl.errors import usage
+
+        here, there = (f"--{name.replace('_', '-')}" for name in (flag, other))
+        raise usage(
+            f"{here} needs {there}", why="it changes what that reads", remedy=f"add {there} FILE", code="flags-contradict"
+        )
 
     def settings(self) -> Settings:
         from gemmactl.settings import load

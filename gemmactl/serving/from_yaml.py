@@ -16,10 +16,12 @@ from gemmactl.resources import apis, service_body
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.mark import marked
 from gemmactl.resources.service import Service
+from gemmactl.resources.service_account import ServiceAccount
 from gemmactl.result import Block, Facts, Item, Line, Result
 from gemmactl.serving import ask, find, show, yaml_checks, yaml_file
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.explain import located
+from gemmactl.serving.modernise import Change, Modernised, modernise
 from gemmactl.serving.place import Place, go
 from gemmactl.serving.recall import live_service
 from gemmactl.serving.yaml_checks import Remark
@@ -27,6 +29,8 @@ from gemmactl.settings import Settings
 from gemmactl.voice import Voice
 
 NEEDED: Final = ("run.googleapis.com",)
+BESIDE: Final = ("iam.googleapis.com", "storage.googleapis.com")
+"""For the account that --modernise makes and its bindings."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Sheet:
     found: Read
     stack: tuple[Resource, ...]
     remarks: tuple[Remark, ...]
+    changes: tuple[Change, ...] = ()
+    """What --modernise did to it."""
 
     @property
     def service(self) -> Service:
@@ -47,29 +53,32 @@ class Sheet:
             "file": self.found.file,
             "notes": list(self.found.notes),
             "remarks": [remark.document() for remark in self.remarks],
+            "modernised": [change.document() for change in self.changes],
         }
 
     def blocks(self) -> tuple[Block, ...]:
         remarks = tuple(Item("?", r.what, (r.remedy,) if r.remedy else (), "warn") for r in self.remarks)
-        return (Line(f"service {self.service.name} · as {self.found.file} says"), *remarks)
+        changes = tuple(Item("~", f"{c.field}: {c.was} -> {c.now}", (c.why,)) for c in self.changes)
+        said = f"as {self.found.file} says" + f", with {len(changes)} changes of --modernise" * bool(changes)
+        return (Line(f"service {self.service.name} · {said}"), *changes, *remarks)
 
 
-def plan(found: Read, place: Place, *, again: str, detailed: bool = False) -> Result:
+def plan(found: Read, place: Place, *, again: str, detailed: bool = False, modern: bool = False) -> Result:
     """What deploying the file would change; read calls only. `again`: the command line that does it."""
-    sheet, planned = look(found, place)
+    sheet, planned = look(found, place, modern=modern)
     code = Exit.PENDING if detailed and planned.work else Exit.OK
     data = {**sheet.document(), **place.document(), **show.document(planned)}
     screen = (place.line(), *sheet.blocks(), *show.blocks(planned))
     return Result("plan", data, screen, (again,) if planned.work else (), place.target, code)
 
 
-def deploy(found: Read, place: Place, voice: Voice, *, yes: bool) -> Result:
+def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool = False) -> Result:
     """Make the service what the file says.
 
     Raises:
         Trouble: refused before any change, or not confirmed.
     """
-    sheet, planned = look(found, place)
+    sheet, planned = look(found, place, modern=modern)
     if place.target == "sandbox" and not _runs_here(sheet.service):
         raise refused(
             "the sandbox can't run this image",
@@ -99,7 +108,7 @@ def _runs_here(service: Service) -> bool:
     return bool(find.model_of(live)) and find.engine_of(live) == "gemmactl"
 
 
-def look(found: Read, place: Place) -> tuple[Sheet, Plan]:
+def look(found: Read, place: Place, *, modern: bool = False) -> tuple[Sheet, Plan]:
     """The file against the cloud; read calls only.
 
     Raises:
@@ -107,14 +116,17 @@ def look(found: Read, place: Place) -> tuple[Sheet, Plan]:
     """
     yaml_file.agree(found, place.id, place.cloud.number() if found.namespace.isdigit() else "")
     service = replace(found.service, project=place.id, region=place.region.text, after=(apis.ADDRESS,))
+    made = modernise(service) if modern else Modernised(service)
+    service = made.service
     yaml_checks.rules(service, found.file, place)
-    remarks = yaml_checks.remarks(service, place)
+    remarks = yaml_checks.remarks(service, place, beside=frozenset(r.email for r in made.beside if isinstance(r, ServiceAccount)))
     live = live_service(place, service.name)
     if live is not None and not marked(live.get("labels", {})):
         said = f"service {service.name} is there already, and gemmactl did not make it: the file is laid over what it is now"
         remarks = (*remarks, Remark("service-there", said, "the plan below shows every field that changes"))
-    stack: tuple[Resource, ...] = (Apis(NEEDED), service)
-    return Sheet(found, stack, remarks), make_plan(stack, place.cloud)
+    needed = (*NEEDED, *BESIDE) if made.beside else NEEDED
+    stack: tuple[Resource, ...] = (Apis(needed), *made.beside, service)
+    return Sheet(found, stack, remarks, tuple(made.changes)), make_plan(stack, place.cloud)
 
 
 def _prove(sheet: Sheet, place: Place, voice: Voice, data: Mapping[str, Any]) -> Result:

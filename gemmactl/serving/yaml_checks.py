@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Final
 
 from gemmactl import spec_rules
 from gemmactl.checkpoint.inspect import inspect
@@ -16,14 +15,12 @@ from gemmactl.kernel.plan import api_disabled
 from gemmactl.resources import names
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_types import Container, EnvVar, GcsVolume, SecretEnv, SecretVolume
+from gemmactl.serving import old_vllm
 from gemmactl.serving.folder import Folders
 from gemmactl.serving.inspection_screen import FOREIGN
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
 from gemmactl.spec import Model, parse_model
-
-DEPRECATED: Final = ("vllm.entrypoints.api_server", "vllm.entrypoints.openai.api_server")
-"""Modules that were run before `vllm serve`. vLLM calls the first one a demo that is not to be used in production."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +51,16 @@ def rules(service: Service, file: str, place: Place) -> None:
         ) from None
 
 
-def remarks(service: Service, place: Place) -> tuple[Remark, ...]:
-    """Everything that can be looked at, at the same time.
+def remarks(service: Service, place: Place, *, beside: frozenset[str] = frozenset()) -> tuple[Remark, ...]:
+    """Everything that can be looked at, at the same time. `beside`: accounts that this very plan makes.
 
     Raises:
         Trouble: (refused) it names something of this project that is not there.
     """
-    jobs: list[Callable[[], Iterator[Remark]]] = [partial(_model, service, place), partial(_account, service, place)]
+    jobs: list[Callable[[], Iterator[Remark]]] = [partial(_model, service, place), partial(_account, service, place, beside)]
     images = sorted({str(box.image) for box in service.containers or ()})
     jobs += [partial(_image, image, place) for image in images]
-    jobs += [partial(_secret, secret, version, place) for secret, version in sorted(_secrets(service))]
+    jobs += [partial(_secret, secret, version, place) for secret, version in sorted(secrets_of(service))]
     with ThreadPoolExecutor(len(jobs)) as pool:
         found = list(pool.map(lambda job: tuple(_asked(job)), jobs))
     return (*_open_ends(service), *(remark for part in found for remark in part))
@@ -95,17 +92,16 @@ def _open_ends(service: Service) -> Iterator[Remark]:
             "serviceAccountName is not there: it runs as the project's default account, which often may do far too much",
             "name an account, or use --modernise, which makes one that may read the model alone",
         )
-    if any(
-        module in (box.command or ()) or module in (box.args or ()) for box in service.containers or () for module in DEPRECATED
-    ):
+    if any(old_vllm.entry_point((*(box.command or ()), *(box.args or ()))) for box in service.containers or ()):
         yield Remark(
             "entry-point-old", "its entry point is not vLLM's own any more", "--modernise replaces it and prints what changes"
         )
 
 
-def _account(service: Service, place: Place) -> Iterator[Remark]:
+def _account(service: Service, place: Place, beside: frozenset[str]) -> Iterator[Remark]:
     email = service.service_account
-    if email and email.endswith(f"@{place.id}.iam.gserviceaccount.com") and place.cloud.accounts.get(email) is None:
+    ours = email is not None and email not in beside and email.endswith(f"@{place.id}.iam.gserviceaccount.com")
+    if email and ours and place.cloud.accounts.get(email) is None:
         raise _missing(f"service account {email}", f"gcloud iam service-accounts create {email.partition('@')[0]} {place.flags}")
     yield from ()
 
@@ -122,7 +118,8 @@ def _image(image: str, place: Place) -> Iterator[Remark]:
     yield from ()
 
 
-def _secrets(service: Service) -> set[tuple[str, str]]:
+def secrets_of(service: Service) -> set[tuple[str, str]]:
+    """(secret, version) that its variables and volumes hold."""
     named = {(v.secret, str(v.version)) for box in service.containers or () for v in box.env or () if isinstance(v, SecretEnv)}
     for volume in service.volumes or ():
         if isinstance(volume, SecretVolume):
