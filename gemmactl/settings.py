@@ -16,8 +16,9 @@ DEFAULT_REGION: Final = "us-central1"
 
 KEYS: Final = (
     "project", "region", "name", "model", "engine", "image", "gpu_type", "cpu", "memory", "concurrency", "cpu_throttling",
-    "allow_unauthenticated", "startup_probe", "timeout", "max_context", "quantize", "images", "max_instances", "min_instances",
-    "service_account", "set_env_vars", "set_secrets", "adapters", "hf_token",
+    "auth", "allow_unauthenticated", "invoker", "ingress", "network", "subnet", "network_tags", "vpc_egress", "startup_probe",
+    "timeout", "max_context", "quantize", "images", "max_instances", "min_instances", "service_account", "set_env_vars",
+    "set_secrets", "adapters", "hf_token",
 )  # fmt: skip
 """Every setting that GEMMACTL_<KEY> and gemmactl.yaml may hold; the same words as the flags."""
 
@@ -124,6 +125,8 @@ def _text(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, Mapping):
         return ",".join(f"{k}={_text(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ",".join(map(_text, value))
     return str(value)
 
 

@@ -12,6 +12,10 @@ from inference_image.contract import ENV_IMAGES, ENV_QUANTIZE, INT8
 
 ModelKind = Literal["gs", "dir", "hf"]
 ServingEngine = Literal["gemmactl", "vllm"]
+Auth = Literal["iam", "api-key", "public"]
+"""Who may call: members with roles/run.invoker; holders of a key that the container asks for; anybody."""
+Ingress = Literal["all", "internal", "internal-and-cloud-load-balancing"]
+Egress = Literal["all-traffic", "private-ranges-only"]
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,17 @@ class Serve:
     memory: str = "32Gi"
     concurrency: int = 4
     cpu_throttling: bool = False
-    allow_unauthenticated: bool = False
+    auth: Auth = "iam"
+    invokers: tuple[str, ...] = ()
+    """IAM members that may call it, beside those that may already."""
+    ingress: Ingress | None = None
+    """From where it can be called; None: as it is, everywhere for a new service."""
+    network: str | None = None
+    """VPC that its requests go through (Direct VPC egress); None, with `subnet`: none, or the one it has."""
+    subnet: str | None = None
+    network_tags: tuple[str, ...] = ()
+    vpc_egress: Egress | None = None
+    """Which of its requests go through the VPC; None: Cloud Run's default, private ranges only."""
     probe: Probe = field(default_factory=Probe)
     context: int | None = None
     """Longest prompt + answer in tokens; None: the container's default."""
@@ -156,6 +170,11 @@ class Serve:
     rotate_hf_token: bool = False
     given: frozenset[str] = frozenset()
     """Which of DERIVED the user set; the others are derived from the model once it was looked at."""
+
+    @property
+    def open(self) -> bool:
+        """Whether Cloud Run lets every caller through to the container."""
+        return self.auth != "iam"
 
     @property
     def int8(self) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from gemmactl import limits, probe_rules
+from gemmactl import access_rules, limits, probe_rules
 from gemmactl.errors import usage
 from gemmactl.limits import GPUS, Gpu
 from gemmactl.spec import Serve
@@ -242,4 +242,5 @@ RULES: Final[tuple[Callable[[Serve], None], ...]] = (
     _quantize,
     _service_account,
     _adapters,
+    access_rules.check,
 )

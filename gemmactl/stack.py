@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from gemmactl import vllm
+from gemmactl import stack_access, vllm
 from gemmactl.kernel.reference import Digest, Version
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources import apis, mark, names
@@ -60,7 +60,7 @@ class _Serving:
         if self.builds:
             yield from self.build()
         yield from self.runtime()
-        yield self.service()
+        yield from stack_access.opened(self.spec, self.service())
 
     @property
     def builds(self) -> bool:
@@ -228,7 +228,9 @@ class _Serving:
             gpu_zonal_redundancy_disabled=True,
             execution_environment="EXECUTION_ENVIRONMENT_GEN2",
             labels=tuple(sorted(((mark.NAME_LABEL, spec.name), *mark.OURS))),
-            invoker_iam_disabled=spec.allow_unauthenticated,
+            invoker_iam_disabled=spec.open,
+            ingress=stack_access.ingress(spec),
+            vpc=stack_access.network(spec),
             after=(apis.ADDRESS, *build, *(r.address for r in self.runtime())),
         )
 

@@ -46,6 +46,8 @@ class Service:
     """The name that vLLM serves under; it answers 404 to any other."""
     types: Callable[[], Presets] = lambda: BUILT_IN
     """Asked where the server has none of its own: vLLM."""
+    inside: bool = False
+    """Whether only callers inside of Google's network reach it: its ingress."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,14 @@ def refusal(service: Service, reply: Reply, route: str = contract.ROUTE_GENERATE
     match reply.status:
         case 401 | 403:
             return _not_allowed(service, reply.status, facts)
+        case 404 if service.inside:
+            return Trouble(
+                f"{service.name} is not reached from here",
+                why="its ingress lets in what comes from inside of Google's network alone; Cloud Run answers everybody else 404",
+                remedy="call it from its VPC or through its load balancer, or deploy it again with --ingress all",
+                code="service-inside",
+                facts=facts,
+            )
         case 404:
             return Trouble(
                 f"{service.name} has no {route} at {service.url}",

@@ -96,15 +96,6 @@ NoCpuThrottling = Annotated[
     ),
 ]
 CpuThrottling = Annotated[bool, typer.Option("--cpu-throttling", hidden=True)]
-AllowUnauthenticated = Annotated[
-    bool,
-    typer.Option(
-        "--allow-unauthenticated",
-        help="Let anybody call it, at your cost. Default: --no-allow-unauthenticated, callers need roles/run.invoker.",
-        rich_help_panel=_ACCESS,
-    ),
-]
-NoAllowUnauthenticated = Annotated[bool, typer.Option("--no-allow-unauthenticated", hidden=True)]
 StartupProbe = Annotated[
     str | None,
     typer.Option(

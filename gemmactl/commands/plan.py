@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gemmactl.commands import options as o
+from gemmactl.commands import options_access as a
 from gemmactl.commands.session import session
 from gemmactl.result import Result
 
@@ -27,8 +28,15 @@ def plan(
     concurrency: o.Concurrency = None,
     no_cpu_throttling: o.NoCpuThrottling = False,
     cpu_throttling: o.CpuThrottling = False,
-    allow_unauthenticated: o.AllowUnauthenticated = False,
-    no_allow_unauthenticated: o.NoAllowUnauthenticated = False,
+    auth: a.Auth = None,
+    allow_unauthenticated: a.AllowUnauthenticated = False,
+    no_allow_unauthenticated: a.NoAllowUnauthenticated = False,
+    invoker: a.Invoker = None,
+    ingress: a.Ingress = None,
+    network: a.Network = None,
+    subnet: a.Subnet = None,
+    network_tags: a.NetworkTags = None,
+    vpc_egress: a.VpcEgress = None,
     startup_probe: o.StartupProbe = None,
     timeout: o.Timeout = None,
     max_context: o.MaxContext = None,

@@ -16,6 +16,10 @@ Refusal = tuple[int, str, dict[str, str]]
 _RESERVED: Final = re.compile(r".*z|/eventlog|/_ah(/.*)?")
 """Paths that never reach a container from outside: source: Cloud Run's pages and published logs."""
 
+_ALL: Final = "INGRESS_TRAFFIC_ALL"
+"""Every caller of the sandbox is outside of Google's network: any other ingress turns him away. guess: with the same 404 as what
+is not there; Cloud Run's page on ingress says only that such requests cannot reach the service."""
+
 LOGIN_CLIENTS: Final = frozenset(
     f"{client}.apps.googleusercontent.com" for client in ("32555940559", "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur")
 )
@@ -26,7 +30,7 @@ test private services with `gcloud auth print-identity-token`); whether it takes
 def refusal_of(world: World, service: Json | None, headers: Any, path: str, address: str) -> Refusal | None:
     """Why the request does not reach a container, or None. `address` is the URL that was called, an audience too."""
     bare = path.partition("?")[0]
-    if service is None or _RESERVED.fullmatch(bare):
+    if service is None or _RESERVED.fullmatch(bare) or service.get("ingress", _ALL) != _ALL:
         return NOT_FOUND
     if service.get("invokerIamDisabled"):
         return None

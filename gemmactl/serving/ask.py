@@ -125,6 +125,7 @@ def reach(place: Place, live: find.Json, voice: Voice, patience: Patience | None
         engine=find.engine_of(live),
         model=find.variable(live, contract.ENV_MODEL_NAME),
         types=lambda: types(place, live),
+        inside=not find.outside(live),
     )
 
 

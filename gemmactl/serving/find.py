@@ -10,7 +10,7 @@ from gemmactl.errors import Exit, Trouble, usage
 from gemmactl.resources.mark import marked
 from gemmactl.serving.place import Place
 from gemmactl.settings import Settings, Value
-from gemmactl.spec import ServingEngine, parse_model, service_name
+from gemmactl.spec import Auth, ServingEngine, parse_model, service_name
 from inference_image import contract
 
 Json = dict[str, Any]
@@ -109,6 +109,18 @@ def model_of(live: Mapping[str, Any]) -> str:
 def engine_of(live: Mapping[str, Any]) -> ServingEngine:
     """What answers in its container."""
     return "vllm" if vllm.runs(container(live)) else "gemmactl"
+
+
+def auth_of(live: Mapping[str, Any]) -> Auth:
+    """Who may call it. A service that asks for keys and is not open is on its way to `api-key`, and asks for both."""
+    if variable(live, contract.ENV_KEYS):
+        return "api-key"
+    return "public" if live.get("invokerIamDisabled") else "iam"
+
+
+def outside(live: Mapping[str, Any]) -> bool:
+    """Whether a request from here, outside of Google's network, can reach it at all."""
+    return live.get("ingress", "INGRESS_TRAFFIC_ALL") in ("INGRESS_TRAFFIC_ALL", "INGRESS_TRAFFIC_UNSPECIFIED")
 
 
 def about(live: Mapping[str, Any]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from gemmactl import spec_rules
 from gemmactl.errors import Trouble
 from gemmactl.resources import quantity
 from gemmactl.result import Table
-from gemmactl.serving import drift
+from gemmactl.serving import admitting, drift
 from gemmactl.serving.wishes import PARSERS
 from gemmactl.settings import Settings, Value
 from gemmactl.spec import DERIVED, Probe, SecretRef, Serve
@@ -55,7 +55,7 @@ def _setting(key: str, live: Serve, settings: Settings, derived: Serve | None) -
     if not hasattr(live, _FIELD.get(name, name)):
         return None
     value = _value(live, name)
-    if said := settings.value(key):
+    if said := admitting.auth(settings, {}) if key == "auth" else settings.value(key):
         return _said(key, value, said, parse)
     if name in DERIVED:
         if derived is None:

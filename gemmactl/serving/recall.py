@@ -7,8 +7,9 @@ from typing import Any
 from gemmactl import vllm
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import api_disabled
-from gemmactl.resources import names, quantity
+from gemmactl.resources import names, quantity, service_body
 from gemmactl.resources.service_account import email_of
+from gemmactl.resources.service_types import EGRESS, INGRESS, Vpc
 from gemmactl.serving import adapting, find
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
@@ -45,7 +46,8 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         cpu=_cpus(limits.get("cpu", "")),
         memory=str(limits.get("memory", _DEFAULTS.memory)),
         concurrency=int(template.get("maxInstanceRequestConcurrency", _DEFAULTS.concurrency)),
-        allow_unauthenticated=bool(live.get("invokerIamDisabled")),
+        auth=find.auth_of(live),
+        **_network(live),
         probe=_probe(box.get("startupProbe", {})),
         timeout=_seconds(template.get("timeout", "")),
         max_instances=int(scaling.get("maxInstanceCount", _DEFAULTS.max_instances)),
@@ -73,6 +75,19 @@ def live_service(place: Place, name: str) -> Json | None:
 def remembered_token(live: Json | None) -> SecretRef | None:
     """The token's secret that a live service uses, or None: a deploy that names none keeps it."""
     return dict(_secrets(find.container(live or {}))).get(contract.ENV_HF_TOKEN)
+
+
+def _network(live: Json) -> dict[str, Any]:
+    """From where it is called, and which way its requests go."""
+    access = service_body.vpc_of(live.get("template", {}).get("vpcAccess")) or Vpc()
+    words = {api: word for word, api in (*INGRESS.items(), *EGRESS.items())}
+    return {
+        "ingress": words.get(str(live.get("ingress", ""))),
+        "network": access.network,
+        "subnet": access.subnetwork,
+        "network_tags": access.tags or (),
+        "vpc_egress": words.get(access.egress or ""),
+    }
 
 
 def _own(place: Place, name: str) -> str:
@@ -103,9 +118,10 @@ def _secrets(box: Json) -> list[tuple[str, SecretRef]]:
 
 
 def _plain(box: Json) -> list[tuple[str, str]]:
-    """Variables with values, the model's own place excepted: the stack writes that one."""
+    """Variables with values, but for the model's place and the keys' file: the stack writes those."""
     entries = [e for e in box.get("env", ()) if "valueSource" not in e]
-    return [(str(e["name"]), str(e.get("value", ""))) for e in entries if e["name"] != contract.ENV_MODEL]
+    written = (contract.ENV_MODEL, contract.ENV_KEYS)
+    return [(str(e["name"]), str(e.get("value", ""))) for e in entries if e["name"] not in written]
 
 
 def _context(env: tuple[tuple[str, str], ...]) -> tuple[tuple[tuple[str, str], ...], int | None]:

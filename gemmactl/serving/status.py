@@ -10,7 +10,7 @@ from gemmactl import prices, vllm
 from gemmactl.costs import Costs, costs
 from gemmactl.errors import Trouble, usage
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import adapting, cold_start, drift, find, origins, plan_screen, revision_rows
+from gemmactl.serving import adapting, callers, cold_start, drift, find, origins, plan_screen, revision_rows
 from gemmactl.serving.cold_start import ColdStart
 from gemmactl.serving.drift import Drift
 from gemmactl.serving.find import Json
@@ -143,7 +143,6 @@ def rows(live: Json, good: bool) -> tuple[tuple[str, str], ...]:
     """The facts for people."""
     template, box = live.get("template", {}), find.container(live)
     limits, scaling = box.get("resources", {}).get("limits", {}), template.get("scaling", {})
-    public = "everybody" if live.get("invokerIamDisabled") else "members with roles/run.invoker"
     gpu = template.get("nodeSelector", {}).get("accelerator", "no GPU")
     count = f"{scaling.get('minInstanceCount', 0)} to {scaling.get('maxInstanceCount', '?')}"
     found = (
@@ -156,7 +155,7 @@ def rows(live: Json, good: bool) -> tuple[tuple[str, str], ...]:
         ("image", str(box.get("image", ""))),
         ("size", f"{gpu}, {limits.get('cpu', '?')} CPU, {limits.get('memory', '?')}"),
         ("instances", f"{count}, {template.get('maxInstanceRequestConcurrency', '?')} requests each"),
-        ("callers", public),
+        *callers.rows(live),
         ("runs as", str(template.get("serviceAccount", "the default account"))),
         ("newest", find.tail(live.get("latestCreatedRevision", ""))),
         ("serving", find.tail(live.get("latestReadyRevision", "")) or "none"),
@@ -175,7 +174,7 @@ def document(live: Json, good: bool, words: str) -> dict[str, Any]:
         "adapters": {name: model.uri for name, model in _adapters(live)},
         "engine": find.engine_of(live),
         "image": find.container(live).get("image", ""),
-        "public": bool(live.get("invokerIamDisabled")),
+        **callers.document(live),
         "latest_created_revision": find.tail(live.get("latestCreatedRevision", "")),
         "latest_ready_revision": find.tail(live.get("latestReadyRevision", "")),
         "updated": live.get("updateTime", ""),

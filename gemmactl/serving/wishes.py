@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
-from gemmactl import spec_parse, spec_rules
+from gemmactl import access_rules, spec_parse, spec_rules
 from gemmactl.errors import Trouble, usage
-from gemmactl.serving import adapting, overriding, presets
+from gemmactl.serving import adapting, admitting, overriding, presets
 from gemmactl.settings import PROJECT_FILE, SANDBOX, Settings, Value
 from gemmactl.spec import DERIVED, Model, SecretRef, Serve, Token, parse_model, service_name
 from gemmactl.voice import Voice
@@ -48,6 +48,10 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
         said = settings.value(key, switches[key] if key in switches else flags.get(key))
         if said is not None:
             chosen[field] = _read(parse, said, key)
+    if (who := admitting.auth(settings, flags)) is not None:
+        chosen["auth"] = who.text
+    if members := admitting.members(settings, flags):
+        chosen["invokers"] = members
     if corrections := overriding.variable(flags):
         chosen["env"] = (*chosen.get("env", ()), (ENV_OVERRIDES, corrections))
     if types := presets.variable(flags):
@@ -145,7 +149,12 @@ PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "memory": ("memory", str),
     "concurrency": ("concurrency", _integer),
     "cpu_throttling": ("cpu_throttling", _switch),
-    "allow_unauthenticated": ("allow_unauthenticated", _switch),
+    "auth": ("auth", access_rules.auth),
+    "ingress": ("ingress", access_rules.ingress),
+    "network": ("network", str),
+    "subnet": ("subnet", str),
+    "network_tags": ("network_tags", access_rules.words),
+    "vpc_egress": ("vpc_egress", access_rules.egress),
     "startup_probe": ("probe", spec_parse.probe),
     "timeout": ("timeout", spec_parse.duration),
     "max_context": ("context", _integer),
@@ -176,7 +185,7 @@ def _read(parse: Callable[[str], Any], value: Value, key: str) -> Any:
 def _switches(flags: Mapping[str, Any]) -> dict[str, bool | None]:
     """Flags without a value; the --[no-]x pairs of gcloud arrive as two. None when not given: then other sources speak."""
     found: dict[str, bool | None] = {"images": True if flags.get("images") else None}
-    for key in ("cpu_throttling", "allow_unauthenticated"):
+    for key in ("cpu_throttling",):
         yes, no = bool(flags.get(key)), bool(flags.get(f"no_{key}"))
         flag = key.replace("_", "-")
         if yes and no:

@@ -65,7 +65,7 @@ def test_private_by_default_and_public_on_request() -> None:
     """Without a word the service is private; --allow-unauthenticated is the switch that domain restrictions permit."""
     model = parse_model("gs://weights/gemma3")
     private = lean(built(Serve("p", "us-central1", model, "s", image=IMAGE)).body())
-    public = lean(built(Serve("p", "us-central1", model, "s", image=IMAGE, allow_unauthenticated=True)).body())
+    public = lean(built(Serve("p", "us-central1", model, "s", image=IMAGE, auth="public")).body())
     assert "invokerIamDisabled" not in private
     assert public["invokerIamDisabled"] is True
 

@@ -36,7 +36,7 @@ def test_a_deploy_makes_the_whole_stack(cloud: FakeCloud) -> None:
     assert body["labels"] == {"gemmactl-name": "gemma-3-4b", "managed-by": "gemmactl"}
 
 
-@pytest.mark.parametrize("spec", [SPEC, with_token(), replace(SPEC, allow_unauthenticated=True, cpu_throttling=False)])
+@pytest.mark.parametrize("spec", [SPEC, with_token(), replace(SPEC, auth="public", cpu_throttling=False)])
 def test_a_second_plan_is_empty_and_reads_only(cloud: FakeCloud, spec: Serve) -> None:
     """After an apply nothing differs, server defaults included, and planning makes no write."""
     deployed(cloud, spec)

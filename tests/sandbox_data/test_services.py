@@ -163,6 +163,11 @@ def test_a_private_service_answers_invokers_only(built: Cloud):
     after = client.update_service(request=opened).result(timeout=20)
     assert after.latest_ready_revision == made.latest_ready_revision
     assert built.get(f"{made.uri}/", email=None).status_code == 200
+    closed = run_v2.UpdateServiceRequest(
+        service={"name": NAME, "ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}, update_mask={"paths": ["ingress"]}
+    )
+    client.update_service(request=closed).result(timeout=20)
+    assert built.get(f"{made.uri}/").status_code == 404  # every caller of the sandbox is outside
 
 
 def test_paths_that_cloud_run_reserves_never_arrive(built: Cloud):

@@ -186,13 +186,15 @@ RECALLED = [
         WISH,
         probe=Probe(None, 8080, True, 240, 240, 240, 5),
         concurrency=1,
-        allow_unauthenticated=True,
+        auth="public",
         given=frozenset({"probe", "concurrency"}),
     ),
     replace(WISH, context=2048, cpu=8, memory="24Gi", given=frozenset({"context", "cpu", "memory"})),
     replace(WISH, image="us-docker.pkg.dev/other/repo/image:1", env=(("GEMMACTL_MAX_CONTEXT", "as long as it gets"),)),
     replace(WISH, env=(("A", "1"), ("B", "x=y,z")), max_instances=2, min_instances=1, timeout=60),
     replace(WISH, hf_token=Token(CANARY)),
+    replace(WISH, ingress="internal-and-cloud-load-balancing", network="default", network_tags=("a", "b")),
+    replace(WISH, ingress="internal", subnet="gpus", vpc_egress="all-traffic"),
     replace(WISH, service_account="mine@demo-proj.iam.gserviceaccount.com", image="us-docker.pkg.dev/other/repo/image:1"),
 ]
 

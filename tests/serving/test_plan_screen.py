@@ -38,7 +38,7 @@ def test_each_field_says_how_it_changes() -> None:
     cloud = deployed()
     live = next(iter(cloud.state.services.values()))
     live["labels"]["team"] = live["labels"].pop("gemmactl-name", "x")
-    wish = replace(WISH, context=4096, allow_unauthenticated=True, given=frozenset({"context"}))
+    wish = replace(WISH, context=4096, auth="public", given=frozenset({"context"}))
     result = plan(wish, place(cloud), again="")
     (step,) = [s for s in result.data["steps"] if s["op"] != "keep"]
     effects = {f["field"]: (f["effect"], f["fixed"]) for f in step["fields"]}
@@ -98,7 +98,7 @@ def test_an_image_that_is_there_is_not_built_and_labels_start_nothing() -> None:
     cloud = deployed()
     wish = replace(WISH, context=4096, given=frozenset({"context"}))
     assert bill(plan(wish, place(cloud), again=""))["time"] == "about 30 s: start about 30 s"
-    opened = plan(replace(WISH, allow_unauthenticated=True), place(cloud), again="")
+    opened = plan(replace(WISH, auth="public"), place(cloud), again="")
     assert (bill(opened)["time"], opened.data["time"]["phases"]) == ("some seconds", [])
 
 

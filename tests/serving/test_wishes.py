@@ -38,7 +38,7 @@ def test_the_seeds_own_flags(tmp_path: Path) -> None:
     )
     assert found.name == "gemma-3-4b-product-merged-model"
     assert (found.cpu, found.memory, found.concurrency, found.timeout) == (8, "32Gi", 1, 1800)
-    assert (found.allow_unauthenticated, found.cpu_throttling) == (True, False)
+    assert (found.auth, found.cpu_throttling) == ("public", False)
     assert found.probe == Probe(None, 8080, True, 240, 240, 240, 5)
     assert found.given == {"cpu", "memory", "concurrency", "probe"}
 
@@ -46,7 +46,7 @@ def test_the_seeds_own_flags(tmp_path: Path) -> None:
 def test_defaults_are_private_one_instance_and_zero_when_idle(tmp_path: Path) -> None:
     """What nobody chose."""
     found = wishes(settings(tmp_path), BASE, Ear())
-    assert (found.allow_unauthenticated, found.max_instances, found.min_instances) == (False, 1, 0)
+    assert (found.auth, found.open, found.max_instances, found.min_instances) == ("iam", False, 1, 0)
     assert (found.image, found.service_account, found.hf_token) == (None, None, None)
     assert found.given == frozenset()
 
@@ -133,6 +133,54 @@ def test_the_sandbox_has_its_own_project_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("environ", "file", "flags", "auth"),
+    [
+        ({}, "auth: public\n", {}, "public"),
+        ({"GEMMACTL_AUTH": "iam"}, "auth: public\n", {}, "iam"),
+        ({"GEMMACTL_AUTH": "public"}, "allow-unauthenticated: false\n", {}, "public"),
+        ({"GEMMACTL_ALLOW_UNAUTHENTICATED": "true"}, "auth: iam\n", {}, "public"),
+        ({"GEMMACTL_AUTH": "public"}, "", {"no_allow_unauthenticated": True}, "iam"),
+        ({"GEMMACTL_AUTH": "public"}, "", {"auth": "public", "allow_unauthenticated": True}, "public"),
+    ],
+)
+def test_the_nearest_source_says_who_may_call(
+    tmp_path: Path, environ: dict[str, str], file: str, flags: dict[str, object], auth: str
+) -> None:
+    """Flag, environment, file; gcloud's spelling and --auth are one setting."""
+    (tmp_path / "gemmactl.yaml").write_text(file)
+    assert wishes(settings(tmp_path, **environ), {**BASE, **flags}, Ear()).auth == auth
+
+
+@pytest.mark.parametrize(
+    ("environ", "flags", "code"),
+    [
+        ({}, {"auth": "iam", "allow_unauthenticated": True}, "flags-contradict"),
+        ({}, {"no_allow_unauthenticated": True, "allow_unauthenticated": True}, "flags-contradict"),
+        ({"GEMMACTL_AUTH": "iam", "GEMMACTL_ALLOW_UNAUTHENTICATED": "1"}, {}, "flags-contradict"),
+        ({"GEMMACTL_AUTH": "open"}, {}, "setting-illegal"),
+        ({"GEMMACTL_ALLOW_UNAUTHENTICATED": "yes"}, {}, "setting-illegal"),
+    ],
+)
+def test_contradictions_about_callers_are_refused(
+    tmp_path: Path, environ: dict[str, str], flags: dict[str, object], code: str
+) -> None:
+    """Nobody guesses who may call."""
+    with pytest.raises(Trouble) as caught:
+        wishes(settings(tmp_path, **environ), {**BASE, **flags}, Ear())
+    assert caught.value.code == code
+
+
+def test_lists_come_from_flags_and_files_alike(tmp_path: Path) -> None:
+    """Members and tags: a repeated flag, commas, or a list of YAML."""
+    (tmp_path / "gemmactl.yaml").write_text("invoker: [user:a@b.cd, group:c@d.ef]\nnetwork: default\nnetwork-tags: [x, y]\n")
+    found = wishes(settings(tmp_path), BASE, Ear())
+    assert (found.invokers, found.network_tags) == (("user:a@b.cd", "group:c@d.ef"), ("x", "y"))
+    flags = {"invoker": ["user:e@f.gh"], "network_tags": "z", "vpc_egress": "all", "ingress": "internal"}
+    found = wishes(settings(tmp_path), {**BASE, **flags}, Ear())
+    assert (found.invokers, found.network_tags, found.vpc_egress) == (("user:e@f.gh",), ("z",), "all-traffic")
+
+
+@pytest.mark.parametrize(
     ("environ", "flags", "public"),
     [
         ({}, {}, False),
@@ -145,7 +193,7 @@ def test_a_switch_that_is_not_given_leaves_the_word_to_others(
     tmp_path: Path, environ: dict[str, str], flags: dict[str, bool], public: bool
 ) -> None:
     """Both halves of --[no-]x win over the environment; neither given, the environment speaks."""
-    assert wishes(settings(tmp_path, **environ), {**BASE, **flags}, Ear()).allow_unauthenticated is public
+    assert wishes(settings(tmp_path, **environ), {**BASE, **flags}, Ear()).open is public
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ SEED = Probe(path=None, tcp=True, initial_delay=240, timeout=240, period=240, fa
     "change",
     [
         {},
-        {"probe": SEED, "concurrency": 1, "allow_unauthenticated": True},
+        {"probe": SEED, "concurrency": 1, "auth": "public"},
         {"cpu": 4, "memory": "16Gi"},
         {"cpu": 6, "memory": "24Gi"},
         {"gpu_type": "nvidia-rtx-pro-6000", "cpu": 20, "memory": "80Gi"},

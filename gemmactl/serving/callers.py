@@ -1,0 +1,45 @@
+"""Who may call a live service, from where, and which way its requests go: as facts for people and for machines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gemmactl.resources import service_body
+from gemmactl.resources.service_types import INGRESS
+from gemmactl.serving import find
+from gemmactl.serving.find import Json
+from gemmactl.spec import Auth
+
+CALLERS: Final[Mapping[Auth, str]] = {
+    "iam": "members with roles/run.invoker",
+    "api-key": "holders of an API key (gemmactl keys list)",
+    "public": "everybody",
+}
+
+
+def rows(live: Json) -> tuple[tuple[str, str], ...]:
+    """For people; an empty value where there is nothing to say."""
+    network = service_body.vpc_of(live.get("template", {}).get("vpcAccess"))
+    parts = (network.network, network.subnetwork, network.connector, network.egress) if network else ()
+    return (
+        ("callers", CALLERS[find.auth_of(live)]),
+        ("reached", "" if find.outside(live) else f"from inside Google's network alone: {_word(live)}"),
+        ("network", " ".join(part for part in parts if part)),
+    )
+
+
+def document(live: Json) -> dict[str, Any]:
+    """For machines."""
+    return {
+        "auth": find.auth_of(live),
+        "public": bool(live.get("invokerIamDisabled")),
+        "ingress": _word(live),
+        "vpc": live.get("template", {}).get("vpcAccess", {}),
+    }
+
+
+def _word(live: Json) -> str:
+    """The ingress as gcloud says it."""
+    api = str(live.get("ingress", ""))
+    return next((word for word, name in INGRESS.items() if name == api), api)
