@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -57,6 +57,16 @@ def plan(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show how size, context, concurrency and start-up time came about.")
     ] = False,
+    for_admin: Annotated[
+        bool,
+        typer.Option(
+            "--for-admin",
+            help="Print only what you may not do yourself, and the roles that you lack, as a script for an administrator.",
+        ),
+    ] = False,
+    as_form: Annotated[
+        Literal["gcloud", "terraform"], typer.Option("--as", help="With --for-admin: the form of what is printed.")
+    ] = "gcloud",
     detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit 3 when there are changes.")] = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
@@ -79,6 +89,11 @@ def plan(
 
     settings = here.settings()
     wish = wishes(settings, ctx.params, here.voice)
+    if for_admin:
+        from gemmactl.serving.for_admin import for_admin as written
+
+        again = here.again("deploy", "--detailed-exitcode", "--explain", "--for-admin", "--as")
+        return written(wish, here.place(settings, project, region), here.voice, form=as_form, again=again)
     from gemmactl.serving.deploy import plan as run
 
     again = here.again("deploy", "--detailed-exitcode", "--explain")

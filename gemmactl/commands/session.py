@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from gemmactl.voice import Voice
 
 SESSION: Final = "gemmactl.session"
+VALUED: Final = ("--format", "--as")
+"""Flags with a value of their own word that no repeated command keeps."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ class Session:
         words = ["gemmactl", verb]
         value = False
         for word in self.argv[1:]:
-            if not (value or word in drop or word.partition("=")[0] == "--format"):
+            if not (value or word.partition("=")[0] in (*drop, *VALUED)):
                 words.append(word)
-            value = word == "--format"
+            value = word in VALUED
         return shlex.join(words)
 
     def place(self, settings: Settings, project: str | None, region: str | None) -> Place:

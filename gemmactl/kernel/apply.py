@@ -60,7 +60,7 @@ def apply(
     """Work through a plan. Ctrl-C lets running steps finish and starts none; a second one gives them up.
 
     Raises:
-        Trouble: (refused) the plan holds a BLOCKED step; nothing was started.
+        Trouble: (refused) the plan holds a BLOCKED step, or one that must be looked at and can't; nothing was started.
     """
     if plan.blocked:
         step = plan.blocked[0]
@@ -72,7 +72,21 @@ def apply(
             code="blocked",
             facts={"blocked": [s.address for s in plan.blocked]},
         )
+    if plan.unseen:
+        raise unseen(plan)
     return _Run(plan, cloud, events, clock or Clock(), patience or Patience(), workers).go()
+
+
+def unseen(plan: Plan) -> Trouble:
+    """Why a plan does not start that holds what the caller may not look at."""
+    first = plan.unseen[0]
+    return refused(
+        f"{first.address} can't be looked at",
+        why=first.note,
+        remedy="ask for the permission; `gemmactl plan --for-admin` with the same words prints what an administrator runs",
+        code="unseen",
+        facts={"unseen": [s.address for s in plan.unseen]},
+    )
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ class Op(StrEnum):
     DELETE = "delete"
     RETAIN = "retain"
     """Destroy leaves it, for the reason in `note`."""
+    UNSEEN = "unseen"
+    """The caller may not look at it, and `note` says which permission is missing: never taken for as wished."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,16 @@ class Plan:
 
     @property
     def work(self) -> tuple[Step, ...]:
-        return tuple(s for s in self.steps if s.op not in (Op.KEEP, Op.RETAIN))
+        return tuple(s for s in self.steps if s.op not in (Op.KEEP, Op.RETAIN, Op.UNSEEN))
 
     @property
     def blocked(self) -> tuple[Step, ...]:
         return tuple(s for s in self.steps if s.op is Op.BLOCKED)
+
+    @property
+    def unseen(self) -> tuple[Step, ...]:
+        """What must be looked at before anything starts, and can't be. What another hand makes may stay unseen."""
+        return tuple(s for s in self.steps if s.op is Op.UNSEEN and not s.resource.by_others)
 
     def count(self, op: Op) -> int:
         return sum(s.op is op for s in self.steps)
@@ -110,9 +117,9 @@ def make_plan(stack: Sequence[Resource], cloud: Any, *, workers: int = 16) -> Pl
     lives = _read(list(ordered.values()), cloud, workers)
     steps: dict[str, Step] = {}
     for address, wanted in ordered.items():
-        live, unknown = lives[address]
-        if unknown:
-            steps[address] = Step(Op.CREATE, wanted, note="unknown until its API is enabled", unknown=True)
+        live, why = lives[address]
+        if why is not None:
+            steps[address] = _unread(wanted, why)
             continue
         moving = {r for r in references(wanted) if r.source in steps and steps[r.source].op is not Op.KEEP}
         found = {} if live is None else known(wanted, cloud, without=moving)
@@ -136,7 +143,10 @@ def make_teardown(
     lives = _read(list(ordered.values()), cloud, workers)
     steps: list[Step] = []
     for address, resource in reversed(ordered.items()):
-        live, _ = lives[address]
+        live, denial = lives[address]
+        if denial is not None and not api_disabled(denial):
+            steps.append(Step(Op.RETAIN, resource, note=unseen_because(denial)))
+            continue
         if live is None:
             continue
         lasting = "" if address in also else resource.lasting
@@ -151,17 +161,36 @@ def known(wanted: Resource, cloud: Any, without: set[Reference] | None = None) -
     return {r: answer for r, answer in asked.items() if answer is not None}
 
 
-def _read(resources: Sequence[Resource], cloud: Any, workers: int) -> dict[str, tuple[Resource | None, bool]]:
-    def one(resource: Resource) -> tuple[Resource | None, bool]:
+def _read(resources: Sequence[Resource], cloud: Any, workers: int) -> dict[str, tuple[Resource | None, Trouble | None]]:
+    """Address -> its live twin, or why it could not be looked at."""
+
+    def one(resource: Resource) -> tuple[Resource | None, Trouble | None]:
         try:
-            return resource.read(cloud), False
+            return resource.read(cloud), None
         except Trouble as trouble:
-            if api_disabled(trouble):
-                return None, True
+            if api_disabled(trouble) or not_allowed(trouble):
+                return None, trouble
             raise
 
     with ThreadPoolExecutor(min(workers, max(1, len(resources)))) as pool:
         return dict(zip((r.address for r in resources), pool.map(one, resources), strict=True))
+
+
+def _unread(wanted: Resource, why: Trouble) -> Step:
+    if api_disabled(why):
+        return Step(Op.CREATE, wanted, note="unknown until its API is enabled", unknown=True)
+    return Step(Op.UNSEEN, wanted, note=unseen_because(why))
+
+
+def not_allowed(trouble: Trouble) -> bool:
+    """Whether a refusal only says that the caller lacks a right; billing, quota projects and the like say more."""
+    return trouble.facts.get("status") == 403 and trouble.facts.get("reason", "") in ("", "IAM_PERMISSION_DENIED")
+
+
+def unseen_because(trouble: Trouble) -> str:
+    """What a plan says of a thing that may not be looked at."""
+    permission = trouble.facts.get("permission")
+    return f"unknown (missing permission {permission})" if permission else "unknown (you may not look at it)"
 
 
 def api_disabled(trouble: Trouble) -> bool:

@@ -66,6 +66,8 @@ class Resource(ABC):
     """Seconds that one step may take."""
     settles: ClassVar[bool] = False
     """Whether other APIs see what a step of this kind did only minutes later: grants, new accounts, enabled APIs."""
+    by_others: ClassVar[bool] = False
+    """Whether somebody else may have made it, so that a plan may start although the caller can't look at it."""
     lasting: ClassVar[str] = ""
     """Why destroy keeps things of this kind; empty: destroy removes them."""
 

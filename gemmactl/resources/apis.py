@@ -17,6 +17,7 @@ class Apis(Resource):
 
     kind: ClassVar[str] = "apis"
     settles: ClassVar[bool] = True
+    by_others: ClassVar[bool] = True
     limit: ClassVar[float] = 600.0
     lasting: ClassVar[str] = "enabled APIs cost nothing, and others may use them by now"
 

@@ -17,6 +17,7 @@ class IamMember(Resource):
 
     kind: ClassVar[str] = "iam_member"
     settles: ClassVar[bool] = True
+    by_others: ClassVar[bool] = True
 
     target: PolicyTarget
     role: str

@@ -15,6 +15,7 @@ class Repository(Resource):
     """A Docker repository in one region."""
 
     kind: ClassVar[str] = "repository"
+    by_others: ClassVar[bool] = True
     fixed: ClassVar[frozenset[str]] = frozenset({"format"})
 
     project: str

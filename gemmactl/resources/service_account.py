@@ -38,6 +38,7 @@ class ServiceAccount(Resource):
 
     kind: ClassVar[str] = "service_account"
     settles: ClassVar[bool] = True
+    by_others: ClassVar[bool] = True
     fixed: ClassVar[frozenset[str]] = frozenset({"disabled"})
 
     project: str

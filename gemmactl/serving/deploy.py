@@ -28,8 +28,9 @@ def plan(
     """What deploy would do; read calls only. `again`: the command line that does it; `explain`: with the arithmetic."""
     seen, planned = _look(wish, place, voice)
     changes = bool(planned.work)
-    code = Exit.REFUSED if planned.blocked else Exit.PENDING if detailed and changes else Exit.OK
-    follow = (again,) if changes and not planned.blocked else ()
+    stuck = planned.blocked or planned.unseen
+    code = Exit.REFUSED if stuck else Exit.PENDING if detailed and changes else Exit.OK
+    follow = (again,) if changes and not stuck else ()
     data = {
         **_data(wish, place),
         **plan_screen.document(seen, planned),
@@ -48,7 +49,12 @@ def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
     wish = seen.wish
     _runs_here(wish, place)
     voice.show(*plan_screen.blocks(seen, planned, place))
-    if planned.work and not planned.blocked and not yes and not voice.confirm("Apply this plan?", flag="--yes"):
+    if (
+        planned.work
+        and not (planned.blocked or planned.unseen)
+        and not yes
+        and not voice.confirm("Apply this plan?", flag="--yes")
+    ):
         raise Trouble(
             "nothing was changed",
             why="the plan was not confirmed",

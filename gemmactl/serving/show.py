@@ -14,6 +14,7 @@ SIGNS: Final[dict[Op, tuple[str, Tone]]] = {
     Op.BLOCKED: ("!", "bad"),
     Op.DELETE: ("-", "bad"),
     Op.RETAIN: ("=", "dim"),
+    Op.UNSEEN: ("?", "warn"),
 }
 FIXED: Final = "can't change in place"
 _COUNTED: Final = (
@@ -23,12 +24,15 @@ _COUNTED: Final = (
     (Op.DELETE, "to remove"),
     (Op.KEEP, "unchanged"),
     (Op.RETAIN, "kept"),
+    (Op.UNSEEN, "unknown"),
 )
 
 
 def blocks(plan: Plan) -> tuple[Block, ...]:
     """Signs + ~ ! - =, the fields that differ, and the counts. Nothing to do is one line."""
     if not plan.work and not plan.destroy:
+        if unseen := plan.count(Op.UNSEEN):
+            return (*(_item(s) for s in plan.steps if s.op is Op.UNSEEN), Line(f"Nothing else to change: {unseen} unknown."))
         return (Line(f"Nothing to change: all {len(plan.steps)} things are as wished.", "good"),)
     unknown = sum(step.unknown for step in plan.steps)
     until = "its API is enabled" if unknown == 1 else "their APIs are enabled"

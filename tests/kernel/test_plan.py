@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gemmactl.errors import Trouble
+from gemmactl.errors import Exit, Trouble
+from gemmactl.kernel.apply import apply
 from gemmactl.kernel.plan import Op, agrees, make_plan, make_teardown
 from gemmactl.kernel.reference import Digest, Version, references, resolve
 from tests.kernel.toy import Image, Thing, ToyCloud, refusal
@@ -82,11 +83,32 @@ def test_a_disabled_api_makes_the_step_unknown():
     (step,) = make_plan([Thing("a")], ToyCloud(before=disabled)).steps
     assert (step.op, step.unknown) == (Op.CREATE, True)
 
-    def denied(_call, _name):
-        raise refusal()
+    def billing(_call, _name):
+        raise refusal(reason="BILLING_DISABLED")
 
     with pytest.raises(Trouble):
-        make_plan([Thing("a")], ToyCloud(before=denied))
+        make_plan([Thing("a")], ToyCloud(before=billing))
+
+
+def test_what_may_not_be_looked_at_is_never_as_wished():
+    """It is UNSEEN, and kept by a teardown; an apply refuses before any change, unless another hand may have made it."""
+
+    class Theirs(Thing):
+        by_others = True
+
+    def denied(_call, name):
+        if name == "a":
+            raise refusal()
+
+    cloud = ToyCloud(before=denied)
+    plan = make_plan([Thing("a"), Thing("b", parents=("a",))], cloud)
+    assert (ops(plan), len(plan.unseen)) == ({"a": Op.UNSEEN, "b": Op.CREATE}, 1)
+    with pytest.raises(Trouble) as refused:
+        apply(plan, cloud)
+    assert (refused.value.code, refused.value.exit, cloud.writes) == ("unseen", Exit.REFUSED, [])
+    assert apply(make_plan([Theirs("a"), Thing("b")], cloud), cloud).done == ("b",)
+    (left,) = (s for s in make_teardown([Thing("a"), Thing("b")], cloud).steps if s.address == "a")
+    assert (left.op, left.note) == (Op.RETAIN, "unknown (you may not look at it)")
 
 
 def test_a_reference_that_is_already_true_makes_no_difference():

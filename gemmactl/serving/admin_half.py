@@ -1,0 +1,143 @@
+"""Which part of a plan another hand does: steps that the caller may not, and roles that he lacks. Knows no form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gemmactl.kernel.plan import Op, Plan, Step
+from gemmactl.resources import rights
+from gemmactl.resources.cloud import Cloud, PolicyTarget
+from gemmactl.resources.iam_member import IamMember
+from gemmactl.resources.rights import Need, target_of
+from gemmactl.spec import Serve
+
+CALLERS: Final = frozenset({"image", "model_files", "service"})
+"""Kinds that the caller always carries out: an administrator has neither the files nor the wish to build and deploy."""
+CALLER: Final = "$CALLER"
+"""Stands for the member who deploys."""
+
+ROLES: Final[Mapping[str, str]] = {
+    "run.services.create": "roles/run.developer",
+    "run.services.update": "roles/run.developer",
+    "run.services.get": "roles/run.developer",
+    "run.operations.get": "roles/run.developer",
+    "run.routes.invoke": "roles/run.developer",
+    "run.services.setIamPolicy": "roles/run.admin",
+    "cloudbuild.builds.create": "roles/cloudbuild.builds.editor",
+    "cloudbuild.builds.get": "roles/cloudbuild.builds.editor",
+    "cloudbuild.builds.list": "roles/cloudbuild.builds.editor",
+    "iam.serviceAccounts.actAs": "roles/iam.serviceAccountUser",
+    "artifactregistry.tags.get": "roles/artifactregistry.reader",
+    "artifactregistry.repositories.downloadArtifacts": "roles/artifactregistry.reader",
+    "storage.buckets.get": "roles/storage.legacyBucketReader",
+    "storage.objects.get": "roles/storage.objectViewer",
+    "storage.objects.list": "roles/storage.objectViewer",
+    "storage.objects.create": "roles/storage.objectUser",
+    "storage.objects.delete": "roles/storage.objectUser",
+    "secretmanager.secrets.get": "roles/secretmanager.viewer",
+    "secretmanager.versions.list": "roles/secretmanager.viewer",
+    "secretmanager.versions.add": "roles/secretmanager.secretVersionAdder",
+    "serviceusage.services.use": "roles/serviceusage.serviceUsageConsumer",
+    "resourcemanager.projects.get": "roles/browser",
+    "logging.logEntries.list": "roles/logging.viewer",
+}
+"""Permission of the caller's -> the least predefined role that a deploy gets it by."""
+COVERS: Final[Mapping[str, frozenset[str]]] = {
+    "roles/run.developer": frozenset({"resourcemanager.projects.get"}),
+    "roles/run.admin": frozenset(p for p in ROLES if p.startswith("run.")) | {"resourcemanager.projects.get"},
+    "roles/cloudbuild.builds.editor": frozenset({"resourcemanager.projects.get"}),
+    "roles/storage.objectUser": frozenset({"storage.objects.get", "storage.objects.list"}),
+    "roles/storage.objectViewer": frozenset({"storage.objects.list"}),
+}
+"""What else of ROLES a role holds, so that no second one is asked for."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A role of the caller's, and what he needs it for."""
+
+    binding: IamMember
+    permissions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Half:
+    """What an administrator does: `steps` in their order, then `grants`. `lacks`: address -> why it is not the caller's."""
+
+    caller: str
+    steps: tuple[Step, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    lacks: Mapping[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.steps or self.grants)
+
+
+def split(plan: Plan, cloud: Cloud, wish: Serve) -> Half:
+    """Ask which rights the caller has and divide the plan. Makes read calls only."""
+    project = PolicyTarget("project", cloud.project)
+    more: dict[str, tuple[Need, ...]] = {
+        f"look {s.address}": rights.reading(s.resource, cloud.project) for s in plan.steps if not s.resource.by_others
+    }
+    # a person's calls count on the project; and a failure is only explained by its log
+    more["calls"] = (Need(project, "serviceusage.services.use"), Need(project, "logging.logEntries.list"))
+    service = next(s.resource for s in plan.steps if s.resource.kind == "service")
+    more["smoke test"] = (Need(target_of(service) or project, rights.INVOKE),)
+    for place in (wish.model, *(model for _, model in wish.adapters)):
+        if place.kind == "gs":
+            bucket = PolicyTarget("bucket", place.bucket)
+            more[f"model {place.uri}"] = (Need(bucket, "storage.objects.get"), Need(bucket, "storage.objects.list"))
+    found = rights.ask(plan.steps, cloud, more)
+    steps = tuple(s for s in plan.steps if _others(s, found))
+    return Half(cloud.caller(), steps, _grants(plan, steps, found, cloud), {s.address: _why(s, found) for s in steps})
+
+
+def _others(step: Step, found: rights.Rights) -> bool:
+    """Whether another hand does it: the caller can't, or nobody knows."""
+    if step.resource.kind in CALLERS or step.op not in (Op.CREATE, Op.UPDATE, Op.UNSEEN):
+        return False
+    lacking = found.missing.get(step.address, ())
+    if step.resource.kind == "secret" and step.op is Op.UPDATE:
+        return False  # an administrator does not know the token: the caller is given the right to add it
+    return step.op is Op.UNSEEN or bool(lacking) or step.address in found.unknown
+
+
+def _why(step: Step, found: rights.Rights) -> str:
+    lacking = found.missing.get(step.address, ())
+    if lacking:
+        return f"missing permission {', '.join(need.permission for need in lacking)}"
+    return step.note if step.op is Op.UNSEEN else "unknown: the caller's permissions can't be asked"
+
+
+def _grants(plan: Plan, steps: Sequence[Step], found: rights.Rights, cloud: Cloud) -> tuple[Grant, ...]:
+    mine = {s.address for s in plan.steps} - {s.address for s in steps}
+    wanted = [n for a, needs in found.missing.items() if a in mine or a not in {s.address for s in steps} for n in needs]
+    wanted += [n for s in steps if s.resource.kind == "secret" for n in found.missing.get(s.address, ())]
+    made = {target_of(s.resource) for s in steps}
+    absent = {target_of(s.resource) for s in plan.steps if s.op is Op.CREATE} - made
+    places: dict[PolicyTarget, set[str]] = {}
+    for need in wanted:
+        # what the caller himself will make has no policy before: the project's reaches it
+        target = PolicyTarget("project", cloud.project) if need.target in absent else need.target
+        if need.permission in ROLES:
+            places.setdefault(target, set()).add(need.permission)
+    member = CALLER
+    return tuple(
+        Grant(IamMember(target, role, member), tuple(sorted(permissions)))
+        for target in sorted(places, key=lambda t: (t.kind != "project", t.kind, t.name))
+        for role, permissions in _roles(places[target]).items()
+    )
+
+
+def _roles(permissions: Iterable[str]) -> dict[str, list[str]]:
+    """Role -> what it is for; a role whose every permission another one holds is left out."""
+    chosen: dict[str, list[str]] = {}
+    for permission in sorted(permissions):
+        chosen.setdefault(ROLES[permission], []).append(permission)
+    for role in sorted(chosen, key=lambda r: len(COVERS.get(r, ()))):
+        others = frozenset[str]().union(*(COVERS.get(r, frozenset()) for r in chosen if r != role))
+        if set(chosen[role]) <= others:
+            del chosen[role]
+    return chosen

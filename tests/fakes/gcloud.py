@@ -1,0 +1,119 @@
+"""A gcloud that runs the script of `plan --for-admin` on a Cloud: bash reads the script, this does what each line says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from gemmactl.kernel.resource import Work
+from gemmactl.resources.bucket import Bucket
+from gemmactl.resources.cloud import Cloud, PolicyTarget
+from gemmactl.resources.iam_member import IamMember
+from gemmactl.resources.repository import Repository
+
+STUB = """#!/usr/bin/env python3
+import json, os, sys
+words = sys.argv[1:]
+files = {w: open(w.partition("=")[2]).read() for w in words if w.startswith(("--policy=", "--lifecycle-file="))}
+with open(os.environ["HEARD"], "a") as log:
+    log.write(json.dumps([words, files]) + "\\n")
+sys.exit("describe" in words)
+"""
+"""Writes down what it was asked. `describe` finds nothing, so that every `create` is heard."""
+
+
+def heard(script: str, folder: Path) -> list[tuple[tuple[str, ...], dict[str, str], dict[str, str]]]:
+    """Run a script under bash: (words, flags, files) of each gcloud that it started. A failing script is an error."""
+    bin_, log = folder / "bin", folder / "heard"
+    bin_.mkdir()
+    (bin_ / "gcloud").write_text(STUB)
+    (bin_ / "gcloud").chmod(0o755)
+    log.touch()
+    path = f"{bin_}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["bash", "-c", script], check=True, capture_output=True, timeout=60, env={"PATH": path, "HEARD": str(log)})
+    found = []
+    for line in log.read_text().splitlines():
+        words, files = json.loads(line)
+        flags = dict(w.removeprefix("--").partition("=")[::2] for w in words if w.startswith("--"))
+        found.append(
+            (tuple(w for w in words if not w.startswith("--")), flags, {k[2:].partition("=")[0]: v for k, v in files.items()})
+        )
+    return found
+
+
+def replay(script: str, folder: Path, cloud: Cloud) -> None:
+    """Do on a cloud what the script says, as whoever the cloud belongs to."""
+    for words, flags, files in heard(script, folder):
+        _do(words, flags, files, cloud)
+
+
+def _do(words: tuple[str, ...], flags: dict[str, str], files: dict[str, str], cloud: Cloud) -> None:
+    work = Work()
+    match words:
+        case ("services", "enable", *apis):
+            cloud.apis.enable(apis)
+        case (*_, "describe", _):
+            pass
+        case ("iam", "service-accounts", "create", account):
+            cloud.accounts.create(account, flags["display-name"], flags["description"])
+        case ("artifacts", "repositories", "create", name):
+            labels = _labels(flags["labels"])
+            Repository(flags["project"], flags["location"], name, "DOCKER", None, None, labels).create(cloud, work)
+        case ("artifacts", "repositories", "update", _):
+            pass
+        case ("artifacts", "repositories", "set-cleanup-policies", name):
+            _clean_up(json.loads(files["policy"]), flags, name, cloud)
+        case ("storage", "buckets", "create", uri):
+            private = (flags["uniform-bucket-level-access"], flags["public-access-prevention"]) == ("", "")
+            Bucket(uri.removeprefix("gs://"), flags["location"], private, private, None, ()).create(cloud, work)
+        case ("storage", "buckets", "update", uri):
+            rules = json.loads(files["lifecycle-file"])["rule"] if "lifecycle-file" in files else []
+            days = rules[0]["condition"]["age"] if rules else None
+            wish = Bucket(uri.removeprefix("gs://"), None, True, True, days, _labels(flags["update-labels"]))
+            live = wish.read(cloud)
+            assert live is not None
+            wish.update(cloud, live, work)
+        case ("secrets", "create", name):
+            assert flags["replication-policy"] == "user-managed"
+            cloud.secrets.create(
+                f"projects/{flags['project']}/secrets/{name}", flags["locations"], dict(_labels(flags["labels"]))
+            )
+        case (*group, "add-iam-policy-binding", name):
+            IamMember(_target(tuple(group), name, flags), flags["role"], flags["member"]).create(cloud, work)
+        case _:
+            raise AssertionError(f"this gcloud knows no {' '.join(words)}")
+
+
+def _clean_up(policies: list[dict[str, Any]], flags: dict[str, str], name: str, cloud: Cloud) -> None:
+    by_name = {p["name"]: p for p in policies}
+    keep, drop = by_name["keep-newest"], by_name["delete-untagged"]
+    assert (keep["action"]["type"], drop["action"]["type"], "no-dry-run" in flags) == ("KEEP", "DELETE", True)
+    days = int(drop["condition"]["olderThan"].removesuffix("d"))
+    wish = Repository(flags["project"], flags["location"], name, "DOCKER", keep["mostRecentVersions"]["keepCount"], days)
+    live = wish.read(cloud)
+    assert live is not None
+    wish.update(cloud, live, Work())
+
+
+def _target(group: tuple[str, ...], name: str, flags: dict[str, str]) -> PolicyTarget:
+    match group:
+        case ("projects",):
+            assert flags["condition"] == "None"
+            return PolicyTarget("project", name)
+        case ("storage", "buckets"):
+            return PolicyTarget("bucket", name.removeprefix("gs://"))
+        case ("artifacts", "repositories"):
+            return PolicyTarget("repository", f"projects/{flags['project']}/locations/{flags['location']}/repositories/{name}")
+        case ("secrets",):
+            return PolicyTarget("secret", f"projects/{flags['project']}/secrets/{name}")
+        case ("iam", "service-accounts"):
+            return PolicyTarget("service_account", name)
+        case _:
+            raise AssertionError(f"this gcloud binds nothing on {' '.join(group)}")
+
+
+def _labels(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((k, v) for k, _, v in (pair.partition("=") for pair in text.split(","))))

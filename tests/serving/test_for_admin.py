@@ -1,0 +1,179 @@
+"""plan --for-admin on the in-memory cloud: what is printed, for whom, and that nothing strange can stand in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gemmactl.errors import Exit, Trouble
+from gemmactl.kernel.plan import Op, make_plan
+from gemmactl.result import Verbatim
+from gemmactl.sandbox import roles
+from gemmactl.serving import admin_gcloud, admin_half, admin_terraform
+from gemmactl.serving.deploy import deploy, plan
+from gemmactl.serving.for_admin import for_admin
+from gemmactl.spec import Serve, Token, parse_model
+from gemmactl.stack import serving
+from tests.fakes.cloud import FakeCloud, refusal
+from tests.fakes.gcloud import heard, replay
+from tests.serving.ear import Ear, place, with_model
+
+WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma", hf_token=Token("hf_canary"))
+AGAIN = "gemmactl deploy gs://weights/m"
+DEVELOPER = frozenset(
+    p
+    for role in ("run.developer", "cloudbuild.builds.editor", "artifactregistry.writer")
+    for p in roles._permissions(f"roles/{role}")
+)
+
+
+def test_who_may_do_all_is_told_so() -> None:
+    """An owner gets a script without a command and exit code 0; only read calls are made."""
+    cloud = with_model(FakeCloud())
+    result = for_admin(WISH, place(cloud), Ear(), form="gcloud", again=AGAIN)
+    assert (result.exit, result.data["steps"], result.data["grants"], cloud.writes) == (Exit.OK, [], [], [])
+    (block,) = result.blocks
+    assert isinstance(block, Verbatim)
+    assert all(line.startswith("#") for line in block.text.splitlines() if line)
+    assert "Nothing is missing" in block.text
+
+
+def test_only_what_the_caller_may_not_do_is_printed() -> None:
+    """One permission more, one step less; building and deploying are never the administrator's."""
+    cloud = with_model(FakeCloud())
+    cloud.held = DEVELOPER
+    less = for_admin(WISH, place(cloud), Ear(), form="gcloud", again=AGAIN).data
+    cloud.held = DEVELOPER | {"serviceusage.services.enable"}
+    more = for_admin(WISH, place(cloud), Ear(), form="gcloud", again=AGAIN).data
+    assert {s["address"] for s in less["steps"]} - {s["address"] for s in more["steps"]} == {"apis"}
+    assert {s["kind"] for s in less["steps"]} == {"apis", "service_account", "repository", "bucket", "secret", "iam_member"}
+    assert all(s["why"].startswith("missing permission ") for s in less["steps"])
+
+
+def test_the_caller_is_granted_what_his_half_needs_and_no_more() -> None:
+    """To act as the two accounts, the build bucket, the model, the secret; roles that he holds are not in it."""
+    cloud = with_model(FakeCloud())
+    cloud.held = DEVELOPER
+    grants = {(g["on"], g["role"]) for g in for_admin(WISH, place(cloud), Ear(), form="gcloud", again=AGAIN).data["grants"]}
+    assert grants == {
+        ("service_account gemmactl-build@demo-proj.iam.gserviceaccount.com", "roles/iam.serviceAccountUser"),
+        ("service_account gm-gemma-bbad@demo-proj.iam.gserviceaccount.com", "roles/iam.serviceAccountUser"),
+        ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.objectUser"),
+        ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.legacyBucketReader"),
+        ("bucket weights", "roles/storage.objectViewer"),
+        ("secret gemma-hf-token", "roles/secretmanager.viewer"),
+        ("secret gemma-hf-token", "roles/secretmanager.secretVersionAdder"),
+        ("project demo-proj", "roles/serviceusage.serviceUsageConsumer"),
+        ("project demo-proj", "roles/logging.viewer"),
+    }
+
+
+def test_the_script_does_what_the_plan_wants(tmp_path: Path) -> None:
+    """Run as printed, it leaves exactly the steps that the caller carries out himself; the token is nowhere in it."""
+    cloud = with_model(FakeCloud())
+    cloud.held = frozenset()
+    script = for_admin(WISH, place(cloud), Ear(), form="gcloud", again=AGAIN).data["script"]
+    assert "hf_canary" not in script
+    replay(script, tmp_path, cloud)
+    left = {s.resource.kind: s.op for s in make_plan(serving(WISH), cloud).work}
+    assert left == {"image": Op.CREATE, "service": Op.CREATE, "secret": Op.UPDATE}
+
+
+def test_the_caller_is_one_word_of_the_script(tmp_path: Path) -> None:
+    """His member stands in one place; where it is not known the script asks for it and starts nothing."""
+    cloud = with_model(FakeCloud())
+    cloud.held = DEVELOPER
+    half = admin_half.split(make_plan(serving(WISH), cloud), cloud, WISH)
+    members = {
+        flags["member"] for _, flags, _ in heard(admin_gcloud.script(half, "demo-proj", AGAIN), tmp_path) if "member" in flags
+    }
+    assert "user:you@sandbox.invalid" in members
+    for caller in ("", "user:a@b.invalid; rm -rf /"):
+        script = admin_gcloud.script(replace(half, caller=caller), "demo-proj", AGAIN)
+        assert "rm -rf" not in script
+        assert "${CALLER:?" in script
+
+
+@pytest.mark.parametrize("word", ["a;b", "$(id)", "`id`", "a b", "a\nb", "x'y", '"', "a|b", "*", "~", ""])
+def test_no_word_of_a_shell_gets_into_the_script(word: str) -> None:
+    """What is no name of Google Cloud is refused, not quoted."""
+    if word == "~":
+        assert admin_gcloud.command("gcloud", word) == "gcloud '~'"
+        return
+    with pytest.raises(Trouble):
+        admin_gcloud.command("gcloud", word)
+
+
+def test_terraform_holds_the_same_half() -> None:
+    """Each step and grant is one resource; the text is balanced, and a template in a name stays a text."""
+    cloud = with_model(FakeCloud())
+    cloud.held = DEVELOPER
+    result = for_admin(WISH, place(cloud), Ear(), form="terraform", again=AGAIN)
+    text = result.data["script"]
+    assert text.count("\nresource ") == len(result.data["steps"]) + len(result.data["grants"])
+    assert text.count("{") == text.count("}")
+    assert text.count("var.caller") == len(result.data["grants"])
+    names = [line.split('"')[1::2] for line in text.splitlines() if line.startswith("resource ")]
+    assert len({tuple(n) for n in names}) == len(names)
+    for reference in {
+        r for line in text.splitlines() if "depends_on" in line for r in line.partition("[")[2].rstrip("]").split(", ")
+    }:
+        kind, _, name = reference.partition(".")
+        assert [kind, name] in names
+    assert admin_terraform._value('${file("/etc/passwd")}%{ if x }') == '"$${file(\\"/etc/passwd\\")}%%{ if x }"'
+
+
+def test_what_may_not_be_looked_at_is_in_the_script_and_said() -> None:
+    """The model and the policies are another hand's: the plan is made all the same."""
+    cloud = with_model(FakeCloud())
+    cloud.held = DEVELOPER
+
+    def closed(name: str) -> None:
+        if name in ("policies.members", "storage.list", "storage.read", "storage.stat"):
+            raise refusal(403, "no", permission="storage.objects.list")
+
+    cloud.before_call = closed
+    ear = Ear()
+    found = for_admin(WISH, place(cloud), ear, form="gcloud", again=AGAIN)
+    assert any("the model can't be looked at by you" in line for line in ear.said)
+    assert any("may be done already" in line for line in ear.said)
+    assert any(s["op"] == "unseen" for s in found.data["steps"])
+
+
+def test_a_plan_with_what_others_made_goes_on_and_says_unknown() -> None:
+    """Grants that may not be read are never called as wished, and hold nobody up; a bucket that may not be seen does."""
+    cloud = with_model(FakeCloud())
+    deploy(WISH, place(cloud), Ear(), yes=True)
+
+    def closed(*names: str) -> None:
+        def before(name: str) -> None:
+            if name in names:
+                raise refusal(403, "no", permission="x.y.get")
+
+        cloud.before_call = before
+
+    closed("policies.members")
+    seen = plan(WISH, place(cloud), again="", detailed=True)
+    unknown = [s for s in seen.data["steps"] if s["op"] == "unseen"]
+    assert (seen.exit, {s["note"] for s in unknown}) == (Exit.OK, {"unknown (missing permission x.y.get)"})
+    assert deploy(WISH, place(cloud), Ear(yes=None), yes=False).exit is Exit.OK
+    closed("storage.bucket")
+    assert plan(WISH, place(cloud), again="").exit is Exit.REFUSED
+    with pytest.raises(Trouble) as caught:
+        deploy(WISH, place(cloud), Ear(yes=None), yes=False)
+    assert (caught.value.code, caught.value.exit, "--for-admin" in caught.value.remedy) == ("unseen", Exit.REFUSED, True)
+
+
+@pytest.mark.parametrize("permission", admin_half.ROLES)
+def test_each_role_holds_what_it_is_asked_for(permission: str) -> None:
+    """By Google's own role data."""
+    assert roles.holds(admin_half.ROLES[permission], permission)
+
+
+@pytest.mark.parametrize("role", admin_half.COVERS)
+def test_a_role_covers_only_what_it_holds(role: str) -> None:
+    """By the same data; a role that another one makes needless is not asked for."""
+    assert all(roles.holds(role, permission) for permission in admin_half.COVERS[role])
+    assert set(admin_half._roles(["resourcemanager.projects.get", "run.services.create"])) == {"roles/run.developer"}
