@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from gemmactl.errors import usage
 from inference_image.contract import ENV_IMAGES, ENV_QUANTIZE, INT8
+from inference_image.pin import Place
 
 ModelKind = Literal["gs", "dir", "hf"]
 ServingEngine = Literal["gemmactl", "vllm"]
@@ -119,6 +120,18 @@ class Token:
         return "Token(***)"
 
 
+@dataclass(frozen=True)
+class Approved:
+    """The weights that a deploy looked at, and how its revision is told of them."""
+
+    places: tuple[Place, ...] = ()
+    """Folders of buckets with the files that a start reads; empty: as `before` has it."""
+    beside: bool = True
+    """Whether the pin may be written beside the weights; else it travels in the variable."""
+    before: str = ""
+    """The variable ENV_PIN of the live service."""
+
+
 DERIVED: Final = ("cpu", "memory", "concurrency", "probe", "max_instances", "context")
 """Fields of Serve that a model's size has a say in."""
 
@@ -168,6 +181,8 @@ class Serve:
     """LoRA adapters by name, loaded onto the model at each start."""
     hf_token: SecretRef | Token | None = None
     rotate_hf_token: bool = False
+    approved: Approved | None = None
+    """What pins the weights; None: whatever lies in the folder at each start."""
     given: frozenset[str] = frozenset()
     """Which of DERIVED the user set; the others are derived from the model once it was looked at."""
 

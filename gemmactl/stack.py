@@ -14,6 +14,7 @@ from gemmactl.kernel.resource import Resource
 from gemmactl.resources import apis, mark, names
 from gemmactl.resources.adapters import Adapters
 from gemmactl.resources.apis import Apis
+from gemmactl.resources.approved import ApprovedWeights
 from gemmactl.resources.bucket import ModelBucket
 from gemmactl.resources.built import built
 from gemmactl.resources.cloud import PolicyTarget
@@ -26,7 +27,7 @@ from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount, email_of
 from gemmactl.resources.service_types import Container, EnvVar, Probe, Resources, Scaling, SecretEnv
 from gemmactl.spec import SecretRef, Serve, Token
-from inference_image.contract import ENV_ADAPTERS, ENV_HF_TOKEN, ENV_MAX_CONTEXT, ENV_MODEL, ENV_MODEL_NAME
+from inference_image.contract import ENV_ADAPTERS, ENV_HF_TOKEN, ENV_MAX_CONTEXT, ENV_MODEL, ENV_MODEL_NAME, ENV_PIN
 
 SERVE_PACKAGES: Final = ("inference_image",)
 NEEDED: Final = ("run", "iam", "logging", "storage", "cloudresourcemanager")
@@ -150,6 +151,19 @@ class _Serving:
         return (self._models(), *model, *self.adapters.uploads)
 
     @cached_property
+    def weights(self) -> ApprovedWeights:
+        spec, uris = self.spec, (self.model_uri, *self.adapters.uris.values())
+        model = (self.upload,) if spec.model.kind == "dir" and not self.teardown else ()
+        return ApprovedWeights(
+            f"projects/{spec.project}/locations/{spec.region}/services/{spec.name}",
+            spec.approved,
+            tuple(uri for uri in uris if uri.startswith("gs://")),
+            (*model, *self.adapters.uploads),
+            after=(apis.ADDRESS, *(one.address for one in self.storage())),
+            teardown=self.teardown,
+        )
+
+    @cached_property
     def token_secret(self) -> Secret | None:
         """The secret of ours; None when a stranger's secret or none is used."""
         spec = self.spec
@@ -208,7 +222,8 @@ class _Serving:
 
     def runtime(self) -> tuple[Resource, ...]:
         secret = (self.token_secret,) if self.token_secret is not None else ()
-        return (*self.own_account, *self.storage(), *secret, *self.grants())
+        pin = (self.weights.pin,) if self.weights.pin is not None else ()
+        return (*self.own_account, *self.storage(), *pin, *secret, *self.grants())
 
     # --- the service --------------------------------------------------------------------------------
 
@@ -250,6 +265,8 @@ class _Serving:
             plain[ENV_MAX_CONTEXT] = str(spec.context)
         if spec.adapters:
             plain[ENV_ADAPTERS] = self.adapters.variable
+        if self.weights.text:
+            plain[ENV_PIN] = self.weights.text
         plain |= dict(spec.env)
         secret = {variable: reference for variable, (_, reference) in self.secret_env.items()}
         return Container(

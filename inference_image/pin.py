@@ -18,6 +18,7 @@ from inference_image.small_files import SEEING, SMALL, natural
 LIMIT: Final = 1 << 20
 """Most bytes of a pin that are read: one with a thousand shards has a seventh of it."""
 _NAME: Final = re.compile(r"(?P<digest>[0-9a-f]{64})\.json")
+_MD5: Final = re.compile(r"([A-Za-z0-9+/]{22}==)?")
 _CRC32C: Final = re.compile(r"[A-Za-z0-9+/]{6}==")
 
 
@@ -29,6 +30,8 @@ class Pinned:
     generation: int
     size: int
     crc32c: str
+    md5: str = ""
+    """As the store writes it; empty where it has none, as for an object that was composed of parts."""
 
     @property
     def text(self) -> str:
@@ -115,9 +118,16 @@ def digest_of(text: str) -> str:
     return found["digest"]
 
 
-def read_at_start(name: str, shards: Iterable[str]) -> bool:
-    """Does a start read the file, whichever settings it has?"""
-    return name in {*SMALL, *SEEING, contract.MANIFEST, *shards}
+def of_model(name: str) -> bool:
+    """May a start read this file of a model's folder, whatever its settings are?"""
+    if name.endswith(".safetensors"):
+        return "/" not in name and name != contract.ADAPTER_WEIGHTS
+    return name in {*SMALL, *SEEING, contract.MANIFEST}
+
+
+def of_adapter(name: str) -> bool:
+    """Does a start read this file of an adapter's folder?"""
+    return name in {contract.ADAPTER_CONFIG, contract.ADAPTER_WEIGHTS}
 
 
 @dataclass(frozen=True)
@@ -146,8 +156,11 @@ def differences(pinned: Iterable[Pinned], now: Mapping[str, Pinned]) -> tuple[Di
 
 def _pinned(row: Mapping[str, Any]) -> Pinned:
     name, generation, size, crc32c = row["name"], row["generation"], row["size"], row["crc32c"]
+    md5 = row.get("md5", "")
     if not isinstance(name, str) or not natural(generation, 1 << 63) or not natural(size):
         raise ValueError(f"{str(name)[:80]!r} has no generation or size")
     if not isinstance(crc32c, str) or not (_CRC32C.fullmatch(crc32c) or (generation and not crc32c)):
         raise ValueError(f"{name[:80]}: {str(crc32c)[:20]!r} is no checksum")
-    return Pinned(name, generation, size, crc32c)
+    if not isinstance(md5, str) or not _MD5.fullmatch(md5):
+        raise ValueError(f"{name[:80]}: {str(md5)[:30]!r} is no MD5")
+    return Pinned(name, generation, size, crc32c, md5)

@@ -20,13 +20,14 @@ from inference_image import contract
 class Entry:
     """One file. `crc32c`: base64 of the big-endian value where the place knows it; `version`: generation, content id or time.
 
-    `sha256`: hexadecimal, where the place knows it.
+    `sha256`: hexadecimal, where the place knows it. `md5`: as Cloud Storage writes it, of an object that has one.
     """
 
     size: int
     crc32c: str = ""
     version: str = ""
     sha256: str = ""
+    md5: str = ""
 
 
 def changed(name: str, place: str, how: str) -> Trouble:
@@ -111,7 +112,7 @@ class BucketFiles:
         else:
             objects = self.storage.list(self.bucket, self._root)
         found = {o.name.removeprefix(self._root): o for o in objects}
-        return {n: Entry(o.size, o.crc32c, str(o.generation)) for n, o in found.items() if n and not n.endswith("/")}
+        return {n: Entry(o.size, o.crc32c, str(o.generation), md5=o.md5) for n, o in found.items() if n and not n.endswith("/")}
 
     @cached_property
     def sizes(self) -> Mapping[str, int]:

@@ -10,7 +10,7 @@ from gemmactl.checkpoint.adapter import Adapter, OpenBase, adapter, untrained
 from gemmactl.checkpoint.configuration import Configured, config_of, configuration, overrides_of
 from gemmactl.checkpoint.deep import Sampled, deep
 from gemmactl.checkpoint.families import Family, Form, form_of
-from gemmactl.checkpoint.files import Files
+from gemmactl.checkpoint.files import Entry, Files
 from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.ledger import Ledger
 from gemmactl.checkpoint.presets import presets_of
@@ -48,6 +48,8 @@ class Report:
     """The types that a service of it answers."""
     findings: tuple[ModelFinding, ...] = ()
     bytes_read: int = 0
+    entries: Mapping[str, Entry] = field(default_factory=dict, compare=False, repr=False)
+    """Every file of the folder as it was listed: what a deploy approves."""
 
     @property
     def errors(self) -> tuple[ModelFinding, ...]:
@@ -128,6 +130,7 @@ def _inspect(files: Files, reading: Reading, open_base: OpenBase, deployed: tupl
         presets,
         ledger.findings,
         contents.bytes_read + (sampled.bytes if sampled else 0),
+        contents.entries,
     )
 
 
@@ -143,7 +146,15 @@ def inspect_adapter(files: Files, base: str, *, open_base: OpenBase) -> Report:
     found = adapter(contents, open_base, ledger, base)
     untrained(files, contents, ledger)
     form = form_of((ADAPTER_CONFIG,), None)
-    return Report(files.place, form, found.family, adapter=found, findings=ledger.findings, bytes_read=contents.bytes_read)
+    return Report(
+        files.place,
+        form,
+        found.family,
+        adapter=found,
+        findings=ledger.findings,
+        bytes_read=contents.bytes_read,
+        entries=contents.entries,
+    )
 
 
 def require(report: Report, *, beside: frozenset[str] = frozenset()) -> Report:

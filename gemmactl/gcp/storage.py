@@ -16,7 +16,7 @@ from gemmactl.resources.cloud import BucketInfo, ObjectInfo, Readable
 
 API: Final = "storage.googleapis.com"
 CHUNK: Final = 16 * 1024 * 1024
-FIELDS: Final = "items(name,size,generation,crc32c),nextPageToken"
+FIELDS: Final = "items(name,size,generation,crc32c,md5Hash),nextPageToken"
 SQUATTED: Final = "bucket-of-another-project"
 
 
@@ -245,4 +245,4 @@ def _bucket_info(found: Any) -> BucketInfo:
 
 
 def _object_info(blob: Any) -> ObjectInfo:
-    return ObjectInfo(blob.name, int(blob.size or 0), int(blob.generation or 0), blob.crc32c or "")
+    return ObjectInfo(blob.name, int(blob.size or 0), int(blob.generation or 0), blob.crc32c or "", blob.md5_hash or "")

@@ -74,12 +74,13 @@ class BucketInfo:
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """One object. `crc32c` is the base64 text of the API."""
+    """One object. `crc32c` and `md5` are the base64 texts of the API; an object that was composed of parts has no MD5."""
 
     name: str
     size: int
     generation: int
     crc32c: str
+    md5: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from gemmactl.kernel.resource import Resource, Work
 from gemmactl.resources.cloud import Cloud, ObjectInfo
 from gemmactl.resources.local_model import LocalFile, LocalModel, checksum
 from inference_image.contract import CONFIG, INDEX, MANIFEST
+from inference_image.pin import Pinned, Place, of_adapter, of_model
 
 PARALLEL: Final = 4
 
@@ -34,6 +35,16 @@ class ModelFiles(Resource):
     @property
     def uri(self) -> str:
         return f"gs://{self.bucket}/{self.prefix}"
+
+    @property
+    def approved(self) -> Place:
+        """The files that a start reads, by size and checksum.
+
+        Their generations are known only after the upload, and a plan must be the same before and after it. The folder is named by
+        its content, too.
+        """
+        rows = (Pinned(one.name, 0, one.size, one.crc32c) for one in self._files if of_model(one.name) or of_adapter(one.name))
+        return Place(self.uri, tuple(sorted(rows)))
 
     @property
     def address(self) -> str:

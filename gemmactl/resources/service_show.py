@@ -9,6 +9,8 @@ from typing import Any
 from gemmactl.kernel.plan import agrees
 from gemmactl.kernel.reference import Digest
 from gemmactl.resources.service_types import Container, EnvVar, Probe, Resources, SecretEnv, Traffic
+from inference_image import contract
+from inference_image.pin import digest_of
 
 
 def text(name: str, value: Any, wish: Any) -> str:
@@ -55,10 +57,20 @@ def _value(variable: EnvVar | SecretEnv | None) -> str:
     match variable:
         case None:
             return "none"
+        case EnvVar(name=contract.ENV_PIN, value=text):
+            return _pin(text)
         case EnvVar():
             return variable.value or "empty"
         case _:
             return f"secret {variable.secret}:{variable.version}"
+
+
+def _pin(text: str) -> str:
+    """By the beginning of its digest: which files that means is told beside it."""
+    try:
+        return digest_of(text)[:12]
+    except ValueError:
+        return text
 
 
 def _container(c: Container, wish: Container | None) -> str:

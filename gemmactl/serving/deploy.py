@@ -17,6 +17,7 @@ from gemmactl.serving.preflight import Seen, look
 from gemmactl.serving.recall import live_service, remembered_token
 from gemmactl.spec import Serve
 from gemmactl.voice import Voice
+from inference_image.contract import ENV_PIN
 
 LONG: Final = 500_000_000
 """Bytes of a directory from which on its checksums take long enough to be announced."""
@@ -94,7 +95,8 @@ def _look(wish: Serve, place: Place, voice: Voice | None) -> tuple[Seen, Plan]:
     if wish.hf_token is None:
         # a shell without HF_TOKEN must not take the token out of a service that has one
         wish = replace(wish, hf_token=remembered_token(live))
-    seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None)
+    pinned = find.variable(live or {}, ENV_PIN)
+    seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None, pinned=pinned)
     if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
         voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
     planned = make_plan(stack.serving(seen.wish), place.cloud)

@@ -37,7 +37,7 @@ class Folders:
         """The folder of a model; nothing is read yet."""
         match model.kind:
             case "gs":
-                return BucketFiles(self.cloud().storage, model.bucket, model.prefix, direct=True)
+                return BucketFiles(self.cloud().storage, model.bucket, model.prefix, pinned=True, direct=True)
             case "hf":
                 return self.hub(model.text)
             case _:

@@ -18,6 +18,7 @@ from gemmactl.checkpoint.sizing import Sizing, Weights
 from gemmactl.checkpoint.vllm_sizing import Foreign
 from gemmactl.errors import Trouble
 from gemmactl.resources import quota
+from gemmactl.serving import pinning
 from gemmactl.serving.folder import Folders, Hub, hub
 from gemmactl.serving.inspection_screen import FOREIGN
 from gemmactl.spec import Serve
@@ -57,18 +58,26 @@ class Seen:
         return (*self.unseen, *said, *self.sizing.cautions)
 
 
-def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = False) -> Seen:
+def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = False, pinned: str = "") -> Seen:
     """Inspect the model and derive what the user did not choose. `existing`: a service of that name is there.
+
+    `pinned`: what pins its weights (ENV_PIN), or ``.
 
     Raises:
         Trouble: (refused) the model could not be served, does not fit, or the region has no room.
     """
-    with ThreadPoolExecutor(1) as pool:
+    folders = Folders(lambda: cloud, from_hub)
+    with ThreadPoolExecutor(2) as pool:
         limits = pool.submit(room, wish, cloud)
-        report, unseen = _report(wish, Folders(lambda: cloud, from_hub))
+        # who deploys again what is there already needs no right to write, and is not asked for it
+        writable = None if pinned else pool.submit(pinning.writable, wish, cloud)
+        report, unseen = _report(wish, folders)
         allowed, unknown = limits.result()
     weights, foreign = None, None
-    beside, remarks = _adapters(wish, Folders(lambda: cloud, from_hub))
+    beside, remarks, found_adapters = _adapters(wish, folders)
+    wish = pinning.approve(
+        wish, report, found_adapters, pinned, writable.result if writable else lambda: pinning.writable(wish, cloud)
+    )
     if report is not None and (wish.image is None or wish.engine_given):
         wish = replace(wish, engine=engine_for(wish, report.family, report.form))
         spec_rules.check(wish)
@@ -77,7 +86,7 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
             weights = replace(weights, shape=replace(weights.shape, beside=beside))
     size = report.weights.size + beside if report else None
     found = sizing.derive(wish, weights, size, allowed, foreign=foreign, existing=existing)
-    return Seen(found, report, (*unseen, *remarks, *unknown))
+    return Seen(found, report, (*unseen, *remarks, *unknown, *pinning.remarks(found.wish)))
 
 
 def _shape(report: Report, wish: Serve) -> tuple[Weights | None, Foreign | None]:
@@ -97,13 +106,13 @@ def _shape(report: Report, wish: Serve) -> tuple[Weights | None, Foreign | None]
     return weights_of(report, images=wish.images), None
 
 
-def _adapters(wish: Serve, folders: Folders) -> tuple[int, tuple[ModelFinding, ...]]:
-    """Bytes that the adapters take beside the model, and what should be known of them.
+def _adapters(wish: Serve, folders: Folders) -> tuple[int, tuple[ModelFinding, ...], dict[str, Report]]:
+    """Bytes that the adapters take beside the model, what should be known of them, and what was found by place.
 
     Raises:
         Trouble: (refused) one of them could not be applied to this model.
     """
-    size, remarks = 0, []
+    size, remarks, reports = 0, [], {}
     for name, model in wish.adapters:
         try:
             found = inspect_adapter(folders.open(model), wish.model.text, open_base=folders.named)
@@ -114,9 +123,10 @@ def _adapters(wish: Serve, folders: Folders) -> tuple[int, tuple[ModelFinding, .
             remarks.append(ModelFinding("adapter-unseen", "warning", model.text, said, trouble.why, trouble.remedy))
             continue
         require(found)
+        reports[model.uri] = found
         size += found.adapter.bytes if found.adapter else 0
         remarks += [replace(one, what=f"adapter {name}: {one.what}") for one in found.warnings]
-    return size, tuple(remarks)
+    return size, tuple(remarks), reports
 
 
 def _report(wish: Serve, folders: Folders) -> tuple[Report | None, tuple[ModelFinding, ...]]:

@@ -13,7 +13,7 @@ from gemmactl.resources.service_types import EGRESS, INGRESS, Vpc
 from gemmactl.serving import adapting, find
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
-from gemmactl.spec import DERIVED, Model, Probe, SecretRef, Serve, parse_model
+from gemmactl.spec import DERIVED, Approved, Model, Probe, SecretRef, Serve, parse_model
 from inference_image import contract
 
 _DEFAULTS = Serve("", "", Model("hf", ""), "")
@@ -29,6 +29,8 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
     adapters = adapting.remembered(dict(env).get(contract.ENV_ADAPTERS, ""))
     if adapters:
         env = tuple(one for one in env if one[0] != contract.ENV_ADAPTERS)
+    pin = dict(env).get(contract.ENV_PIN, "")
+    env = tuple(one for one in env if one[0] != contract.ENV_PIN)
     account = str(template.get("serviceAccount", ""))
     image = str(box.get("image", ""))
     foreign = vllm.runs(box)
@@ -58,6 +60,7 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         secrets=tuple(secrets.items()),
         adapters=adapters,
         hf_token=token,
+        approved=Approved(before=pin) if pin else None,
         given=frozenset(DERIVED) if context is not None else frozenset(DERIVED) - {"context"},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -329,7 +330,8 @@ class Storage(Part):
             if if_generation is not None:
                 expect(if_generation, state.objects.get((bucket, name)))
             checksum = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
-            info = ObjectInfo(name, len(content), self.cloud.next_generation(), checksum)
+            md5 = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+            info = ObjectInfo(name, len(content), self.cloud.next_generation(), checksum, md5)
             state.objects[bucket, name] = (info, content)
         if progress:
             progress(len(content))

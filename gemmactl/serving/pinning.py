@@ -1,0 +1,91 @@
+"""What a deploy approves: the files that it looked at, by generation, and how its revision is told of them. Judges no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from gemmactl.checkpoint.finding import ModelFinding
+from gemmactl.checkpoint.inspect import Report
+from gemmactl.errors import Trouble
+from gemmactl.resources.cloud import PolicyTarget
+from gemmactl.serving import find
+from gemmactl.spec import Approved, Model, Serve
+from inference_image.contract import ENV_PIN
+from inference_image.pin import Pin, Pinned, Place, digest_of, of_adapter, of_model
+
+if TYPE_CHECKING:
+    from gemmactl.resources.cloud import Cloud
+
+WRITE: Final = "storage.objects.create"
+
+
+def approve(
+    wish: Serve, model: Report | None, adapters: Mapping[str, Report], before: str, writable: Callable[[], bool]
+) -> Serve:
+    """The wish with what its revision is to be held to. `before`: what pins the live service. Asks `writable` where it matters.
+
+    A commit of the Hub pins itself; a directory's files are known to whoever uploads them.
+    """
+    reports = {**({wish.model.uri: model} if model is not None else {}), **adapters}
+    kinds = dict.fromkeys(place.kind for place in _places(wish))
+    if "gs" not in kinds and "dir" not in kinds:
+        return replace(wish, approved=None)
+    of_bucket = {place.uri for place in _places(wish) if place.kind == "gs"}
+    found = tuple(Place(uri, tuple(sorted(_files(uri, wish, reports[uri])))) for uri in reports if uri in of_bucket)
+    same = "dir" not in kinds and _digest(before) == Pin(service_of(wish), found).digest
+    beside = before.startswith("gs://") if same else wish.model.kind == "dir" or writable()
+    return replace(wish, approved=Approved(found, beside, before))
+
+
+def writable(wish: Serve, cloud: Cloud) -> bool:
+    """Whether the caller may write a pin beside the weights; else, as in a team's bucket, it travels in the revision."""
+    first = next((place for place in _places(wish) if place.kind == "gs"), None)
+    if first is None or wish.model.kind == "dir":
+        return True
+    try:
+        return WRITE in cloud.policies.test(PolicyTarget("bucket", first.bucket), [WRITE])
+    except Trouble:
+        return False
+
+
+def remarks(wish: Serve) -> Iterator[ModelFinding]:
+    """What a pin can't promise."""
+    if wish.engine == "vllm" and wish.approved is not None:
+        yield ModelFinding(
+            "pin-not-enforced",
+            "warning",
+            wish.model.uri,
+            "vLLM reads whatever lies in the folder at each start: what was approved is recorded, not enforced",
+            f"its streamer takes no generations; {ENV_PIN} names the files that this deploy looked at",
+            "keep the folder as it is: upload new models to new folders",
+        )
+
+
+def service_of(wish: Serve) -> str:
+    """The full name that a pin carries."""
+    return f"projects/{wish.project}/locations/{wish.region}/services/{wish.name}"
+
+
+def digest(live: find.Json) -> str:
+    """The digest of what pins a service or a revision, or ``."""
+    return _digest(find.variable({"template": live} if "containers" in live else live, ENV_PIN))
+
+
+def _digest(text: str) -> str:
+    try:
+        return digest_of(text)
+    except ValueError:
+        return ""
+
+
+def _places(wish: Serve) -> tuple[Model, ...]:
+    return (wish.model, *(model for _, model in wish.adapters))
+
+
+def _files(uri: str, wish: Serve, report: Report) -> Iterator[Pinned]:
+    wanted = of_model if uri == wish.model.uri else of_adapter
+    for name, entry in report.entries.items():
+        if wanted(name):
+            yield Pinned(name, int(entry.version or 0), entry.size, entry.crc32c, entry.md5)
