@@ -11,7 +11,7 @@ from gemmactl import access_rules, limits, probe_rules
 from gemmactl.errors import usage
 from gemmactl.limits import GPUS, Gpu
 from gemmactl.spec import Serve
-from inference_image.contract import CONTEXT_MOST, ENV_MODEL_NAME
+from inference_image.contract import CONTEXT_MOST, ENV_MODEL_NAME, ENV_PIN
 
 
 def check(serve: Serve) -> None:
@@ -169,6 +169,13 @@ def _environment(serve: Serve) -> None:
                 f"the variable {name} is reserved",
                 why="Cloud Run sets PORT and every name that starts with K_, CLOUD_RUN_ or X_GOOGLE_",
                 remedy="choose another name",
+                code="env-reserved",
+            )
+        if name == ENV_PIN:
+            raise usage(
+                f"the variable {name} is gemmactl's own",
+                why="it names the weights that a deploy approved, and is written with each revision",
+                remedy=f"leave {name} out of --set-env-vars",
                 code="env-reserved",
             )
         if names.count(name) > 1:

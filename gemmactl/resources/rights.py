@@ -22,6 +22,7 @@ from gemmactl.resources.repository import Repository
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount
+from gemmactl.resources.weights_pin import WeightsPin
 
 ACT_AS: Final = "iam.serviceAccounts.actAs"
 PULL: Final = "artifactregistry.repositories.downloadArtifacts"
@@ -163,6 +164,8 @@ def _write(step: Step, project: PolicyTarget) -> Iterator[Need]:
             yield from _on(PolicyTarget("bucket", bucket), "storage.objects.list", "storage.objects.create")
             if step.op is Op.UPDATE:  # a file that differs is replaced
                 yield from _on(PolicyTarget("bucket", bucket), "storage.objects.delete")
+        case WeightsPin(bucket=bucket):
+            yield from _on(PolicyTarget("bucket", bucket), "storage.objects.create")
         case Service() as service:
             yield from _service(service, step, project)
         case resource if step.op is Op.CREATE:
@@ -237,6 +240,8 @@ def _delete(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
         case Image():
             if repository := repository_of(resource.tag):
                 yield from _on(repository, "artifactregistry.tags.get", "artifactregistry.versions.delete")
+        case WeightsPin(bucket=name):
+            yield from _on(PolicyTarget("bucket", name), "storage.objects.list", "storage.objects.delete")
         case Service():
             yield from _on(PolicyTarget("service", resource.full_name), "run.services.delete")
             yield from _on(project, "run.operations.get")
@@ -264,6 +269,9 @@ def _read(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
                 yield from _on(repository, "artifactregistry.tags.get")
         case ModelFiles():
             yield from _on(PolicyTarget("bucket", resource.bucket), "storage.objects.list")
+        case WeightsPin():
+            # list: who may not list is told 403 instead of 404 for a pin that is not there yet
+            yield from _on(PolicyTarget("bucket", resource.bucket), "storage.objects.get", "storage.objects.list")
         case Service():
             yield from _on(PolicyTarget("service", resource.full_name), "run.services.get")
 

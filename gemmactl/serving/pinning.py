@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -34,7 +35,7 @@ def approve(
         return replace(wish, approved=None)
     of_bucket = {place.uri for place in _places(wish) if place.kind == "gs"}
     found = tuple(Place(uri, tuple(sorted(_files(uri, wish, reports[uri])))) for uri in reports if uri in of_bucket)
-    same = "dir" not in kinds and _digest(before) == Pin(service_of(wish), found).digest
+    same = "dir" not in kinds and digest(before) == Pin(service_of(wish), found).digest
     beside = before.startswith("gs://") if same else wish.model.kind == "dir" or writable()
     return replace(wish, approved=Approved(found, beside, before))
 
@@ -68,12 +69,19 @@ def service_of(wish: Serve) -> str:
     return f"projects/{wish.project}/locations/{wish.region}/services/{wish.name}"
 
 
-def digest(live: find.Json) -> str:
-    """The digest of what pins a service or a revision, or ``."""
-    return _digest(find.variable({"template": live} if "containers" in live else live, ENV_PIN))
+def told(live: find.Json) -> str:
+    """What a live service is held to, in one line for people."""
+    held = digest(find.variable(live, ENV_PIN))
+    if not held:
+        own = re.fullmatch(r"hf:[^@]+@[0-9a-f]{40}", find.model_of(live))
+        return "the commit that its model names" if own else "not pinned: each start reads whatever lies there"
+    if find.engine_of(live) == "vllm":
+        return f"pin {held[:12]}, recorded and not enforced: vLLM reads whatever lies there"
+    return f"pin {held[:12]}: a start reads exactly the files that it names, or refuses"
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """The digest that a value of ENV_PIN names or has; `` for what is no pin."""
     try:
         return digest_of(text)
     except ValueError:

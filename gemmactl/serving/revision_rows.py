@@ -6,10 +6,10 @@ from typing import Any
 
 from gemmactl import vllm
 from gemmactl.result import Table
-from gemmactl.serving import find
+from gemmactl.serving import find, pinning
 from gemmactl.serving.find import Json
 from gemmactl.serving.listing import traffic
-from inference_image.contract import ENV_MODEL
+from inference_image.contract import ENV_MODEL, ENV_PIN
 
 SHOWN = 10
 """Rows for people: the newest, and whatever gets requests. Machines get all."""
@@ -51,6 +51,7 @@ def _document(revision: Json, shares: dict[str, int], tags: dict[str, list[str]]
         "image": image,
         "digest": image.partition("@")[2],
         "model": env.get(ENV_MODEL, ""),
+        "pin": pinning.digest(env.get(ENV_PIN, "")),
     }
 
 
@@ -63,5 +64,5 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
         "ready" if one["ready"] else "not ready",
         f"{str(one['created'])[:16]}Z" if one["created"] else "-",
         image or "-",
-        str(one["model"]) or "-",
+        (str(one["model"]) or "-") + f" · pin {one['pin'][:12]}" * bool(one["pin"]),
     )

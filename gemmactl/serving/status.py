@@ -10,7 +10,7 @@ from gemmactl import prices, vllm
 from gemmactl.costs import Costs, costs
 from gemmactl.errors import Trouble, usage
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import adapting, callers, cold_start, drift, find, origins, plan_screen, revision_rows
+from gemmactl.serving import adapting, callers, cold_start, drift, find, origins, pinning, plan_screen, revision_rows
 from gemmactl.serving.cold_start import ColdStart
 from gemmactl.serving.drift import Drift
 from gemmactl.serving.find import Json
@@ -23,7 +23,7 @@ from gemmactl.serving.preflight import look
 from gemmactl.serving.recall import recalled
 from gemmactl.settings import Settings
 from gemmactl.voice import Voice
-from inference_image.contract import ENV_ADAPTERS
+from inference_image.contract import ENV_ADAPTERS, ENV_PIN
 
 
 def status(place: Place, settings: Settings, name: str | None, voice: Voice, *, wake: bool = False, cost: bool = False) -> Result:
@@ -125,7 +125,8 @@ def _settings(place: Place, settings: Settings, live: Json) -> tuple[tuple[Setti
     """With the bytes of its model, which says what nobody set; where it can't be looked into, both stay open."""
     wish = recalled(place, find.short(live), live)
     try:
-        sized = look(origins.unset(wish, settings), place.cloud, from_hub=place.hub, existing=True).sizing
+        pinned = find.variable(live, ENV_PIN)
+        sized = look(origins.unset(wish, settings), place.cloud, from_hub=place.hub, existing=True, pinned=pinned).sizing
     except Trouble:
         return origins.origins(wish, settings, None), None
     return origins.origins(wish, settings, sized.wish), sized.size
@@ -150,6 +151,7 @@ def rows(live: Json, good: bool) -> tuple[tuple[str, str], ...]:
         ("url", str(live.get("uri", "none yet"))),
         ("state", "ready" if good else "not ready"),
         ("model", find.model_of(live) or "another image's own"),
+        ("weights", pinning.told(live) if find.model_of(live) else ""),
         ("adapters", ", ".join(f"{name}: {model.uri}" for name, model in _adapters(live))),
         ("engine", f"vLLM: OpenAI's routes under /v1; {vllm.LACKS}" if vllm.runs(box) else ""),
         ("image", str(box.get("image", ""))),
@@ -171,6 +173,7 @@ def document(live: Json, good: bool, words: str) -> dict[str, Any]:
         "ready": good,
         "message": words,
         "model": find.model_of(live),
+        "pin": pinning.digest(find.variable(live, ENV_PIN)),
         "adapters": {name: model.uri for name, model in _adapters(live)},
         "engine": find.engine_of(live),
         "image": find.container(live).get("image", ""),

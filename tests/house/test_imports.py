@@ -21,6 +21,7 @@ STANDARD_LIBRARY_ONLY = (
     "inference_image.layout",
     "inference_image.lora",
     "inference_image.overrides",
+    "inference_image.pin",
     "inference_image.presets",
     "inference_image.reserve",
     "inference_image.shapes",
