@@ -207,7 +207,7 @@ def test_the_variable_is_not_set_by_hand(tmp_path: Path) -> None:
     with pytest.raises(Trouble) as caught:
         wishes(
             settings(tmp_path),
-            {"project": "my-project", "region": "us-central1", "model": "gs://b/m", "set_env_vars": "GEMMACTL_PIN=x"},
+            {"project": "my-project", "region": "us-central1", "model": "gs://weights/m", "set_env_vars": "GEMMACTL_PIN=x"},
             Ear(),
         )
     assert (caught.value.code, caught.value.exit) == ("env-reserved", Exit.USAGE)
