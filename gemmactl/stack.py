@@ -25,6 +25,7 @@ from gemmactl.resources.model_files import ModelFiles
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount, email_of
+from gemmactl.resources.service_rollout import Rollout
 from gemmactl.resources.service_types import Container, EnvVar, Probe, Resources, Scaling, SecretEnv
 from gemmactl.spec import SecretRef, Serve, Token
 from inference_image.contract import ENV_ADAPTERS, ENV_HF_TOKEN, ENV_MAX_CONTEXT, ENV_MODEL, ENV_MODEL_NAME, ENV_PIN
@@ -34,17 +35,23 @@ NEEDED: Final = ("run", "iam", "logging", "storage", "cloudresourcemanager")
 
 
 def serving(
-    spec: Serve, *, context: BuildContext | None = None, local: LocalModel | None = None, teardown: bool = False
+    spec: Serve,
+    *,
+    context: BuildContext | None = None,
+    local: LocalModel | None = None,
+    teardown: bool = False,
+    rollout: Rollout | None = None,
 ) -> tuple[Resource, ...]:
     """The stack that serves one model.
 
     `context` and `local` are read from the installed package and the model's directory when they are not given.
-    `teardown`: also the token's secret when no token is given, and without reading the model's directory.
+    `rollout`: how a new revision comes to serve; None: at once. `teardown`: also the token's secret when no token is given,
+    and without reading the model's directory.
 
     Raises:
         Trouble: the build context or the model's directory can't be read.
     """
-    return tuple(_Serving(spec, context, local, teardown).resources())
+    return tuple(_Serving(spec, context, local, teardown, rollout).resources())
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class _Serving:
     given_context: BuildContext | None
     given_local: LocalModel | None
     teardown: bool
+    rollout: Rollout | None = None
 
     def resources(self) -> Iterator[Resource]:
         yield self.apis
@@ -246,6 +254,7 @@ class _Serving:
             invoker_iam_disabled=spec.open,
             ingress=stack_access.ingress(spec),
             vpc=stack_access.network(spec),
+            rollout=self.rollout,
             after=(apis.ADDRESS, *build, *(r.address for r in self.runtime())),
         )
 

@@ -52,11 +52,15 @@ def deploy(
     rotate_hf_token: o.RotateHfToken = False,
     from_yaml: o.FromYaml = None,
     modernise: o.Modernise = False,
+    canary: o.Canary = None,
+    no_traffic: o.NoTraffic = False,
+    async_: o.Async = False,
     yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
     """Put a model into service: plan, ask, apply, wait until ready, try one prompt.
 
+    A new revision serves once it has answered: until then a new service is closed, and an old revision serves on.
     The same command again changes nothing; after an interruption it goes on. A directory is uploaded to a bucket first.
 
     Example: gemmactl deploy gs://BUCKET/gemma-3-4b-product_merged_model --project PROJECT_ID
@@ -75,5 +79,7 @@ def deploy(
     settings = here.settings()
     wish = wishes(settings, ctx.params, here.voice)
     from gemmactl.serving.deploy import deploy as run
+    from gemmactl.serving.rollout import way
 
-    return run(wish, here.place(settings, project, region), here.voice, yes=yes)
+    how = way(canary, no_traffic=no_traffic, wait=not async_, again=here.again("deploy", "--async"))
+    return run(wish, here.place(settings, project, region), here.voice, yes=yes, way=how)

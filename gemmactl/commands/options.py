@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-_SIZE, _ACCESS, _START = "Size", "Access and secrets", "Start-up and scaling"
+_SIZE, _ACCESS, _START, _ROLLOUT = "Size", "Access and secrets", "Start-up and scaling", "Roll-out"
 
 Format = Annotated[
     Literal["text", "json"],
@@ -255,6 +255,34 @@ Modernise = Annotated[
 LogFile = Annotated[
     Path | None,
     typer.Option("--from-log", metavar="FILE", help="Diagnose a pasted error or log instead; - reads stdin.", allow_dash=True),
+]
+Canary = Annotated[
+    int | None,
+    typer.Option(
+        "--canary",
+        metavar="PERCENT",
+        min=1,
+        max=99,
+        help="Give a new revision only this share of the requests once it has answered; `gemmactl promote` gives it the rest.",
+        rich_help_panel=_ROLLOUT,
+    ),
+]
+NoTraffic = Annotated[
+    bool,
+    typer.Option(
+        "--no-traffic",
+        help="Leave a new revision without requests, tested, at an address of its own, until `gemmactl promote`.",
+        rich_help_panel=_ROLLOUT,
+    ),
+]
+Async = Annotated[
+    bool,
+    typer.Option(
+        "--async",
+        help="Return as soon as Cloud Run has accepted the service. The new revision gets no requests: the same command without "
+        "--async waits for it, tests it and lets it serve.",
+        rich_help_panel=_ROLLOUT,
+    ),
 ]
 Override = Annotated[
     list[str] | None,

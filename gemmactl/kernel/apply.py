@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gemmactl.errors import Trouble, refused
-from gemmactl.kernel.events import Done, Events, Failed, Skipped, Started, Stopping, silent
+from gemmactl.kernel.events import Detached, Done, Events, Failed, Skipped, Started, Stopping, silent
 from gemmactl.kernel.graph import needs, reversed_needs
 from gemmactl.kernel.plan import Op, Plan, Step, decide, known
 from gemmactl.kernel.reference import resolve
-from gemmactl.kernel.resource import Clock, Work
+from gemmactl.kernel.resource import Clock, Left, Work
 
 VERBS = {Op.CREATE: "create", Op.UPDATE: "update", Op.DELETE: "delete"}
 GRACE = 60.0
@@ -42,6 +42,8 @@ class Outcome:
     failed: dict[str, Trouble] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     interrupted: bool = False
+    left: tuple[str, ...] = ()
+    """Steps whose wait was ended by Ctrl-C: what they started goes on in the cloud."""
 
     @property
     def ok(self) -> bool:
@@ -57,7 +59,8 @@ def apply(
     patience: Patience | None = None,
     workers: int = 8,
 ) -> Outcome:
-    """Work through a plan. Ctrl-C lets running steps finish and starts none; a second one gives them up.
+    """Work through a plan. Ctrl-C starts no more steps and lets running ones finish; those that only wait for the cloud
+    are left, and a next apply joins them. A second Ctrl-C gives all up.
 
     Raises:
         Trouble: (refused) the plan holds a BLOCKED step, or one that must be looked at and can't; nothing was started.
@@ -113,6 +116,8 @@ class _Run:
         self.done: list[str] = []
         self.failed: dict[str, Trouble] = {}
         self.interrupted = False
+        self.leave = threading.Event()
+        self.left: list[str] = []
 
     def go(self) -> Outcome:
         while True:
@@ -126,12 +131,13 @@ class _Run:
                 if self.interrupted:
                     break
                 self.interrupted = True
+                self.leave.set()
                 self.events(Stopping(tuple(self.running)))
         skipped = tuple(self.todo)
         for address in skipped:
             self.events(Skipped(address, "interrupted" if self.interrupted else self._because(address)))
         given_up = tuple(self.running)
-        return Outcome(tuple(self.done), self.failed, skipped + given_up, self.interrupted)
+        return Outcome(tuple(self.done), self.failed, skipped + given_up, self.interrupted, tuple(self.left))
 
     def _start_ready(self) -> None:
         locks = {s.resource.lock for s, _ in self.running.values()} - {None}
@@ -158,6 +164,10 @@ class _Run:
         if end.error is None:
             self.done.append(end.address)
             self.events(Done(end.address, "", end.seconds))
+            return
+        if isinstance(end.error, Left):
+            self.left.append(end.address)
+            self.events(Detached(end.address))
             return
         if not isinstance(end.error, Exception):
             raise end.error
@@ -191,7 +201,7 @@ class _Run:
         until = self.clock.now() + self._extra(step)
         pause = self.patience.first
         while True:
-            work = Work(step.address, self.events, self.clock, self.clock.now() + step.resource.limit)
+            work = Work(step.address, self.events, self.clock, self.clock.now() + step.resource.limit, self.leave)
             try:
                 return self._act(step, work)
             except Trouble as trouble:

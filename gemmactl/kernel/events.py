@@ -52,13 +52,20 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Detached:
+    """Nobody waits for this step any longer; what it started goes on in the cloud."""
+
+    address: str
+
+
+@dataclass(frozen=True)
 class Stopping:
-    """Ctrl-C was heard: these steps run to their end, no other is started."""
+    """Ctrl-C was heard: these steps run to their end or to where they can be left, no other is started."""
 
     running: tuple[str, ...]
 
 
-Event = Started | Progress | Log | Done | Failed | Skipped | Stopping
+Event = Started | Progress | Log | Done | Failed | Skipped | Detached | Stopping
 Events = Callable[[Event], None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -20,6 +21,10 @@ class Clock:
     sleep: Callable[[float], None] = time.sleep
 
 
+class Left(Exception):  # noqa: N818 - a step that was left is no fault
+    """A step stopped waiting for what goes on in the cloud by itself, because somebody asked it to."""
+
+
 @dataclass(frozen=True)
 class Work:
     """What a step gets beside the cloud: a voice, a clock and a deadline it must keep in long loops."""
@@ -28,6 +33,8 @@ class Work:
     events: Events = silent
     clock: Clock = field(default_factory=Clock)
     deadline: float = float("inf")
+    leave: threading.Event = field(default_factory=threading.Event)
+    """Set when nobody wants to wait any longer (Ctrl-C)."""
 
     def progress(self, text: str, fraction: float | None = None) -> None:
         self.events(Progress(self.address, text, fraction))
@@ -35,12 +42,15 @@ class Work:
     def log(self, text: str) -> None:
         self.events(Log(self.address, text))
 
-    def wait(self, seconds: float) -> None:
-        """Sleep, but not past the deadline.
+    def wait(self, seconds: float, *, leavable: bool = False) -> None:
+        """Sleep, but not past the deadline. `leavable`: what is waited for goes on without us, and a next run joins it.
 
         Raises:
             Trouble: the deadline has passed.
+            Left: it is leavable, and nobody wants to wait any longer.
         """
+        if leavable and self.leave.is_set():
+            raise Left(self.address)
         left = self.deadline - self.clock.now()
         if left <= 0:
             raise Trouble(

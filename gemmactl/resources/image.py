@@ -136,7 +136,7 @@ class Image(Resource):
             if build.status != said:
                 said = build.status
                 work.progress(f"build {build_id}: {said.lower()}")
-            work.wait(pause)
+            work.wait(pause, leavable=True)
         raise AssertionError("unreachable: pauses never end")
 
     def _failure(self, build: BuildInfo, log: tuple[str, ...]) -> Trouble:

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Final
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import agrees
 from gemmactl.kernel.resource import Resource, Work
-from gemmactl.resources import mark, service_body, service_show, service_trouble
+from gemmactl.resources import mark, service_body, service_show, service_traffic, service_trouble
 from gemmactl.resources.cloud import Cloud, Json
 from gemmactl.resources.pace import pauses
 from gemmactl.resources.service_merge import merge, renewed
+from gemmactl.resources.service_rollout import TRIES, Rollout, amend, conflict, finish, gone, overtaken, settle
 from gemmactl.resources.service_state import state
 from gemmactl.resources.service_types import Container, Scaling, Traffic, Volume, Vpc
 
-TRIES: Final = 5
 KEYS: Final = {
     "labels": "labels",
     "traffic": "traffic",
@@ -29,11 +29,14 @@ REVISION: Final = "new revision"
 
 @dataclass(frozen=True)
 class Service(Resource):
-    """`ready` is a wish like the others: a service whose last rollout failed is not as wished."""
+    """`ready` is a wish like the others: a service whose last rollout failed is not as wished, nor is one whose newest
+    revision still waits for its smoke test (`tested`).
+    """
 
     kind: ClassVar[str] = "service"
-    # the probe's 240 s of delay + 1800 s of tries (the most a GPU service may have), and 300 s around them
-    limit: ClassVar[float] = 240.0 + 1800.0 + 300.0
+    # the probe's 240 s of delay + 1800 s of tries (the most a GPU service may have), 900 s of the smoke test's patience,
+    # and 300 s around them
+    limit: ClassVar[float] = 240.0 + 1800.0 + 900.0 + 300.0
 
     project: str
     region: str
@@ -57,6 +60,9 @@ class Service(Resource):
     ingress: str | None = None
     launch_stage: str | None = None
     ready: bool | None = True
+    tested: bool | None = True
+    rollout: Rollout | None = field(default=None, compare=False, repr=False)
+    """How a new revision comes to serve; None: at once."""
     after: tuple[str, ...] = field(default=(), compare=False)
     live: Json | None = field(default=None, compare=False, repr=False)
     """The v2 JSON that a live twin was read from."""
@@ -79,6 +85,10 @@ class Service(Resource):
 
     def create(self, cloud: Cloud, work: Work) -> None:
         body = service_body.lean(self.body())
+        if self._staged:
+            body.pop("invokerIamDisabled", None)  # nobody gets in before it is proven
+        if self._held:
+            body["traffic"] = service_traffic.first()
         parent = f"projects/{self.project}/locations/{self.region}"
         with service_trouble.dry_run(self):
             cloud.run.create(parent, self.name, body, validate_only=True)
@@ -91,17 +101,22 @@ class Service(Resource):
             changed = self.changed(live)
             if not changed:  # the plan spoke of an image by its tag, and it was built to the digest that runs already
                 return None  # an empty mask would mean: replace the whole service
-            if changed == {"ready"} and state(live.live or {}).reconciling:
+            now = changed - self._later(live)
+            if now <= {"ready"} and state(live.live or {}).reconciling:
                 work.progress("a rollout is under way: waiting for it")
-                return self._settle(cloud, work)
+                if self._unattended:
+                    return None
+                settle(cloud, work, self.full_name)
+                return self._release(cloud, work)
+            if not now:
+                return self._release(cloud, work)
             try:
-                body, mask = self.patch(live, changed)
+                body, mask = self.patch(live, now)
                 with service_trouble.dry_run(self):
                     cloud.run.update(body, mask, validate_only=True)
                 operation = cloud.run.update(body, mask)
             except Trouble as trouble:
-                # somebody else wrote in between: look again and lay the wishes over what is there now
-                if trouble.facts.get("status") not in (409, 412) or attempt == TRIES - 1:
+                if not conflict(trouble) or attempt == TRIES - 1:
                     raise
                 work.wait(next(pace))
                 live = self.read(cloud) or live
@@ -131,7 +146,7 @@ class Service(Resource):
 
     def changed(self, live: Service) -> set[str]:
         """Names of the fields in which the live service is not as wished."""
-        names = ("ready", *KEYS, *_TEMPLATE)
+        names = ("ready", "tested", *KEYS, *_TEMPLATE)
         return {n for n in names if not agrees(getattr(self, n), getattr(live, n))}
 
     def body(self) -> Json:
@@ -166,31 +181,69 @@ class Service(Resource):
         mask = {KEYS.get(name, "template") for name in changed}
         if "template" in mask:
             new["template"] = renewed(new.get("template", {}), "" if now.ready else now.created_revision)
+            if self._held and service_traffic.shares(old):
+                new["traffic"] = service_traffic.held(old)
+                mask.add("traffic")
         body = {"name": self.full_name, **({"etag": old["etag"]} if "etag" in old else {})}
         return {**body, **{key: new[key] for key in sorted(mask) if key in new}}, tuple(sorted(mask))
 
-    def _finish(self, cloud: Cloud, work: Work, operation: str) -> None:
-        pace = pauses()
-        work.progress("rolling out")
-        try:
-            while not cloud.run.finished(operation):
-                work.wait(next(pace))
-        except Trouble as trouble:
-            if trouble.code == "step-timeout":
-                raise
-            raise service_trouble.explain(cloud, self.full_name, trouble) from trouble
-        self._settle(cloud, work)
+    @property
+    def _staged(self) -> bool:
+        """Whether a new revision is to be proven before it serves."""
+        return self.rollout is not None
 
-    def _settle(self, cloud: Cloud, work: Work) -> None:
-        """Wait until the service itself says how it fares."""
-        for pause in pauses():
-            now = state(cloud.run.get(self.full_name) or {})
-            if now.ready:
-                return work.progress(now.uri)
-            if not now.reconciling:
-                raise service_trouble.explain(cloud, self.full_name, None)
-            work.wait(pause)
-        return None
+    @property
+    def _held(self) -> bool:
+        """Whether it waits without requests; not where somebody's own traffic is wished, or no tag fits the name."""
+        return self._staged and self.traffic is None and service_traffic.taggable(self.name)
+
+    @property
+    def _unattended(self) -> bool:
+        return self.rollout is not None and not self.rollout.wait
+
+    def _later(self, live: Service) -> set[str]:
+        """What is not written until the newest revision is proven: its requests, and the door to everybody."""
+        opens = self._staged and bool(self.invoker_iam_disabled) and not live.invoker_iam_disabled
+        return {"tested", *(("invoker_iam_disabled",) if opens else ())}
+
+    def _finish(self, cloud: Cloud, work: Work, operation: str) -> None:
+        work.progress("rolling out")
+        if self._unattended:
+            return
+        finish(cloud, work, self.full_name, operation)
+        if self._staged:
+            self._release(cloud, work)
+
+    def _release(self, cloud: Cloud, work: Work) -> None:
+        """Prove the newest revision, then let requests and callers in as far as they are wished."""
+        live = self.read(cloud)
+        if live is None:
+            raise gone(self.full_name)
+        body, changed = live.live or {}, self.changed(live)
+        if others := changed - self._later(live):
+            raise overtaken(self.full_name, f"it changed {', '.join(sorted(others))}")
+        if not changed or self._unattended:
+            return
+        if self.rollout is not None and self.rollout.prove is not None:
+            self.rollout.prove(body, work)
+        proven = state(body).ready_revision
+        work.progress("giving it its requests")
+        amend(cloud, work, self.full_name, lambda now: self._released(now, proven))
+
+    def _released(self, body: Json, proven: str) -> Json:
+        """The fields that let `proven` in. Another revision may have come since: that one is not ours to let in."""
+        now = state(body)
+        fields: Json = {}
+        if now.reconciling or now.ready_revision != proven:
+            raise overtaken(self.full_name, f"its newest revision is {now.created_revision}, and {proven} was proven")
+        if service_traffic.untested(body):
+            share = 100 if self.rollout is None else self.rollout.share
+            whole = share == 100
+            fields["traffic"] = service_traffic.to_newest(body) if whole else service_traffic.split(body, proven, share)
+            fields["annotations"] = service_traffic.remembered(body)
+        if self.invoker_iam_disabled and not body.get("invokerIamDisabled"):
+            fields["invokerIamDisabled"] = True
+        return fields
 
 
 _TEMPLATE: Final = (
@@ -221,6 +274,7 @@ def parse(wish: Service, body: Json) -> Service:
         ingress=body.get("ingress"),
         launch_stage=body.get("launchStage"),
         ready=state(body).ready,
+        tested=not service_traffic.untested(body),
         after=(),
         live=_copy(body),
     )

@@ -17,6 +17,8 @@ def text(name: str, value: Any, wish: Any) -> str:
     """One side of a difference."""
     if name == "ready":
         return "ready" if value else "the last rollout is not ready"
+    if name == "tested":
+        return "tested, with its requests" if value else "the newest revision waits for its smoke test"
     if value is None or value == ():
         return "none"
     if isinstance(value, bool):

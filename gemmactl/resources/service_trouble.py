@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmactl.errors import Trouble, refused
+from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.resources import service_rules
 from gemmactl.resources.cloud import Cloud, Json, LogEntry
 from gemmactl.resources.service_state import State, state
@@ -85,6 +85,7 @@ def explain(cloud: Cloud, name: str, cause: Trouble | None) -> Trouble:
             why=_loudest(entries) or message or "Cloud Run gave no reason",
             remedy="gemmactl doctor explains it; gemmactl logs shows all the container said",
             code="rollout-failed",
+            exit=Exit.GATE,
             facts=facts,
         )
     facts["load_failed"] = {"code": str(failure.code), "object": failure.object, "detail": failure.detail}
@@ -93,6 +94,7 @@ def explain(cloud: Cloud, name: str, cause: Trouble | None) -> Trouble:
         why=f"{failure.object}: {failure.detail}",
         remedy="gemmactl doctor says what to do about this code",
         code="load-failed",
+        exit=Exit.GATE,
         facts=facts,
     )
 

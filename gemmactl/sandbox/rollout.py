@@ -67,11 +67,18 @@ class Rollout:
                     self._revise(name, service)
                 except ApiError as raised:
                     error = raised
-            service = self._settle(name, str(service["generation"]), error)
+            service = self._settle(name, str(service["generation"]), self._verdict(name, service, error, new_revision))
         self._retire(name, service)
         if error:
             raise error
         return service
+
+    def _verdict(self, name: str, service: Json, error: ApiError | None, new_revision: bool) -> Json:
+        """Ready or why not; a change beside the template heals no revision that failed."""
+        # guess: as in Knative, where a service is ready when its newest revision and its routes are
+        newest = self._world.store.get(REVISIONS, service.get("latestCreatedRevision", "")) or {}
+        failed_before = next((c for c in newest.get("conditions", []) if c["state"] == "CONDITION_FAILED"), None)
+        return failed_before if failed_before and not new_revision else self._condition("Ready", error)
 
     @staticmethod
     def _settled(service: Json) -> bool:
@@ -126,10 +133,9 @@ class Rollout:
             self._containers.ensure(full)
 
     # --- the service around it
-    def _settle(self, name: str, generation: str, error: ApiError | None) -> Json:
+    def _settle(self, name: str, generation: str, condition: Json) -> Json:
         """Write how the rollout of one generation ended; a newer one may be waiting already."""
         service = self._get(name)
-        condition = self._condition("Ready", error)
         service = self._change(
             name,
             reconciling=service["generation"] != generation,

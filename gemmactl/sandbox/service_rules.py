@@ -70,6 +70,11 @@ def _service(service: Json, service_id: str) -> Iterator[Finding]:
     traffic = service.get("traffic", [])
     if traffic and sum(t.get("percent", 0) for t in traffic) != 100:
         yield "traffic", "Traffic percent must sum to 100."  # guess
+    for tag in (t["tag"] for t in traffic if t.get("tag")):
+        if len(tag) + len(service_id) > 46:
+            # source: published logs of gcloud run deploy --tag
+            text = f"traffic tag '{tag}' and service name '{service_id}' together are too long."
+            yield "spec.traffic.tag", f"{text} Combined traffic tag and service name cannot exceed 46 characters."
     revision = service.get("template", {}).get("revision", "")
     if revision and not revision.startswith(f"{service_id}-"):
         yield "template.revision", f"Revision name must be prefixed by the service name {service_id}-"  # guess

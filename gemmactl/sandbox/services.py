@@ -102,16 +102,20 @@ class Services:
             raise failed("ABORTED", f"Conflict for resource '{name.rpartition('/')[2]}': {versions}")  # guess
         paths = list(request.update_mask.paths)
         wish = _wish(given) if old is None or not paths or paths == ["*"] else _masked(_wish(old), given, paths)
-        return self._apply(caller, name, wish, old, dry=request.validate_only)
+        whole = not paths or paths == ["*"] or any(path.partition(".")[0] == "template" for path in paths)
+        return self._apply(caller, name, wish, old, dry=request.validate_only, again=whole)
 
-    def _apply(self, caller: str, name: str, wish: Json, old: Json | None, *, dry: bool) -> operations_pb2.Operation:
+    def _apply(
+        self, caller: str, name: str, wish: Json, old: Json | None, *, dry: bool, again: bool = True
+    ) -> operations_pb2.Operation:
         world, now = self._world, stamp(self._world.clock.now())
         require_region(name)
         check(wish, name.rpartition("/")[2], dry=dry)
         service = with_defaults(wish, world.compute_account)
         check_quota(service["template"], self.quota)
         self._admit(caller, name, service, old)
-        changed = old is None or service["template"] != old["template"] or old["terminalCondition"]["state"] == "CONDITION_FAILED"
+        failed_before = old is not None and old["terminalCondition"]["state"] == "CONDITION_FAILED"
+        changed = old is None or service["template"] != old["template"] or (again and failed_before)
         number = int(old["generation"]) + 1 if old else 1
         service |= {k: old[k] for k in _WRITTEN_BY_SERVER if old and k in old}
         service |= {

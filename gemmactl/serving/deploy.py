@@ -9,12 +9,14 @@ from gemmactl import stack
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.kernel.apply import Outcome, apply
 from gemmactl.kernel.plan import Plan, make_plan
-from gemmactl.result import Facts, Line, Result
-from gemmactl.serving import ask, find, plan_screen
+from gemmactl.resources.service_rollout import Rollout
+from gemmactl.result import Line, Result
+from gemmactl.serving import find, plan_screen, rollout
 from gemmactl.serving.explain import located
 from gemmactl.serving.place import Place
 from gemmactl.serving.preflight import Seen, look
 from gemmactl.serving.recall import live_service, remembered_token
+from gemmactl.serving.rollout import Prover, Way
 from gemmactl.spec import Serve
 from gemmactl.voice import Voice
 from inference_image.contract import ENV_PIN
@@ -40,13 +42,14 @@ def plan(
     return Result("plan", data, plan_screen.blocks(seen, planned, place, explain=explain), follow, place.target, code)
 
 
-def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
-    """Close the gap between the wish and the project, then prove that the service answers.
+def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool, way: Way | None = None) -> Result:
+    """Close the gap between the wish and the project; a new revision is proven before it serves.
 
     Raises:
         Trouble: refused before any change, or a gate that failed after it.
     """
-    seen, planned = _look(wish, place, voice)
+    way, prover = way or Way(), Prover(place, voice)
+    seen, planned = _look(wish, place, voice, prover.rollout(way))
     wish = seen.wish
     _runs_here(wish, place)
     voice.show(*plan_screen.blocks(seen, planned, place))
@@ -64,9 +67,15 @@ def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool) -> Result:
         )
     outcome = apply(planned, place.cloud, events=voice.events)
     data = {**_data(wish, place), **plan_screen.document(seen, planned), "done": list(outcome.done)}
+    if left := rollout.detached("deploy", outcome, data, place, way, wish.name):
+        return left
     if not outcome.ok:
-        return unfinished("deploy", outcome, data, place, service=wish.name, bucket=wish.model.bucket)
-    return _prove(wish, place, voice, data)
+        ended = unfinished("deploy", outcome, data, place, service=wish.name, bucket=wish.model.bucket)
+        words = rollout.aftermath(place, wish.name, ended.problems)
+        return replace(ended, blocks=(*words, *ended.blocks), data={**ended.data, **_address(place, wish.name)})
+    if not way.wait:
+        return rollout.accepted(data, place, way, wish.name)
+    return _proven(wish, place, prover, data)
 
 
 def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, **where: str) -> Result:
@@ -89,7 +98,7 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
     return Result(verb, {**data, **rest}, lines, again, place.target, code, tuple(problems))
 
 
-def _look(wish: Serve, place: Place, voice: Voice | None) -> tuple[Seen, Plan]:
+def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = None) -> tuple[Seen, Plan]:
     """The first half of both verbs: the model is looked into before anything is planned."""
     live = live_service(place, wish.name)
     if wish.hf_token is None:
@@ -99,7 +108,7 @@ def _look(wish: Serve, place: Place, voice: Voice | None) -> tuple[Seen, Plan]:
     seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None, pinned=pinned)
     if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
         voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
-    planned = make_plan(stack.serving(seen.wish), place.cloud)
+    planned = make_plan(stack.serving(seen.wish, rollout=how), place.cloud)
     _no_stranger(planned, place)
     return seen, planned
 
@@ -129,34 +138,20 @@ def _no_stranger(planned: Plan, place: Place) -> None:
             )
 
 
-def _prove(wish: Serve, place: Place, voice: Voice, data: dict[str, Any]) -> Result:
+def _proven(wish: Serve, place: Place, prover: Prover, data: dict[str, Any]) -> Result:
     live = place.cloud.run.get(find.full_name(place, wish.name)) or {}
-    service = ask.reach(place, live, voice)
-    if not find.outside(live):
-        said = "not tried: its ingress keeps requests from here out; Cloud Run's probe saw it ready"
-        rows = (("service", wish.name), ("url", service.url), ("model", wish.model.uri), ("smoke test", said))
-        return Result("deploy", {**data, "url": service.url, "smoke": None}, (Facts(rows),), target=place.target)
-    voice.say(Line("trying one prompt", "dim"))
     try:
-        answer = ask.smoke(service)
+        return rollout.served(data, place, prover, live, wish.model.uri)
     except Trouble as trouble:
         trouble = located(trouble, place, **find.about(live))
-        return Result(
-            "deploy",
-            {**data, "url": service.url},
-            (Line(f"service {wish.name} at {service.url}"),),
-            target=place.target,
-            exit=trouble.exit,
-            problems=(trouble,),
-        )
-    rows = (
-        ("service", wish.name),
-        ("url", service.url),
-        ("model", wish.model.uri),
-        ("smoke test", f"one prompt answered with {answer.usage.get('completion_tokens', '?')} tokens"),
-    )
-    follow = (f'gemmactl generate "Good morning." --name {wish.name} {place.flags}', f"gemmactl status {wish.name} {place.flags}")
-    return Result("deploy", {**data, "url": service.url, "smoke": answer.document()}, (Facts(rows),), follow, place.target)
+        said = (Line(f"service {wish.name} at {live.get('uri', '')}"),)
+        return Result("deploy", {**data, **_address(place, wish.name)}, said, (), place.target, trouble.exit, (trouble,))
+
+
+def _address(place: Place, name: str) -> dict[str, str]:
+    """The service's URL for the document, where there is one already."""
+    url = rollout.seen(place, name).get("uri")
+    return {"url": str(url)} if url else {}
 
 
 def _data(wish: Serve, place: Place) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, Started, Stopping
+from gemmactl.kernel.events import Detached, Done, Event, Failed, Log, Progress, Skipped, Started, Stopping
 from gemmactl.scrub import scrub
 from gemmactl.ui.layout import fold
 from gemmactl.ui.progress import DOING, line
@@ -54,7 +54,7 @@ class Live:
                     self._running.setdefault(address, _Running("")).text = text
                 case Log(address, text):
                     self._running.setdefault(address, _Running("")).text = text
-                case Done(address) | Failed(address) | Skipped(address):
+                case Done(address) | Failed(address) | Skipped(address) | Detached(address):
                     ended = self._running.pop(address, None)
                     self._keep(event, ended.verb if ended else "")
                 case Stopping():

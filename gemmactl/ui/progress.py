@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from gemmactl.kernel.events import Done, Event, Failed, Log, Progress, Skipped, Started, Stopping
+from gemmactl.kernel.events import Detached, Done, Event, Failed, Log, Progress, Skipped, Started, Stopping
 from gemmactl.ui.layout import Styled, fold
 from gemmactl.ui.stream import Stream
 
@@ -29,6 +29,8 @@ def line(event: Event, verb: str = "") -> Styled:
             return Styled(f"! {address}: {trouble.what}", "bad")
         case Skipped(address, because):
             return Styled(f"  {address}: not started ({because})", "warn")
+        case Detached(address):
+            return Styled(f"  {address}: goes on in the cloud", "warn")
         case Stopping(running):
             rest = f"waiting for {', '.join(running)}; Ctrl-C again to leave at once" if running else "nothing is under way"
             return Styled(f"! interrupted: nothing new is started; {rest}", "warn")

@@ -32,7 +32,7 @@ from gemmactl.resources.quota import CPU, GPU, MEMORY
 from gemmactl.resources.service_body import lean
 from gemmactl.resources.service_merge import merge
 from gemmactl.resources.surroundings import Login, OrgPolicy, ProjectInfo, SubnetInfo
-from tests.fakes.rollout import defaulted, rolled
+from tests.fakes.rollout import defaulted, rolled, under_way
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -92,7 +92,8 @@ class FakeCloud:
     """`before_call(name)` and `after_call(name)` may raise: before, nothing happened; after, all did but nobody heard of it.
 
     `build` and `rollout` say how the next ones end: a BuildInfo to copy status and words from, and the message of a failed
-    rollout (empty: it succeeds). `illegal`: what a dry run says (empty: nothing). `held`: the caller's permissions (None: all).
+    rollout (empty: it succeeds). `polls`: how often a rollout is asked for before it ends. `illegal`: what a dry run says
+    (empty: nothing). `held`: the caller's permissions (None: all).
     """
 
     def __init__(self, project: str = "demo-proj", *, enforce_apis: bool = False) -> None:
@@ -104,6 +105,9 @@ class FakeCloud:
         self.enforce_apis = enforce_apis
         self.build = BuildInfo("", "SUCCESS")
         self.rollout = ""
+        self.polls = 0
+        self.rolling: dict[str, tuple[int, Json]] = {}
+        """Operation -> (polls that are left, the service when it is over)"""
         self.illegal = ""
         self.held: frozenset[str] | None = None
         self.generation = 0
@@ -453,11 +457,15 @@ class Run(Part):
 
     def _roll(self, state: State, name: str, body: Json, *, new_revision: bool) -> str:
         service, revision = rolled(name, body, self.cloud.rollout if new_revision else None)
+        failed = new_revision and self.cloud.rollout
+        operation = f"{name}/operations/{'failed' if failed else 'ok'}-{service['generation']}"
         state.services[name] = lean(merge({}, service))
         if revision is not None:
             state.revisions[revision["name"]] = revision
-        failed = new_revision and self.cloud.rollout
-        return f"{name}/operations/{'failed' if failed else 'ok'}-{service['generation']}"
+            if self.cloud.polls:
+                self.cloud.rolling[operation] = (self.cloud.polls, state.services[name])
+                state.services[name] = under_way(state.services[name], body)
+        return operation
 
     def delete(self, name: str) -> str:
         with self.cloud.call("run.delete", name, write=True, api="run") as state:
@@ -465,7 +473,14 @@ class Run(Part):
             return f"{name}/operations/deleted"
 
     def finished(self, operation: str) -> bool:
-        with self.cloud.call("run.finished", operation, api="run"):
+        with self.cloud.call("run.finished", operation, api="run") as state:
+            left, after = self.cloud.rolling.get(operation, (0, {}))
+            if left > 1:
+                self.cloud.rolling[operation] = (left - 1, after)
+                return False
+            now = state.services.get(after.get("name", ""), {})
+            if self.cloud.rolling.pop(operation, None) and now.get("generation") == after["generation"]:
+                state.services[after["name"]] = after
             if "/operations/failed-" in operation:
                 raise refusal(400, self.cloud.rollout, operation=operation)
             return True

@@ -52,8 +52,27 @@ def rolled(name: str, body: Json, failure: str | None) -> tuple[Json, Json | Non
         "terminalCondition": state if failure is not None else body["terminalCondition"],
         "latestCreatedRevision": newest,
     }
-    if not failure:
+    if failure is None:
+        service["latestCreatedRevision"] = body["latestCreatedRevision"]
+    elif not failure:
         service["latestReadyRevision"] = newest
+    ready = service.get("latestReadyRevision", "").rpartition("/")[2]
+    service["trafficStatuses"] = [_status(t, ready, service["uri"]) for t in service["traffic"]]
     made = f"2026-11-22T12:{count // 60:02d}:{count % 60:02d}Z"
     revision = {"name": newest, "createTime": made, "conditions": [state], "containers": body["template"]["containers"]}
     return service, revision if failure is not None else None
+
+
+def under_way(after: Json, before: Json) -> Json:
+    """The service while its rollout runs: what serves is what served before it."""
+    now = {**after, "reconciling": True, "terminalCondition": {"type": "Ready", "state": "CONDITION_RECONCILING"}}
+    now.pop("latestReadyRevision", None)
+    ready = before.get("latestReadyRevision", "")
+    statuses = [_status(t, ready.rpartition("/")[2], after["uri"]) for t in after["traffic"]]
+    return {**now, **({"latestReadyRevision": ready} if ready else {}), "trafficStatuses": statuses}
+
+
+def _status(target: Json, ready: str, uri: str) -> Json:
+    """Where a target leads to now, and the address of its tag."""
+    tag = {"uri": uri.replace("://", f"://{target['tag']}---")} if target.get("tag") else {}
+    return {**target, **({"revision": target.get("revision") or ready} if ready else {}), **tag}

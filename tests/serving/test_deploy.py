@@ -90,7 +90,7 @@ def test_a_failed_step_names_itself_and_what_was_not_started() -> None:
     cloud = with_model(FakeCloud())
     cloud.rollout = "The user-provided container failed the configured startup probe checks."
     result = deploy(WISH, place(cloud), Ear(), yes=True)
-    assert result.exit is Exit.FAILURE
+    assert result.exit is Exit.GATE
     assert result.data["failed"] == ["service us-central1/gemma"]
     assert result.problems[0].facts["at_project"] == "demo-proj"
 

@@ -1,0 +1,112 @@
+"""What goes on around a write to a service: waiting, reading again, writing under its etag. Knows no smoke test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from gemmactl.errors import Trouble
+from gemmactl.kernel.resource import Work
+from gemmactl.resources import service_trouble
+from gemmactl.resources.cloud import Cloud, Json
+from gemmactl.resources.pace import pauses
+from gemmactl.resources.service_state import state
+
+TRIES: Final = 5
+Prove = Callable[[Json, Work], None]
+"""Gets the live service, whose newest revision is ready and has no requests yet. Raises Trouble: it must not get any."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """How a new revision comes to serve: at 0 %, proven, then its share. Without one, the API's way: at once."""
+
+    share: int = 100
+    """Percent of the requests that it gets once it is proven; below 100 it waits for `promote`."""
+    wait: bool = True
+    """False: the write alone; the revision stays without requests until somebody proves it."""
+    prove: Prove | None = None
+
+
+def conflict(trouble: Trouble) -> bool:
+    """Whether somebody else wrote in between: read again and lay the wish over what is there now."""
+    return trouble.facts.get("status") in (409, 412)
+
+
+def finish(cloud: Cloud, work: Work, name: str, operation: str) -> None:
+    """Wait for an operation on a service and for the service itself.
+
+    Raises:
+        Trouble: it failed, with the container's own words.
+        Left: nobody waits any longer; it goes on in the cloud.
+    """
+    pace = pauses()
+    try:
+        while not cloud.run.finished(operation):
+            work.wait(next(pace), leavable=True)
+    except Trouble as trouble:
+        if trouble.code == "step-timeout":
+            raise
+        raise service_trouble.explain(cloud, name, trouble) from trouble
+    settle(cloud, work, name)
+
+
+def settle(cloud: Cloud, work: Work, name: str) -> None:
+    """Wait until the service itself says how it fares."""
+    for pause in pauses():
+        now = state(cloud.run.get(name) or {})
+        if now.ready:
+            return work.progress(now.uri)
+        if not now.reconciling:
+            raise service_trouble.explain(cloud, name, None)
+        work.wait(pause, leavable=True)
+    return None
+
+
+def amend(cloud: Cloud, work: Work, name: str, change: Callable[[Json], Json]) -> Json:
+    """Read, change, write under the etag, wait; again when somebody else wrote in between. Returns the live service.
+
+    `change` gets the live body and returns the fields to write; None as a value clears a field, no fields end it.
+    """
+    pace = pauses()
+    for attempt in range(TRIES):
+        live = cloud.run.get(name)
+        if live is None:
+            raise gone(name)
+        fields = change(live)
+        if not fields:
+            return live
+        guard = {"name": name, **({"etag": live["etag"]} if "etag" in live else {})}
+        body = {**guard, **{key: value for key, value in fields.items() if value is not None}}
+        try:
+            operation = cloud.run.update(body, tuple(sorted(fields)))
+        except Trouble as trouble:
+            if not conflict(trouble) or attempt == TRIES - 1:
+                raise
+            work.wait(next(pace))
+        else:
+            finish(cloud, work, name, operation)
+            break
+    return cloud.run.get(name) or {}
+
+
+def gone(name: str) -> Trouble:
+    short = name.rpartition("/")[2]
+    return Trouble(
+        f"there is no service {short} any more",
+        why="somebody removed it meanwhile",
+        remedy="run the same command again, or gemmactl deploy",
+        code="service-missing",
+    )
+
+
+def overtaken(name: str, what: str) -> Trouble:
+    """Two deploys at once: the later one owns the newest revision, and proves it itself."""
+    short = name.rpartition("/")[2]
+    return Trouble(
+        f"another deploy of {short} came in between",
+        why=what,
+        remedy=f"gemmactl status {short} shows what it made; run the same command again if yours is to serve",
+        code="overtaken",
+    )

@@ -1,0 +1,200 @@
+"""The proof of a revision before it serves, and what a deploy says about its end. Knows neither resources nor the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gemmactl.client.generate import Answer, Patience, Service
+from gemmactl.errors import Exit, Trouble, usage
+from gemmactl.kernel.apply import Outcome
+from gemmactl.kernel.resource import Work
+from gemmactl.resources import service_traffic
+from gemmactl.resources.service_rollout import Rollout
+from gemmactl.resources.service_state import state
+from gemmactl.result import Block, Facts, Item, Line, Result
+from gemmactl.serving import ask, evidence, find
+from gemmactl.serving.find import Json
+from gemmactl.serving.place import Place
+from gemmactl.voice import Voice
+
+FRESH = 60.0
+"""Seconds in which a tag's address, made a moment ago, may still be unknown (404)."""
+UNREACHED = "not tried: its ingress keeps requests from here out; Cloud Run's probe saw it ready"
+TRACEBACK = "Traceback (most recent call last)"
+SHOWN, TAIL = 40, 12
+"""Lines of a container's own words on the screen: of a traceback, and of anything else."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a deploy ends, as its flags say."""
+
+    share: int = 100
+    """Percent of the requests for the new revision: --canary, 0 with --no-traffic."""
+    wait: bool = True
+    """False with --async."""
+    again: str = "the same command"
+    """The command line that joins what is under way."""
+
+
+def way(canary: int | None, *, no_traffic: bool, wait: bool, again: str) -> Way:
+    """The flags of deploy as one Way.
+
+    Raises:
+        Trouble: (usage) they contradict each other.
+    """
+    if no_traffic and canary is not None:
+        raise usage(
+            "--canary and --no-traffic are both given",
+            why="one gives the new revision a share of the requests, the other none",
+            remedy="keep one of them",
+            code="flags-contradict",
+        )
+    return Way(0 if no_traffic else canary or 100, wait, again)
+
+
+class Prover:
+    """One prompt to the revision that is to serve next, at an address that nobody else knows."""
+
+    def __init__(self, place: Place, voice: Voice) -> None:
+        self._place, self._voice = place, voice
+        self.answer: Answer | None = None
+
+    def rollout(self, way: Way) -> Rollout:
+        return Rollout(way.share, way.wait, self)
+
+    def __call__(self, live: Json, work: Work) -> None:
+        """Raises Trouble (gate) when no answer comes."""
+        if not find.outside(live):
+            return work.progress(UNREACHED)
+        work.progress("trying one prompt")
+        patience = Patience(now=work.clock.now, sleep=lambda seconds: work.wait(seconds, leavable=True))
+        service = ask.reach(self._place, live, self._voice, patience)
+        if set(service_traffic.shares(live)) != {state(live).ready_revision}:
+            service = replace(service, url=service_traffic.address(live, service_traffic.NEXT) or service.url)
+        self.answer = _asked(replace(service, tell=work.progress), work)
+        return None
+
+    def smoke(self, live: Json) -> tuple[Service, Answer | None]:
+        """The service as callers reach it, and its answer: the one that there is, or a new one; None: not from here."""
+        service = ask.reach(self._place, live, self._voice)
+        if self.answer is None and find.outside(live):
+            self._voice.say(Line("trying one prompt", "dim"))
+            self.answer = ask.smoke(service)
+        return service, self.answer
+
+
+def _asked(service: Service, work: Work) -> Answer:
+    until = work.clock.now() + FRESH
+    while True:
+        try:
+            return ask.smoke(service)
+        except Trouble as trouble:
+            if trouble.facts.get("status") != 404 or work.clock.now() > until:
+                raise
+        work.wait(2.0, leavable=True)
+
+
+# --- how it ended -----------------------------------------------------------------------------------
+
+
+def detached(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, way: Way, name: str) -> Result | None:
+    """A deploy that nobody waited for any longer: what goes on, and how to join it. None: it was interrupted otherwise."""
+    if not outcome.left:
+        return None
+    trouble = Trouble(
+        f"left: {', '.join(outcome.left)} {'goes' if len(outcome.left) == 1 else 'go'} on in the cloud",
+        why="Ctrl-C; nothing was undone, and a new revision gets no requests before its smoke test",
+        remedy=f"{way.again} joins what is under way; gemmactl status {name} {place.flags} shows it",
+        code="detached",
+        exit=Exit.INTERRUPTED,
+    )
+    rest = {"left": list(outcome.left), "skipped": list(outcome.skipped), "interrupted": True}
+    return Result(verb, {**data, **rest}, (), (way.again,), place.target, Exit.INTERRUPTED, (trouble,))
+
+
+def accepted(data: dict[str, Any], place: Place, way: Way, name: str) -> Result:
+    """--async: Cloud Run has the wish, and nobody has tried the revision yet."""
+    live = seen(place, name)
+    now = state(live)
+    serving = service_traffic.shares(live)
+    old = f"{', '.join(serving)} serves on" if serving else "nobody is let in before that"
+    rows = (
+        ("service", name),
+        ("url", now.uri or "not yet"),
+        ("rollout", "under way" if now.reconciling else "over"),
+        ("smoke test", f"not made; the new revision gets no requests before it, and {old}"),
+    )
+    facts = {"url": now.uri, "smoke": None, "reconciling": now.reconciling}
+    follow = (f"gemmactl status {name} {place.flags}", way.again)
+    return Result("deploy", {**data, **facts}, (Facts(rows),), follow, place.target)
+
+
+def served(data: dict[str, Any], place: Place, prover: Prover, live: Json, model: str) -> Result:
+    """The end that was wished for.
+
+    Raises:
+        Trouble: (gate) the service does not answer.
+    """
+    name = find.short(live)
+    service, answer = prover.smoke(live)
+    waiting = service_traffic.candidate(live)
+    told = f"one prompt answered with {answer.usage.get('completion_tokens', '?')} tokens" if answer else UNREACHED
+    rows = [("service", name), ("url", service.url), ("model", model), ("smoke test", told)]
+    facts: dict[str, Any] = {"url": service.url, "smoke": answer and answer.document(), "traffic": service_traffic.shares(live)}
+    follow = [f'gemmactl generate "Good morning." --name {name} {place.flags}', f"gemmactl status {name} {place.flags}"]
+    if waiting:
+        tried = service_traffic.address(live, service_traffic.NEXT)
+        rows += [
+            ("candidate", f"{waiting}, tested, {service_traffic.shares(live).get(waiting, 0)} % of the requests"),
+            ("", tried),
+        ]
+        facts |= {"candidate": waiting, "candidate_url": tried}
+        follow = [f"gemmactl promote {name} {place.flags}", f"gemmactl rollback {name} {place.flags}"]
+    elif pinned := behind(live):
+        rows.append(
+            ("note", f"requests go to {pinned} by name, not to the newest revision; gemmactl promote {name} changes that")
+        )
+    return Result("deploy", {**data, **facts}, (Facts(tuple(rows)),), tuple(follow), place.target)
+
+
+def behind(live: Json) -> str:
+    """The revisions that serve although a newer one is ready, as after a rollback, or ``."""
+    serving, newest = service_traffic.shares(live), state(live).ready_revision
+    return ", ".join(serving) if serving and newest not in serving else ""
+
+
+def aftermath(place: Place, name: str, problems: tuple[Trouble, ...]) -> tuple[Block, ...]:
+    """After a failed deploy: the container's own words, and who serves now. Never fails itself."""
+    failed = next((t for t in problems if t.exit is Exit.GATE), None)
+    if failed is None:
+        return ()
+    blocks: list[Block] = []
+    if words := failed.facts.get("logs"):
+        blocks.append(Item("|", f"what {failed.facts.get('revision') or 'the container'} wrote", _words(words), "dim"))
+    live = seen(place, name)
+    serving = service_traffic.shares(live)
+    newest = state(live).created_revision
+    if set(serving) - {newest}:
+        blocks.append(Line(f"{', '.join(serving)} serves on; {newest} has no requests", "warn"))
+    elif live:
+        shut = "" if live.get("invokerIamDisabled") else "; it stays closed: only members with roles/run.invoker reach it"
+        blocks.append(Line(f"service {name} has no revision that passed its smoke test{shut}", "warn"))
+    return tuple(blocks)
+
+
+def _words(logs: Sequence[str]) -> tuple[str, ...]:
+    """The last traceback with what came after it; where there is none, the last lines."""
+    lines = [evidence.clean(line) for text in logs for line in str(text).splitlines() if line.strip()]
+    raised = [at for at, line in enumerate(lines) if TRACEBACK in line]
+    return tuple(lines[raised[-1] :][:SHOWN] if raised else lines[-TAIL:])
+
+
+def seen(place: Place, name: str) -> Json:
+    """The service as it is, for words about it: empty where it can't be read."""
+    try:
+        return place.cloud.run.get(find.full_name(place, name)) or {}
+    except Trouble:
+        return {}

@@ -1,0 +1,155 @@
+"""What a deploy does with a new revision: closed or at 0 % until one prompt was answered, then its requests. In memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gemmactl.errors import Exit
+from gemmactl.resources.cloud import LogEntry
+from gemmactl.result import Item
+from tests.fakes.cloud import FakeCloud
+from tests.serving.ear import with_model
+from tests.serving.rolling import DEAD, FAILURE, NEWEST, NEXT, PUBLIC, URL, WISH, Looking, live, pending, run, said, shares
+
+
+@pytest.fixture
+def cloud() -> FakeCloud:
+    return with_model(FakeCloud())
+
+
+# --- the first one
+def test_a_first_deploy_is_closed_until_it_answered(cloud: FakeCloud) -> None:
+    """While the smoke test asks, with an ID token, nobody else gets in; then it is opened as asked, and all is as wished."""
+    wire = Looking(cloud)
+    assert run(cloud, PUBLIC, wire).exit is Exit.OK
+    ((url, then),) = wire.seen
+    assert (url, then.get("invokerIamDisabled"), wire.audiences) == (f"{URL}/generate", None, [URL])
+    assert (live(cloud)["invokerIamDisabled"], live(cloud)["traffic"]) == (True, [NEWEST])
+    assert pending(cloud, PUBLIC) == []
+
+
+def test_a_first_deploy_that_does_not_answer_stays_closed(cloud: FakeCloud) -> None:
+    """Exit 5, said so; the same command tries the same revision again and opens it."""
+    result = run(cloud, PUBLIC, DEAD)
+    assert result.exit is Exit.GATE
+    assert "invokerIamDisabled" not in live(cloud)
+    assert "it stays closed" in said(result)
+    assert set(pending(cloud, PUBLIC)) == {"tested", "invoker_iam_disabled"}
+    assert run(cloud, PUBLIC).exit is Exit.OK
+    assert (live(cloud)["invokerIamDisabled"], len(cloud.state.revisions)) == (True, 1)
+
+
+def test_a_first_rollout_that_fails_stays_closed(cloud: FakeCloud) -> None:
+    """The container does not start: exit 5, closed, and the next one begins a new revision."""
+    cloud.rollout = FAILURE
+    assert run(cloud, PUBLIC).exit is Exit.GATE
+    assert "invokerIamDisabled" not in live(cloud)
+    cloud.rollout = ""
+    assert run(cloud, PUBLIC).exit is Exit.OK
+    assert (live(cloud)["traffic"], live(cloud)["invokerIamDisabled"]) == ([NEWEST], True)
+    assert pending(cloud, PUBLIC) == []
+
+
+def test_a_service_that_runs_is_opened_after_a_prompt(cloud: FakeCloud) -> None:
+    """--allow-unauthenticated on a private service: no new revision, a smoke test, then the door."""
+    run(cloud)
+    wire = Looking(cloud)
+    assert run(cloud, PUBLIC, wire).exit is Exit.OK
+    assert [body.get("invokerIamDisabled") for _, body in wire.seen] == [None]
+    assert (live(cloud)["invokerIamDisabled"], len(cloud.state.revisions)) == (True, 1)
+    run(cloud, WISH)
+    assert not live(cloud).get("invokerIamDisabled")
+
+
+# --- later ones
+def test_a_new_revision_answers_at_its_tag_before_it_gets_requests(cloud: FakeCloud) -> None:
+    """0 % and an address of its own during the smoke test, whose token is the service's; then all requests, and no tag."""
+    run(cloud)
+    wire = Looking(cloud)
+    assert run(cloud, NEXT, wire).exit is Exit.OK
+    ((url, then),) = wire.seen
+    assert url == f"{URL.replace('://', '://gm-next---')}/generate"
+    assert wire.audiences == [URL]
+    assert shares(then) == {"gemma-00001-tst": 100, "gemma-00002-tst": 0}
+    assert (live(cloud)["traffic"], shares(live(cloud))) == ([NEWEST], {"gemma-00002-tst": 100})
+    assert pending(cloud, NEXT) == []
+
+
+def test_a_new_revision_that_does_not_answer_gets_no_requests(cloud: FakeCloud) -> None:
+    """Exit 5 with who serves on; a plan knows it; the same command tries it again without another revision."""
+    run(cloud)
+    result = run(cloud, NEXT, DEAD)
+    assert (result.exit, shares(live(cloud))) == (Exit.GATE, {"gemma-00001-tst": 100, "gemma-00002-tst": 0})
+    assert said(result).startswith("gemma-00001-tst serves on; gemma-00002-tst has no requests")
+    assert pending(cloud, NEXT) == ["tested"]
+    assert run(cloud, NEXT).exit is Exit.OK
+    assert (live(cloud)["traffic"], len(cloud.state.revisions)) == ([NEWEST], 2)
+
+
+def test_a_rollout_that_fails_shows_the_containers_traceback(cloud: FakeCloud) -> None:
+    """The old revision serves on, and the words of the new one are on the screen without escape sequences; then it heals."""
+    run(cloud)
+    words = "Traceback (most recent call last):\n  File 'x.py', line 1\nValueError: no \x1b[31mmodel_type"
+    cloud.state.logs = [('revision_name="gemma-00002-tst"', LogEntry("1", "ERROR", text)) for text in ("starting", words)]
+    cloud.rollout = FAILURE
+    result = run(cloud, NEXT)
+    (item,) = [b for b in result.blocks if isinstance(b, Item)]
+    assert (result.exit, item.head) == (Exit.GATE, "what gemma-00002-tst wrote")
+    assert item.lines[0].endswith("Traceback (most recent call last):")
+    assert item.lines[-1] == "ValueError: no  [31mmodel_type"
+    assert "gemma-00001-tst serves on" in said(result)
+    assert shares(live(cloud))["gemma-00001-tst"] == 100
+    cloud.rollout = ""
+    assert run(cloud, NEXT).exit is Exit.OK
+    assert (live(cloud)["traffic"], shares(live(cloud))) == ([NEWEST], {"gemma-00003-tst": 100})
+
+
+def test_tags_of_others_stay(cloud: FakeCloud) -> None:
+    """Somebody's tags on a revision and on the newest survive a rollout."""
+    run(cloud)
+    live(cloud)["traffic"] = [
+        {**NEWEST, "tag": "blue"},
+        {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": "gemma-00001-tst", "tag": "old"},
+    ]
+    wire = Looking(cloud)
+    assert run(cloud, NEXT, wire).exit is Exit.OK
+    assert {t.get("tag") for t in wire.seen[0][1]["traffic"]} == {None, "blue", "old", "gm-next"}
+    assert {t["tag"]: t["revision"] for t in live(cloud)["trafficStatuses"]} == {
+        "blue": "gemma-00002-tst",
+        "old": "gemma-00001-tst",
+    }
+    assert live(cloud)["traffic"][0] == {**NEWEST, "tag": "blue"}
+
+
+@pytest.mark.parametrize(("share", "spread"), [(10, [90, 10]), (0, [100, 0])])
+def test_a_canary_gets_its_share_after_its_test(cloud: FakeCloud, share: int, spread: list[int]) -> None:
+    """--canary and --no-traffic end as wished for any next plan, and name what goes on; the candidate keeps its address."""
+    run(cloud)
+    result = run(cloud, NEXT, share=share)
+    assert result.exit is Exit.OK
+    assert list(shares(live(cloud)).values()) == spread
+    assert result.data["candidate"] == "gemma-00002-tst"
+    assert result.data["candidate_url"] == URL.replace("://", "://gm-next---")
+    assert result.next[0].startswith("gemmactl promote gemma")
+    assert pending(cloud, NEXT) == []
+
+
+def test_a_deploy_over_a_canary_keeps_the_split_until_it_is_proven(cloud: FakeCloud) -> None:
+    """What serves is held as it is, share by share."""
+    run(cloud)
+    run(cloud, NEXT, share=10)
+    wire = Looking(cloud)
+    run(cloud, replace(NEXT, timeout=600), wire)
+    assert shares(wire.seen[0][1]) == {"gemma-00001-tst": 90, "gemma-00002-tst": 10, "gemma-00003-tst": 0}
+    assert shares(live(cloud)) == {"gemma-00003-tst": 100}
+
+
+def test_a_name_without_room_for_a_tag_is_deployed_without_one(cloud: FakeCloud) -> None:
+    """Tag and service name share 46 characters: a longer name gets its revision at once, tested after it."""
+    wish = replace(WISH, name="g" * 45)
+    assert run(cloud, wish).exit is Exit.OK
+    assert run(cloud, replace(wish, timeout=900)).exit is Exit.OK
+    assert "gm-next" not in str(cloud.state.services)
+    assert pending(cloud, replace(wish, timeout=900)) == []
