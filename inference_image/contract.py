@@ -99,7 +99,8 @@ GENERIC_SEQUENCES: Final = 4
 # --- routes -------------------------------------------------------------------------------------
 ROUTE_GENERATE: Final = "/generate"
 ROUTE_HEALTH: Final = "/health"
-"""200 as soon as the process is up. Never a path ending in z: those are reserved on run.app."""
+"""200 as soon as the process is up; with PROBE_HEADER only when ROUTE_READY is 200. The one route that never asks for an API key.
+Never a path ending in z: those are reserved on run.app."""
 ROUTE_READY: Final = "/ready"
 """503 with `{"stage", "bytes_done", "bytes_total", "eta_s"}` until a first token was produced, then 200."""
 ROUTE_TIMELINE: Final = "/v1/timeline"
@@ -127,6 +128,20 @@ CHOICES_MOST: Final = 8
 """Largest `n`."""
 ANSWERS_MOST: Final = 32
 """Most answers that one request may ask for: its prompts times `n`. Each of them takes a place in the queue."""
+
+KEY_HEADER: Final = "x-api-key"
+"""Holds an API key; `Authorization: Bearer` may as well."""
+PROBE_HEADER: Final = "x-gemmactl-probe"
+"""`ready`: /health answers with the status of /ready. For a startup probe: it has no key, and nothing secret belongs into one."""
+KEYS_FOLDER: Final = "/secrets/gemmactl"
+"""Where a deployment mounts the keys' secret."""
+KEYS_FILE: Final = "keys.json"
+KEYS_SECONDS: Final = 30.0
+"""Age from which on the keys are read again before a request is let in: how long a revoked key may still work."""
+KEYS_UNKNOWN_SECONDS: Final = 5.0
+"""The same before a key is refused that nobody knows: how soon a new one works."""
+KEYS_READ_SECONDS: Final = 3.0
+"""Longest time that a request waits for them."""
 
 BODY_LIMIT: Final = 1 << 20
 """Largest request body in bytes; beyond it 413."""
@@ -274,6 +289,10 @@ class RequestCode(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BODY_TOO_LARGE = "body_too_large"
     BODY_TIMEOUT = "body_timeout"
+    API_KEY_MISSING = "api_key_missing"
+    INVALID_API_KEY = "invalid_api_key"
+    RATE_LIMIT_EXCEEDED = "rate_limit_exceeded"
+    KEYS_UNREADABLE = "keys_unreadable"
     QUEUE_FULL = "queue_full"
     NOT_READY = "not_ready"
     DRAINING = "draining"
@@ -295,6 +314,10 @@ REQUEST_STATUS: Final[dict[RequestCode, int]] = {
     RequestCode.METHOD_NOT_ALLOWED: 405,
     RequestCode.BODY_TOO_LARGE: 413,
     RequestCode.BODY_TIMEOUT: 408,
+    RequestCode.API_KEY_MISSING: 401,
+    RequestCode.INVALID_API_KEY: 401,
+    RequestCode.RATE_LIMIT_EXCEEDED: 429,
+    RequestCode.KEYS_UNREADABLE: 503,
     RequestCode.QUEUE_FULL: 429,
     RequestCode.NOT_READY: 503,
     RequestCode.DRAINING: 503,

@@ -46,6 +46,8 @@ class Settings:
     log_prompts: bool = False
     page: bool = True
     project: str = ""
+    keys: str = ""
+    """File of the API keys' hashes; without one nobody is asked for a key."""
     images: bool = False
     image_sources: tuple[str, ...] = ()
     host: str = "0.0.0.0"
@@ -149,6 +151,7 @@ class Settings:
             log_prompts=number(contract.ENV_LOG_PROMPTS, 0, 0, 1) == 1,
             page=number(contract.ENV_PAGE, 1, 0, 1) == 1,
             project=environ.get(contract.ENV_PROJECT, "").strip(),
+            keys=environ.get(contract.ENV_KEYS, "").strip(),
             images=number(contract.ENV_IMAGES, 0, 0, 1) == 1,
             image_sources=tuple(filter(None, map(str.strip, environ.get(contract.ENV_IMAGE_SOURCES, "").split(",")))),
             host=environ.get(contract.ENV_HOST, "") or "0.0.0.0",

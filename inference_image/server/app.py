@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -11,6 +13,8 @@ from inference_image import contract
 from inference_image.engine.request import Refused
 from inference_image.server import generate, openai, openapi, tokenize
 from inference_image.server.errors import of_http, refusal
+from inference_image.server.guard import Guard
+from inference_image.server.keyring import Keyring
 from inference_image.server.page import add_page
 from inference_image.server.probes import add_probes
 from inference_image.server.record import record_of
@@ -22,7 +26,9 @@ def create_app(service: Service) -> FastAPI:
     """The ASGI app over a service that may still be loading."""
     app = openapi.App(title="gemmactl", version=inference_image.__version__, docs_url=None, redoc_url=None)
 
-    app.add_middleware(Watch, service=service)
+    if service.settings.keys:
+        app.add_middleware(Guard, keyring=Keyring(Path(service.settings.keys)))
+    app.add_middleware(Watch, service=service)  # the outermost: what the guard refuses has its line too
     _refusals(app)
     add_probes(app, service)
     if service.settings.page:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from inference_image import contract
+from inference_image import api_keys, contract
 from inference_image.server.record import Record
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from inference_image.server.service import Service
 
 PREFIX: Final = "gemmactl_"
+KEYS_MOST: Final = 2 * api_keys.MOST
 _WAIT: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _TOKEN: Final = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1)
 _WHOLE: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300)
@@ -56,6 +57,9 @@ class Metrics:
 
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
     stops: Counter[str] = field(default_factory=Counter)
+    keys: Counter[str] = field(default_factory=Counter)
+    """Requests by the id of their API key; `other` beyond KEYS_MOST ids, which revoked keys may come to."""
+    key_tokens: Counter[tuple[str, str]] = field(default_factory=Counter)
     prompt_tokens: int = 0
     generation_tokens: int = 0
     ttft: Histogram = field(default_factory=lambda: Histogram(_WAIT))
@@ -66,6 +70,11 @@ class Metrics:
     def count(self, record: Record, seconds: float) -> None:
         """One request that has ended."""
         self.requests[record.route, str(record.status or 500)] += 1
+        key = record.key if record.key in self.keys or len(self.keys) < KEYS_MOST else "other"
+        if record.key:
+            self.keys[key] += 1
+            self.key_tokens[key, "prompt"] += record.prompt_tokens or 0
+            self.key_tokens[key, "generation"] += record.completion_tokens or 0
         if record.stop_reason is not None:
             self.stops.update([end.reason for end in record.ends] or [record.stop_reason])
         if record.ttft is None:
@@ -120,6 +129,17 @@ def _counters(metrics: Metrics) -> Iterator[Metric]:
     for reason in contract.STOP_REASONS:
         stops.add_metric([reason], metrics.stops[reason])
     yield stops
+    if metrics.keys:
+        keys = CounterMetricFamily(PREFIX + "key_requests", "Requests by the id of their API key", labels=["key"])
+        for key, number in metrics.keys.items():
+            keys.add_metric([key], number)
+        yield keys
+        tokens = CounterMetricFamily(
+            PREFIX + "key_tokens", "Tokens by API key, of prompts and of answers", labels=["key", "kind"]
+        )
+        for (key, kind), number in metrics.key_tokens.items():
+            tokens.add_metric([key, kind], number)
+        yield tokens
     for name, text, number in (
         ("cancelled", "Answers that ended before their end: the client left or the service stopped", metrics.stops["cancelled"]),
         ("prompt_tokens", "Tokens of prompts that were answered", metrics.prompt_tokens),

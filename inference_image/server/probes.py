@@ -30,8 +30,10 @@ def _packages() -> dict[str, str]:
 def add_probes(app: FastAPI, service: Service) -> None:
     """GET, and HEAD for those that only want the status."""
 
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
+    async def health(request: Request) -> Response:
+        if request.headers.get(contract.PROBE_HEADER) == "ready" and not service.ready:
+            return JSONResponse({"status": "not ready"}, 503, {"Retry-After": "1"})
+        return JSONResponse({"status": "ok"})
 
     async def ready() -> Response:
         if service.ready:

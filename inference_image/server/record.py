@@ -43,6 +43,8 @@ class Record:
     left: bool = False
     code: str = ""
     error: BaseException | None = None
+    key: str = ""
+    """Id of the API key that it came with."""
     type: str = ""
     prompt_tokens: int | None = None
     ends: list[End] = field(default_factory=list)
@@ -117,6 +119,7 @@ def line_of(record: Record, seconds: float, project: str) -> tuple[str, str, dic
         "seconds": round(seconds, 4),
         "type": record.type or None,
         "code": record.code or None,
+        "key": record.key or None,
         "prompt_tokens": record.prompt_tokens,
         "completion_tokens": record.completion_tokens,
         "stop_reason": record.stop_reason,

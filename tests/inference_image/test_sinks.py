@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from inference_image.contract import EXIT_LOAD_FAILED, LoadFailure
+from inference_image import api_keys
+from inference_image.contract import EXIT_LOAD_FAILED, PROBE_HEADER, LoadFailure
 from tests.inference_image.test_process import free_port, until_open
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ def fragile(drain_seconds: float, **environ: str) -> Iterator[tuple[int, subproc
     )
     try:
         until_open(port)
-        while call(port, "GET", "/ready")[0] != 200:
+        while call(port, "GET", "/health", **{PROBE_HEADER: "ready"})[0] != 200:
             time.sleep(0.02)
         yield port, process
     finally:
@@ -105,6 +106,32 @@ def test_no_sink_gets_a_prompt_and_a_dead_engine_ends_the_process() -> None:
         "an exception that nobody could take",
     ):
         assert expected in messages
+
+
+def test_no_sink_gets_a_key(tmp_path: Path) -> None:
+    """Keys in every header that may hold one, known, unknown and in wrong places, through refusals and a dying engine."""
+    key, stranger = api_keys.fresh(), api_keys.fresh()
+    kept = api_keys.of(key)
+    (tmp_path / "keys.json").write_bytes(api_keys.written([kept]))
+    with fragile(1, GEMMACTL_KEYS=str(tmp_path / "keys.json")) as (port, process):
+        body = {"type": "translation", "prompt": "hello", "max_tokens": 3}
+        answers = [
+            call(port, "POST", "/generate", body, **{"x-api-key": key}),
+            call(port, "POST", "/generate", body, Authorization=f"Bearer {key}"),
+            call(port, "POST", "/generate", body, Authorization=f"Bearer {stranger}"),
+            call(port, "POST", "/generate", body, **{"x-api-key": stranger * 20}),
+            call(port, "POST", f"/{key}", body, Authorization=f"Basic {key}"),
+            call(port, "GET", "/metrics", **{"x-api-key": key}),
+            call(port, "GET", "/v1/timeline", **{"x-api-key": key}),
+            call(port, "POST", "/generate", {**body, "prompt": "fail"}, **{"x-api-key": key}),
+            call(port, "POST", "/generate", {**body, "prompt": "die"}, **{"x-api-key": key}),
+        ]
+        out, err = process.communicate(timeout=20)
+    assert [status for status, _ in answers] == [200, 200, 401, 401, 401, 200, 200, 500, 500]
+    sinks = (*(text for _, text in answers), out, err)
+    assert not [text for text in sinks if key in text or stranger in text or kept.sha256 in text]
+    assert f'"key": "{kept.id}"' in out
+    assert f'gemmactl_key_requests_total{{key="{kept.id}"}} 2.0' in answers[5][1]
 
 
 def test_sigterm_under_load_finishes_what_fits() -> None:
