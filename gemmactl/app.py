@@ -36,6 +36,7 @@ VERBS: Final = (
     Verb("deploy", "Deploy", "Put a model into service: plan, ask, apply, wait until ready, try one prompt."),
     Verb("plan", "Deploy", "Show what deploy would do, and change nothing: only read calls are made."),
     Verb("destroy", "Deploy", "Remove a service and what was made for it; models stay."),
+    Verb("export", "Deploy", "Write a live service as YAML, for gcloud and for deploy --from-yaml.", data=True),
     Verb("generate", "Ask", "Send a prompt; the answer alone goes to stdout. A sleeping service is woken.", data=True),
     Verb("serve", "Ask", "Run the container's own server here, on GPU or CPU; Ctrl-C ends it."),
     Verb("status", "Watch", "List the services, or show one: health, revisions, traffic, last start, settings and drift."),

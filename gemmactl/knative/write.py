@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gemmactl.errors import refused
 from gemmactl.knative import words
+from gemmactl.knative.text import prepare
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_body import GPU, PROBES, some
 from gemmactl.resources.service_types import (
@@ -39,8 +40,17 @@ def write(service: Service, heading: Iterable[str] = ()) -> str:
 
     secrets = _Secrets()
     document = _document(service, secrets)
-    body = yaml.safe_dump(_guarded(document), sort_keys=False, allow_unicode=True, width=1000)
+
+    class Dumper(yaml.SafeDumper):
+        """Puts quotes around what gemmactl's reader would repair outside of them."""
+
+    Dumper.add_representer(str, _quoted)
+    body = yaml.dump(_guarded(document), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
     return "".join(f"# {line}\n" for line in heading) + body.replace("\\x01", "\\x24")
+
+
+def _quoted(dumper: Any, value: str) -> Any:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, '"' if prepare(f"a: {value}").notes else None)
 
 
 def _document(service: Service, secrets: _Secrets) -> dict[str, Any]:

@@ -10,6 +10,8 @@ WHOLE: Final = frozenset(
     {"startupProbe", "livenessProbe", "env", "ports", "volumeMounts", "volumes", "nodeSelector", "vpcAccess"}
 )
 """Replaced, not merged: a probe is a oneof, the others are sets without a stable key."""
+RETRY_LABEL: Final = "gemmactl-retry-of"
+"""Label of a revision that tries again what failed in another one."""
 
 
 def merge(live: Json, wish: Json) -> Json:
@@ -32,4 +34,4 @@ def renewed(template: Json, after: str) -> Json:
     Cloud Run makes no new revision of an equal template, so a failed one could never be tried again.
     """
     out: dict[str, Any] = {k: v for k, v in template.items() if k != "revision"}
-    return {**out, "labels": {**template.get("labels", {}), "gemmactl-retry-of": after[:63]}} if after else out
+    return {**out, "labels": {**template.get("labels", {}), RETRY_LABEL: after[:63]}} if after else out
