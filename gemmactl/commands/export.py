@@ -18,7 +18,7 @@ def export(
 ) -> Result:
     """Write a live service as YAML, for gcloud and for deploy --from-yaml.
 
-    Example: gemmactl export gemma-3-4b-product-merged-model --project PROJECT_ID > service.yaml
+    Example: gemmactl export gemma-3-4b-product-merged-model --project PROJECT_ID >service.yaml
     """
     here = session(ctx)
     settings = here.settings()
