@@ -8,11 +8,12 @@ from typing import Any, Final
 from gemmactl import stack
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.kernel.apply import Outcome, apply
-from gemmactl.kernel.plan import Plan, make_plan
+from gemmactl.kernel.plan import Plan
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Line, Result
 from gemmactl.serving import find, plan_screen, rollout
 from gemmactl.serving.explain import located
+from gemmactl.serving.grounding import Grounded, survey
 from gemmactl.serving.place import Place
 from gemmactl.serving.preflight import Seen, look
 from gemmactl.serving.recall import live_service, remembered_token
@@ -29,7 +30,8 @@ def plan(
     wish: Serve, place: Place, *, again: str, voice: Voice | None = None, detailed: bool = False, explain: bool = False
 ) -> Result:
     """What deploy would do; read calls only. `again`: the command line that does it; `explain`: with the arithmetic."""
-    seen, planned = _look(wish, place, voice)
+    seen, ground = _look(wish, place, voice)
+    planned = ground.plan
     changes = bool(planned.work)
     stuck = planned.blocked or planned.unseen
     code = Exit.REFUSED if stuck else Exit.PENDING if detailed and changes else Exit.OK
@@ -38,8 +40,12 @@ def plan(
         **_data(wish, place),
         **plan_screen.document(seen, planned),
         "model_findings": [r.document() for r in seen.remarks],
+        "checks": ground.document(),
     }
-    return Result("plan", data, plan_screen.blocks(seen, planned, place, explain=explain), follow, place.target, code)
+    screen = plan_screen.blocks(seen, planned, place, explain=explain, ground=ground.blocks(explain=explain))
+    if ground.refusing:
+        return ground.refusal("plan", data, place, *screen)
+    return Result("plan", data, screen, follow, place.target, code)
 
 
 def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool, way: Way | None = None) -> Result:
@@ -49,10 +55,13 @@ def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool, way: Way | Non
         Trouble: refused before any change, or a gate that failed after it.
     """
     way, prover = way or Way(), Prover(place, voice)
-    seen, planned = _look(wish, place, voice, prover.rollout(way))
-    wish = seen.wish
+    seen, ground = _look(wish, place, voice, prover.rollout(way))
+    wish, planned = seen.wish, ground.plan
     _runs_here(wish, place)
-    voice.show(*plan_screen.blocks(seen, planned, place))
+    voice.show(*plan_screen.blocks(seen, planned, place, ground=ground.blocks()))
+    if ground.refusing:
+        data = {**_data(wish, place), **plan_screen.document(seen, planned), "checks": ground.document()}
+        return ground.refusal("deploy", data, place)
     if (
         planned.work
         and not (planned.blocked or planned.unseen)
@@ -98,8 +107,8 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
     return Result(verb, {**data, **rest}, lines, again, place.target, code, tuple(problems))
 
 
-def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = None) -> tuple[Seen, Plan]:
-    """The first half of both verbs: the model is looked into before anything is planned."""
+def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = None) -> tuple[Seen, Grounded]:
+    """The first half of both verbs: the model is looked into before anything is planned, then the ground with the plan."""
     live = live_service(place, wish.name)
     if wish.hf_token is None:
         # a shell without HF_TOKEN must not take the token out of a service that has one
@@ -108,9 +117,9 @@ def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = 
     seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None, pinned=pinned)
     if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
         voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
-    planned = make_plan(stack.serving(seen.wish, rollout=how), place.cloud)
-    _no_stranger(planned, place)
-    return seen, planned
+    ground = survey(stack.serving(seen.wish, rollout=how), place, bucket=wish.model.bucket, live=live is not None)
+    _no_stranger(ground.plan, place)
+    return seen, ground
 
 
 def _runs_here(wish: Serve, place: Place) -> None:

@@ -16,12 +16,14 @@ from gemmactl.serving.place import Place
 from gemmactl.serving.preflight import Seen
 
 
-def blocks(seen: Seen, planned: Plan, place: Place, *, explain: bool = False) -> tuple[Block, ...]:
-    """Who and where; the arithmetic; remarks on the model; the steps; time and money."""
+def blocks(
+    seen: Seen, planned: Plan, place: Place, *, explain: bool = False, ground: tuple[Block, ...] = ()
+) -> tuple[Block, ...]:
+    """Who and where; the arithmetic; remarks on the model and the ground; the steps; time and money."""
     shown = (r for r in seen.remarks if explain or r.severity != "note")
     remarks = tuple(Item("?", r.what, (r.remedy,) if r.remedy else (), "warn") for r in shown)
     sums = (Table(("size", "value", "how"), arithmetic.rows(seen.sizing)),) if explain else ()
-    return (place.line(), Line(_what(seen)), *sums, *remarks, *show.blocks(planned), *_bill(seen, planned, place))
+    return (place.line(), Line(_what(seen)), *sums, *remarks, *ground, *show.blocks(planned), *_bill(seen, planned, place))
 
 
 def document(seen: Seen, planned: Plan) -> dict[str, Any]:

@@ -117,6 +117,8 @@ class FakeCloud:
         self.builds, self.run, self.logs, self.quotas = Builds(self), Run(self), Logs(self), Quotas(self)
         self.projects, self.org_policies, self.subnets = Projects(self), OrgPolicies(self), Subnets(self)
         self.who = Login("authorized_user")
+        self.agent = True
+        """Whether Cloud Run's own account came with its API, as it does."""
 
     @contextmanager
     def call(self, name: str, subject: str = "", *, write: bool = False, api: str = "") -> Iterator[State]:
@@ -194,6 +196,8 @@ class Accounts(Part):
 class Policies(Part):
     def members(self, target: PolicyTarget, role: str) -> frozenset[str]:
         with self.cloud.call("policies.members", str(target), api=POLICY_API[target.kind]) as state:
+            if role == "roles/run.serviceAgent" and self.cloud.agent and "run.googleapis.com" in state.apis:
+                return frozenset({f"serviceAccount:service-{self.cloud.number()}@serverless-robot-prod.iam.gserviceaccount.com"})
             return frozenset(state.policies.get(target, {}).get(role, ()))
 
     def add(self, target: PolicyTarget, role: str, member: str) -> None:

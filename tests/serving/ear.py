@@ -86,9 +86,13 @@ def settings(folder: Path, **environ: str) -> Settings:
 
 
 def with_model(cloud: FakeCloud, prefix: str = "m", *, without: str = "") -> FakeCloud:
-    """The sample model in gs://weights/PREFIX, but for one file."""
+    """The sample model in gs://weights/PREFIX, but for one file; and two subnets that reach it."""
     from gemmactl.resources.cloud import BucketInfo
+    from gemmactl.resources.surroundings import SubnetInfo
 
+    for name in ("default", "gpus"):
+        subnet = SubnetInfo("default", "10.128.0.0/20", private_google_access=True)
+        cloud.state.subnets[f"projects/{cloud.project}/regions/us-central1/subnetworks/{name}"] = subnet
     cloud.storage.create_bucket(BucketInfo("weights", "us-central1"))
     for path in sorted(SAMPLE.iterdir()):
         if path.name != without:

@@ -15,7 +15,7 @@ from gemmactl.serving.preflight import look
 from gemmactl.serving.recall import recalled
 from gemmactl.spec import Probe, SecretRef, Serve, Token, parse_model
 from tests.checkpoint.architectures import folder
-from tests.fakes.cloud import FakeCloud
+from tests.fakes.cloud import DIGEST, FakeCloud
 from tests.serving.ear import SAMPLE, Answers, Ear, place, settings, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")
@@ -137,7 +137,7 @@ def test_the_plan_says_what_it_derived_and_how() -> None:
     plain, told = plan(WISH, place(cloud), again=""), plan(WISH, place(cloud), again="", explain=True)
     assert plain.blocks[1].text.endswith("nvidia-l4, 4 CPU, 16Gi, at most 1 instance · context 8192, 32 of 64 requests at once")  # type: ignore[union-attr]  # the second line
     tables = [[b for b in result.blocks if isinstance(b, Table)] for result in (plain, told)]
-    assert [len(found) for found in tables] == [0, 1]
+    assert [len(found) for found in tables] == [0, 2], "the arithmetic, and the checks"
     rows = {row[0]: row for row in tables[1][0].rows}
     assert {"GPU memory", "weights", "keys, values", "work memory", "context", "CPU, memory", "start-up"} <= set(rows)
     assert "not measured on a GPU" in rows["work memory"][2]
@@ -204,6 +204,7 @@ def test_a_live_service_tells_the_wish_that_it_was_made_from(wish: Serve) -> Non
     """The plan of the recalled wish is empty: doctor and destroy see the stack that deploy made."""
     cloud = with_model(FakeCloud())
     cloud.accounts.create("mine", "", "")
+    cloud.state.images["us-docker.pkg.dev/other/repo/image:1"] = DIGEST
     here = place(cloud)
     result = deploy(wish, here, Ear(), yes=True)
     assert result.exit is Exit.OK, result.problems
@@ -218,7 +219,8 @@ def test_a_deploy_without_a_token_keeps_the_one_the_service_has() -> None:
         cloud = with_model(FakeCloud())
         here = place(cloud)
         if isinstance(token, SecretRef):
-            cloud.secrets.create(f"projects/demo-proj/secrets/{token.name}", "us-central1", {})
+            cloud.secrets.create(secret := f"projects/demo-proj/secrets/{token.name}", "us-central1", {})
+            cloud.state.versions[secret] = [("ENABLED", b"x")] * 7
         deploy(replace(WISH, hf_token=token), here, Ear(), yes=True)
         assert "HF_TOKEN" in str(cloud.state.services)
         assert plan(WISH, here, again="").data["changes"] == 0

@@ -1,0 +1,85 @@
+"""A check: one question about the world around a deploy, and its three ends. Knows no particular question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from gemmactl.doctor.finding import Context, Finding
+
+if TYPE_CHECKING:
+    from gemmactl.resources.cloud import Cloud
+    from gemmactl.resources.service import Service
+
+End = Literal["ok", "finding", "unknown"]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the checks look at: the stack of a wish, and the cloud in which it is to stand."""
+
+    cloud: Cloud
+    stack: tuple[Any, ...]
+    bucket: str = ""
+    """Of the model; `` when it lies elsewhere."""
+    context: Context = field(default_factory=Context)
+    live: bool = False
+    """Whether the service is there already."""
+
+    @cached_property
+    def service(self) -> Service:
+        """The one service of the stack."""
+        found: Service = next(r for r in self.stack if r.kind == "service")
+        return found
+
+    def of_kind(self, kind: str) -> tuple[Any, ...]:
+        """The resources of one kind."""
+        return tuple(r for r in self.stack if r.kind == kind)
+
+
+Answer = str | tuple[Finding, ...]
+"""What was seen to be fine, in words; or what is wrong (state problem: an apply would fail; advice: it may bite)."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question. `ask` may raise Trouble: then the end is unknown, never ok.
+
+    `permission`: what looking needs, for an API whose denial names none. `when`: whether it concerns this wish at all.
+    """
+
+    name: str
+    ask: Callable[[Ground], Answer]
+    permission: str = ""
+    when: Callable[[Ground], bool] = lambda _ground: True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a check ended. Unknown: `seen` says why, `permission` or `api` what is missing to know."""
+
+    check: str
+    end: End
+    seen: str = ""
+    findings: tuple[Finding, ...] = ()
+    permission: str = ""
+    api: str = ""
+    """The API whose being disabled hides the answer."""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether an apply would fail."""
+        return any(f.state == "problem" for f in self.findings)
+
+    def document(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "check": self.check,
+            "end": self.end,
+            "seen": self.seen,
+            "permission": self.permission or None,
+            "api": self.api or None,
+            "findings": [f.document() for f in self.findings],
+        }

@@ -1,0 +1,56 @@
+"""Room in the region: what the quota allows, and what other services may take of it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from gemmactl.doctor.checks.check import Answer, Check, Ground
+from gemmactl.doctor.finding import Finding
+from gemmactl.limits import QUOTA_LINK
+from gemmactl.resources import quota
+
+LIST: Final = "run.services.list"
+
+
+def room(ground: Ground) -> Answer:
+    """GPUs of the region for this service beside the others; its own share is not counted twice."""
+    wish = ground.service
+    pair = quota.GPU.get(wish.gpu_type or "")
+    if pair is None:
+        return "no GPU is asked for"
+    with ThreadPoolExecutor(2) as pool:
+        listed = pool.submit(ground.cloud.run.list, wish.region)
+        told = ground.cloud.quotas.limits((pair[0],))
+    limit = next((one.value for one in told if one.region == wish.region), None)
+    others = [live for live in listed.result() if str(live.get("name", "")).rpartition("/")[2] != wish.name]
+    use = quota.uses(others)[pair[0]]
+    if limit is None:
+        return f"no limit is told for {wish.region}"
+    left, most = limit - use.held, (wish.scaling and wish.scaling.max_instances) or quota.UNSET_MAXIMUM
+    names = ", ".join(use.names)
+    if left < 1:
+        why = f"others keep {use.held:g} of {limit:g} with their minimum instances: {names}" if use.held else f"it is {limit:g}"
+        return (_finding(ground, pair[0], "leaves no GPU for the first instance", why, sure=True),)
+    if limit - use.claimed < most:
+        why = f"{limit:g} in all; this service may take {most}, others up to {use.claimed:g}: {names}"
+        return (_finding(ground, pair[0], "is shared with other services", why, sure=False),)
+    return f"{limit:g} GPUs in {wish.region}, {use.claimed:g} claimed by others"
+
+
+def _finding(ground: Ground, name: str, what: str, why: str, *, sure: bool) -> Finding:
+    return Finding(
+        code="gpu-quota-in-use" if not sure or "others" in why else "gpu-quota-none",
+        category="quota",
+        subcategory="gpu",
+        title=f"the GPU quota of {ground.service.region} {what}",
+        cause=f"{name}: {why}.",
+        remedy="Lower the others' instances, choose another region, or ask for more: " + QUOTA_LINK,
+        commands=("gemmactl regions",),
+        fix_kind="admin_action",
+        not_fix=("any IAM grant",),
+        state="problem" if sure else "advice",
+    )
+
+
+CHECKS: Final = (Check("quota", room, quota.PERMISSION),)

@@ -1,0 +1,18 @@
+"""All checks that need no plan, in the order in which they are told."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gemmactl.doctor.checks import network, org_policy, places, project, quota, shape, who
+from gemmactl.doctor.checks.check import Check
+
+CHECKS: Final[tuple[Check, ...]] = (
+    *who.CHECKS,
+    *project.CHECKS,
+    *shape.CHECKS,
+    *quota.CHECKS,
+    *places.CHECKS,
+    *network.CHECKS,
+    *org_policy.CHECKS,
+)

@@ -1,0 +1,156 @@
+"""The preflight of plan and deploy: checks beside the plan's reads, what refuses, what is only told. Knows no single check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from gemmactl.errors import Exit, Trouble, refused
+from gemmactl.kernel.plan import Op, Plan, make_plan
+from gemmactl.kernel.resource import Resource, Work
+from gemmactl.resources.apis import Apis
+from gemmactl.result import Block, Item, Line, Result, Table
+from gemmactl.serving.explain import as_trouble
+from gemmactl.serving.place import Place
+
+if TYPE_CHECKING:
+    from gemmactl.doctor.checks.check import Check, Ground, Verdict
+    from gemmactl.doctor.finding import Finding
+
+MOST: Final = 3
+"""Reasons that the one line about unknown checks spells out."""
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """A plan on the ground it is to stand on."""
+
+    plan: Plan
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def refusing(self) -> tuple[Finding, ...]:
+        """What would make the apply fail."""
+        return tuple(f for v in self.verdicts for f in v.findings if f.state == "problem")
+
+    @property
+    def remarks(self) -> tuple[Finding, ...]:
+        """What only may bite."""
+        return tuple(f for v in self.verdicts for f in v.findings if f.state != "problem")
+
+    def document(self) -> list[dict[str, Any]]:
+        """Every check with its end."""
+        return [verdict.document() for verdict in self.verdicts]
+
+    def blocks(self, *, explain: bool = False) -> tuple[Block, ...]:
+        """What may bite; what could not be seen, in one line or, with `explain`, every check."""
+        remarks = tuple(Item("?", f.title, (f.remedy, *f.commands), "warn") for f in self.remarks)
+        if explain:
+            return (*remarks, Table(("check", "end", "seen"), tuple((v.check, v.end, v.seen) for v in self.verdicts)))
+        unknown = _summary([v for v in self.verdicts if v.end == "unknown"])
+        return (*remarks, *((Line(unknown, "dim"),) if unknown else ()))
+
+    def refusal(self, verb: str, data: dict[str, Any], place: Place, *shown: Block) -> Result:
+        """All that would fail, at once, with each remedy. Exit 4."""
+        problems = tuple(_located(as_trouble(f), place) for f in self.refusing)
+        count = len(problems)
+        line = Line(f"refused before any change: {count} thing{'s' * (count != 1)} would make it fail", "bad")
+        return Result(verb, data, (*shown, line), (), place.target, Exit.REFUSED, problems)
+
+
+def survey(stack: Sequence[Resource], place: Place, *, bucket: str = "", live: bool = False) -> Grounded:
+    """The plan and the checks in one round of reads; then, when steps are due, what the caller may. Read calls only.
+
+    Raises:
+        Trouble: a read that the plan needs was refused.
+    """
+    from gemmactl.doctor.checks import rights
+    from gemmactl.doctor.checks.rows import CHECKS
+    from gemmactl.doctor.checks.run import run
+
+    ground = _ground(stack, place, bucket, live=live)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(run, CHECKS, ground)
+        plan = make_plan(stack, place.cloud)
+        verdicts = asked.result()
+    if plan.work and not plan.blocked:
+        verdicts = (*verdicts, rights.check(plan.work, ground))
+    return Grounded(_gated(plan, verdicts, ground), verdicts)
+
+
+@dataclass(frozen=True)
+class GatedApis(Apis):
+    """The step that enables APIs, and right after it the checks that had to wait for them: what they refuse ends the apply."""
+
+    gate: Callable[[], None] = field(default=lambda: None, compare=False)
+
+    def create(self, cloud: Any, work: Work) -> None:
+        super().create(cloud, work)
+        self.gate()
+
+    def update(self, cloud: Any, live: Apis, work: Work) -> None:
+        super().update(cloud, live, work)
+        self.gate()
+
+
+def _gated(plan: Plan, verdicts: Sequence[Verdict], ground: Ground) -> Plan:
+    """The plan, with a second look behind the step that enables APIs where something waits for one of them."""
+    step = next((s for s in plan.steps if isinstance(s.resource, Apis) and s.op in (Op.CREATE, Op.UPDATE)), None)
+    if step is None or not isinstance(step.resource, Apis):
+        return plan
+    names = set(step.resource.names)
+    waiting = [v.check for v in verdicts if v.api in names]
+    gated = GatedApis(step.resource.names, step.resource.after, lambda: _look_again(waiting, ground))
+    return replace(plan, steps=tuple(replace(s, resource=gated) if s is step else s for s in plan.steps))
+
+
+def _look_again(waiting: Sequence[str], ground: Ground) -> None:
+    """The checks that waited.
+
+    Raises:
+        Trouble: (refused) what they now see would make the rest fail.
+    """
+    from gemmactl.doctor.checks.rows import CHECKS
+    from gemmactl.doctor.checks.run import run
+
+    due: list[Check] = [check for check in CHECKS if check.name in waiting]
+    found = tuple(f for verdict in run(due, ground) for f in verdict.findings if f.state == "problem")
+    if found:
+        raise refused(
+            "; ".join(f.title for f in found),
+            why=" ".join(f.cause for f in found) + " It could be seen only once the APIs were enabled; nothing else was made.",
+            remedy="\n".join(line for f in found for line in (f.remedy, *f.commands)),
+            code=found[0].code,
+            facts={"findings": [f.document() for f in found]},
+        )
+
+
+def _ground(stack: Sequence[Resource], place: Place, bucket: str, *, live: bool) -> Ground:
+    from gemmactl.doctor.checks.check import Ground
+    from gemmactl.doctor.finding import Context
+
+    context = Context(project=place.id, region=place.region.text, caller=place.cloud.caller(), bucket=bucket)
+    return Ground(place.cloud, tuple(stack), bucket, context, live)
+
+
+def _summary(unknown: Sequence[Verdict]) -> str:
+    """`not known: 16 checks until these APIs are enabled: orgpolicy, run; billing (missing permission X)`."""
+    off = [verdict for verdict in unknown if verdict.api]
+    reasons: dict[str, list[str]] = {}
+    if off:
+        apis = ", ".join(sorted({verdict.api.removesuffix(".googleapis.com") for verdict in off}))
+        reasons[f"until these APIs are enabled: {apis}"] = [verdict.check for verdict in off]
+    for verdict in unknown:
+        if not verdict.api:
+            reasons.setdefault(verdict.seen.removeprefix("unknown").strip(" :"), []).append(verdict.check)
+    told = [f"{checks[0] if len(checks) == 1 else f'{len(checks)} checks'} {reason}" for reason, checks in reasons.items()]
+    rest = f"; and {len(told) - MOST} reasons more" if len(told) > MOST else ""
+    return f"not known: {'; '.join(told[:MOST])}{rest} (plan --explain names each)" if told else ""
+
+
+def _located(trouble: Trouble, place: Place) -> Trouble:
+    trouble.exit = Exit.REFUSED
+    trouble.facts |= {"at_project": place.id, "at_region": place.region.text}
+    return trouble
