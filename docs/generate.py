@@ -1,5 +1,5 @@
 """Writes the pages that must not go stale: docs/cli.md from the Typer app, docs/troubleshooting.md from doctor's rows, the
-tables of docs/api.md from the server's forms.
+tables of docs/api.md from the server's forms, docs/gemmactl.schema.json from the flags of deploy.
 
     python docs/generate.py
 
@@ -202,7 +202,18 @@ def api_page() -> str:
     return page
 
 
-PAGES: Final = {"cli.md": cli_page, "troubleshooting.md": troubleshooting_page, "api.md": api_page}
+def schema_page() -> str:
+    """docs/gemmactl.schema.json: what gemmactl.yaml may hold."""
+    schema = import_module("gemmactl.commands.described").schema()
+    return json.dumps(schema, ensure_ascii=False, indent=2) + "\n"
+
+
+PAGES: Final = {
+    "cli.md": cli_page,
+    "troubleshooting.md": troubleshooting_page,
+    "api.md": api_page,
+    "gemmactl.schema.json": schema_page,
+}
 
 
 def main(wanted: Iterable[str] = PAGES) -> None:

@@ -18,12 +18,13 @@ KEYS: Final = (
     "project", "region", "name", "model", "engine", "image", "gpu_type", "cpu", "memory", "concurrency", "cpu_throttling",
     "auth", "allow_unauthenticated", "invoker", "ingress", "network", "subnet", "network_tags", "vpc_egress", "startup_probe",
     "timeout", "max_context", "quantize", "images", "max_instances", "min_instances", "service_account", "set_env_vars",
-    "set_secrets", "adapters", "hf_token",
+    "set_secrets", "adapters", "presets", "skip_unverified", "hf_token",
 )  # fmt: skip
 """Every setting that GEMMACTL_<KEY> and gemmactl.yaml may hold; the same words as the flags."""
 
-# GEMMACTL_MODEL is the container's own variable and a positional argument here: a file may name the model, the environment not.
-_NOT_IN_ENVIRONMENT: Final = frozenset({"model", "hf_token"})
+# GEMMACTL_MODEL, _PRESETS and _SKIP_UNVERIFIED are the container's own variables, and mean other things there: a file may say
+# these, the environment not.
+_NOT_IN_ENVIRONMENT: Final = frozenset({"model", "presets", "skip_unverified", "hf_token"})
 
 # What other tools read, after everything of ours. source: google-auth's and gcloud's documented variables.
 _FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
@@ -91,28 +92,37 @@ class Settings:
                 remedy="add --project PROJECT_ID, or try everything on this machine first: --project @sandbox",
                 code="project-missing",
             )
-        if found.text != SANDBOX and not _PROJECT.fullmatch(found.text):
-            raise usage(
-                f"{found.text!r} is not a project id ({found.origin})",
-                why="an id has 6 to 30 lower-case letters, digits and hyphens, a letter first; a display name is no id",
-                remedy="`gcloud projects list` shows the ids; @sandbox is the pretended project on this machine",
-                code="project-illegal",
-            )
-        return found
+        return legal_project(found)
 
     def region(self, flag: str | None = None) -> Value:
         """The region; the default is stated as such."""
         return self.value("region", flag) or Value(DEFAULT_REGION, "default")
 
 
-def load(environ: Mapping[str, str], folder: Path, home: Path) -> Settings:
-    """Read gemmactl.yaml of a folder and the active gcloud configuration.
+def legal_project(found: Value) -> Value:
+    """The value itself.
+
+    Raises:
+        Trouble: (usage) it can't be a project id.
+    """
+    if found.text != SANDBOX and not _PROJECT.fullmatch(found.text):
+        raise usage(
+            f"{found.text!r} is not a project id ({found.origin})",
+            why="an id has 6 to 30 lower-case letters, digits and hyphens, a letter first; a display name is no id",
+            remedy="`gcloud projects list` shows the ids; @sandbox is the pretended project on this machine",
+            code="project-illegal",
+        )
+    return found
+
+
+def load(environ: Mapping[str, str], folder: Path | None, home: Path) -> Settings:
+    """Read gemmactl.yaml of a folder (None: of none) and the active gcloud configuration.
 
     Raises:
         Trouble: (usage) gemmactl.yaml is not a flat mapping of known keys.
     """
     name, values = _gcloud(environ, home)
-    return Settings(environ, _project_file(folder / PROJECT_FILE), values, name)
+    return Settings(environ, project_file(folder / PROJECT_FILE) if folder else {}, values, name)
 
 
 def gcloud_account(environ: Mapping[str, str], home: Path) -> str:
@@ -130,28 +140,57 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _project_file(path: Path) -> dict[str, str]:
+def project_file(path: Path) -> dict[str, str]:
+    """A gemmactl.yaml as texts by key; empty where there is none.
+
+    Raises:
+        Trouble: (usage) it is not a flat mapping of known keys, each once.
+    """
     if not path.is_file():
         return {}
     import yaml  # 15 ms: only paid where the file exists
 
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content: Any = yaml.safe_load(text)
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         raise _bad_file(f"it is not YAML{f': look at line {mark.line + 1}' if mark else ''}") from None
     if content is None:
         return {}
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not isinstance(tree, yaml.MappingNode):
         raise _bad_file("it must be a mapping, one `setting: value` on each line")
+    lines: dict[str, int] = {}
+    for node, _ in tree.value:
+        key = str(node.value).replace("-", "_")
+        if key in lines:
+            raise _bad_file(f"{node.value} is there twice, in lines {lines[key]} and {node.start_mark.line + 1}")
+        lines[key] = node.start_mark.line + 1
     found = {str(key).replace("-", "_"): value for key, value in content.items()}
-    if unknown := [key for key in found if key not in KEYS]:
-        raise _bad_file(
-            f"{', '.join(map(repr, unknown))} is not a setting; known: {', '.join(k.replace('_', '-') for k in KEYS)}"
-        )
+    for key, value in found.items():
+        if key not in KEYS:
+            raise _unknown(key, lines.get(key, 0))
+        if not _plain(value):
+            raise _bad_file(f"{key.replace('_', '-')} in line {lines[key]} must be a value, or names with a value each")
     if str(found.get("hf_token", "")).startswith("hf_"):
         raise _bad_file("hf-token holds a token; a file is copied and committed, so only a reference to a secret may stand there")
     return {key: _text(value) for key, value in found.items() if value is not None}
+
+
+def _plain(value: object) -> bool:
+    """A scalar, or one level of them: deeper than that no setting goes."""
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else (value,)
+    return not any(isinstance(part, Mapping | list) for part in parts)
+
+
+def _unknown(key: str, line: int) -> Exception:
+    from difflib import get_close_matches
+
+    shown, known = key.replace("_", "-"), [one.replace("_", "-") for one in KEYS]
+    near = get_close_matches(shown, known, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return _bad_file(f"{shown!r} in line {line} is not a setting; {hint}known: {', '.join(known)}")
 
 
 def _bad_file(why: str) -> Exception:

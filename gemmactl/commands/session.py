@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from gemmactl.serving.place import Place
-    from gemmactl.settings import Settings
+    from gemmactl.settings import Settings, Value
     from gemmactl.voice import Voice
 
 SESSION: Final = "gemmactl.session"
@@ -65,6 +65,12 @@ class Session:
 
         return load(self.environ, self.folder, self.home)
 
+    def settings_outside(self) -> Settings:
+        """The same without gemmactl.yaml: for the verb that writes it."""
+        from gemmactl.settings import load
+
+        return load(self.environ, None, self.home)
+
     def again(self, verb: str, *drop: str) -> str:
         """The same command line with another verb, ready to copy, without --format and the flags in `drop`."""
         words = ["gemmactl", verb]
@@ -77,9 +83,13 @@ class Session:
 
     def place(self, settings: Settings, project: str | None, region: str | None) -> Place:
         """Where the command works; says so before anything else."""
+        return self.at(settings.project(project), settings.region(region))
+
+    def at(self, project: Value, region: Value) -> Place:
+        """The same where both are known already."""
         from gemmactl.serving.place import go
 
-        return go(settings.project(project), settings.region(region), self.voice)
+        return go(project, region, self.voice)
 
 
 def session(ctx: typer.Context) -> Session:

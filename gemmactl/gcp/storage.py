@@ -44,6 +44,12 @@ class CloudStorage:
 
     # --- buckets ----------------------------------------------------------------------------------
 
+    def buckets(self) -> tuple[str, ...]:
+        def ask() -> tuple[str, ...]:
+            return tuple(sorted(b.name for b in self._client().list_buckets(timeout=TIMEOUT, retry=None)))
+
+        return tuple(self._wire.read(API, "the project's buckets", ask))
+
     def bucket(self, name: str) -> BucketInfo | None:
         def ask() -> Any:
             found = self._client().bucket(name)

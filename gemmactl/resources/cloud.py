@@ -169,6 +169,9 @@ class Readable(Protocol):
 
 
 class Storage(Protocol):
+    def buckets(self) -> tuple[str, ...]:
+        """Names of the project's buckets."""
+
     def bucket(self, name: str) -> BucketInfo | None: ...
     def create_bucket(self, info: BucketInfo) -> None: ...
     def update_bucket(self, info: BucketInfo) -> None: ...

@@ -54,9 +54,10 @@ def wishes(settings: Settings, flags: Mapping[str, Any], voice: Voice) -> Serve:
         chosen["invokers"] = members
     if corrections := overriding.variable(flags):
         chosen["env"] = (*chosen.get("env", ()), (ENV_OVERRIDES, corrections))
-    if types := presets.variable(flags):
+    document = settings.value("presets", flags.get("presets"))
+    if types := presets.variable({"presets": document.text if document else None}):
         chosen["env"] = (*chosen.get("env", ()), (ENV_PRESETS, types))
-    if flags.get("skip_unverified"):
+    if chosen.pop("skip_unverified", False):
         _set(chosen, ENV_SKIP_UNVERIFIED, "1")
     if (mode := chosen.pop("quantize", None)) is not None:
         _set(chosen, ENV_QUANTIZE, None if mode == UNQUANTIZED else mode)
@@ -160,6 +161,7 @@ PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "max_context": ("context", _integer),
     "quantize": ("quantize", _quantize),
     "images": ("images", _switch),
+    "skip_unverified": ("skip_unverified", _switch),
     "max_instances": ("max_instances", _integer),
     "min_instances": ("min_instances", _integer),
     "service_account": ("service_account", str),
@@ -184,7 +186,7 @@ def _read(parse: Callable[[str], Any], value: Value, key: str) -> Any:
 
 def _switches(flags: Mapping[str, Any]) -> dict[str, bool | None]:
     """Flags without a value; the --[no-]x pairs of gcloud arrive as two. None when not given: then other sources speak."""
-    found: dict[str, bool | None] = {"images": True if flags.get("images") else None}
+    found: dict[str, bool | None] = {key: True if flags.get(key) else None for key in ("images", "skip_unverified")}
     for key in ("cpu_throttling",):
         yes, no = bool(flags.get(key)), bool(flags.get(f"no_{key}"))
         flag = key.replace("_", "-")

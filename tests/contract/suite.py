@@ -128,6 +128,7 @@ class CloudContract:
         assert cloud.storage.bucket(info.name) is None
         cloud.storage.create_bucket(info)
         assert cloud.storage.bucket(info.name) == info
+        assert info.name in cloud.storage.buckets()
         changed = replace(info, labels={"managed-by": "gemmactl", "a": "b"}, delete_after_days=3)
         cloud.storage.update_bucket(changed)
         assert cloud.storage.bucket(info.name) == changed
@@ -135,6 +136,7 @@ class CloudContract:
         cloud.storage.delete_bucket(info.name)
         cloud.storage.delete_bucket(info.name)
         assert cloud.storage.bucket(info.name) is None
+        assert info.name not in cloud.storage.buckets()
 
     def test_objects(self, cloud: Cloud, tmp_path: Path) -> None:
         """Objects have size, checksum and a generation that guards a write; ranges are half-open."""

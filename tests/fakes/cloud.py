@@ -284,6 +284,10 @@ def read_all(data: Readable) -> bytes:
 
 
 class Storage(Part):
+    def buckets(self) -> tuple[str, ...]:
+        with self.cloud.call("storage.buckets", api="storage") as state:
+            return tuple(sorted(state.buckets))
+
     def bucket(self, name: str) -> BucketInfo | None:
         with self.cloud.call("storage.bucket", name, api="storage") as state:
             return state.buckets.get(name)

@@ -112,7 +112,7 @@ def test_the_reference_names_every_verb() -> None:
     assert [path for path, _ in generate().commands() if f"\n## {path}\n" not in page] == []
 
 
-@pytest.mark.parametrize("page", ["cli.md", "troubleshooting.md", "api.md"])
+@pytest.mark.parametrize("page", ["cli.md", "troubleshooting.md", "api.md", "gemmactl.schema.json"])
 def test_generated_pages_are_fresh(page: str) -> None:
     """`make docs` would change nothing: flags, help texts and known failures are documented as they are."""
     assert (tree.ROOT / "docs" / page).read_text() == generate().PAGES[page]()

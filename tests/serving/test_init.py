@@ -1,0 +1,169 @@
+"""init: what it finds, what it asks, what it writes."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemmactl.commands.described import described
+from gemmactl.errors import Exit, Trouble
+from gemmactl.resources.cloud import BucketInfo
+from gemmactl.serving.init import Target, init, of_credentials, project
+from gemmactl.serving.models_there import models_there
+from gemmactl.serving.wishes import wishes
+from gemmactl.settings import load
+from tests.fakes.cloud import FakeCloud
+from tests.serving.ear import SAMPLE, Ear, place, settings, with_model
+
+EXPLAINED = {key: (one.words, one.takes) for key, one in described().items()}
+
+
+def run(folder: Path, cloud: FakeCloud, ear: Ear | None = None, **flags: Any) -> Mapping[str, Any]:
+    """One init in an empty folder; the settings that it found."""
+    result = init(place(cloud), settings(folder / "none"), flags, Target(folder, EXPLAINED), ear or Ear())
+    assert result.exit is Exit.OK
+    assert cloud.writes == []
+    found: Mapping[str, Any] = result.data["settings"]
+    return {key: one["value"] for key, one in found.items()}
+
+
+def store(cloud: FakeCloud, bucket: str, *names: str, location: str = "us-central1") -> None:
+    cloud.storage.create_bucket(BucketInfo(bucket, location))
+    for name in names:
+        cloud.storage.write(bucket, name, b"{}")
+    cloud.calls.clear()
+
+
+def test_one_model_and_a_known_project_need_no_question(tmp_path: Path) -> None:
+    """The only folder with a config and weights, a region with room near its bucket, a name after the folder."""
+    cloud = with_model(FakeCloud())
+    store(cloud, "data", "m/notes.txt", "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "half/config.json")
+    ear = Ear()
+    assert run(tmp_path, cloud, ear) == {
+        "project": "demo-proj",
+        "model": "gs://weights/m",
+        "region": "us-central1",
+        "name": "m",
+    }
+    assert ear.asked == []
+
+
+def test_the_file_is_what_deploy_reads_and_explains_the_rest(tmp_path: Path) -> None:
+    """Read back by deploy's own code; every setting that is not in force is there as a comment with its words."""
+    run(tmp_path, with_model(FakeCloud()))
+    wish = wishes(load({}, tmp_path, tmp_path), {}, Ear())
+    assert (wish.project, wish.name, wish.model.uri, wish.region) == ("demo-proj", "m", "gs://weights/m", "us-central1")
+    text = (tmp_path / "gemmactl.yaml").read_text()
+    for key in EXPLAINED:
+        assert f"\n{key.replace('_', '-')}: " in text or f"\n#{key.replace('_', '-')}: " in text, key
+    assert "# from: the only model in the project's buckets\nmodel: gs://weights/m\n" in text
+    assert max(map(len, text.splitlines())) <= 130
+    assert "$schema" not in text
+
+
+def test_a_commented_setting_works_once_its_sign_is_away(tmp_path: Path) -> None:
+    """`#max-instances: N` becomes `max-instances: 2`."""
+    run(tmp_path, with_model(FakeCloud()))
+    file = tmp_path / "gemmactl.yaml"
+    file.write_text(file.read_text().replace("#max-instances: N", "max-instances: 2"))
+    assert wishes(load({}, tmp_path, tmp_path), {}, Ear()).max_instances == 2
+
+
+def test_several_models_are_asked_about(tmp_path: Path) -> None:
+    """By number, or any other place; a number that is none is refused; nobody there: the flag and the models are named."""
+    cloud = with_model(FakeCloud())
+    store(cloud, "second", "x/config.json", "x/model.safetensors")
+    assert run(tmp_path / "a", cloud, Ear(answers=["2"]))["model"] == "gs://weights/m"
+    assert run(tmp_path / "b", cloud, Ear(answers=[""]))["model"] == "gs://second/x"
+    assert run(tmp_path / "c", cloud, Ear(answers=["hf:google/gemma-3-4b-it"]))["name"] == "gemma-3-4b-it"
+    for answer, code in (("7", "choice-illegal"), ("ftp://x", "model-uri")):
+        with pytest.raises(Trouble) as caught:
+            run(tmp_path / "d", cloud, Ear(answers=[answer]))
+        assert caught.value.code == code
+    with pytest.raises(Trouble) as caught:
+        run(tmp_path / "d", cloud)
+    assert "gemmactl init MODEL" in caught.value.remedy
+    assert not (tmp_path / "d").exists() or not list((tmp_path / "d").iterdir())
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path: Path) -> None:
+    for name in "abcd":
+        (tmp_path / name).mkdir()
+
+
+def test_the_region_follows_quota_and_bucket(tmp_path: Path) -> None:
+    """A bucket elsewhere draws it there; a region that is said stays; one without GPUs is refused and nothing is written."""
+    cloud = FakeCloud()
+    cloud.storage.create_bucket(BucketInfo("weights", "europe-west4"))
+    for path in SAMPLE.iterdir():
+        cloud.storage.write("weights", f"m/{path.name}", path)
+    cloud.calls.clear()
+    assert run(tmp_path / "a", cloud)["region"] == "europe-west4"
+    assert run(tmp_path / "b", cloud, region="us-east4")["region"] == "us-east4"
+    with pytest.raises(Trouble) as caught:
+        run(tmp_path / "c", cloud, region="europe-north1")
+    assert caught.value.exit is Exit.USAGE
+    assert not (tmp_path / "c" / "gemmactl.yaml").exists()
+
+
+def test_a_file_that_is_there_is_not_lost(tmp_path: Path) -> None:
+    """Refused before anything is asked; --force writes over it, also over one that can't be read."""
+    file = tmp_path / "gemmactl.yaml"
+    file.write_text("not: [a setting")
+    with pytest.raises(Trouble) as caught:
+        Target(tmp_path, EXPLAINED).check()
+    assert (caught.value.code, caught.value.exit) == ("file-exists", Exit.USAGE)
+    Target(tmp_path, EXPLAINED, force=True).check()
+    run(tmp_path, with_model(FakeCloud()))
+    assert "model: gs://weights/m" in file.read_text()
+
+
+def test_the_schema_lies_beside_it_when_asked_for(tmp_path: Path) -> None:
+    """And the file names it for editors."""
+    target = Target(tmp_path, EXPLAINED, schema={"type": "object"})
+    init(place(with_model(FakeCloud())), settings(tmp_path / "none"), {}, target, Ear())
+    assert json.loads((tmp_path / "gemmactl.schema.json").read_text()) == {"type": "object"}
+    assert "# yaml-language-server: $schema=gemmactl.schema.json\n" in (tmp_path / "gemmactl.yaml").read_text()
+
+
+def test_where_the_project_comes_from(tmp_path: Path) -> None:
+    """Settings, then the credentials' own file, then a question; what can't be one is refused."""
+    known = settings(tmp_path, GOOGLE_CLOUD_PROJECT="from-environment")
+    assert str(project(known, None, tmp_path, Ear())) == "from-environment (GOOGLE_CLOUD_PROJECT)"
+    empty = settings(tmp_path)
+    assert str(project(empty, None, tmp_path, Ear(answers=["typed-project"]))) == "typed-project (typed)"
+    with pytest.raises(Trouble) as caught:
+        project(empty, None, tmp_path, Ear(answers=["My Project"]))
+    assert caught.value.code == "project-illegal"
+    with pytest.raises(Trouble) as caught:
+        project(empty, None, tmp_path, Ear())
+    assert "--project PROJECT_ID" in caught.value.remedy
+    (tmp_path / ".config" / "gcloud").mkdir(parents=True)
+    file = tmp_path / ".config" / "gcloud" / "application_default_credentials.json"
+    file.write_text('{"type": "authorized_user", "quota_project_id": "from-login"}')
+    assert str(project(empty, None, tmp_path, Ear())) == "from-login (the application default credentials)"
+    file.write_text('["not", "ours"]')
+    assert of_credentials({}, tmp_path) is None
+
+
+def test_what_could_not_be_looked_into_is_told(tmp_path: Path) -> None:
+    """A bucket that is closed hides no other; without the list of buckets MODEL is asked for."""
+    cloud = with_model(FakeCloud())
+    closed = 0
+
+    def refuse(name: str) -> None:
+        nonlocal closed
+        closed += name == "storage.list"
+        if name == "storage.buckets" or (name == "storage.list" and closed == 1):
+            raise Trouble("may not look", why="denied", remedy="x", facts={"status": 403})
+
+    cloud.before_call = refuse
+    found = models_there(cloud)
+    assert (found.models, found.unseen) == ((), ("the project's buckets: may not look",))
+    ear = Ear(answers=["gs://weights/m"])
+    closed = 5
+    assert run(tmp_path, cloud, ear)["model"] == "gs://weights/m"
+    assert any("not looked into" in line for line in ear.said)
