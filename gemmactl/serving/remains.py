@@ -14,6 +14,7 @@ from gemmactl.result import Item
 from gemmactl.serving import show
 from gemmactl.serving.place import Place
 from gemmactl.spec import Model, Serve
+from inference_image.contract import PINS
 
 FREE: Final = frozenset({"apis", "service_account", "iam_member"})
 """Kinds that cost nothing."""
@@ -93,6 +94,7 @@ def _location(place: Place, bucket: str) -> str:
 
 def _bytes(place: Place, bucket: str, prefix: str) -> int | None:
     try:
-        return sum(found.size for found in place.cloud.storage.list(bucket, f"{prefix}/" if prefix else ""))
+        objects = place.cloud.storage.list(bucket, f"{prefix}/" if prefix else "")
+        return sum(found.size for found in objects if f"{PINS}/" not in found.name)  # a service's pins go with it
     except Trouble:
         return None

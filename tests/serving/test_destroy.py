@@ -114,10 +114,10 @@ def test_one_model_under_two_services_stays_for_the_other(tmp_path: Path) -> Non
 
 
 def test_a_strangers_model_is_not_taken_by_all(tmp_path: Path) -> None:
-    """Deploy did not put it there."""
+    """Deploy did not put it there; what it did put beside it, the pin, goes."""
     here = place(with_model(FakeCloud()))
-    deploy(WISH, here, Ear(), yes=True)
     before = {key for key in cloud(here).state.objects if key[0] == "weights"}
+    deploy(WISH, here, Ear(), yes=True)
     destroy(here, settings(tmp_path), "gemma", Ear(answers=["gemma"]), extent=ALL)
     assert {key for key in cloud(here).state.objects if key[0] == "weights"} == before
 
