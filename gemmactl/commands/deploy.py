@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from gemmactl.commands import options as o
 from gemmactl.commands import options_access as a
-from gemmactl.commands.session import session
+from gemmactl.commands import options_plan as p
+from gemmactl.commands.session import Session, session
 from gemmactl.result import Result
 
 
 def deploy(
     ctx: typer.Context,
-    model: o.ModelArgument = None,
+    model: p.ModelOrPlan = None,
     adapter: o.Adapter = None,
     name: o.Name = None,
     project: o.Project = None,
@@ -61,7 +64,8 @@ def deploy(
     """Put a model into service: plan, ask, apply, wait until ready, try one prompt.
 
     A new revision serves once it has answered: until then a new service is closed, and an old revision serves on.
-    The same command again changes nothing; after an interruption it goes on. A directory is uploaded to a bucket first.
+    The same command again changes nothing; after an interruption it goes on. A directory is uploaded to a bucket first. With the
+    file of `gemmactl plan -o plan.json` in place of MODEL it does what was approved, or refuses when the cloud has moved.
 
     Example: gemmactl deploy gs://BUCKET/gemma-3-4b-product_merged_model --project PROJECT_ID
     """
@@ -74,6 +78,8 @@ def deploy(
         return yaml.deploy(found, place, here.voice, yes=yes, modern=modernise)
     if modernise:
         here.needs("modernise", "from_yaml")
+    if model and model.endswith(".json") and "://" not in model and not Path(model).is_dir():
+        return _as_planned(here, ctx, model, yes=yes, wait=not async_)
     from gemmactl.serving.wishes import wishes
 
     settings = here.settings()
@@ -83,3 +89,15 @@ def deploy(
 
     how = way(canary, no_traffic=no_traffic, wait=not async_, again=here.again("deploy", "--async"))
     return run(wish, here.place(settings, project, region), here.voice, yes=yes, way=how)
+
+
+def _as_planned(here: Session, ctx: typer.Context, path: str, *, yes: bool, wait: bool) -> Result:
+    """Apply the plan that a file holds."""
+    from gemmactl.serving import plan_file
+    from gemmactl.serving.deploy import deploy as run
+    from gemmactl.serving.rollout import way
+
+    plan_file.alone(here.typed(ctx, "model", "async_", "yes", "format"), path)
+    approved = plan_file.load(Path(path), lambda: plan_file.token_again(here.environ, here.voice))
+    how = way(None, no_traffic=False, wait=wait, again=here.again("deploy", "--async"))
+    return run(approved.wish, plan_file.go(approved, here.voice), here.voice, yes=yes, way=how, approved=approved)

@@ -8,6 +8,7 @@ import typer
 
 from gemmactl.commands import options as o
 from gemmactl.commands import options_access as a
+from gemmactl.commands import options_plan as p
 from gemmactl.commands.session import session
 from gemmactl.result import Result
 
@@ -67,10 +68,13 @@ def plan(
     as_form: Annotated[
         Literal["gcloud", "terraform"], typer.Option("--as", help="With --for-admin: the form of what is printed.")
     ] = "gcloud",
+    out: p.Out = None,
     detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit 3 when there are changes.")] = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
     """Show what deploy would do, and change nothing: only read calls are made.
+
+    With -o the plan is kept in a file, and `gemmactl deploy plan.json` does exactly that, or refuses when the cloud has moved.
 
     Example: gemmactl plan gs://BUCKET/gemma-3-4b-product_merged_model --project PROJECT_ID
     """
@@ -90,6 +94,15 @@ def plan(
     settings = here.settings()
     wish = wishes(settings, ctx.params, here.voice)
     if for_admin:
+        if out is not None:
+            from gemmactl.errors import usage
+
+            raise usage(
+                "-o can't go with --for-admin",
+                why="what an administrator must do is a script, not a plan that deploy applies",
+                remedy="redirect it: gemmactl plan ... --for-admin > admin.sh",
+                code="flags-contradict",
+            )
         from gemmactl.serving.for_admin import for_admin as written
 
         again = here.again("deploy", "--detailed-exitcode", "--explain", "--for-admin", "--as")
@@ -98,4 +111,9 @@ def plan(
 
     again = here.again("deploy", "--detailed-exitcode", "--explain")
     place = here.place(settings, project, region)
-    return run(wish, place, again=again, voice=here.voice, detailed=detailed_exitcode, explain=explain)
+    keep = None
+    if out is not None:
+        from gemmactl.serving.plan_file import Keep
+
+        keep = Keep(out, here.again("plan"))
+    return run(wish, place, again=again, voice=here.voice, detailed=detailed_exitcode, explain=explain, out=keep)

@@ -31,18 +31,20 @@ class Session:
     format: Literal["text", "json"]
     argv: Sequence[str] = ()
 
+    def typed(self, ctx: typer.Context, *but: str) -> list[str]:
+        """Names of the parameters that stand on the command line, without those in `but`."""
+        return sorted(p for p in ctx.params if p not in but and getattr(ctx.get_parameter_source(p), "name", "") == "COMMANDLINE")
+
     def alone(self, ctx: typer.Context, flag: str, *beside: str) -> None:
         """Refuse every option but `beside` next to a flag that says everything itself.
 
         Raises:
             Trouble: (usage) there is another one.
         """
-        allowed = {flag, *beside, "format"}
-        typed = [p for p in ctx.params if getattr(ctx.get_parameter_source(p), "name", "") == "COMMANDLINE" and p not in allowed]
-        if typed:
+        if typed := self.typed(ctx, flag, *beside, "format"):
             from gemmactl.errors import usage
 
-            named = ", ".join("MODEL" if p == "model" else f"--{p.replace('_', '-')}" for p in sorted(typed))
+            named = ", ".join("MODEL" if p == "model" else f"--{p.replace('_', '-')}" for p in typed)
             word = f"--{flag.replace('_', '-')}"
             raise usage(
                 f"{named} can't go with {word}",

@@ -11,10 +11,11 @@ from gemmactl.kernel.apply import Outcome, apply
 from gemmactl.kernel.plan import Plan
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Line, Result
-from gemmactl.serving import find, plan_screen, rollout
+from gemmactl.serving import find, plan_file, plan_screen, rollout
 from gemmactl.serving.explain import located
 from gemmactl.serving.grounding import Grounded, survey
 from gemmactl.serving.place import Place
+from gemmactl.serving.plan_file import Approved, Keep
 from gemmactl.serving.preflight import Seen, look
 from gemmactl.serving.recall import live_service, remembered_token
 from gemmactl.serving.rollout import Prover, Way
@@ -27,9 +28,19 @@ LONG: Final = 500_000_000
 
 
 def plan(
-    wish: Serve, place: Place, *, again: str, voice: Voice | None = None, detailed: bool = False, explain: bool = False
+    wish: Serve,
+    place: Place,
+    *,
+    again: str,
+    voice: Voice | None = None,
+    detailed: bool = False,
+    explain: bool = False,
+    out: Keep | None = None,
 ) -> Result:
-    """What deploy would do; read calls only. `again`: the command line that does it; `explain`: with the arithmetic."""
+    """What deploy would do; read calls only. `again`: the command line that does it; `explain`: with the arithmetic.
+
+    `out`: the file that keeps the plan for a deploy of exactly this.
+    """
     seen, ground = _look(wish, place, voice)
     planned = ground.plan
     changes = bool(planned.work)
@@ -43,19 +54,32 @@ def plan(
         "checks": ground.document(),
     }
     screen = plan_screen.blocks(seen, planned, place, explain=explain, ground=ground.blocks(explain=explain))
+    if out is not None and (stuck or ground.refusing):
+        screen = (*screen, Line("no plan was written: it can't be applied as it is", "warn"))
+    elif out is not None:
+        plan_file.save(out, wish, place, planned)
+        screen, follow = (*screen, Line(f"the plan is in {out.path}", "good")), (out.next,) if changes else ()
+        data["plan_file"] = str(out.path)
     if ground.refusing:
         return ground.refusal("plan", data, place, *screen)
     return Result("plan", data, screen, follow, place.target, code)
 
 
-def deploy(wish: Serve, place: Place, voice: Voice, *, yes: bool, way: Way | None = None) -> Result:
+def deploy(
+    wish: Serve, place: Place, voice: Voice, *, yes: bool, way: Way | None = None, approved: Approved | None = None
+) -> Result:
     """Close the gap between the wish and the project; a new revision is proven before it serves.
+
+    `approved`: a plan that was kept: exactly this is done, or nothing.
 
     Raises:
         Trouble: refused before any change, or a gate that failed after it.
     """
     way, prover = way or Way(), Prover(place, voice)
     seen, ground = _look(wish, place, voice, prover.rollout(way))
+    if approved is not None:
+        approved.hold(ground.plan)
+        voice.say(Line(approved.words, "dim"))
     wish, planned = seen.wish, ground.plan
     _runs_here(wish, place)
     voice.show(*plan_screen.blocks(seen, planned, place, ground=ground.blocks()))

@@ -56,6 +56,8 @@ TRANSCRIPTS = [
     (("plan", MODEL, *PROJECT, "--hf-token", "hf_CANARYCANARY"), 2, "--hf-token takes no token", "history", "HF_TOKEN"),
     (("plan", "hf:google/gemma-3-4b-it", *PROJECT), 2, "Hugging Face token is needed", "no terminal", "HF_TOKEN"),
     (("plan", MODEL, "--gpu", "2", *PROJECT), 2, "--gpu", "can't be read", "gemmactl plan --help"),
+    (("deploy", "plan.json", "--region", "us-east4"), 2, "--region can't be given beside plan.json", "as it was approved", "-o"),
+    (("deploy", "nowhere.json"), 2, "nowhere.json can't be read as a plan", "No such file", "gemmactl plan MODEL -o"),
     (("plan", MODEL, "--nonsense"), 2, "No such option: --nonsense", "can't be read", "gemmactl plan --help"),
     (("nonsense",), 2, "No such command 'nonsense'", "can't be read", "gemmactl --help"),
     (("generate", ""), 2, "the prompt is empty", "nothing to answer", "gemmactl generate"),
