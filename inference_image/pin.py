@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from inference_image import contract
@@ -136,6 +136,12 @@ class Difference:
 
     was: Pinned
     now: Pinned | None
+
+    @property
+    def same_bytes(self) -> bool:
+        """Is it there with what was approved in it, under another generation? A CRC alone could be made to fit; an MD5 can't."""
+        now = self.now
+        return now is not None and bool(self.was.md5) and replace(now, generation=self.was.generation) == self.was
 
     @property
     def text(self) -> str:

@@ -25,6 +25,8 @@ _ENDPOINT: Final = "https://storage.googleapis.com"
 class GcsSource:
     """`gs://bucket/prefix` over the JSON API. Every read names the generation that list() saw (pinned.py: that was approved)."""
 
+    _fields = "name,size,generation,crc32c"
+
     def __init__(
         self, uri: str, environ: Mapping[str, str], *, patience: Patience, credentials: Credentials | None = None
     ) -> None:
@@ -83,7 +85,7 @@ class GcsSource:
         query = {
             "prefix": prefix,
             "delimiter": "/",
-            "fields": "items(name,size,generation,crc32c),nextPageToken",
+            "fields": f"items({self._fields}),nextPageToken",
             **({"pageToken": token} if token else {}),
         }
         url = f"{self._endpoint}/storage/v1/b/{quote(self._bucket, safe='')}/o?{urlencode(query)}"

@@ -9,8 +9,9 @@ import base64
 import re
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from inference_image import contract
 from inference_image.chunks.gcs import GcsSource, changed
@@ -25,7 +26,13 @@ _HASH: Final = re.compile(r"crc32c=([A-Za-z0-9+/]{6}==)")
 
 
 class PinnedSource(GcsSource):
-    """`gs://bucket/prefix` as ENV_PIN has it. An older generation is read all the same, where a bucket keeps it."""
+    """`gs://bucket/prefix` as ENV_PIN has it. An older generation is read all the same, where a bucket keeps it.
+
+    Where every file is there with the very bytes that were approved (size, CRC-32C and MD5) and only their generations are new,
+    as after the same upload once more or a restoration, they are read under these.
+    """
+
+    _fields = "name,size,generation,crc32c,md5Hash"
 
     def __init__(
         self, uri: str, environ: Mapping[str, str], *, pin: str, patience: Patience, credentials: Credentials | None = None
@@ -35,18 +42,33 @@ class PinnedSource(GcsSource):
         self._served: dict[str, str] = {}
         self._lock = threading.Lock()
         self._verdict: LoadFailed | None = None
+        self._moved: Mapping[str, str] = {}
+        self._md5: dict[str, str] = {}
 
     def list(self) -> tuple[Object, ...]:
         """The files of the pin, without a look at the folder. Raises LoadFailed(pin_invalid, access_denied, network_failed)."""
         return tuple(_object(one) for one in sorted(self._approved()[1]))
 
     def read(self, object: Object, begin: int, end: int, sink: Sink) -> None:  # noqa: A002 - the field's own word
+        rest = _Rest(sink, begin)
         try:
-            super().read(object, begin, end, sink)
+            super().read(self._found(object), begin, end, rest)
         except LoadFailed as failed:
             if failed.failure.code not in {Code.SHARD_MISSING, Code.OBJECT_CHANGED}:
                 raise
-            raise self._why(failed) from None
+            was = self._found(object)
+            if (verdict := self._why(failed)) is not None or self._found(object) == was:
+                raise (verdict or failed) from None
+            super().read(self._found(object), rest.at, end, sink)
+
+    def _found(self, one: Object) -> Object:
+        """The object under the generation that its bytes have now."""
+        return replace(one, generation=self._moved[one.name]) if one.name in self._moved else one
+
+    def _object(self, item: Mapping[str, Any]) -> Object:
+        one = super()._object(item)
+        self._md5[one.name] = item.get("md5Hash", "")
+        return one
 
     def _which(self, wanted: Object) -> Mapping[str, str]:
         # generation, not ifGenerationMatch: an older one is served, too, as long as the bucket has it
@@ -87,22 +109,31 @@ class PinnedSource(GcsSource):
             detail = f"{failed.failure.detail}: somebody removed what says which weights were approved; deploy the model again"
             raise LoadFailed(Code.PIN_INVALID, self._pin, detail) from None
 
-    def _why(self, failed: LoadFailed) -> LoadFailed:
-        """The refusal in full: every file of the folder that is not as approved. Found out once, however many readers fail."""
+    def _why(self, failed: LoadFailed) -> LoadFailed | None:
+        """The refusal in full: every file of the folder that is not as approved. None: all the bytes are there.
+
+        Found out once, however many readers fail.
+        """
         with self._lock:
-            if self._verdict is None:
+            if self._verdict is None and not self._moved:
                 try:
                     pin, pinned = self._approved()
-                    now = {one.name: _now(one) for one in self._there()}
+                    now = {one.name: self._now(one) for one in self._there()}
                 except LoadFailed:
                     self._verdict = failed
+                    return failed
+                found = differences(pinned, now)
+                if all(one.same_bytes for one in found):
+                    self._moved = {one.was.name: str(one.now.generation) for one in found if one.now}
                 else:
-                    self._verdict = self._refusal(pin, len(pinned), differences(pinned, now)) or failed
+                    self._verdict = self._refusal(pin, len(pinned), found)
             return self._verdict
 
-    def _refusal(self, pin: Pin, count: int, found: tuple[Difference, ...]) -> LoadFailed | None:
-        if not found:
-            return None  # it came back meanwhile: the store's own words say more
+    def _now(self, one: Object) -> Pinned:
+        checksum = base64.b64encode(one.crc32c.to_bytes(4, "big")).decode() if one.crc32c is not None else ""
+        return Pinned(one.name, int(one.generation), one.size, checksum, self._md5.get(one.name, ""))
+
+    def _refusal(self, pin: Pin, count: int, found: tuple[Difference, ...]) -> LoadFailed:
         more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
         told = "; ".join(one.text for one in found[:_TOLD])
         detail = (
@@ -117,9 +148,18 @@ def _object(one: Pinned) -> Object:
     return Object(one.name, one.size, str(one.generation) if one.generation else "", checksum)
 
 
-def _now(one: Object) -> Pinned:
-    checksum = base64.b64encode(one.crc32c.to_bytes(4, "big")).decode() if one.crc32c is not None else ""
-    return Pinned(one.name, int(one.generation), one.size, checksum)
+class _Rest:
+    """A sink that knows how far it is: what arrived before a change is not received twice."""
+
+    def __init__(self, sink: Sink, at: int) -> None:
+        self._sink, self.at = sink, at
+
+    def buffer(self, offset: int, most: int) -> memoryview:
+        return self._sink.buffer(offset, most)
+
+    def wrote(self, offset: int, count: int) -> None:
+        self._sink.wrote(offset, count)
+        self.at = offset + count
 
 
 def _short(pin: str) -> str:

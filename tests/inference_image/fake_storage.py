@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import socket
@@ -48,6 +49,11 @@ class Bucket:
 def checksum_of(data: bytes) -> str:
     """As the store writes it."""
     return base64.b64encode(crc32c.crc32c(data).to_bytes(4, "big")).decode()
+
+
+def md5_of(data: bytes) -> str:
+    """As the store writes it."""
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
 def bucket_of(folder: Path) -> Bucket:
@@ -103,7 +109,8 @@ class Handler(BaseHTTPRequestHandler):
     def row(self, name: str) -> dict[str, str]:
         data = self.bucket.objects[name]
         generation = str(self.bucket.generations[name])
-        return {"name": name, "size": str(len(data)), "generation": generation, "crc32c": checksum_of(data)}
+        sums = {"crc32c": checksum_of(data), "md5Hash": md5_of(data)}
+        return {"name": name, "size": str(len(data)), "generation": generation, **sums}
 
     def media(self, name: str, query: dict[str, str]) -> None:
         data, generation = self.bucket.objects.get(name), self.bucket.generations.get(name)

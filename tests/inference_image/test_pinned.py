@@ -22,17 +22,23 @@ from inference_image.settings import Settings
 from inference_image.timeline import Timeline
 from tests.inference_image import fake_storage
 from tests.inference_image.checkpoints import MODEL
-from tests.inference_image.fake_storage import Bucket, checksum_of
+from tests.inference_image.fake_storage import Bucket, checksum_of, md5_of
 
 SERVICE = "projects/demo-proj/locations/us-central1/services/gemma"
 DATA = bytes(range(256)) * 40
 
 
-def pin_of(bucket: Bucket, *, open_: bool = False, uri: str = "gs://bucket/m") -> Pin:
-    """What deploy writes of a folder as it is."""
+def pin_of(bucket: Bucket, *, open_: bool = False, uri: str = "gs://bucket/m", md5: bool = True) -> Pin:
+    """What deploy writes of a folder as it is. `md5`: whether its objects were uploaded whole."""
     found = [name for name in bucket.objects if name.startswith("m/") and "/" not in name.removeprefix("m/")]
     rows = [
-        Pinned(name[2:], 0 if open_ else bucket.generations[name], len(bucket.objects[name]), checksum_of(bucket.objects[name]))
+        Pinned(
+            name[2:],
+            0 if open_ else bucket.generations[name],
+            len(bucket.objects[name]),
+            checksum_of(bucket.objects[name]),
+            md5_of(bucket.objects[name]) if md5 and not open_ else "",
+        )
         for name in found
     ]
     return Pin(SERVICE, (Place(uri, tuple(sorted(rows))),))
@@ -109,6 +115,30 @@ def test_every_changed_file_is_named(bucket: Bucket, address: str, patience: Pat
     assert "model.safetensors was generation 1001, 10240 bytes, now generation 1002 with the same bytes" in detail
     assert "config.json was generation 1001, 2 bytes, now generation 1002, 3 bytes" in detail
     assert "tokenizer.json was generation 1001, 5 bytes, now gone" in detail
+
+
+def test_the_same_bytes_under_a_new_generation_are_what_was_approved(bucket: Bucket, address: str, patience: Patience) -> None:
+    """The same upload once more, or a restoration: read under the new generations, what had arrived before is kept."""
+    pin = placed(bucket, pin_of(bucket))
+
+    def again(handler: fake_storage.Handler, data: bytes, first: int, beyond: int) -> bool:
+        bucket.put("m/model.safetensors", DATA)
+        return fake_storage.cut(100)(handler, data, first, beyond)
+
+    bucket.put("m/config.json", b"{}")
+    bucket.faults = [again]
+    source = source_of(address, pin, patience)
+    assert read(source) == DATA
+    assert read(source, "config.json") == b"{}"
+
+
+def test_without_an_md5_the_same_bytes_are_not_proven(bucket: Bucket, address: str, patience: Patience) -> None:
+    """A CRC can be made to fit: an object that was composed of parts has nothing more, and its generation decides."""
+    pin = placed(bucket, pin_of(bucket, md5=False))
+    bucket.put("m/model.safetensors", DATA)
+    failed = refused(source_of(address, pin, patience)).failure
+    assert failed.code is Code.WEIGHTS_CHANGED
+    assert "now generation 1002 with the same bytes" in failed.detail
 
 
 def test_a_bucket_that_keeps_generations_serves_what_was_approved(bucket: Bucket, address: str, patience: Patience) -> None:
