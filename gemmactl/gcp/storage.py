@@ -12,11 +12,12 @@ from gemmactl.errors import Trouble, refused
 from gemmactl.gcp import endpoint as endpoints
 from gemmactl.gcp.once import Once
 from gemmactl.gcp.wire import TIMEOUT, Wire
-from gemmactl.resources.cloud import BucketInfo, ObjectInfo, Readable
+from gemmactl.resources.cloud import BucketInfo, ObjectInfo, OlderObject, Readable
 
 API: Final = "storage.googleapis.com"
 CHUNK: Final = 16 * 1024 * 1024
 FIELDS: Final = "items(name,size,generation,crc32c,md5Hash),nextPageToken"
+OLDER_FIELDS: Final = "items(name,size,generation,crc32c,md5Hash,timeDeleted,softDeleteTime,hardDeleteTime),nextPageToken"
 SQUATTED: Final = "bucket-of-another-project"
 
 
@@ -206,6 +207,32 @@ class CloudStorage:
 
         self._wire.gone(API, f"deleting gs://{bucket}/{name}", ask)
 
+    def older(self, bucket: str, prefix: str = "") -> tuple[OlderObject, ...]:
+        def ask(**which: bool) -> tuple[OlderObject, ...]:
+            listed = self._client().list_blobs(
+                bucket, prefix=prefix or None, fields=OLDER_FIELDS, timeout=TIMEOUT, retry=None, **which
+            )
+            return tuple(_older(b) for b in listed if b.time_deleted or b.soft_delete_time)
+
+        what = f"the older versions of gs://{bucket}/{prefix}"
+        found = [*(self._wire.find(API, what, lambda: ask(versions=True)) or ())]
+        try:
+            found += self._wire.find(API, what, lambda: ask(soft_deleted=True)) or ()
+        except Trouble as trouble:
+            if trouble.facts.get("status") != 400:  # the bucket has no soft delete: nothing of that kind is there
+                raise
+        return tuple(sorted(found, key=lambda one: (one.info.name, one.info.generation)))
+
+    def restore(self, bucket: str, name: str, generation: int, *, if_generation: int) -> ObjectInfo:
+        def ask() -> Any:
+            return (
+                self._client()
+                .bucket(bucket)
+                .restore_blob(name, generation=generation, if_generation_match=if_generation, timeout=TIMEOUT, retry=None)
+            )
+
+        return _object_info(self._wire.send(API, f"restoring gs://{bucket}/{name} of generation {generation}", ask))
+
 
 def _settle(session: Any, url: str) -> None:
     """Ask the environment for proxy and certificates once: requests does so before every request, a third of its cost.
@@ -248,6 +275,11 @@ def _bucket_info(found: Any) -> BucketInfo:
         min(ages, default=None),
         tuple(region.lower() for region in found.data_locations or ()),
     )
+
+
+def _older(blob: Any) -> OlderObject:
+    until = blob.hard_delete_time
+    return OlderObject(_object_info(blob), until.strftime("%Y-%m-%dT%H:%M:%SZ") if blob.soft_delete_time and until else "")
 
 
 def _object_info(blob: Any) -> ObjectInfo:

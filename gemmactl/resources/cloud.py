@@ -84,6 +84,15 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True)
+class OlderObject:
+    """A version of an object that is no longer the object of its name."""
+
+    info: ObjectInfo
+    restorable_until: str = ""
+    """A soft-deleted one: it can't be read, only restored, until then. Empty: a noncurrent one, read by its generation."""
+
+
+@dataclass(frozen=True)
 class BuildInfo:
     """A Cloud Build build. `status` is the API's word: QUEUED, WORKING, SUCCESS, FAILURE, ..."""
 
@@ -207,6 +216,12 @@ class Storage(Protocol):
         """The object (bucket, name) as (bucket, name), moved by the store itself. Trouble 412 when either is another one."""
 
     def delete(self, bucket: str, name: str) -> None: ...
+
+    def older(self, bucket: str, prefix: str = "") -> tuple[OlderObject, ...]:
+        """Noncurrent and soft-deleted versions under a prefix, by name and generation."""
+
+    def restore(self, bucket: str, name: str, generation: int, *, if_generation: int) -> ObjectInfo:
+        """A soft-deleted version as the object of its name again, under a new generation. Trouble 412, or 404 when it is gone."""
 
 
 class Secrets(Protocol):

@@ -140,7 +140,7 @@ class Storage:
         check_metageneration(request, bucket)
         if request.method == "DELETE":
             self.need(request.caller, "storage.buckets.delete", name)
-            if self.blobs.names(name):
+            if self.blobs.names(name) or self.blobs.older(name, soft_deleted=False):
                 raise StorageError(409, "The bucket you tried to delete is not empty.")
             self.blobs.drop_bucket(name)
             self.world.iam.forget(bucket_resource(name))

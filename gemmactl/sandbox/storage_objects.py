@@ -54,6 +54,8 @@ class Objects:
         copy = re.fullmatch(r"(.+)/(rewriteTo|copyTo)/b/([^/]+)/o/(.+)", rest)
         if copy:
             return self._copy(request, bucket["name"], *(unquote(copy[i]) for i in (1, 3, 4)), whole=copy[2] == "copyTo")
+        if request.method == "POST" and rest.endswith("/restore"):
+            return self._restore(request, bucket["name"], unquote(rest.removesuffix("/restore")))
         name = unquote(rest)
         if request.method == "GET":
             return self._get(request, bucket["name"], name)
@@ -66,6 +68,8 @@ class Objects:
     # --- list
     def _list(self, request: Request, bucket: str) -> Response:
         self._need(request.caller, "storage.objects.list", bucket)
+        if "true" in (request.first("versions").lower(), request.first("softDeleted").lower()):
+            return self._list_older(request, bucket)
         prefix, delimiter = request.first("prefix"), request.first("delimiter")
         size = min(int(request.first("maxResults", "1000") or 1000), 1000)
         token = request.first("pageToken")
@@ -100,12 +104,25 @@ class Objects:
             page["nextPageToken"] = base64.urlsafe_b64encode(last.encode()).decode()
         return json_response(page)
 
+    def _list_older(self, request: Request, bucket: str) -> Response:
+        """All in one answer. The client writes Python's True; both at once are refused."""
+        soft = request.first("softDeleted").lower() == "true"
+        if soft and request.first("versions").lower() == "true":
+            raise StorageError(400, "Only one of versions and softDeleted can be set.")  # guess
+        found = self._blobs.older(bucket, soft_deleted=soft)
+        if not soft:
+            found += [meta for name in self._blobs.names(bucket) if (meta := self._blobs.meta(bucket, name))]
+        prefix, delimiter = request.first("prefix"), request.first("delimiter")
+        below = [m for m in found if m["name"].startswith(prefix)]
+        items = [linked(m, request.host) for m in below if not delimiter or delimiter not in m["name"].removeprefix(prefix)]
+        items.sort(key=lambda m: (m["name"].encode(), int(m["generation"])))
+        return json_response({"kind": "storage#objects", **({"items": items} if items else {})})
+
     # --- read
     def _found(self, request: Request, bucket: str, name: str, permission: str) -> Json:
         self._need(request.caller, permission, bucket)
-        meta = self._blobs.meta(bucket, name)
-        wanted = request.first("generation")
-        if meta is None or (wanted and wanted != meta["generation"]):
+        meta = self._blobs.generation(bucket, name, request.first("generation"))
+        if meta is None:
             try:  # who may not list doesn't learn what is missing
                 self._need(request.caller, "storage.objects.list", bucket)
             except StorageError:
@@ -166,8 +183,15 @@ class Objects:
                 raise missing_object(bucket, name)
             check(request, meta)
 
-        self._blobs.delete(bucket, name, guard)
+        self._blobs.delete(bucket, name, guard, request.first("generation"))
         return Response(204)
+
+    def _restore(self, request: Request, bucket: str, name: str) -> Response:
+        self._need(request.caller, "storage.objects.restore", bucket)
+        meta = self._blobs.restore(bucket, name, request.first("generation"), writer(self._need, request, bucket))
+        if meta is None:
+            raise missing_object(bucket, name)
+        return json_response(linked(meta, request.host))
 
     def _copy(self, request: Request, bucket: str, name: str, to: str, as_: str, *, whole: bool) -> Response:
         source = self._found(request, bucket, name, "storage.objects.get")

@@ -190,6 +190,25 @@ class CloudContract:
             cloud.storage.write(bucket, "e", Bytes(content, broken_at=len(content) - 10), if_generation=0)
         assert [o.name for o in cloud.storage.list(bucket)] == ["a", "b/c"]
 
+    def test_what_was_replaced_is_restored(self, cloud: Cloud) -> None:
+        """Soft-deleted versions are told with their end, restored under a new generation, and not over what has come since."""
+        bucket = f"{cloud.project}-older"
+        cloud.storage.create_bucket(BucketInfo(bucket, REGION))
+        one = cloud.storage.write(bucket, "m/a", b"one")
+        two = cloud.storage.write(bucket, "m/a", b"two")
+        (older,) = cloud.storage.older(bucket, "m/")
+        assert older.info == one
+        assert older.restorable_until > "2026"
+        assert cloud.storage.older(bucket, "n/") == ()
+        for version, expected in ((one.generation, 0), (two.generation, two.generation)):
+            with pytest.raises(Trouble):
+                cloud.storage.restore(bucket, "m/a", version, if_generation=expected)
+        restored = cloud.storage.restore(bucket, "m/a", one.generation, if_generation=two.generation)
+        assert (restored.crc32c, restored.md5) == (one.crc32c, one.md5)
+        assert restored.generation > two.generation
+        assert cloud.storage.read(bucket, "m/a") == b"one"
+        assert [each.info.generation for each in cloud.storage.older(bucket)] == [one.generation, two.generation]
+
     def test_writing_into_a_missing_bucket(self, cloud: Cloud) -> None:
         """It fails as 404, with the API's message in the facts."""
         with pytest.raises(Trouble) as missing:

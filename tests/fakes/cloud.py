@@ -23,6 +23,7 @@ from gemmactl.resources.cloud import (
     Labels,
     LogEntry,
     ObjectInfo,
+    OlderObject,
     PolicyTarget,
     QuotaLimit,
     Readable,
@@ -72,6 +73,9 @@ class State:
     images: dict[str, str] = field(default_factory=dict)
     buckets: dict[str, BucketInfo] = field(default_factory=dict)
     objects: dict[tuple[str, str], tuple[ObjectInfo, bytes]] = field(default_factory=dict)
+    versioned: set[str] = field(default_factory=set)
+    """Buckets that keep what is replaced as noncurrent versions; all others soft-delete it."""
+    older: dict[tuple[str, str, int], tuple[OlderObject, bytes]] = field(default_factory=dict)
     secrets: dict[str, Labels] = field(default_factory=dict)
     versions: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
     builds: dict[str, tuple[Json, BuildInfo]] = field(default_factory=dict)
@@ -344,6 +348,7 @@ class Storage(Part):
             checksum = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
             md5 = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
             info = ObjectInfo(name, len(content), self.cloud.next_generation(), checksum, md5)
+            retire(state, bucket, name)
             state.objects[bucket, name] = (info, content)
         if progress:
             progress(len(content))
@@ -359,12 +364,38 @@ class Storage(Part):
             expect(if_generation, state.objects.get(target))
             old, content = state.objects[source]
             info = replace(old, name=target[1], generation=self.cloud.next_generation())
+            retire(state, *target)
             state.objects[target] = (info, content)
             return info
 
     def delete(self, bucket: str, name: str) -> None:
         with self.cloud.call("storage.delete", f"{bucket}/{name}", write=True, api="storage") as state:
+            retire(state, bucket, name)
             state.objects.pop((bucket, name), None)
+
+    def older(self, bucket: str, prefix: str = "") -> tuple[OlderObject, ...]:
+        with self.cloud.call("storage.older", f"{bucket}/{prefix}", api="storage") as state:
+            found = (one for (b, n, _), (one, _) in state.older.items() if b == bucket and n.startswith(prefix))
+            return tuple(sorted(found, key=lambda one: (one.info.name, one.info.generation)))
+
+    def restore(self, bucket: str, name: str, generation: int, *, if_generation: int) -> ObjectInfo:
+        with self.cloud.call("storage.restore", f"{bucket}/{name}", write=True, api="storage") as state:
+            old, content = state.older.get((bucket, name, generation), (None, b""))
+            if old is None or not old.restorable_until:
+                raise refusal(404, f"No such object: {bucket}/{name}")
+            expect(if_generation, state.objects.get((bucket, name)))
+            info = replace(old.info, generation=self.cloud.next_generation())
+            retire(state, bucket, name)
+            state.objects[bucket, name] = (info, content)
+            return info
+
+
+def retire(state: State, bucket: str, name: str) -> None:
+    """What becomes of the object that is replaced or deleted."""
+    if (bucket, name) in state.objects:
+        info, content = state.objects[bucket, name]
+        until = "" if bucket in state.versioned else "2026-12-31T00:00:00Z"
+        state.older[bucket, name, info.generation] = (OlderObject(info, until), content)
 
 
 class Secrets(Part):
