@@ -86,9 +86,31 @@ def amend(cloud: Cloud, work: Work, name: str, change: Callable[[Json], Json]) -
                 raise
             work.wait(next(pace))
         else:
-            finish(cloud, work, name, operation)
-            break
-    return cloud.run.get(name) or {}
+            return _taken(cloud, work, live, operation)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _taken(cloud: Cloud, work: Work, before: Json, operation: str) -> Json:
+    """Wait until a write beside the template is in force. A newest revision that had failed before stays failed, and an
+    operation that only says so is no failure.
+    """
+    name = str(before["name"])
+    if state(before).ready:
+        finish(cloud, work, name, operation)
+        return cloud.run.get(name) or {}
+    pace = pauses()
+    try:
+        while not cloud.run.finished(operation):
+            work.wait(next(pace), leavable=True)
+    except Trouble as trouble:
+        if trouble.code == "step-timeout" or (cloud.run.get(name) or {}).get("etag") == before.get("etag"):
+            raise
+    for pause in pauses():
+        live = cloud.run.get(name) or {}
+        if not state(live).reconciling:
+            return live
+        work.wait(pause, leavable=True)
+    raise AssertionError("unreachable: pauses never end")
 
 
 def gone(name: str) -> Trouble:

@@ -39,5 +39,11 @@ def state(body: Json) -> State:
     )
 
 
+def stopped(body: Json) -> bool:
+    """Whether it was told to run no instance at all: manual scaling to 0."""
+    scaling: Json = body.get("scaling", {})
+    return scaling.get("scalingMode") == "MANUAL" and not scaling.get("manualInstanceCount")
+
+
 def _short(name: str) -> str:
     return name.rpartition("/")[2]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemmactl.sandbox.containers import Busy, Containers
 from gemmactl.sandbox.front_door import NOT_FOUND, refusal_of
-from gemmactl.sandbox.rollout import SERVICES, revision_of
+from gemmactl.sandbox.rollout import SERVICES, disabled, revision_of
 from gemmactl.sandbox.service_rules import seconds
 from gemmactl.sandbox.wire import ApiError
 
@@ -125,6 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
         revision = revision_of(service, front.tag) if service and not refusal else ""
         if refusal or service is None or not revision:
             self._plain(*(refusal or NOT_FOUND))
+            return
+        if disabled(service) and not front.tag:
+            self._plain(503, "Service Unavailable")  # guess: the page says "an error" only
             return
         template = front.world.store.get("revisions", revision) or service["template"]
         limit = int(template.get("maxInstanceRequestConcurrency", 80))

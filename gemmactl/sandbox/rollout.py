@@ -159,8 +159,12 @@ class Rollout:
         return out
 
     def _retire(self, name: str, service: Json) -> None:
-        """Stop instances of revisions that no traffic and no tag reaches any more."""
-        wanted = {f"{name}/revisions/{s['revision']}" for s in service["trafficStatuses"] if s.get("revision")}
+        """Stop instances of revisions that no traffic and no tag reaches any more; of a disabled service all with traffic."""
+        reached = [s for s in service["trafficStatuses"] if s.get("revision")]
+        if disabled(service):
+            busy = {s["revision"] for s in reached if s.get("percent")}
+            reached = [s for s in reached if s["revision"] not in busy]
+        wanted = {f"{name}/revisions/{s['revision']}" for s in reached}
         for full, _ in self._world.store.items(REVISIONS):
             if full.startswith(f"{name}/revisions/") and full not in wanted:
                 self._containers.stop(full)
@@ -213,6 +217,12 @@ def is_default_probe(template: Json) -> bool:
 
 def _suffix() -> str:
     return "".join(random.choices("bcdfghjklmnpqrstvwxz", k=3))  # noqa: S311 - a name, no secret
+
+
+def disabled(service: Json) -> bool:
+    """Manual scaling to 0. Source: Cloud Run's page on manual scaling; a revision that only a tag reaches still starts."""
+    scaling = service.get("scaling", {})
+    return scaling.get("scalingMode") == "MANUAL" and not scaling.get("manualInstanceCount")
 
 
 def revision_of(service: Json, tag: str) -> str:

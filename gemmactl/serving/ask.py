@@ -84,6 +84,8 @@ def ask(place: Place, settings: Settings, name: str | None, prompt: Prompt, voic
             code="image-not-local",
         )
     live = find.service(place, settings, name)
+    if trouble := find.stopped(place, live):
+        raise trouble
     service = reach(place, live, voice)
     try:
         answer = generate(service, prompt.text, prompt.type, prompt.max_tokens, prompt.adapter)

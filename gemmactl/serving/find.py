@@ -8,6 +8,7 @@ from typing import Any
 from gemmactl import vllm
 from gemmactl.errors import Exit, Trouble, usage
 from gemmactl.resources.mark import marked
+from gemmactl.resources.service_state import stopped as no_instances
 from gemmactl.serving.place import Place
 from gemmactl.settings import Settings, Value
 from gemmactl.spec import Auth, ServingEngine, parse_model, service_name
@@ -129,6 +130,19 @@ def about(live: Mapping[str, Any]) -> dict[str, str]:
     account = str(live.get("template", {}).get("serviceAccount", ""))
     bucket = model.removeprefix("gs://").partition("/")[0] if model.startswith("gs://") else ""
     return {"service": short(live), "runtime_account": account, "bucket": bucket}
+
+
+def stopped(place: Place, live: Json) -> Trouble | None:
+    """Why a stopped service answers nobody; None: it is not stopped."""
+    if not no_instances(live):
+        return None
+    return Trouble(
+        f"{short(live)} is stopped",
+        why="gemmactl stop ended its instances, and no request starts one",
+        remedy=f"gemmactl start {short(live)} {place.flags}",
+        code="service-stopped",
+        facts={"service": short(live)},
+    )
 
 
 def ready(live: Mapping[str, Any]) -> tuple[bool, str]:

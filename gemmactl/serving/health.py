@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from gemmactl.client.wire import Reply
 from gemmactl.errors import Trouble
+from gemmactl.resources.service_state import stopped
 from gemmactl.serving import ask, cold_start, find
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
@@ -23,11 +24,11 @@ WAKING: Final = 900.0
 class Health:
     """`asleep or unknown`: nobody asked it; Cloud Run tells the number of instances to Cloud Monitoring alone."""
 
-    state: Literal["healthy", "loading", "unhealthy", "unreachable", "asleep or unknown"]
+    state: Literal["healthy", "loading", "unhealthy", "unreachable", "asleep or unknown", "stopped"]
     words: str = ""
 
     def document(self) -> dict[str, Any]:
-        return {**asdict(self), "asked": self.state != "asleep or unknown"}
+        return {**asdict(self), "asked": self.state not in ("asleep or unknown", "stopped")}
 
     def __str__(self) -> str:
         return f"{self.state}: {self.words}" if self.words else self.state
@@ -38,6 +39,8 @@ def health(place: Place, live: Json, voice: Voice, *, wake: bool) -> Health:
     always = int(live.get("template", {}).get("scaling", {}).get("minInstanceCount", 0)) > 0
     if not live.get("uri"):
         return Health("unreachable", "it has no address yet")
+    if stopped(live):
+        return Health("stopped", "no instance runs, and no request starts one")
     if not (always or wake):
         heard = cold_start.heard(place, find.short(live))
         last = f"; the last line of its log is of {heard}" if heard else ""

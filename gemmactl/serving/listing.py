@@ -8,6 +8,7 @@ from typing import Any
 
 from gemmactl.errors import Trouble
 from gemmactl.limits import GPUS
+from gemmactl.resources.service_state import stopped
 from gemmactl.result import Block, Item, Line, Result, Table
 from gemmactl.serving import find
 from gemmactl.serving.find import Json
@@ -63,6 +64,7 @@ def document(region: str, live: Json) -> dict[str, Any]:
         "service": find.short(live),
         "region": region,
         "ready": good,
+        "stopped": stopped(live),
         "message": words,
         "model": find.model_of(live),
         "engine": find.engine_of(live),
@@ -84,7 +86,7 @@ def _row(region: str, live: Json) -> tuple[str, ...]:
     return (
         find.short(live),
         region,
-        "ready" if good else "not ready",
+        "stopped" if stopped(live) else "ready" if good else "not ready",
         find.model_of(live) or "-",
         split,
         str(live.get("uri", "")) or "-",

@@ -12,7 +12,7 @@ from gemmactl.kernel.apply import Outcome
 from gemmactl.kernel.resource import Work
 from gemmactl.resources import service_traffic
 from gemmactl.resources.service_rollout import Rollout
-from gemmactl.resources.service_state import state
+from gemmactl.resources.service_state import state, stopped
 from gemmactl.result import Block, Facts, Item, Line, Result
 from gemmactl.serving import ask, evidence, find
 from gemmactl.serving.find import Json
@@ -77,13 +77,17 @@ class Prover:
         self.answer = _asked(replace(service, tell=work.progress), work)
         return None
 
-    def smoke(self, live: Json) -> tuple[Service, Answer | None]:
-        """The service as callers reach it, and its answer: the one that there is, or a new one; None: not from here."""
+    def smoke(self, live: Json) -> tuple[Service, Answer | None, str]:
+        """The service as callers reach it, its answer (the one that there is, or a new one), and that in words."""
         service = ask.reach(self._place, live, self._voice)
-        if self.answer is None and find.outside(live):
+        if self.answer is None and not find.outside(live):
+            return service, None, UNREACHED
+        if self.answer is None and stopped(live):
+            return service, None, f"not made: it is stopped; gemmactl start {find.short(live)} {self._place.flags}"
+        if self.answer is None:
             self._voice.say(Line("trying one prompt", "dim"))
             self.answer = ask.smoke(service)
-        return service, self.answer
+        return service, self.answer, f"one prompt answered with {self.answer.usage.get('completion_tokens', '?')} tokens"
 
 
 def _asked(service: Service, work: Work) -> Answer:
@@ -139,9 +143,8 @@ def served(data: dict[str, Any], place: Place, prover: Prover, live: Json, model
         Trouble: (gate) the service does not answer.
     """
     name = find.short(live)
-    service, answer = prover.smoke(live)
+    service, answer, told = prover.smoke(live)
     waiting = service_traffic.candidate(live)
-    told = f"one prompt answered with {answer.usage.get('completion_tokens', '?')} tokens" if answer else UNREACHED
     rows = [("service", name), ("url", service.url), ("model", model), ("smoke test", told)]
     facts: dict[str, Any] = {"url": service.url, "smoke": answer and answer.document(), "traffic": service_traffic.shares(live)}
     follow = [f'gemmactl generate "Good morning." --name {name} {place.flags}', f"gemmactl status {name} {place.flags}"]

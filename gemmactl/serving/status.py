@@ -9,6 +9,7 @@ from typing import Any
 from gemmactl import prices, vllm
 from gemmactl.costs import Costs, costs
 from gemmactl.errors import Trouble, usage
+from gemmactl.resources.service_state import stopped
 from gemmactl.result import Block, Facts, Item, Line, Result
 from gemmactl.serving import adapting, callers, cold_start, drift, find, origins, pinning, plan_screen, revision_rows
 from gemmactl.serving.cold_start import ColdStart
@@ -149,7 +150,7 @@ def rows(live: Json, good: bool) -> tuple[tuple[str, str], ...]:
     found = (
         ("service", find.short(live)),
         ("url", str(live.get("uri", "none yet"))),
-        ("state", "ready" if good else "not ready"),
+        ("state", f"stopped; gemmactl start {find.short(live)}" if stopped(live) else "ready" if good else "not ready"),
         ("model", find.model_of(live) or "another image's own"),
         ("weights", pinning.told(live) if find.model_of(live) else ""),
         ("adapters", ", ".join(f"{name}: {model.uri}" for name, model in _adapters(live))),
@@ -171,6 +172,7 @@ def document(live: Json, good: bool, words: str) -> dict[str, Any]:
         "service": find.short(live),
         "url": live.get("uri", ""),
         "ready": good,
+        "stopped": stopped(live),
         "message": words,
         "model": find.model_of(live),
         "pin": pinning.digest(find.variable(live, ENV_PIN)),

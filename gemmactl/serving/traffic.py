@@ -1,0 +1,141 @@
+"""promote and rollback: requests to the revision that was tested, or back to one that served before. Makes no revision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gemmactl.errors import Trouble, refused
+from gemmactl.kernel.resource import Work
+from gemmactl.resources import service_traffic
+from gemmactl.resources.service import Service
+from gemmactl.resources.service_rollout import amend
+from gemmactl.resources.service_state import state
+from gemmactl.result import Line, Result
+from gemmactl.serving import find, returning, steering
+from gemmactl.serving.find import Json
+from gemmactl.serving.place import Place
+from gemmactl.serving.rollout import Prover
+from gemmactl.settings import Settings
+from gemmactl.voice import Voice
+
+
+def promote(place: Place, settings: Settings, name: str | None, voice: Voice, *, percent: int = 100) -> Result:
+    """Give the revision that waits for them its requests. One that nobody has tested yet is tested first.
+
+    Raises:
+        Trouble: there is no service, another deploy came in between, or (gate) the revision does not answer.
+    """
+    live = steering.ours(place, settings, name)
+    short, before = find.short(live), service_traffic.shares(live)
+    chosen = service_traffic.candidate(live) or _untested(live)
+    data: dict[str, Any] = {**place.document(), "service": short, "before": before}
+    if not chosen:
+        said = Line(f"nothing waits: {', '.join(before) or 'no revision'} has all requests of {short}", "good")
+        return Result("promote", {**data, "changed": False, "traffic": before}, (said,), target=place.target)
+    if service_traffic.candidate(live):
+        live = steering.change(place, voice, live, lambda now: _given(now, chosen, percent))
+    else:
+        prover = Prover(place, voice)
+        live = steering.step(
+            place, voice, live, lambda work: _tested(place, work, live, chosen, percent, prover), limit=Service.limit
+        )
+    shares = service_traffic.shares(live)
+    rows = [("service", short), ("requests", _spread(shares)), ("before", _spread(before))]
+    data |= {"changed": True, "traffic": shares, "revision": chosen}
+    back = f"gemmactl rollback {short} {place.flags}"
+    follow = (back, *((f"gemmactl promote {short} {place.flags}",) if percent < 100 else ()))
+    return steering.proven("promote", place, voice, live, rows, data, follow)
+
+
+def _untested(live: Json) -> str:
+    """The newest revision where it has not all requests: not tested yet, or passed over by a rollback."""
+    newest = state(live).ready_revision
+    return newest if newest and set(service_traffic.shares(live)) != {newest} else ""
+
+
+def _given(now: Json, chosen: str, percent: int) -> Json:
+    if service_traffic.candidate(now) != chosen:
+        raise _moved(now, chosen)
+    if percent < 100:
+        return {"traffic": service_traffic.split(now, chosen, percent), "annotations": service_traffic.remembered(now)}
+    newest = state(now).ready_revision == chosen
+    traffic = service_traffic.to_newest(now) if newest else service_traffic.to_revision(now, chosen)
+    return {"traffic": traffic, "annotations": service_traffic.remembered(now)}
+
+
+def _tested(place: Place, work: Work, live: Json, chosen: str, percent: int, prover: Prover) -> Json:
+    """Under the tag, at 0 %, until it has answered; then its share."""
+    name = str(live["name"])
+    if not service_traffic.untested(live):
+        live = amend(place.cloud, work, name, lambda now: {"traffic": service_traffic.held(now)})
+    prover(live, work)
+
+    def given(now: Json) -> Json:
+        if state(now).reconciling or state(now).ready_revision != chosen:
+            raise _moved(now, chosen)
+        share = service_traffic.to_newest(now) if percent == 100 else service_traffic.split(now, chosen, percent)
+        return {"traffic": share, "annotations": service_traffic.remembered(now)}
+
+    return amend(place.cloud, work, name, given)
+
+
+def _moved(now: Json, chosen: str) -> Trouble:
+    short = find.short(now)
+    return Trouble(
+        f"{chosen} does not wait for requests any more",
+        why="a deploy or another promote came in between",
+        remedy=f"gemmactl status {short} shows who has them now",
+        code="overtaken",
+    )
+
+
+# --- back -------------------------------------------------------------------------------------------
+
+
+def rollback(place: Place, settings: Settings, target: str | None, voice: Voice, *, to: str | None = None) -> Result:
+    """Give all requests to a revision that served before, at once; then one prompt. Neither settings nor revisions change.
+
+    `target`: the service, or one of its revisions. Default for the revision: the one that served before.
+
+    Raises:
+        Trouble: nothing to go back to, or what it needs is gone.
+    """
+    given, to = returning.split(target, to)
+    live = steering.ours(place, settings, given)
+    short, before = find.short(live), service_traffic.shares(live)
+    known = place.cloud.run.revisions(str(live["name"]))
+    choice = returning.choices(live, known)
+    chosen = to or next((one.name for one in choice if one.before), "")
+    if not chosen:
+        raise refused(
+            f"{short} has no revision to go back to",
+            why=f"it has {_several(len(known))}, and none of them served before {', '.join(before) or 'now'}",
+            remedy=f"name one: gemmactl rollback {short} --to REVISION {place.flags}; gemmactl status {short} lists them",
+            code="rollback-none",
+            facts={"revisions": [one.document() for one in choice]},
+        )
+    revision = returning.ready_one(short, chosen, known, choice)
+    data: dict[str, Any] = {**place.document(), "service": short, "revision": chosen, "before": before}
+    if before == {chosen: 100}:
+        said = Line(f"{chosen} has all requests of {short} already", "good")
+        return Result("rollback", {**data, "changed": False, "traffic": before}, (said,), target=place.target)
+    returning.returnable(place, live, revision, voice)
+    live = steering.change(
+        place,
+        voice,
+        live,
+        lambda now: {"traffic": service_traffic.to_revision(now, chosen), "annotations": service_traffic.remembered(now)},
+    )
+    shares = service_traffic.shares(live)
+    rows = [("service", short), ("requests", _spread(shares)), ("before", _spread(before))]
+    rows.append(("note", "the next deploy of other settings serves again; the same settings change nothing"))
+    follow = (f"gemmactl status {short} {place.flags}", f"gemmactl promote {short} {place.flags}")
+    return steering.proven("rollback", place, voice, live, rows, {**data, "changed": True, "traffic": shares}, follow)
+
+
+def _spread(shares: dict[str, int]) -> str:
+    return ", ".join(f"{percent} % {name}" for name, percent in shares.items()) or "none"
+
+
+def _several(count: int) -> str:
+    return f"{count} revision{'s' * (count != 1)}"

@@ -1,0 +1,172 @@
+"""promote and rollback: who gets requests, what is listed when a revision is unknown, what is asked before. In memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemmactl.errors import Exit, Trouble
+from gemmactl.result import Result
+from gemmactl.serving.traffic import promote, rollback
+from tests.fakes.cloud import FakeCloud
+from tests.serving.ear import Ear, place, settings, with_model
+from tests.serving.rolling import DEAD, FAILURE, NEWEST, NEXT, URL, WISH, Looking, live, pending, run, shares
+
+ONE, TWO, THREE = (f"gemma-0000{n}-tst" for n in (1, 2, 3))
+THIRD = replace(WISH, timeout=600)
+
+
+@pytest.fixture
+def cloud() -> FakeCloud:
+    return with_model(FakeCloud())
+
+
+def go(cloud: FakeCloud, verb: Any, folder: Path, *argument: str, wire: Any = None, **more: Any) -> Result:
+    result: Result = verb(place(cloud, wire), settings(folder), argument[0] if argument else None, Ear(), **more)
+    return result
+
+
+# --- forward
+def test_a_canary_is_promoted_in_steps(cloud: FakeCloud, tmp_path: Path) -> None:
+    """10 %, 50 %, all: then the newest serves without a tag, and a plan has nothing to do."""
+    run(cloud)
+    run(cloud, NEXT, share=10)
+    assert go(cloud, promote, tmp_path, percent=50).exit is Exit.OK
+    assert shares(live(cloud)) == {ONE: 50, TWO: 50}
+    assert pending(cloud, NEXT) == []
+    result = go(cloud, promote, tmp_path, "gemma")
+    assert (live(cloud)["traffic"], shares(live(cloud))) == ([NEWEST], {TWO: 100})
+    assert result.data["before"] == {ONE: 50, TWO: 50}
+    assert result.next[0] == "gemmactl rollback gemma --project demo-proj"
+    assert go(cloud, promote, tmp_path).data["changed"] is False
+
+
+def test_an_untested_revision_is_tested_before_it_is_promoted(cloud: FakeCloud, tmp_path: Path) -> None:
+    """One that a deploy left untested does not answer: it gets nothing and the exit is 5; once it answers it gets all."""
+    run(cloud)
+    run(cloud, NEXT, wait=False)
+    with pytest.raises(Trouble) as caught:
+        go(cloud, promote, tmp_path, wire=DEAD)
+    assert (caught.value.exit, shares(live(cloud))) == (Exit.GATE, {ONE: 100, TWO: 0})
+    wire = Looking(cloud)
+    assert go(cloud, promote, tmp_path, wire=wire).exit is Exit.OK
+    assert wire.seen[0][0] == URL.replace("://", "://gm-next---") + "/generate"
+    assert live(cloud)["traffic"] == [NEWEST]
+
+
+# --- back
+def test_rollback_goes_to_what_served_before_and_promote_forward_again(cloud: FakeCloud, tmp_path: Path) -> None:
+    """All requests at once to the revision before, twice; a plan stays empty; promote tests the newest and returns to it."""
+    for wish in (WISH, NEXT, THIRD):
+        run(cloud, wish)
+    assert go(cloud, rollback, tmp_path).data["traffic"] == {TWO: 100}
+    assert go(cloud, rollback, tmp_path, "gemma").data["traffic"] == {ONE: 100}
+    assert pending(cloud, THIRD) == []
+    with pytest.raises(Trouble) as caught:
+        go(cloud, rollback, tmp_path)
+    assert (caught.value.code, caught.value.exit) == ("rollback-none", Exit.REFUSED)
+    assert go(cloud, promote, tmp_path).exit is Exit.OK
+    assert live(cloud)["traffic"] == [NEWEST]
+
+
+def test_a_deploy_after_a_rollback_says_who_serves(cloud: FakeCloud, tmp_path: Path) -> None:
+    """The same settings change nothing and say so; other settings are proven and serve."""
+    run(cloud)
+    run(cloud, NEXT)
+    go(cloud, rollback, tmp_path)
+    same = run(cloud, NEXT)
+    assert same.exit is Exit.OK
+    assert "gemmactl promote gemma" in str(same.blocks)
+    assert shares(live(cloud)) == {ONE: 100}
+    assert run(cloud, THIRD).exit is Exit.OK
+    assert live(cloud)["traffic"] == [NEWEST]
+
+
+def test_a_canary_is_what_a_rollback_takes_back_first(cloud: FakeCloud, tmp_path: Path) -> None:
+    """What served before the canary has all again."""
+    run(cloud)
+    run(cloud, NEXT, share=10)
+    go(cloud, rollback, tmp_path)
+    assert {name: share for name, share in shares(live(cloud)).items() if share} == {ONE: 100}
+
+
+def test_a_revision_that_never_served_is_no_default(cloud: FakeCloud, tmp_path: Path) -> None:
+    """One that failed its smoke test lies between: rollback passes over it, and takes it when it is named."""
+    run(cloud)
+    run(cloud, NEXT, DEAD)
+    run(cloud, THIRD)
+    assert go(cloud, rollback, tmp_path).data["revision"] == ONE
+    assert go(cloud, rollback, tmp_path, to=TWO).data["traffic"] == {TWO: 100}
+
+
+@pytest.mark.parametrize("way", ["named", "flag"])
+def test_a_revision_can_be_named(cloud: FakeCloud, tmp_path: Path, way: str) -> None:
+    """As the argument, which names the service too, or with --to."""
+    for wish in (WISH, NEXT, THIRD):
+        run(cloud, wish)
+    result = go(cloud, rollback, tmp_path, ONE) if way == "named" else go(cloud, rollback, tmp_path, to=ONE)
+    assert result.data["traffic"] == {ONE: 100}
+
+
+def test_an_unknown_revision_lists_the_known_ones(cloud: FakeCloud, tmp_path: Path) -> None:
+    """Exit 2 with each revision, its state and its date; nothing was written."""
+    run(cloud)
+    cloud.rollout = FAILURE
+    run(cloud, NEXT)
+    cloud.calls.clear()
+    with pytest.raises(Trouble) as caught:
+        go(cloud, rollback, tmp_path, "gemma-00009-abc")
+    assert (caught.value.code, caught.value.exit) == ("revision-unknown", Exit.USAGE)
+    assert f"{TWO} (not ready, 2026-11-22T12:00Z); {ONE} (100 % now, " in caught.value.why
+    with pytest.raises(Trouble) as failed:
+        go(cloud, rollback, tmp_path, to=TWO)
+    assert (failed.value.code, cloud.writes) == ("revision-not-ready", [])
+
+
+def test_rollback_while_the_newest_revision_has_failed(cloud: FakeCloud, tmp_path: Path) -> None:
+    """The service is not Ready and stays so: the requests move all the same."""
+    run(cloud)
+    run(cloud, NEXT)
+    cloud.rollout = FAILURE
+    run(cloud, THIRD)
+    assert go(cloud, rollback, tmp_path).data["traffic"] == {ONE: 100}
+    assert shares(live(cloud))[ONE] == 100
+
+
+def test_a_rollback_that_does_not_answer_says_so(cloud: FakeCloud, tmp_path: Path) -> None:
+    """Exit 5: the requests were moved; the way forward is named."""
+    run(cloud)
+    run(cloud, NEXT)
+    result = go(cloud, rollback, tmp_path, wire=DEAD)
+    assert (result.exit, result.data["traffic"]) == (Exit.GATE, {ONE: 100})
+    assert "gemmactl promote gemma --project demo-proj" in result.next
+
+
+def test_another_writer_in_between_loses_nothing(cloud: FakeCloud, tmp_path: Path) -> None:
+    """The etag has moved on: read again, and lay the traffic over what is there now."""
+    run(cloud)
+    run(cloud, NEXT)
+
+    def meddle(name: str) -> None:
+        if name == "run.update":
+            cloud.before_call = lambda _name: None
+            live(cloud).update(etag='"moved"', labels={**live(cloud)["labels"], "team": "x"})
+
+    cloud.before_call = meddle
+    assert go(cloud, rollback, tmp_path).exit is Exit.OK
+    assert (live(cloud)["labels"]["team"], shares(live(cloud))) == ("x", {ONE: 100})
+
+
+def test_a_service_of_somebody_else_is_left_alone(cloud: FakeCloud, tmp_path: Path) -> None:
+    """Without our label nothing is written."""
+    run(cloud)
+    live(cloud)["labels"] = {}
+    cloud.calls.clear()
+    for verb in (promote, rollback):
+        with pytest.raises(Trouble) as caught:
+            go(cloud, verb, tmp_path, "gemma")
+        assert (caught.value.code, caught.value.exit) == ("service-not-ours", Exit.REFUSED)
+    assert cloud.writes == []
