@@ -65,7 +65,8 @@ def _setting(key: str, live: Serve, settings: Settings, derived: Serve | None) -
         # one instance is our default; a model only ever has a say in it where the quota holds less
         plain = name == "max_instances" and _same(value, _default(live, name))
         return Setting(key, text(value), "default" if plain else "derived from the model")
-    return Setting(key, text(value), "default" if _same(value, _default(live, name)) else NOWHERE)
+    usual = _same(value, _default(live, name)) or (value is not None and value == _CLOUD_RUN.get(name))
+    return Setting(key, text(value), "default" if usual else NOWHERE)
 
 
 def _said(key: str, value: Any, said: Value, parse: Callable[[str], Any]) -> Setting:
@@ -79,6 +80,8 @@ def _said(key: str, value: Any, said: Value, parse: Callable[[str], Any]) -> Set
 
 
 _FIELD: Final = {"quantize": "int8"}
+_CLOUD_RUN: Final = {"ingress": "all"}
+"""What Cloud Run itself puts where nobody says anything."""
 
 
 def _value(wish: Serve, name: str) -> Any:
@@ -100,7 +103,7 @@ def _same(live: Any, wanted: Any) -> bool:
     if isinstance(live, str) and isinstance(wanted, str):
         return live == wanted or wanted == "auto" or _quantity(live) == _quantity(wanted)
     if isinstance(live, tuple) and isinstance(wanted, tuple):
-        return dict(live) == dict(wanted)
+        return sorted(map(repr, live)) == sorted(map(repr, wanted))
     return bool(live == wanted)
 
 
@@ -121,7 +124,7 @@ def text(value: Any) -> str:
         case SecretRef():
             return f"{value.name}:{value.version}"
         case tuple():
-            return ", ".join(str(one[0]) for one in value)
+            return ", ".join(one if isinstance(one, str) else str(one[0]) for one in value)
     return str(value)
 
 

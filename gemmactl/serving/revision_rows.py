@@ -27,7 +27,7 @@ def documents(live: Json, revisions: tuple[Json, ...]) -> list[dict[str, Any]]:
 
 def table(found: list[dict[str, Any]]) -> Table:
     """The same for people; digests as short as they stay useful."""
-    columns = ("REVISION", "TRAFFIC", "TAG", "STATE", "CREATED", "IMAGE", "MODEL")
+    columns = ("REVISION", "TRAFFIC", "TAG", "STATE", "CREATED", "IMAGE", "PIN", "MODEL")
     shown = [one for at, one in enumerate(found) if at < SHOWN or one["percent"] or one["tags"]]
     left = len(found) - len(shown)
     title = "revisions" if not left else f"revisions ({left} older ones without traffic are left out; --format json has all)"
@@ -64,5 +64,6 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
         "ready" if one["ready"] else "not ready",
         f"{str(one['created'])[:16]}Z" if one["created"] else "-",
         image or "-",
-        (str(one["model"]) or "-") + f" · pin {one['pin'][:12]}" * bool(one["pin"]),
+        str(one["pin"])[:12] or "-",
+        str(one["model"]) or "-",
     )

@@ -244,9 +244,12 @@ def test_settings_are_derived_default_or_said(tmp_path: Path) -> None:
     found = origin(seen(here, tmp_path))
     assert found["memory"] == ("16Gi", "derived from the model")
     assert found["max_context"][1] == "derived from the model"
+    assert found["ingress"] == ("all", "default")
     assert (found["gpu_type"], found["quantize"]) == (("nvidia-l4", "default"), ("none", "default"))
     spoken = status(here, settings(tmp_path, GEMMACTL_TIMEOUT="30m"), "one", Ear())
     assert origin(spoken)["timeout"] == ("1800", "GEMMACTL_TIMEOUT")
+    tagged = status(here, settings(tmp_path, GEMMACTL_NETWORK_TAGS="a,bc"), "one", Ear())
+    assert next(one for one in tagged.data["settings"] if one["setting"] == "network_tags")["wanted"] == "a, bc"
     fake(here).state.objects.clear()
     assert origin(seen(here, tmp_path))["memory"] == ("16Gi", "derived from the model, or set")
 
