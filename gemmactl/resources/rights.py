@@ -38,6 +38,10 @@ STEMS: Final = {
     "job": "run.jobs",
 }
 """Kind of target -> how the permissions of its IAM policy begin."""
+BORN: Final[Mapping[str, frozenset[str]]] = {"bucket": frozenset({"storage.buckets.create", "resourcemanager.projects.update"})}
+"""Kind -> what tells that its maker owns it. Owners and editors of a project hold no right on buckets there: they get it by the
+bindings that a new bucket is born with (Cloud Storage, convenience values). Both roles hold these two; no narrower one does."""
+
 _IMAGE: Final = re.compile(
     r"(?P<region>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>(?:[a-z0-9.-]+\.[a-z]+/)?[^/]+)/(?P<repository>[^/]+)/.+"
 )
@@ -116,13 +120,16 @@ def ask(steps: Sequence[Step], cloud: Cloud, more: Mapping[str, Iterable[Need]] 
     absent = {target_of(s.resource) for s in steps if s.op is Op.CREATE or s.unknown} - {None}
     asked: dict[PolicyTarget, set[str]] = {}
     for need in {need for needs in wanted.values() for need in needs}:
-        asked.setdefault(_place(need, absent, cloud.project), set()).add(need.permission)
+        place = _place(need, absent, cloud.project)
+        asked.setdefault(place, set()).add(need.permission)
+        if place != need.target:
+            asked[place] |= BORN.get(need.target.kind, frozenset())
     with ThreadPoolExecutor(max(1, min(16, len(asked)))) as pool:
         answers = dict(zip(asked, pool.map(lambda place: _held(cloud, place, asked[place]), asked), strict=True))
     lacking: dict[str, tuple[Need, ...]] = {}
     silent: dict[str, tuple[Need, ...]] = {}
     for address, needs in wanted.items():
-        held = {need: answers[_place(need, absent, cloud.project)] for need in needs}
+        held = {need: _of_a_creator(need, answers[_place(need, absent, cloud.project)], absent) for need in needs}
         if without := tuple(need for need, found in held.items() if found is not None and need.permission not in found):
             lacking[address] = without
         if unasked := tuple(need for need, found in held.items() if found is None):
@@ -141,6 +148,13 @@ def repository_of(image: str) -> PolicyTarget | None:
 
 def _place(need: Need, absent: set[PolicyTarget | None], project: str) -> PolicyTarget:
     return PolicyTarget("project", project) if need.target in absent else need.target
+
+
+def _of_a_creator(need: Need, held: frozenset[str] | None, absent: set[PolicyTarget | None]) -> frozenset[str] | None:
+    """What the caller will hold on a thing once these steps have made it."""
+    born = BORN.get(need.target.kind)
+    own = held is not None and need.target in absent and born is not None and born <= held
+    return frozenset({need.permission}) | (held or frozenset()) if own else held
 
 
 def _held(cloud: Cloud, place: PolicyTarget, permissions: set[str]) -> frozenset[str] | None:
