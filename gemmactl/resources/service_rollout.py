@@ -11,6 +11,7 @@ from gemmactl.kernel.resource import Work
 from gemmactl.resources import service_trouble
 from gemmactl.resources.cloud import Cloud, Json
 from gemmactl.resources.pace import pauses
+from gemmactl.resources.service_phases import Phases
 from gemmactl.resources.service_state import state
 
 TRIES: Final = 5
@@ -41,25 +42,33 @@ def finish(cloud: Cloud, work: Work, name: str, operation: str) -> None:
         Trouble: it failed, with the container's own words.
         Left: nobody waits any longer; it goes on in the cloud.
     """
-    pace = pauses()
+    pace, phases = pauses(), Phases(cloud, work, name)
     try:
         while not cloud.run.finished(operation):
+            phases.tell()
             work.wait(next(pace), leavable=True)
     except Trouble as trouble:
-        if trouble.code == "step-timeout":
+        if trouble.code == "step-timeout" or _still(cloud, name, trouble):
             raise
         raise service_trouble.explain(cloud, name, trouble) from trouble
     settle(cloud, work, name)
 
 
+def _still(cloud: Cloud, name: str, trouble: Trouble) -> bool:
+    """Whether only the operation may not be read, which says nothing about the revision."""
+    return trouble.facts.get("status") == 403 and state(cloud.run.get(name) or {}).reconciling
+
+
 def settle(cloud: Cloud, work: Work, name: str) -> None:
     """Wait until the service itself says how it fares."""
+    phases = Phases(cloud, work, name)
     for pause in pauses():
         now = state(cloud.run.get(name) or {})
         if now.ready:
             return work.progress(now.uri)
         if not now.reconciling:
             raise service_trouble.explain(cloud, name, None)
+        phases.tell()
         work.wait(pause, leavable=True)
     return None
 

@@ -111,9 +111,21 @@ class Rollout:
         try:
             self._start(full, document, probed=not template.get("healthCheckDisabled", False))
         except ApiError as error:
-            world.store.put(REVISIONS, full, {**document, "reconciling": False, "conditions": [self._condition("Ready", error)]})
+            world.store.put(
+                REVISIONS,
+                full,
+                {
+                    **document,
+                    "reconciling": False,
+                    "conditions": [self._condition("Ready", error), *document.get("conditions", [])],
+                },
+            )
             raise
-        world.store.put(REVISIONS, full, {**document, "reconciling": False, "conditions": [self._condition("Ready", None)]})
+        world.store.put(
+            REVISIONS,
+            full,
+            {**document, "reconciling": False, "conditions": [self._condition("Ready", None), *document["conditions"]]},
+        )
         self._change(name, latestReadyRevision=full)
 
     def _start(self, full: str, document: Json, *, probed: bool) -> None:
@@ -129,6 +141,9 @@ class Rollout:
             "defaultProbe": is_default_probe(document),
         }
         self._world.store.put("revision_images", full, kept)
+        # guess: the type is Knative's, as gcloud shows it while it deploys
+        document["conditions"] = [self._condition("ContainerReady", None)]
+        self._world.store.put(REVISIONS, full, document)
         if probed:
             self._containers.ensure(full)
 

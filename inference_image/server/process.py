@@ -54,6 +54,7 @@ def serve(
         from inference_image.server import foreign
         from inference_image.server.app import create_app
         from inference_image.server.connection import Connection
+        from inference_image.server.loading import Told
         from inference_image.server.pictures import Pictures
         from inference_image.server.service import Service
 
@@ -89,9 +90,11 @@ def serve(
             stop.set()
 
     threading.Thread(target=load, name="load", daemon=True).start()
+    told = Told(timeline)
     # Polled, not waited for: a signal's set() would block on the lock that an interrupted wait() holds.
     while not stop.is_set():
         time.sleep(_POLL)
+        told.look()
         if (early := stream.failure()) is not None:
             # Known before the imports end: a wrong bucket shall not cost five seconds.
             failed.append(as_load_failed(early))
