@@ -17,7 +17,8 @@ from gemmactl.spec import Serve, parse_model
 from tests.fakes.cloud import FakeCloud
 from tests.serving.ear import ANSWER, Answers, Ear, place
 
-WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")
+IMAGE = "us-docker.pkg.dev/other/repo/image@sha256:" + "ab" * 32
+WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma", image=IMAGE)
 NEXT = replace(WISH, timeout=900)
 PUBLIC = replace(WISH, auth="public")
 NAME = "projects/demo-proj/locations/us-central1/services/gemma"

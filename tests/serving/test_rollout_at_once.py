@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -37,6 +40,42 @@ def test_async_writes_and_leaves_the_proof_to_the_next(cloud: FakeCloud) -> None
     while not cloud.run.finished(operation):
         pass
     assert pending(cloud, NEXT) == ["tested"]
+    assert run(cloud, NEXT).exit is Exit.OK
+    assert (live(cloud)["traffic"], len(cloud.state.revisions)) == ([NEWEST], 2)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own handler: a test run that was started in the background inherits a SIGINT that is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_leaves_a_rollout_and_says_how_to_join_it(cloud: FakeCloud) -> None:
+    """130, the command that joins, no request moved; that command waits for the same revision and ends it."""
+    run(cloud)
+    cloud.polls = 10**9
+
+    def interrupt(name: str) -> None:
+        if name == "run.finished":
+            cloud.before_call = lambda _name: None
+            _thread.interrupt_main()
+
+    cloud.before_call = interrupt
+    left = run(cloud, NEXT, again="gemmactl deploy m --timeout 900")
+    assert (left.exit, left.problems[0].code) == (Exit.INTERRUPTED, "detached")
+    assert left.problems[0].remedy.startswith("gemmactl deploy m --timeout 900 joins what is under way")
+    assert (left.data["left"], shares(live(cloud))["gemma-00001-tst"]) == (["service us-central1/gemma"], 100)
+    (operation,) = cloud.rolling
+    cloud.rolling[operation] = (1, cloud.rolling[operation][1])
+
+    def end(name: str) -> None:
+        if name == "run.get" and operation in cloud.rolling:
+            cloud.run.finished(operation)
+
+    cloud.before_call = end
     assert run(cloud, NEXT).exit is Exit.OK
     assert (live(cloud)["traffic"], len(cloud.state.revisions)) == ([NEWEST], 2)
 
