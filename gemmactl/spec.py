@@ -174,6 +174,10 @@ class Serve:
     min_instances: int = 0
     service_account: str | None = None
     """E-mail of an existing runtime account; None: a dedicated one is made."""
+    build_service_account: str | None = None
+    """Likewise for the account that builds the image."""
+    iam: bool | None = None
+    """False: no account and no binding is made, they exist; None: as the live service has it, made for a new one."""
     env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[tuple[str, SecretRef], ...] = ()
     """--set-secrets: variable -> reference."""

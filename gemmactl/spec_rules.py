@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from gemmactl import access_rules, limits, probe_rules
+from gemmactl import access_rules, hands_rules, limits, probe_rules
 from gemmactl.errors import usage
 from gemmactl.limits import GPUS, Gpu
 from gemmactl.spec import Serve
@@ -205,19 +205,6 @@ def _quantize(serve: Serve) -> None:
         )
 
 
-_EMAIL: Final = re.compile(r"[a-z0-9][a-z0-9-]*@([a-z0-9.-]+\.)?gserviceaccount\.com")
-
-
-def _service_account(serve: Serve) -> None:
-    if serve.service_account is not None and not _EMAIL.fullmatch(serve.service_account):
-        raise usage(
-            f"--service-account {serve.service_account!r} is not a service account",
-            why="it is an e-mail that ends in gserviceaccount.com",
-            remedy="`gcloud iam service-accounts list` shows them; without the flag a dedicated one is made",
-            code="service-account-illegal",
-        )
-
-
 def _adapters(serve: Serve) -> None:
     if not serve.adapters:
         return
@@ -247,7 +234,7 @@ RULES: Final[tuple[Callable[[Serve], None], ...]] = (
     _numbers,
     _environment,
     _quantize,
-    _service_account,
+    hands_rules.check,
     _adapters,
     access_rules.check,
 )

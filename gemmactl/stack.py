@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from gemmactl import stack_access, vllm
+from gemmactl import stack_access, stack_hands, vllm
 from gemmactl.kernel.reference import Digest, Version
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources import apis, mark, names
@@ -51,7 +51,7 @@ def serving(
     Raises:
         Trouble: the build context or the model's directory can't be read.
     """
-    return tuple(_Serving(spec, context, local, teardown, rollout).resources())
+    return stack_hands.given(spec, _Serving(spec, context, local, teardown, rollout).resources())
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,13 @@ class _Serving:
         return names.image_tag(self.spec.project, self.spec.region, names.SERVE_IMAGE, self.context.short)
 
     def build(self) -> tuple[Resource, ...]:
-        return built(self.spec.project, self.spec.region, self.tag, self.context)
+        spec = self.spec
+        made = built(spec.project, spec.region, self.tag, self.context, spec.build_service_account)
+        if not (self.teardown and spec.build_service_account):
+            return made
+        # a service may have been built by both in its time: all that was granted for it goes
+        own = built(spec.project, spec.region, self.tag, self.context)
+        return (*(r for r in own if r.address not in {m.address for m in made}), *made)
 
     # --- who it runs as, what it reads ------------------------------------------------------------
 
@@ -250,7 +256,7 @@ class _Serving:
             gpu_type=spec.gpu_type,
             gpu_zonal_redundancy_disabled=True,
             execution_environment="EXECUTION_ENVIRONMENT_GEN2",
-            labels=tuple(sorted(((mark.NAME_LABEL, spec.name), *mark.OURS))),
+            labels=tuple(sorted(((mark.NAME_LABEL, spec.name), *mark.OURS, *stack_hands.labels(spec)))),
             invoker_iam_disabled=spec.open,
             ingress=stack_access.ingress(spec),
             vpc=stack_access.network(spec),

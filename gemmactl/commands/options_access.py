@@ -61,6 +61,25 @@ VpcEgress = Annotated[
         rich_help_panel=_ACCESS,
     ),
 ]
+BuildServiceAccount = Annotated[
+    str | None,
+    typer.Option(
+        metavar="EMAIL",
+        help="Account that builds the image. Default: one of its own that may write logs, read the build bucket and push to one "
+        "repository.",
+        rich_help_panel=_ACCESS,
+    ),
+]
+NoIam = Annotated[
+    bool,
+    typer.Option(
+        "--no-iam",
+        help="Make no account and no binding: they exist, made by another hand (plan --for-admin), and destroy leaves them. "
+        "The service remembers it; --iam takes it back.",
+        rich_help_panel=_ACCESS,
+    ),
+]
+Iam = Annotated[bool, typer.Option("--iam", hidden=True)]
 AllowUnauthenticated = Annotated[
     bool,
     typer.Option(

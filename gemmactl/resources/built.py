@@ -19,15 +19,19 @@ CONTEXT_DAYS: Final = 30
 """A build context can be made again at any time: old ones go by themselves."""
 
 
-def built(project: str, region: str, tag: str, context: BuildContext) -> tuple[Resource, ...]:
-    """Everything up to the image that `tag` names, in a region; the image is the last of them."""
+def built(project: str, region: str, tag: str, context: BuildContext, given: str | None = None) -> tuple[Resource, ...]:
+    """Everything up to the image that `tag` names, in a region; the image is the last of them.
+
+    `given`: e-mail of an account that builds; none is made then, and it gets the same rights.
+    """
     after = (apis.ADDRESS,)
-    account = ServiceAccount(project, names.BUILD_ACCOUNT, "gemmactl: builds images", after=after)
+    own = ServiceAccount(project, names.BUILD_ACCOUNT, "gemmactl: builds images", after=after)
+    email = given or own.email
     repository = Repository(project, region, names.REPOSITORY, after=after)
     bucket = BuildBucket(names.bucket(project, "build", region), region, delete_after_days=CONTEXT_DAYS, after=after)
 
     def grant(target: PolicyTarget, role: str, *on: str) -> IamMember:
-        return IamMember(target, role, account.member, after=(apis.ADDRESS, account.address, *on))
+        return IamMember(target, role, f"serviceAccount:{email}", after=(apis.ADDRESS, own.address, *on))
 
     grants = (
         grant(PolicyTarget("project", project), "roles/logging.logWriter"),
@@ -40,8 +44,8 @@ def built(project: str, region: str, tag: str, context: BuildContext) -> tuple[R
         tag,
         dockerfile=DOCKERFILE,
         bucket=bucket.name,
-        account=account.email,
+        account=email,
         context=context,
         after=(repository.address, bucket.address, *(g.address for g in grants)),
     )
-    return (account, repository, bucket, *grants, image)
+    return (*(() if given else (own,)), repository, bucket, *grants, image)

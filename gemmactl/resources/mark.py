@@ -12,6 +12,9 @@ NAME_LABEL: Final = "gemmactl-name"
 NOTE: Final = "managed-by=gemmactl"
 """Service accounts have no labels: their description holds the mark."""
 
+LABEL_MOST: Final = 63
+"""Characters of a label's value."""
+
 Pairs = tuple[tuple[str, str], ...]
 """Labels as a value that can be compared and hashed."""
 

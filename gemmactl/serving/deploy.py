@@ -11,13 +11,13 @@ from gemmactl.kernel.apply import Outcome, apply
 from gemmactl.kernel.plan import Plan
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Line, Result
-from gemmactl.serving import find, plan_file, plan_screen, rollout
+from gemmactl.serving import find, hands, plan_file, plan_screen, rollout
 from gemmactl.serving.explain import located
 from gemmactl.serving.grounding import Grounded, survey
 from gemmactl.serving.place import Place
 from gemmactl.serving.plan_file import Approved, Keep
 from gemmactl.serving.preflight import Seen, look
-from gemmactl.serving.recall import live_service, remembered_token
+from gemmactl.serving.recall import live_service, remembering
 from gemmactl.serving.rollout import Prover, Way
 from gemmactl.spec import Serve
 from gemmactl.voice import Voice
@@ -134,15 +134,14 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
 def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = None) -> tuple[Seen, Grounded]:
     """The first half of both verbs: the model is looked into before anything is planned, then the ground with the plan."""
     live = live_service(place, wish.name)
-    if wish.hf_token is None:
-        # a shell without HF_TOKEN must not take the token out of a service that has one
-        wish = replace(wish, hf_token=remembered_token(live))
+    wish = remembering(wish, live)
     pinned = find.variable(live or {}, ENV_PIN)
     seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None, pinned=pinned)
     if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
         voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
     ground = survey(stack.serving(seen.wish, rollout=how), place, bucket=wish.model.bucket, live=live is not None)
     _no_stranger(ground.plan, place)
+    hands.require_given(seen.wish, ground.plan, place.cloud)
     return seen, ground
 
 

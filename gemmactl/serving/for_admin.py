@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final, Literal
 
 from gemmactl import stack
@@ -13,7 +12,7 @@ from gemmactl.serving import admin_gcloud, admin_terraform
 from gemmactl.serving.admin_half import Half, split
 from gemmactl.serving.place import Place
 from gemmactl.serving.preflight import look
-from gemmactl.serving.recall import live_service, remembered_token
+from gemmactl.serving.recall import live_service, remembering
 from gemmactl.spec import Serve
 from gemmactl.voice import Voice
 
@@ -28,8 +27,7 @@ def for_admin(wish: Serve, place: Place, voice: Voice, *, form: Form, again: str
         Trouble: refused as a plan would be, but not for what the caller may not look at: that is what the script is for.
     """
     live = _allowed(lambda: live_service(place, wish.name), voice, "the service")
-    if wish.hf_token is None:
-        wish = replace(wish, hf_token=remembered_token(live))
+    wish = remembering(wish, live)
     seen = _allowed(lambda: look(wish, place.cloud, from_hub=place.hub, existing=live is not None), voice, "the model")
     wish = seen.wish if seen is not None else wish
     planned = make_plan(stack.serving(wish), place.cloud)

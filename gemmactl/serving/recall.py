@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from gemmactl import vllm
+from gemmactl import stack_hands, vllm
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import api_disabled
 from gemmactl.resources import names, quantity, service_body
@@ -55,6 +56,8 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         max_instances=int(scaling.get("maxInstanceCount", _DEFAULTS.max_instances)),
         min_instances=int(scaling.get("minInstanceCount", 0)),
         service_account=None if account == _own(place, name) else account or None,
+        build_service_account=stack_hands.builder_of(live.get("labels", {})),
+        iam=stack_hands.iam_of(live.get("labels", {})),
         context=context,
         env=env,
         secrets=tuple(secrets.items()),
@@ -73,6 +76,17 @@ def live_service(place: Place, name: str) -> Json | None:
         if api_disabled(trouble):
             return None
         raise
+
+
+def remembering(wish: Serve, live: Json | None) -> Serve:
+    """The wish with what a deploy keeps of a live service that it does not speak of."""
+    if wish.hf_token is None:
+        # a shell without HF_TOKEN must not take the token out of a service that has one
+        wish = replace(wish, hf_token=remembered_token(live))
+    if wish.iam is None:
+        # accounts and bindings that another hand made must not become gemmactl's, whose destroy removes them
+        wish = replace(wish, iam=stack_hands.iam_of((live or {}).get("labels", {})))
+    return wish
 
 
 def remembered_token(live: Json | None) -> SecretRef | None:

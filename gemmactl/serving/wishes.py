@@ -165,6 +165,8 @@ PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "max_instances": ("max_instances", _integer),
     "min_instances": ("min_instances", _integer),
     "service_account": ("service_account", str),
+    "build_service_account": ("build_service_account", str),
+    "iam": ("iam", _switch),
     "set_env_vars": ("env", spec_parse.environment),
     "set_secrets": ("secrets", spec_parse.secrets),
 }
@@ -187,7 +189,7 @@ def _read(parse: Callable[[str], Any], value: Value, key: str) -> Any:
 def _switches(flags: Mapping[str, Any]) -> dict[str, bool | None]:
     """Flags without a value; the --[no-]x pairs of gcloud arrive as two. None when not given: then other sources speak."""
     found: dict[str, bool | None] = {key: True if flags.get(key) else None for key in ("images", "skip_unverified")}
-    for key in ("cpu_throttling",):
+    for key in ("cpu_throttling", "iam"):
         yes, no = bool(flags.get(key)), bool(flags.get(f"no_{key}"))
         flag = key.replace("_", "-")
         if yes and no:

@@ -1,0 +1,38 @@
+"""What --no-iam takes for granted is looked at before anything starts, as far as the caller may look. Knows no script."""
+
+from __future__ import annotations
+
+from gemmactl.errors import Trouble, refused
+from gemmactl.kernel.plan import Plan, api_disabled, not_allowed
+from gemmactl.resources.cloud import Cloud
+from gemmactl.resources.image import Image
+from gemmactl.resources.service import Service
+from gemmactl.spec import Serve
+
+
+def require_given(wish: Serve, planned: Plan, cloud: Cloud) -> None:
+    """The accounts that another hand was to make are there. Grants can't be looked at in general: their use shows them.
+
+    Raises:
+        Trouble: (refused) an account is not there, or disabled.
+    """
+    if wish.iam is not False:
+        return
+    builds = [s.resource.account for s in planned.work if isinstance(s.resource, Image)]
+    runs = [s.resource.service_account for s in planned.steps if isinstance(s.resource, Service)]
+    for email in dict.fromkeys(e for e in (*builds, *runs) if e):
+        try:
+            account = cloud.accounts.get(email)
+        except Trouble as trouble:
+            if api_disabled(trouble) or not_allowed(trouble):
+                continue
+            raise
+        if account is None or account.disabled:
+            raise refused(
+                f"service account {email} {'is disabled' if account else 'does not exist'}",
+                why="--no-iam makes no account: it must be there",
+                remedy="`gemmactl plan --iam --for-admin` with the same words prints what an administrator runs; or name one "
+                "that is there: --service-account, --build-service-account",
+                code="account-not-given",
+                facts={"resource": email},
+            )

@@ -1,0 +1,51 @@
+"""What of a stack another hand may have made: given accounts, no IAM, and how the service remembers it. Knows no cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from gemmactl.kernel.resource import Resource
+from gemmactl.resources import mark
+from gemmactl.resources.iam_member import IamMember
+from gemmactl.resources.service_account import ServiceAccount, email_of, project_of
+from gemmactl.spec import Serve
+
+IAM_LABEL: Final = "gemmactl-iam"
+"""`given`: accounts and bindings are another hand's (--no-iam), so destroy leaves them; `managed` after --iam."""
+BUILDER_LABEL: Final = "gemmactl-builder"
+"""A given build account as `ID_PROJECT`: a label takes no e-mail."""
+
+
+def labels(spec: Serve) -> mark.Pairs:
+    """What the service must remember for a later destroy; nothing where all is gemmactl's own."""
+    found: list[tuple[str, str]] = []
+    if spec.iam is not None:
+        found.append((IAM_LABEL, "managed" if spec.iam else "given"))
+    if spec.build_service_account and (short := _short(spec.build_service_account)):
+        found.append((BUILDER_LABEL, short))
+    return tuple(found)
+
+
+def iam_of(labels: dict[str, str]) -> bool | None:
+    """--iam or --no-iam as a live service remembers it; None: nothing was said."""
+    return {"given": False, "managed": True}.get(labels.get(IAM_LABEL, ""))
+
+
+def builder_of(labels: dict[str, str]) -> str | None:
+    """The given build account that a live service remembers."""
+    account, _, project = labels.get(BUILDER_LABEL, "").partition("_")
+    return email_of(account, project) if project else None
+
+
+def given(spec: Serve, resources: Iterable[Resource]) -> tuple[Resource, ...]:
+    """The stack without what is another hand's."""
+    if spec.iam is not False:
+        return tuple(resources)
+    return tuple(r for r in resources if not isinstance(r, IamMember | ServiceAccount))
+
+
+def _short(email: str) -> str:
+    account, project = email.partition("@")[0], project_of(email)
+    text = f"{account}_{project}"
+    return text if email == email_of(account, project) and len(text) <= mark.LABEL_MOST and ":" not in project else ""
