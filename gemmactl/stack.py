@@ -16,7 +16,6 @@ from gemmactl.resources.adapters import Adapters
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.approved import ApprovedWeights
 from gemmactl.resources.bucket import ModelBucket
-from gemmactl.resources.built import built
 from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.resources.context import BuildContext, stage
 from gemmactl.resources.iam_member import IamMember
@@ -98,13 +97,7 @@ class _Serving:
         return names.image_tag(self.spec.project, self.spec.region, names.SERVE_IMAGE, self.context.short)
 
     def build(self) -> tuple[Resource, ...]:
-        spec = self.spec
-        made = built(spec.project, spec.region, self.tag, self.context, spec.build_service_account)
-        if not (self.teardown and spec.build_service_account):
-            return made
-        # a service may have been built by both in its time: all that was granted for it goes
-        own = built(spec.project, spec.region, self.tag, self.context)
-        return (*(r for r in own if r.address not in {m.address for m in made}), *made)
+        return stack_hands.building(self.spec, self.tag, self.context, teardown=self.teardown)
 
     # --- who it runs as, what it reads ------------------------------------------------------------
 

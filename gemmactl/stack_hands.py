@@ -7,6 +7,8 @@ from typing import Final
 
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources import mark
+from gemmactl.resources.built import built
+from gemmactl.resources.context import BuildContext
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.service_account import ServiceAccount, email_of, project_of
 from gemmactl.spec import Serve
@@ -43,6 +45,16 @@ def given(spec: Serve, resources: Iterable[Resource]) -> tuple[Resource, ...]:
     if spec.iam is not False:
         return tuple(resources)
     return tuple(r for r in resources if not isinstance(r, IamMember | ServiceAccount))
+
+
+def building(spec: Serve, tag: str, context: BuildContext, *, teardown: bool) -> tuple[Resource, ...]:
+    """What makes the image, with the account that builds."""
+    made = built(spec.project, spec.region, tag, context, spec.build_service_account)
+    if not (teardown and spec.build_service_account):
+        return made
+    # a service may have been built by both in its time: all that was granted for it goes
+    own = built(spec.project, spec.region, tag, context)
+    return (*(r for r in own if r.address not in {m.address for m in made}), *made)
 
 
 def _short(email: str) -> str:

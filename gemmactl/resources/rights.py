@@ -22,6 +22,7 @@ from gemmactl.resources.repository import Repository
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount
+from gemmactl.resources.stored_model import StoredModel
 from gemmactl.resources.weights_pin import WeightsPin
 
 ACT_AS: Final = "iam.serviceAccounts.actAs"
@@ -254,8 +255,8 @@ def _delete(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
         case Image():
             if repository := repository_of(resource.tag):
                 yield from _on(repository, "artifactregistry.tags.get", "artifactregistry.versions.delete")
-        case WeightsPin(bucket=name):
-            yield from _on(PolicyTarget("bucket", name), "storage.objects.list", "storage.objects.delete")
+        case WeightsPin() | StoredModel():
+            yield from _on(PolicyTarget("bucket", resource.bucket), "storage.objects.list", "storage.objects.delete")
         case Service():
             yield from _on(PolicyTarget("service", resource.full_name), "run.services.delete")
             yield from _on(project, "run.operations.get")
@@ -263,6 +264,8 @@ def _delete(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
 
 def _read(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
     match resource:
+        case ModelFiles() | StoredModel() | WeightsPin() | Image():
+            yield from _read_content(resource)
         case Apis():
             yield from _on(project, "serviceusage.services.get")
         case ServiceAccount():
@@ -278,16 +281,20 @@ def _read(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
             yield from _on(secret, "secretmanager.secrets.get", "secretmanager.versions.list")
         case IamMember():
             yield from _policy(resource.target, "getIamPolicy")
+        case Service():
+            yield from _on(PolicyTarget("service", resource.full_name), "run.services.get")
+
+
+def _read_content(resource: Resource) -> Iterator[Need]:
+    match resource:
         case Image():
             if repository := repository_of(resource.tag):
                 yield from _on(repository, "artifactregistry.tags.get")
-        case ModelFiles():
+        case ModelFiles() | StoredModel():
             yield from _on(PolicyTarget("bucket", resource.bucket), "storage.objects.list")
         case WeightsPin():
             # list: who may not list is told 403 instead of 404 for a pin that is not there yet
             yield from _on(PolicyTarget("bucket", resource.bucket), "storage.objects.get", "storage.objects.list")
-        case Service():
-            yield from _on(PolicyTarget("service", resource.full_name), "run.services.get")
 
 
 def _policy(target: PolicyTarget, *verbs: str) -> Iterator[Need]:

@@ -13,7 +13,7 @@ from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.rights import Need, target_of
 from gemmactl.spec import Serve
 
-CALLERS: Final = frozenset({"image", "model_files", "service"})
+CALLERS: Final = frozenset({"image", "model_files", "pin", "service", "stored_model"})
 """Kinds that the caller always carries out: an administrator has neither the files nor the wish to build and deploy."""
 CALLER: Final = "$CALLER"
 """Stands for the member who deploys."""
@@ -34,7 +34,7 @@ ROLES: Final[Mapping[str, str]] = {
     "storage.buckets.get": "roles/storage.legacyBucketReader",
     "storage.objects.get": "roles/storage.objectViewer",
     "storage.objects.list": "roles/storage.objectViewer",
-    "storage.objects.create": "roles/storage.objectUser",
+    "storage.objects.create": "roles/storage.objectCreator",
     "storage.objects.delete": "roles/storage.objectUser",
     "secretmanager.secrets.get": "roles/secretmanager.viewer",
     "secretmanager.versions.list": "roles/secretmanager.viewer",
@@ -48,7 +48,7 @@ COVERS: Final[Mapping[str, frozenset[str]]] = {
     "roles/run.developer": frozenset({"resourcemanager.projects.get"}),
     "roles/run.admin": frozenset(p for p in ROLES if p.startswith("run.")) | {"resourcemanager.projects.get"},
     "roles/cloudbuild.builds.editor": frozenset({"resourcemanager.projects.get"}),
-    "roles/storage.objectUser": frozenset({"storage.objects.get", "storage.objects.list"}),
+    "roles/storage.objectUser": frozenset({"storage.objects.get", "storage.objects.list", "storage.objects.create"}),
     "roles/storage.objectViewer": frozenset({"storage.objects.list"}),
 }
 """What else of ROLES a role holds, so that no second one is asked for."""

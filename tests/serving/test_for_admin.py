@@ -60,7 +60,8 @@ def test_the_caller_is_granted_what_his_half_needs_and_no_more() -> None:
     assert grants == {
         ("service_account gemmactl-build@demo-proj.iam.gserviceaccount.com", "roles/iam.serviceAccountUser"),
         ("service_account gm-gemma-bbad@demo-proj.iam.gserviceaccount.com", "roles/iam.serviceAccountUser"),
-        ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.objectUser"),
+        ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.objectViewer"),
+        ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.objectCreator"),
         ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.legacyBucketReader"),
         ("bucket weights", "roles/storage.objectViewer"),
         ("secret gemma-hf-token", "roles/secretmanager.viewer"),
