@@ -8,10 +8,11 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, 
 
 from gemmactl.settings import KEYS
 
-_FLAGS: Final = {"adapters": "adapter", "cpu_throttling": "no_cpu_throttling"}
+_FLAGS: Final = {"adapters": "adapter", "cpu_throttling": "no_cpu_throttling", "iam": "no_iam"}
 """Settings whose flag has another name, or explains itself on the other half of its pair."""
 _WORDS: Final = {
     "cpu_throttling": "true: CPU only while a request is answered. Default: false, which is what a GPU needs.",
+    "iam": "false: no account and no binding is made, they exist. Default: as the service has it, true for a new one.",
     "project": "Project id, or @sandbox for the pretended cloud on this machine.",
     "region": "Region with the GPU.",
     "model": "gs://BUCKET/FOLDER, a directory, or hf:owner/name.",
