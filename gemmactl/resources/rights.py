@@ -2,61 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import Op, Step
-from gemmactl.kernel.reference import Digest
 from gemmactl.kernel.resource import Resource
-from gemmactl.resources.apis import Apis
+from gemmactl.resources import needs as calls
 from gemmactl.resources.bucket import Bucket
 from gemmactl.resources.cloud import Cloud, PolicyTarget
-from gemmactl.resources.iam_member import IamMember
-from gemmactl.resources.image import Image
-from gemmactl.resources.model_files import ModelFiles
+from gemmactl.resources.needs import Need
 from gemmactl.resources.repository import Repository
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount
-from gemmactl.resources.stored_model import StoredModel
-from gemmactl.resources.weights_pin import WeightsPin
 
-ACT_AS: Final = "iam.serviceAccounts.actAs"
-PULL: Final = "artifactregistry.repositories.downloadArtifacts"
-INVOKE: Final = "run.routes.invoke"
-"""What the smoke test and `gemmactl generate` need of a private service."""
-STEMS: Final = {
-    "project": "resourcemanager.projects",
-    "bucket": "storage.buckets",
-    "repository": "artifactregistry.repositories",
-    "secret": "secretmanager.secrets",
-    "service_account": "iam.serviceAccounts",
-    "service": "run.services",
-    "job": "run.jobs",
-}
-"""Kind of target -> how the permissions of its IAM policy begin."""
 BORN: Final[Mapping[str, frozenset[str]]] = {"bucket": frozenset({"storage.buckets.create", "resourcemanager.projects.update"})}
 """Kind -> what tells that its maker owns it. Owners and editors of a project hold no right on buckets there: they get it by the
 bindings that a new bucket is born with (Cloud Storage, convenience values). Both roles hold these two; no narrower one does."""
-
-_IMAGE: Final = re.compile(
-    r"(?P<region>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>(?:[a-z0-9.-]+\.[a-z]+/)?[^/]+)/(?P<repository>[^/]+)/.+"
-)
-
-
-@dataclass(frozen=True, order=True)
-class Need:
-    """One permission on one thing."""
-
-    target: PolicyTarget
-    permission: str
-
-    def __str__(self) -> str:
-        return f"{self.permission} on {self.target}"
+INVOKE: Final = "run.routes.invoke"
+"""What the smoke test and `gemmactl generate` need of a private service."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +42,16 @@ def needed(step: Step, project: str) -> tuple[Need, ...]:
     """
     match step.op:
         case Op.CREATE | Op.UPDATE:
-            return tuple(dict.fromkeys(_write(step, PolicyTarget("project", project))))
+            return tuple(dict.fromkeys(calls.write(step, PolicyTarget("project", project))))
         case Op.DELETE:
-            return tuple(dict.fromkeys(_delete(step.resource, PolicyTarget("project", project))))
+            return tuple(dict.fromkeys(calls.delete(step.resource, PolicyTarget("project", project))))
         case _:
             return ()
 
 
 def reading(resource: Resource, project: str) -> tuple[Need, ...]:
     """What looking at a resource needs, before any step of it is known."""
-    return tuple(dict.fromkeys(_read(resource, PolicyTarget("project", project))))
+    return tuple(dict.fromkeys(calls.read(resource, PolicyTarget("project", project))))
 
 
 def target_of(resource: Resource) -> PolicyTarget | None:
@@ -116,7 +83,7 @@ def ask(steps: Sequence[Step], cloud: Cloud, more: Mapping[str, Iterable[Need]] 
     address of the caller's own choice.
     """
     wanted = {step.address: needed(step, cloud.project) for step in steps} | {
-        a: tuple(needs) for a, needs in (more or {}).items()
+        a: tuple(more_needs) for a, more_needs in (more or {}).items()
     }
     absent = {target_of(s.resource) for s in steps if s.op is Op.CREATE or s.unknown} - {None}
     asked: dict[PolicyTarget, set[str]] = {}
@@ -138,15 +105,6 @@ def ask(steps: Sequence[Step], cloud: Cloud, more: Mapping[str, Iterable[Need]] 
     return Rights(lacking, silent)
 
 
-def repository_of(image: str) -> PolicyTarget | None:
-    """The Artifact Registry repository that an image (tag or digest) lies in, or None for another registry."""
-    found = _IMAGE.fullmatch(image)
-    if not found:
-        return None
-    project = found["project"].replace("/", ":")
-    return PolicyTarget("repository", f"projects/{project}/locations/{found['region']}/repositories/{found['repository']}")
-
-
 def _place(need: Need, absent: set[PolicyTarget | None], project: str) -> PolicyTarget:
     return PolicyTarget("project", project) if need.target in absent else need.target
 
@@ -163,139 +121,3 @@ def _held(cloud: Cloud, place: PolicyTarget, permissions: set[str]) -> frozenset
         return cloud.policies.test(place, sorted(permissions))
     except Trouble:
         return None  # disabled, or not to be asked by this caller: unknown, which is not "missing"
-
-
-def _on(target: PolicyTarget, *permissions: str) -> Iterator[Need]:
-    yield from (Need(target, permission) for permission in permissions)
-
-
-def _write(step: Step, project: PolicyTarget) -> Iterator[Need]:
-    match step.resource:
-        case IamMember(target=target):
-            yield from _policy(target, "getIamPolicy", "setIamPolicy")
-        case Image() as image:
-            yield from _build(image, project)
-        case ModelFiles(bucket=bucket):
-            yield from _on(PolicyTarget("bucket", bucket), "storage.objects.list", "storage.objects.create")
-            if step.op is Op.UPDATE:  # a file that differs is replaced
-                yield from _on(PolicyTarget("bucket", bucket), "storage.objects.delete")
-        case WeightsPin(bucket=bucket):
-            yield from _on(PolicyTarget("bucket", bucket), "storage.objects.create")
-        case Service() as service:
-            yield from _service(service, step, project)
-        case resource if step.op is Op.CREATE:
-            yield from _make(resource, project)
-        case resource:
-            yield from _change(resource, project)
-
-
-def _make(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
-    match resource:
-        case Apis():
-            yield from _on(project, "serviceusage.services.enable")
-        case ServiceAccount():
-            yield from _on(project, "iam.serviceAccounts.create")
-        case Repository():
-            yield from _on(project, "artifactregistry.repositories.create")
-        case Bucket():
-            yield from _on(project, "storage.buckets.create")
-        case Secret():
-            yield from _on(project, "secretmanager.secrets.create")
-            yield from _change(resource, project)
-
-
-def _change(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
-    match resource:
-        case Apis():
-            yield from _on(project, "serviceusage.services.enable")
-        case Repository():
-            yield from _on(PolicyTarget("repository", resource.full_name), "artifactregistry.repositories.update")
-        case Bucket():
-            # source: reference of buckets.patch: public access prevention, which is always sent, needs the second one
-            yield from _on(PolicyTarget("bucket", resource.name), "storage.buckets.update", "storage.buckets.setIamPolicy")
-        case Secret():
-            yield from _on(PolicyTarget("secret", resource.full_name), "secretmanager.versions.add")
-
-
-def _build(image: Image, project: PolicyTarget) -> Iterator[Need]:
-    # list: a build of the same context that runs already is joined
-    yield from _on(project, "cloudbuild.builds.list", "cloudbuild.builds.create", "cloudbuild.builds.get")
-    yield from _on(PolicyTarget("service_account", image.account), ACT_AS)
-    # list: who may not list is told 403 instead of 404 for a context that is not there yet
-    yield from _on(PolicyTarget("bucket", image.bucket), "storage.objects.get", "storage.objects.list", "storage.objects.create")
-
-
-def _service(service: Service, step: Step, project: PolicyTarget) -> Iterator[Need]:
-    own = PolicyTarget("service", service.full_name)
-    live = step.live if isinstance(step.live, Service) else None
-    yield from _on(own, "run.services.create" if step.op is Op.CREATE else "run.services.update", "run.services.get")
-    yield from _on(project, "run.operations.get")
-    if service.service_account:
-        yield from _on(PolicyTarget("service_account", service.service_account), ACT_AS)
-    if service.invoker_iam_disabled is not None and service.invoker_iam_disabled != bool(live and live.invoker_iam_disabled):
-        yield from _on(own, "run.services.setIamPolicy")
-    for box in service.containers or ():
-        if repository := repository_of(box.image.tag if isinstance(box.image, Digest) else box.image):
-            yield from _on(repository, PULL)
-
-
-def _delete(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
-    match resource:
-        case ServiceAccount():
-            yield from _on(PolicyTarget("service_account", resource.email), "iam.serviceAccounts.delete")
-        case Repository():
-            yield from _on(PolicyTarget("repository", resource.full_name), "artifactregistry.repositories.delete")
-        case Bucket():
-            bucket = PolicyTarget("bucket", resource.name)
-            yield from _on(bucket, "storage.objects.list", "storage.objects.delete", "storage.buckets.delete")
-        case Secret():
-            yield from _on(PolicyTarget("secret", resource.full_name), "secretmanager.secrets.delete")
-        case IamMember():
-            yield from _policy(resource.target, "getIamPolicy", "setIamPolicy")
-        case Image():
-            if repository := repository_of(resource.tag):
-                yield from _on(repository, "artifactregistry.tags.get", "artifactregistry.versions.delete")
-        case WeightsPin() | StoredModel():
-            yield from _on(PolicyTarget("bucket", resource.bucket), "storage.objects.list", "storage.objects.delete")
-        case Service():
-            yield from _on(PolicyTarget("service", resource.full_name), "run.services.delete")
-            yield from _on(project, "run.operations.get")
-
-
-def _read(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
-    match resource:
-        case ModelFiles() | StoredModel() | WeightsPin() | Image():
-            yield from _read_content(resource)
-        case Apis():
-            yield from _on(project, "serviceusage.services.get")
-        case ServiceAccount():
-            yield from _on(PolicyTarget("service_account", resource.email), "iam.serviceAccounts.get")
-        case Repository():
-            yield from _on(PolicyTarget("repository", resource.full_name), "artifactregistry.repositories.get")
-        case Bucket():
-            yield from _on(PolicyTarget("bucket", resource.name), "storage.buckets.get")
-            # the project's number proves that the bucket is nobody else's
-            yield from _on(project, "resourcemanager.projects.get")
-        case Secret():
-            secret = PolicyTarget("secret", resource.full_name)
-            yield from _on(secret, "secretmanager.secrets.get", "secretmanager.versions.list")
-        case IamMember():
-            yield from _policy(resource.target, "getIamPolicy")
-        case Service():
-            yield from _on(PolicyTarget("service", resource.full_name), "run.services.get")
-
-
-def _read_content(resource: Resource) -> Iterator[Need]:
-    match resource:
-        case Image():
-            if repository := repository_of(resource.tag):
-                yield from _on(repository, "artifactregistry.tags.get")
-        case ModelFiles() | StoredModel():
-            yield from _on(PolicyTarget("bucket", resource.bucket), "storage.objects.list")
-        case WeightsPin():
-            # list: who may not list is told 403 instead of 404 for a pin that is not there yet
-            yield from _on(PolicyTarget("bucket", resource.bucket), "storage.objects.get", "storage.objects.list")
-
-
-def _policy(target: PolicyTarget, *verbs: str) -> Iterator[Need]:
-    yield from _on(target, *(f"{STEMS[target.kind]}.{verb}" for verb in verbs))

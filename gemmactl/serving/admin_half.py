@@ -10,7 +10,8 @@ from gemmactl.kernel.plan import Op, Plan, Step
 from gemmactl.resources import rights
 from gemmactl.resources.cloud import Cloud, PolicyTarget
 from gemmactl.resources.iam_member import IamMember
-from gemmactl.resources.rights import Need, target_of
+from gemmactl.resources.needs import Need
+from gemmactl.resources.rights import target_of
 from gemmactl.spec import Serve
 
 CALLERS: Final = frozenset({"image", "model_files", "pin", "service", "stored_model"})

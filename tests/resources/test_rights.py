@@ -7,7 +7,8 @@ import pytest
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import Op, Step
 from gemmactl.resources.cloud import PolicyTarget
-from gemmactl.resources.rights import Need, ask, needed, reading, repository_of
+from gemmactl.resources.needs import Need, repository_of
+from gemmactl.resources.rights import ask, needed, reading
 from tests.fakes.cloud import FakeCloud
 from tests.resources.wishes import stack, with_token
 

@@ -21,8 +21,9 @@ from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.image import Image
 from gemmactl.resources.local_model import read_folder
 from gemmactl.resources.model_files import ModelFiles
+from gemmactl.resources.needs import Need
 from gemmactl.resources.repository import Repository
-from gemmactl.resources.rights import Need, missing, needed, reading, target_of
+from gemmactl.resources.rights import missing, needed, reading, target_of
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount
@@ -228,8 +229,7 @@ CASES: dict[str, Callable[[Desk, str], Step]] = {
     "remove service": built(removed(service)),
 }
 
-LONG = frozenset({"open service", "remove service", "remove image"})
-"""Cases that start several containers or builds."""
+LONG = frozenset({"open service", "remove service", "remove image"})  # they start several containers or builds
 
 
 def carry_out(step: Step, desk: Desk) -> None:

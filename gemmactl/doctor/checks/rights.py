@@ -13,7 +13,7 @@ from gemmactl.doctor.permissions import least
 from gemmactl.kernel.plan import Op, Step
 from gemmactl.resources import rights
 from gemmactl.resources.cloud import PolicyTarget
-from gemmactl.resources.rights import Need
+from gemmactl.resources.needs import Need
 
 NAME: Final = "your permissions"
 
