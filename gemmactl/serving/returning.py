@@ -1,4 +1,4 @@
-"""Which revisions a rollback may go back to, and what it asks before it moves a request. Moves none itself."""
+"""Which revisions a rollback may go back to, and what must be true before it moves a request. Moves none itself."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from gemmactl.errors import refused, usage
+from gemmactl.errors import Trouble, refused, usage
+from gemmactl.kernel.resource import Work
 from gemmactl.resources import service_traffic
-from gemmactl.serving import find
+from gemmactl.resources.service import Service
+from gemmactl.resources.service_rollout import amend
+from gemmactl.result import Item
+from gemmactl.serving import find, steering, weights_back, weights_bring
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
+from gemmactl.serving.weights_back import Weights
+from gemmactl.spec import Model
 from gemmactl.voice import Voice
+from inference_image.pin import Pin
 
 GENERATED: Final = re.compile(r"(.+)-\d{5}-[a-z0-9]{3}")
 """Source: names that Cloud Run gives to revisions, SERVICE-00002-abc."""
@@ -102,9 +109,69 @@ def ready_one(service: str, chosen: str, revisions: Sequence[Json], known: Seque
     return next(one for one in revisions if find.tail(one.get("name", "")) == chosen)
 
 
-def returnable(place: Place, live: Json, revision: Json, voice: Voice) -> None:
+def returnable(
+    place: Place, live: Json, revision: Json, voice: Voice, *, copy: Model | None = None, yes: bool = False
+) -> Json | None:
     """Asked before a rollback moves any request: whether the revision can still start, as its weights may be gone.
+
+    What can be brought back is, after a yes. None: the revision starts as it is. Else the live service, whose newest revision is
+    the old one with its weights from elsewhere; it has no requests yet. `copy`: a folder that holds the same bytes.
 
     Raises:
         Trouble: (refused) it can't; nothing was changed.
     """
+    cloud, short, name = place.cloud, find.short(live), find.tail(revision.get("name", ""))
+    weights = weights_back.look(cloud, revision)
+    if weights.lost:
+        raise weights_back.lost(weights, cloud)
+    if weights.pin is None:
+        voice.say(Item("?", f"{name} is not pinned", ("it serves what lies in its model's folder now",), "warn"))
+        return None
+    if weights.startable and copy is None:
+        return None
+    if copy is None and not weights.restorable:
+        raise weights_back.gone(weights, f"gemmactl rollback {short} --to {name} {place.flags}")
+    lines, question = _told(weights, weights.pin, copy)
+    voice.say(Item("~", f"the weights of {name}", lines, "warn"))
+    if not yes and not voice.confirm(question, flag="--yes"):
+        raise Trouble(
+            "nothing was changed", why="it was not confirmed", remedy="run it again when you are sure", code="not-confirmed"
+        )
+    pin, account = weights.pin, str(revision.get("serviceAccount", ""))
+
+    def act(work: Work) -> Json:
+        if copy is None and weights.in_place:
+            weights_bring.restore(cloud, weights, work)
+            return live
+        moved = (
+            weights_bring.elsewhere(cloud, weights, pin, copy, account, work)
+            if copy is not None
+            else weights_bring.copy(cloud, weights, pin, work)
+        )
+        return amend(cloud, work, str(live["name"]), lambda now: _next(now, moved.template(revision), short))
+
+    after = steering.step(place, voice, live, act, limit=Service.limit)
+    return None if after is live else after
+
+
+def _next(now: Json, template: Json, short: str) -> Json:
+    """A new revision without requests; where the tag has no room beside the name it serves at once, as after a deploy."""
+    held = service_traffic.taggable(short)
+    traffic = service_traffic.held(now) if held else service_traffic.to_newest(now)
+    return {"template": template, "traffic": traffic}
+
+
+def _told(weights: Weights, pin: Pin, copy: Model | None) -> tuple[tuple[str, ...], str]:
+    """What will be done, and the question about it."""
+    away = weights.of("deleted", "gone")
+    lines = [one.text for one in away[: weights_back.SHOWN]]
+    if copy is not None:
+        lines.append(f"a new revision reads the same bytes from {copy.uri}, each file of which is compared first")
+        return tuple(lines), f"Serve {weights.revision} from {copy.uri}?"
+    if weights.in_place:
+        return (*lines, "nothing newer has their names: they are restored where they were"), f"Restore {len(away)} files?"
+    places = sorted({one.place for one in weights.of("deleted")})
+    for uri in places:
+        lines.append(f"copied to {weights_bring.beside(uri, pin)}; a new revision reads that")
+        lines.append(f"newer files of {uri} make room for a moment each, and are restored: do not deploy from it meanwhile")
+    return tuple(lines), f"Bring back {len(away)} files as a copy?"

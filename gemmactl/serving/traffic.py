@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gemmactl.errors import Trouble, refused
+from gemmactl.errors import Trouble, refused, usage
 from gemmactl.kernel.resource import Work
 from gemmactl.resources import service_traffic
 from gemmactl.resources.service import Service
@@ -16,6 +16,7 @@ from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.serving.rollout import Prover
 from gemmactl.settings import Settings
+from gemmactl.spec import parse_model
 from gemmactl.voice import Voice
 
 
@@ -92,14 +93,32 @@ def _moved(now: Json, chosen: str) -> Trouble:
 # --- back -------------------------------------------------------------------------------------------
 
 
-def rollback(place: Place, settings: Settings, target: str | None, voice: Voice, *, to: str | None = None) -> Result:
+def rollback(
+    place: Place,
+    settings: Settings,
+    target: str | None,
+    voice: Voice,
+    *,
+    to: str | None = None,
+    weights: str | None = None,
+    yes: bool = False,
+) -> Result:
     """Give all requests to a revision that served before, at once; then one prompt. Neither settings nor revisions change.
 
-    `target`: the service, or one of its revisions. Default for the revision: the one that served before.
+    `target`: the service, or one of its revisions. Default for the revision: the one that served before. Where its weights must
+    come from elsewhere, as from the folder `weights`, a new revision like it is made, tested and given the requests.
 
     Raises:
         Trouble: nothing to go back to, or what it needs is gone.
     """
+    copy = parse_model(weights) if weights else None
+    if copy is not None and copy.kind != "gs":
+        raise usage(
+            f"--weights {weights} is no folder of a bucket",
+            why="the service reads it at each start",
+            remedy="give gs://BUCKET/FOLDER; gemmactl copy brings one there",
+            code="weights-place",
+        )
     given, to = returning.split(target, to)
     live = steering.ours(place, settings, given)
     short, before = find.short(live), service_traffic.shares(live)
@@ -116,18 +135,27 @@ def rollback(place: Place, settings: Settings, target: str | None, voice: Voice,
         )
     revision = returning.ready_one(short, chosen, known, choice)
     data: dict[str, Any] = {**place.document(), "service": short, "revision": chosen, "before": before}
-    if before == {chosen: 100}:
+    if before == {chosen: 100} and copy is None:
         said = Line(f"{chosen} has all requests of {short} already", "good")
         return Result("rollback", {**data, "changed": False, "traffic": before}, (said,), target=place.target)
-    returning.returnable(place, live, revision, voice)
-    live = steering.change(
-        place,
-        voice,
-        live,
-        lambda now: {"traffic": service_traffic.to_revision(now, chosen), "annotations": service_traffic.remembered(now)},
-    )
+    made = returning.returnable(place, live, revision, voice, copy=copy, yes=yes)
+    if made is None:
+        live = steering.change(
+            place,
+            voice,
+            live,
+            lambda now: {"traffic": service_traffic.to_revision(now, chosen), "annotations": service_traffic.remembered(now)},
+        )
+    elif service_traffic.untested(made):
+        prover, new = Prover(place, voice), state(made).ready_revision
+        live = steering.step(place, voice, made, lambda work: _tested(place, work, made, new, 100, prover), limit=Service.limit)
+    else:
+        live = made
     shares = service_traffic.shares(live)
     rows = [("service", short), ("requests", _spread(shares)), ("before", _spread(before))]
+    if made is not None:
+        rows.append(("weights", f"as {chosen} had them: {find.model_of(live)}"))
+        data["made"] = state(live).ready_revision
     rows.append(("note", "the next deploy of other settings serves again; the same settings change nothing"))
     follow = (f"gemmactl status {short} {place.flags}", f"gemmactl promote {short} {place.flags}")
     return steering.proven("rollback", place, voice, live, rows, {**data, "changed": True, "traffic": shares}, follow)

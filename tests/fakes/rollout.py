@@ -59,7 +59,8 @@ def rolled(name: str, body: Json, failure: str | None) -> tuple[Json, Json | Non
     ready = service.get("latestReadyRevision", "").rpartition("/")[2]
     service["trafficStatuses"] = [_status(t, ready, service["uri"]) for t in service["traffic"]]
     made = f"2026-11-22T12:{count // 60:02d}:{count % 60:02d}Z"
-    revision = {"name": newest, "createTime": made, "conditions": [state], "containers": body["template"]["containers"]}
+    inherited = {key: value for key, value in body["template"].items() if key not in ("revision", "labels", "annotations")}
+    revision = {**inherited, "name": newest, "createTime": made, "conditions": [state]}
     return service, revision if failure is not None else None
 
 

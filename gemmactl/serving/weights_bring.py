@@ -1,0 +1,169 @@
+"""Brings the weights of a revision back: where they were, as a copy beside, or from a copy elsewhere. Moves no traffic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gemmactl.errors import Trouble, refused
+from gemmactl.kernel.resource import Work
+from gemmactl.resources.cloud import Cloud, ObjectInfo, PolicyTarget
+from gemmactl.resources.iam_member import IamMember
+from gemmactl.resources.weights_pin import WeightsPin
+from gemmactl.serving.find import Json
+from gemmactl.serving.pinning import WRITE
+from gemmactl.serving.weights_back import Held, Weights, now, parts, path
+from gemmactl.spec import Model
+from inference_image.contract import ENV_ADAPTERS, ENV_MODEL, ENV_PIN
+from inference_image.pin import Pin, Pinned, Place
+
+READER: Final = "roles/storage.objectViewer"
+TEMPLATE: Final = (
+    "scaling", "vpcAccess", "timeout", "serviceAccount", "containers", "volumes", "executionEnvironment", "encryptionKey",
+    "maxInstanceRequestConcurrency", "sessionAffinity", "healthCheckDisabled", "nodeSelector", "gpuZonalRedundancyDisabled",
+)  # fmt: skip
+"""What a revision has in common with the template that it is made from."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Places that a revision reads from now on: old folder -> new folder, and what pins it to them."""
+
+    places: Mapping[str, str]
+    pin: str
+
+    def template(self, revision: Json) -> Json:
+        """The template of a new revision: the old one's, with its weights where they are now."""
+        made: Json = {key: revision[key] for key in TEMPLATE if key in revision}
+        first, *others = made.get("containers", [{}])
+        env = [self._variable(one) for one in first.get("env", []) if one.get("name") != ENV_PIN]
+        # vLLM is told its model as an argument
+        args = [self.places.get(one, one) for one in first.get("args", [])]
+        box = {**first, "env": [*env, {"name": ENV_PIN, "value": self.pin}], **({"args": args} if args else {})}
+        return {**made, "containers": [box, *others]}
+
+    def _variable(self, one: Json) -> Json:
+        if one.get("name") == ENV_MODEL:
+            return {**one, "value": self.places.get(one.get("value", ""), one.get("value", ""))}
+        if one.get("name") == ENV_ADAPTERS:
+            known = json.loads(one.get("value") or "{}")
+            told = {name: self.places.get(place, place) for name, place in known.items()}
+            return {**one, "value": json.dumps(told, ensure_ascii=False, separators=(",", ":"))}
+        return one
+
+
+def restore(cloud: Cloud, weights: Weights, work: Work) -> None:
+    """Soft-deleted files back to their names, where nothing newer is: the revision starts from them as it is.
+
+    Raises:
+        Trouble: one of them came back meanwhile as something else, or is gone.
+    """
+    for one in weights.of("deleted"):
+        work.progress(f"restoring {one.was.name}")
+        bucket, _ = parts(one.place)
+        cloud.storage.restore(bucket, path(one.place, one.was.name), _version(one), if_generation=0)
+
+
+def beside(uri: str, pin: Pin) -> str:
+    """The folder of a copy: named by what it holds, so that the same rollback goes on where it stopped."""
+    bucket, prefix = parts(uri)
+    return f"gs://{bucket}/{prefix or 'weights'}-{pin.digest[:10]}"
+
+
+def copy(cloud: Cloud, weights: Weights, pin: Pin, work: Work) -> Moved:
+    """Every folder that lacks a file as a whole copy beside it, in the same bucket, and its pin. What is newer stays in force.
+
+    A newer file of the same name makes room for the moment in which the old one is copied, and is restored with the same bytes.
+    """
+    torn = {one.place for one in weights.of("deleted")}
+    places = []
+    for place in pin.places:
+        if place.uri not in torn:
+            places.append(place)
+            continue
+        target = beside(place.uri, pin)
+        files = [one for one in weights.files if one.place == place.uri]
+        done = now(cloud, target)
+        made = [_copied(cloud, one, target, done.get(one.was.name), work) for one in files]
+        places.append(Place(target, tuple(sorted(made))))
+    return _moved(cloud, pin, tuple(places), work)
+
+
+def elsewhere(cloud: Cloud, weights: Weights, pin: Pin, model: Model, account: str, work: Work) -> Moved:
+    """The model's files as they lie in another folder, each of them checked against what was approved; nothing is copied.
+
+    Raises:
+        Trouble: (refused) one of them is missing or another one.
+    """
+    there, first = now(cloud, model.uri), pin.places[0]
+    wrong = [one.name for one in first.objects if not _same(one, there.get(one.name))]
+    if wrong:
+        raise refused(
+            f"{model.uri} is no copy of what {weights.revision} was deployed with",
+            why=f"{len(wrong)} of {len(first.objects)} files are missing or others: {', '.join(wrong[:12])}",
+            remedy="give a folder with the same bytes; every file is compared by size and checksum",
+            code="weights-differ",
+        )
+    bucket, _ = parts(model.uri)
+    if bucket not in {parts(place.uri)[0] for place in pin.places}:
+        grant = IamMember(PolicyTarget("bucket", bucket), READER, f"serviceAccount:{account}")
+        if grant.read(cloud) is None:
+            work.progress(grant.address)
+            grant.create(cloud, work)
+    new = Place(model.uri, tuple(sorted(there[one.name] for one in first.objects)))
+    return _moved(cloud, pin, (new, *pin.places[1:]), work)
+
+
+def _moved(cloud: Cloud, pin: Pin, places: tuple[Place, ...], work: Work) -> Moved:
+    """The new places and their pin: beside the model, or in the variable where nothing may be written there."""
+    bucket, prefix = parts(places[0].uri)
+    made = WeightsPin(pin.service, bucket, prefix, places)
+    pairs = {old.uri: new.uri for old, new in zip(pin.places, places, strict=True) if old.uri != new.uri}
+    if WRITE not in cloud.policies.test(PolicyTarget("bucket", bucket), [WRITE]):
+        return Moved(pairs, Pin(pin.service, places).data.decode())
+    made.create(cloud, work)
+    return Moved(pairs, made.text)
+
+
+def _copied(cloud: Cloud, one: Held, target: str, done: Pinned | None, work: Work) -> Pinned:
+    """One file in the copy's folder."""
+    if done is not None and _same(one.was, done):
+        return done
+    bucket, _ = parts(one.place)
+    source, to = path(one.place, one.was.name), path(target, one.was.name)
+    before = done.generation if done else 0
+    work.progress(f"copying {one.was.name} to {target}")
+    if one.where != "deleted" and one.now is not None:
+        made = cloud.storage.copy((bucket, source), (bucket, to), if_source_generation=one.now.generation, if_generation=before)
+        return _pinned(one.was.name, made)
+    newer = one.now.generation if one.now else 0
+    back = cloud.storage.restore(bucket, source, _version(one), if_generation=newer)
+    try:
+        made = cloud.storage.copy((bucket, source), (bucket, to), if_source_generation=back.generation, if_generation=before)
+    finally:
+        if newer:
+            cloud.storage.restore(bucket, source, newer, if_generation=back.generation)
+        else:
+            cloud.storage.delete(bucket, source)
+    return _pinned(one.was.name, made)
+
+
+def _version(one: Held) -> int:
+    if one.kept is None:
+        raise Trouble(
+            f"{one.was.name} has no version to restore", why="", remedy="run the same command again", code="weights-gone"
+        )
+    return one.kept.info.generation
+
+
+def _same(was: Pinned, other: Pinned | None) -> bool:
+    """The same bytes, as far as both sides know them."""
+    if other is None or (other.size, other.crc32c) != (was.size, was.crc32c):
+        return False
+    return not (was.md5 and other.md5) or was.md5 == other.md5
+
+
+def _pinned(name: str, made: ObjectInfo) -> Pinned:
+    return Pinned(name, made.generation, made.size, made.crc32c, made.md5)
