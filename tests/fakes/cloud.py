@@ -97,7 +97,7 @@ class FakeCloud:
 
     `build` and `rollout` say how the next ones end: a BuildInfo to copy status and words from, and the message of a failed
     rollout (empty: it succeeds). `polls`: how often a rollout is asked for before it ends. `illegal`: what a dry run says
-    (empty: nothing). `held`: the caller's permissions (None: all).
+    (empty: nothing). `held`: the caller's permissions (None: all but `lacking`).
     """
 
     def __init__(self, project: str = "demo-proj", *, enforce_apis: bool = False) -> None:
@@ -114,6 +114,7 @@ class FakeCloud:
         """Operation -> (polls that are left, the service when it is over)"""
         self.illegal = ""
         self.held: frozenset[str] | None = None
+        self.lacking: frozenset[str] = frozenset()
         self.generation = 0
         self.lock = threading.RLock()
         self.apis, self.accounts, self.policies = Apis(self), Accounts(self), Policies(self)
@@ -220,7 +221,7 @@ class Policies(Part):
     def test(self, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
         with self.cloud.call("policies.test", str(target)):
             asked = frozenset(permissions)
-            return asked if self.cloud.held is None else asked & self.cloud.held
+            return asked - self.cloud.lacking if self.cloud.held is None else asked & self.cloud.held
 
 
 POLICY_API = {

@@ -98,12 +98,12 @@ def test_the_plan_says_which_files_are_others() -> None:
 def test_who_may_not_write_there_carries_the_pin_in_the_revision() -> None:
     """A team's bucket that is only read: nothing is written to it; whoever may write deploys the same without a change."""
     cloud = with_model(FakeCloud())
-    cloud.held = frozenset()
+    cloud.lacking = frozenset({"storage.objects.create"})
     text = deployed(cloud)
     assert text.startswith('{"schema":"gemmactl/pin.v1"')
     assert pins(cloud) == []
     assert steps(cloud) == {}
-    cloud.held = None
+    cloud.lacking = frozenset()
     assert steps(cloud) == {}
     overwritten(cloud)
     assert deployed(cloud).startswith("gs://weights/m/gemmactl/pins/")
