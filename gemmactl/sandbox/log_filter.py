@@ -1,8 +1,8 @@
 """The part of Cloud Logging's filter language that is understood; anything else is refused. Knows no store.
 
 Understood: comparisons joined by AND or line breaks: `field="value"`, `field=value`, `!=`, `:` (contains), `>=`, `>`, `<=`, `<`
-on severity, timestamp and text fields, `field=~"regex"`, NOT before a comparison, `field=("a" OR "b")`, and a text in quotation
-marks alone, which any field may contain.
+on severity, timestamp and text fields, `field:*` (is there), `field=~"regex"`, NOT before a comparison, `field=("a" OR "b")`, and
+a text in quotation marks alone, which any field may contain.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gemmactl.sandbox.wire import failed
 
 SEVERITIES: Final = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 
-_VALUE = r'"(?:[^"\\]|\\.)*"|[\w.:/@%+-]+'
+_VALUE = r'"(?:[^"\\]|\\.)*"|[\w.:/@%+-]+|\*(?=\s|\)|$)'
 _TERM = re.compile(
     rf"""\s*(?P<not>NOT\s+|-)?(?P<field>(?:[\w-]+|"[^"]+")(?:\.(?:[\w-]+|"[^"]+"))*)\s*
     (?P<op>=~|!~|!=|>=|<=|=|>|<|:)\s*(?:\((?P<many>[^()]*)\)|(?P<one>{_VALUE}))""",
@@ -96,6 +96,10 @@ def _check(field: str, operator: str, value: str) -> None:
         except re.error as wrong:
             raise failed("INVALID_ARGUMENT", f"Unparseable filter: {value!r} is not a regular expression: {wrong}") from None
     elif operator != ":":
+        if value == "*":
+            raise failed(
+                "INVALID_ARGUMENT", f"Unparseable filter: {operator}* is no comparison; `:*` asks whether a field is there"
+            )
         _order(field, value)
 
 

@@ -52,6 +52,9 @@ ENTRY = {
         ('resource.labels.revision_name=~"^gemma-0000\\\\d"', True),
         ('resource.labels.service_name!="gemma"', False),
         ('insertId="a1"', True),
+        ("jsonPayload.phase:*", True),
+        ("jsonPayload.timeline:*", False),
+        ('NOT jsonPayload.timeline:* AND insertId="a1"', True),
         ('severity=ERROR AND "OF Memory"', True),
         ('"of memory" AND "cloud_run"', True),
         ('NOT "quota"', True),
@@ -74,6 +77,7 @@ def test_filters_select(text: str, hit: bool) -> None:
         'severity="ERROR" AND',
         "(",
         'insertId=~"("',
+        "insertId=*",
     ],
 )
 def test_a_filter_that_is_not_understood_is_refused(text: str) -> None:
