@@ -23,6 +23,8 @@ TIMEOUT: Final = 60.0
 READ_TRIES: Final = 5
 SETTLING: Final = 240.0
 """Seconds after enabling in which an API may still refuse as disabled."""
+FEW, MANY = 4, 8
+"""How often a step is begun again after 429, which may also be a limit that stays, and after 5xx or a broken connection."""
 AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 
 
@@ -78,7 +80,8 @@ class Wire:
         return self.send(api, doing, call)
 
     def send(self, api: str, doing: str, call: Callable[[], T]) -> T:
-        """A write: tried once, because the first try may have been carried out although its answer was lost.
+        """A write: tried once, because the first try may have been carried out although its answer was lost. Whoever knows what
+        it was for reads again first, and may then begin again as often as `facts["passing"]` says.
 
         Only one refusal is sure to have changed nothing and to pass: the API was enabled a moment ago and not all of
         its servers know it yet (Google: "if you enabled this API recently, wait a few minutes").
@@ -90,6 +93,8 @@ class Wire:
                 with translated(api, doing):
                     return call()
             except Trouble as trouble:
+                if passing(trouble):
+                    trouble.facts["passing"] = FEW if trouble.facts.get("status") == 429 else MANY
                 if trouble.facts.get("reason") != "SERVICE_DISABLED" or self.clock.now() > self.enabled.get(api, 0.0):
                     raise
             self.clock.sleep(pause)

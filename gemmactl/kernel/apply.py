@@ -32,6 +32,8 @@ class Patience:
     first: float = 5.0
     factor: float = 1.5
     longest: float = 30.0
+    soon: float = 1.0
+    """Seconds before a step is begun again whose call was answered by 429, 5xx or not at all; twice as long each time."""
 
 
 @dataclass(frozen=True)
@@ -198,18 +200,24 @@ class _Run:
         self.ends.put(_End(step.address, self.clock.now() - since, error))
 
     def _act_patiently(self, step: Step) -> None:
-        until = self.clock.now() + self._extra(step)
-        pause = self.patience.first
+        since = self.clock.now()
+        pause, soon, tries = self.patience.first, self.patience.soon, 0
         while True:
             work = Work(step.address, self.events, self.clock, self.clock.now() + step.resource.limit, self.leave)
             try:
                 return self._act(step, work)
             except Trouble as trouble:
-                if not denied(trouble) or self.clock.now() + pause > until:
+                tries += 1
+                if tries <= passing(trouble) and self.clock.now() + soon < since + step.resource.limit:
+                    wait, soon = soon, min(soon * 2, self.patience.longest)
+                    said = f"{trouble.what}: what was done is read again, and the rest tried again in {wait:.0f} s"
+                elif denied(trouble) and self.clock.now() + pause <= since + self._extra(step):
+                    wait, pause = pause, min(pause * self.patience.factor, self.patience.longest)
+                    said = "not yet: what was just granted or enabled takes effect slowly (2 to 7 minutes are normal)"
+                else:
                     raise
-                work.progress("not yet: what was just granted or enabled takes effect slowly (2 to 7 minutes are normal)")
-                self.clock.sleep(pause)
-                pause = min(pause * self.patience.factor, self.patience.longest)
+                work.progress(said)
+                self.clock.sleep(wait)
                 step = replace(step, unknown=True)
 
     def _act(self, step: Step, work: Work) -> None:
@@ -250,6 +258,14 @@ def _reach(address: str, graph: dict[str, set[str]]) -> set[str]:
 def denied(trouble: Trouble) -> bool:
     """Whether what was just granted, made or enabled may cure the refusal by itself: whoever raises it knows its words."""
     return bool(trouble.facts.get("denied"))
+
+
+def passing(trouble: Trouble) -> int:
+    """How often it is worth beginning a step again after this: the answer, or its lack, said nothing about the step itself.
+
+    A step that begins again reads first, so a write that was carried out although its answer was lost is not made twice.
+    """
+    return int(trouble.facts.get("passing", 0))
 
 
 def _fault(address: str, error: Exception) -> Trouble:

@@ -48,7 +48,8 @@ def finish(cloud: Cloud, work: Work, name: str, operation: str) -> None:
             phases.tell()
             work.wait(next(pace), leavable=True)
     except Trouble as trouble:
-        if trouble.code == "step-timeout" or _still(cloud, name, trouble):
+        # an operation that can't be asked for has not failed: the step begins again, and joins it
+        if trouble.code == "step-timeout" or trouble.facts.get("passing") or _still(cloud, name, trouble):
             raise
         raise service_trouble.explain(cloud, name, trouble) from trouble
     settle(cloud, work, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 import time
@@ -23,9 +24,12 @@ class Fault:
     times: int = 1
     delay: float = 0.0
     """Seconds of stall before the fault; with status `""` the request then goes on as usual."""
+    share: float = 1.0
+    """Of the requests that are due, how many are hit: 0.2 is every fifth, by chance."""
     when: str = "before"
     """`before` the behaviour, or `after` it: done, but the answer is lost."""
     seen: int = 0
+    hits: int = 0
 
 
 class Faults:
@@ -34,6 +38,7 @@ class Faults:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
+        self._chance = random.Random(1)  # noqa: S311 - a test's faults, not a secret
 
     def add(self, fault: Fault) -> None:
         with self._lock:
@@ -61,7 +66,9 @@ class Faults:
             for fault in self._faults:
                 if fault.when == when and re.search(fault.match, line):
                     fault.seen += 1
-                    if fault.seen > fault.after and (not fault.times or fault.seen <= fault.after + fault.times):
+                    due_now = fault.seen > fault.after and (not fault.times or fault.seen <= fault.after + fault.times)
+                    if due_now and (fault.share >= 1.0 or self._chance.random() < fault.share):
+                        fault.hits += 1
                         due.append(fault)
         return due
 

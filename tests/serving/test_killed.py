@@ -1,0 +1,139 @@
+"""A deploy that dies after any one of its calls, and one whose writes fail at random: both end where an undisturbed one does."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from gemmactl import stack
+from gemmactl.kernel.apply import apply
+from gemmactl.kernel.plan import make_plan
+from gemmactl.kernel.resource import Clock, Resource
+from gemmactl.resources.cloud import BuildInfo
+from gemmactl.resources.context import BuildContext
+from gemmactl.resources.local_model import read_folder
+from gemmactl.serving.preflight import look
+from gemmactl.serving.rollout import Prover, Way
+from gemmactl.spec import Serve, Token, parse_model
+from tests.fakes.cloud import FakeCloud, refusal
+from tests.kernel.toy import Killed
+from tests.serving.ear import SAMPLE, Ear, place
+
+WISH = look(Serve("demo-proj", "us-central1", parse_model(str(SAMPLE)), "gemma", hf_token=Token("hf_x")), FakeCloud()).wish
+LOCAL = read_folder(SAMPLE)
+CONTEXT = BuildContext((("inference_image/Dockerfile", b"FROM scratch"),), "ab" * 32)
+PASSING = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|'(generation|observedGeneration|etag|uid|createTime|updateTime)': '?[^',}]*'?")
+WRITES = re.compile(r"\.(create|create_bucket|update|update_bucket|add|add_version|enable|write|start)$")
+
+
+@dataclass
+class Fate:
+    """Kills the process after its nth call: whoever calls after that is dead too. `calls` counts."""
+
+    at: int
+    calls: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def after(self, _name: str) -> None:
+        with self.lock:
+            self.calls += 1
+            if self.calls == self.at:
+                raise Killed
+
+    def before(self, _name: str) -> None:
+        with self.lock:
+            if self.calls >= self.at:
+                raise Killed
+
+
+def wanted(cloud: FakeCloud) -> tuple[Resource, ...]:
+    """The stack as deploy wishes it, the smoke test included."""
+    return stack.serving(WISH, context=CONTEXT, local=LOCAL, rollout=Prover(place(cloud), Ear()).rollout(Way()))
+
+
+def deploy(cloud: FakeCloud) -> None:
+    assert apply(make_plan(wanted(cloud), cloud), cloud, clock=Clock(sleep=lambda _seconds: None)).ok
+
+
+def fresh() -> FakeCloud:
+    """An empty project, in which a build takes its time."""
+    cloud = FakeCloud(enforce_apis=True)
+    cloud.build = BuildInfo("", "QUEUED")
+    return cloud
+
+
+def dying(at: int) -> tuple[FakeCloud, int]:
+    """A cloud in which a deploy died after its nth call, and how many calls there were."""
+    cloud, fate = fresh(), Fate(at)
+    cloud.before_call, cloud.after_call = fate.before, fate.after
+    with contextlib.suppress(Killed):
+        deploy(cloud)
+    for thread in threading.enumerate():  # steps that were under way die at their next call
+        if thread.daemon and thread.name in ADDRESSES:
+            thread.join(5)
+    cloud.before_call = cloud.after_call = lambda _name: None
+    return cloud, fate.calls
+
+
+def shape(cloud: FakeCloud) -> dict[str, Any]:
+    """What stands in the cloud, without times, counters and the order in which things came."""
+    state = cloud.state
+    return {
+        "accounts": sorted(state.accounts),
+        "policies": {str(t): {role: sorted(m) for role, m in roles.items()} for t, roles in state.policies.items()},
+        "repositories": state.repositories,
+        "images": sorted(state.images),
+        "buckets": sorted(state.buckets),
+        "objects": {key: (info.size, info.crc32c) for key, (info, _) in state.objects.items()},
+        "versions": {name: len(versions) for name, versions in state.versions.items()},
+        "builds": len(state.builds),
+        "revisions": sorted(state.revisions),
+        "services": PASSING.sub("", str(state.services)),
+    }
+
+
+ADDRESSES = {resource.address for resource in stack.serving(WISH, context=CONTEXT, local=LOCAL)}
+CALM, CALLS = dying(10_000)
+
+
+def test_killed_after_every_single_call_it_resumes() -> None:
+    """Each call of the whole deploy once: nothing is made twice, nothing is missing, and the plan after it is empty."""
+    assert CALLS > 60
+    for at in range(1, CALLS + 1):
+        cloud, _ = dying(at)
+        deploy(cloud)
+        assert shape(cloud) == shape(CALM), f"killed after call {at}"
+        assert make_plan(wanted(cloud), cloud).work == (), f"killed after call {at}"
+
+
+class Storm:
+    """Every fifth write fails by chance, not carried out or carried out and not answered. Gateways try reads again themselves."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance, self.hits, self.lock = random.Random(seed), 0, threading.Lock()
+
+    def __call__(self, name: str) -> None:
+        with self.lock:
+            if not WRITES.search(name) or self.chance.random() > 0.1:  # before and after: 19 % together
+                return
+            self.hits += 1
+            status = self.chance.choice((429, 500, 503))
+        raise refusal(status, f"{name}: a storm", passing=8)
+
+
+def test_a_deploy_whose_writes_fail_at_random_converges() -> None:
+    """429, 500 and 503, ten times over: the whole deploy, roll-out and smoke test included, in one go."""
+    hits = 0
+    for seed in range(10):
+        cloud, storm = fresh(), Storm(seed)
+        cloud.before_call = cloud.after_call = storm
+        deploy(cloud)
+        cloud.before_call = cloud.after_call = lambda _name: None
+        hits += storm.hits
+        assert shape(cloud) == shape(CALM), f"seed {seed}"
+        assert make_plan(wanted(cloud), cloud).work == (), f"seed {seed}"
+    assert hits > 20
