@@ -1,13 +1,15 @@
-"""Secret Manager: secrets and their versions. A value goes in, checksummed; none ever comes out."""
+"""Secret Manager: secrets and their versions. A value goes in, checksummed; out comes what `read` is asked for alone."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from gemmactl.errors import Trouble
 from gemmactl.gcp.wire import TIMEOUT, Wire
 from gemmactl.resources.cloud import Labels
 
 API: Final = "secretmanager.googleapis.com"
+CONFLICTS: Final = 5
 
 
 class SecretManager:
@@ -54,12 +56,49 @@ class SecretManager:
         found = self._wire.find(API, f"version {version} of {_short(name)}", lambda: self._call("get_secret_version", request))
         return None if found is None else str(found.state.name)
 
+    def read(self, name: str, version: str) -> bytes | None:
+        request = {"name": f"{name}/versions/{version}"}
+        found = self._wire.find(API, f"version {version} of {_short(name)}", lambda: self._call("access_secret_version", request))
+        return None if found is None else bytes(found.payload.data)
+
+    def relabel(self, name: str, key: str, was: str | None, now: str) -> bool:
+        doing = f"labelling {_short(name)}"
+        for _ in range(CONFLICTS):
+            kept = self._wire.read(API, _short(name), lambda: self._call("get_secret", {"name": name}))
+            labels = dict(kept.labels)
+            if labels.get(key) != was:
+                return False
+            secret = {"name": name, "labels": {**labels, key: now}, "etag": kept.etag}
+            request = {"secret": secret, "update_mask": {"paths": ["labels"]}}
+            try:
+                self._wire.send(API, doing, lambda: self._call("update_secret", request))  # noqa: B023 - called at once
+            except Trouble as trouble:
+                if not _outdated(trouble):
+                    raise
+            else:
+                return True
+        return False
+
+    def destroy_version(self, name: str, version: str) -> None:
+        request = {"name": f"{name}/versions/{version}"}
+        doing = f"destroying version {version} of {_short(name)}"
+        try:
+            self._wire.gone(API, doing, lambda: self._call("destroy_secret_version", request))
+        except Trouble as trouble:
+            if self.version_state(name, version) != "DESTROYED":
+                raise trouble from None
+
     def delete(self, name: str) -> None:
         self._added.pop(name, None)
         self._wire.gone(API, f"deleting {_short(name)}", lambda: self._call("delete_secret", {"name": name}))
 
     def _call(self, method: str, request: Any) -> Any:
         return getattr(self._client(), method)(request=request, retry=None, timeout=TIMEOUT)
+
+
+def _outdated(trouble: Trouble) -> bool:
+    """Whether somebody else wrote since the etag was read; the API's page says only that it "must match"."""
+    return trouble.facts.get("status") in (409, 412) or "etag" in str(trouble.facts.get("message", "")).lower()
 
 
 def _short(name: str) -> str:

@@ -240,6 +240,15 @@ class Secrets(Protocol):
     def version_state(self, name: str, version: str) -> str | None:
         """ENABLED, DISABLED, DESTROYED, or None when it is not there."""
 
+    def read(self, name: str, version: str) -> bytes | None:
+        """A version's value by number; None when it is not there. Never asked of a secret that holds a user's token."""
+
+    def relabel(self, name: str, key: str, was: str | None, now: str) -> bool:
+        """Set one label of a secret if it is still `was` (None: not there). False when it is another one: nothing was changed."""
+
+    def destroy_version(self, name: str, version: str) -> None:
+        """Destroyed already, or not there, is done."""
+
     def delete(self, name: str) -> None: ...
 
 

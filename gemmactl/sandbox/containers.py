@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,8 @@ from gemmactl.sandbox.instances import Instance, NothingToStart, Recipe
 from gemmactl.sandbox.metadata import Identity
 from gemmactl.sandbox.probes import wait_started
 from gemmactl.sandbox.resource_rules import has_gpu
-from gemmactl.sandbox.run_secrets import resolved
+from gemmactl.sandbox.run_secrets import of_volume, resolved
+from gemmactl.sandbox.secret_volumes import mounted
 from gemmactl.sandbox.store import private_folder
 from gemmactl.sandbox.wire import ApiError, failed
 
@@ -167,6 +169,13 @@ class Containers:
         document = self._world.store.get("revisions", revision) or {}
         return int(document.get("scaling", {}).get("minInstanceCount", 0)) > 0
 
+    def _files(self, document: Json, container: Json, email: str) -> dict[str, Callable[[], bytes]]:
+        """Each is read once now: Cloud Run checks at a deployment that the account may."""
+        found = {file.path: file.selector for file in mounted(document, container)}
+        for selector in found.values():
+            of_volume(self._world, selector, email, f"Revision '{document['name'].rpartition('/')[2]}' is not ready. ")
+        return {path: partial(of_volume, self._world, selector, email) for path, selector in found.items()}
+
     def _start(self, revision: str, slot: _Slot) -> Instance:
         world = self._world
         document = world.store.get("revisions", revision)
@@ -186,6 +195,7 @@ class Containers:
             env=resolved(world, container, email, f"Revision '{short}' is not ready and cannot serve traffic. "),
             gpu=has_gpu(document),
             storage_url=world.base_url,
+            files=self._files(document, container, email),
         )
         identity = Identity(
             world.project, world.number, region, email, short, lambda: world.tokens.access(email),

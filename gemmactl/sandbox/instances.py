@@ -15,13 +15,14 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from gemmactl.sandbox.assembling import inside
 from gemmactl.sandbox.container_logs import Entry, pump
 from gemmactl.sandbox.metadata import Identity, MetadataServer
+from gemmactl.sandbox.secret_volumes import Pipe
 
 GRACE: Final = 10.0
 """Seconds between SIGTERM and SIGKILL, as on Cloud Run."""
@@ -47,6 +48,8 @@ class Recipe:
     """The spec's own, secrets resolved."""
     gpu: bool
     storage_url: str
+    files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
+    """Paths that are answered by a call each time they are read: secret volumes."""
 
     def argv(self) -> list[str]:
         """As Cloud Run combines image and spec: `command` replaces ENTRYPOINT and drops CMD, `args` replaces CMD."""
@@ -83,6 +86,7 @@ class Instance:
         argv = [_mapped(root, word) for word in argv]
         work = inside(root, recipe.config.get("workdir") or "/")
         work.mkdir(parents=True, exist_ok=True)
+        self._pipes = [Pipe(inside(root, path), value) for path, value in recipe.files.items()]
         self._metadata = MetadataServer(identity)
         environment = self._environment(recipe, root, work)
         try:
@@ -97,6 +101,7 @@ class Instance:
             )
         except OSError:
             self._metadata.close()
+            self._unmount()
             raise
         self._pumps = [
             _thread(_pump, stream, name, write)
@@ -129,8 +134,13 @@ class Instance:
             write("varlog/system", f"Container called exit({code}).", "WARNING")  # source: corpus run-005
         self.exit_code = code
         self._metadata.close()
+        self._unmount()
         shutil.rmtree(self._folder, ignore_errors=True)
         self.exited.set()
+
+    def _unmount(self) -> None:
+        for pipe in self._pipes:
+            pipe.close()
 
     def _environment(self, recipe: Recipe, root: Path, work: Path) -> dict[str, str]:
         image_env = {k: v for k, v in recipe.config.get("env", {}).items() if k not in _OF_THIS_MACHINE}
@@ -145,7 +155,8 @@ class Instance:
             "OMP_NUM_THREADS": "1",
             **({} if recipe.gpu else {"CUDA_VISIBLE_DEVICES": ""}),
             **image_env,
-            **recipe.env,
+            # a file of a volume is where this machine has it
+            **{k: str(inside(root, v)) if v in recipe.files else v for k, v in recipe.env.items()},
             "PATH": f"{_python_folder(self._folder)}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self._folder / "home"),
             "TMPDIR": str(self._folder / "tmp"),

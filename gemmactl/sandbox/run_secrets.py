@@ -1,4 +1,4 @@
-"""A container's environment with its secrets read as the runtime service account. Knows no process."""
+"""A container's environment and files with its secrets read as the runtime service account. Knows no process."""
 
 from __future__ import annotations
 
@@ -28,15 +28,27 @@ def resolved(world: World, container: Json, email: str, prefix: str) -> dict[str
     out: dict[str, str] = {}
     for place, env in enumerate(container.get("env", [])):
         selector = env.get("valueSource", {}).get("secretKeyRef")
-        out[env["name"]] = env.get("value", "") if selector is None else _read(world, selector, email, f"{prefix}{_at(place)}")
+        if selector is None:
+            out[env["name"]] = env.get("value", "")
+        else:
+            out[env["name"]] = _value(world, selector, email, f"{prefix}{_at(place)}").decode()
     return out
+
+
+def of_volume(world: World, selector: Json, email: str, prefix: str = "") -> bytes:
+    """The value that a file of a secret volume has now.
+
+    Raises:
+        ApiError: as for a variable; the field before the text is a guess.
+    """
+    return _value(world, selector, email, f"{prefix}spec.template.spec.volumes[0].secret.items[0].key: ")
 
 
 def _at(place: int) -> str:
     return f"spec.template.spec.containers[0].env[{place}].value_from.secret_key_ref.name: "
 
 
-def _read(world: World, selector: Json, email: str, prefix: str) -> str:
+def _value(world: World, selector: Json, email: str, prefix: str) -> bytes:
     from google.cloud import secretmanager_v1 as api
 
     version = secret_version(world, selector)
@@ -58,4 +70,4 @@ def _read(world: World, selector: Json, email: str, prefix: str) -> str:
         # guess
         raise failed("INTERNAL", f"{prefix}Secret {by_number} was not found or can't be read: {error.message}") from error
     payload: Any = answer
-    return bytes(payload.payload.data).decode()
+    return bytes(payload.payload.data)

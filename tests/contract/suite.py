@@ -258,6 +258,18 @@ class CloudContract:
         assert cloud.secrets.newest_version(name) == cloud.newest_version(name) == "2"
         assert cloud.secrets.version_state(name, "1") == "ENABLED"
         assert cloud.secrets.version_state(name, "7") is None
+        assert (cloud.secrets.read(name, "1"), cloud.secrets.read(name, "7")) == (b"one", None)
+        cloud.secrets.destroy_version(name, "1")
+        cloud.secrets.destroy_version(name, "1")
+        cloud.secrets.destroy_version(name, "7")
+        assert (cloud.secrets.version_state(name, "1"), cloud.secrets.newest_version(name)) == ("DESTROYED", "2")
+        with pytest.raises(Trouble) as destroyed:
+            cloud.secrets.read(name, "1")
+        assert destroyed.value.facts["status"] == 400
+        assert cloud.secrets.relabel(name, "current", None, "2")
+        assert not cloud.secrets.relabel(name, "current", None, "3")
+        assert cloud.secrets.relabel(name, "current", "2", "3")
+        assert dict(cloud.secrets.get(name) or {}) == {"managed-by": "gemmactl", "current": "3"}
         cloud.secrets.delete(name)
         cloud.secrets.delete(name)
         assert cloud.secrets.get(name) is None

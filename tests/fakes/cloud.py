@@ -429,6 +429,26 @@ class Secrets(Part):
             number = int(version) if version.isdigit() else len(versions)
             return versions[number - 1][0] if 0 < number <= len(versions) else None
 
+    def read(self, name: str, version: str) -> bytes | None:
+        with self.cloud.call("secrets.read", name, api="secretmanager") as state:
+            word, value = dict(enumerate(state.versions.get(name, []), 1)).get(int(version), ("", None))
+            if word == "DESTROYED":
+                raise refusal(400, f"Secret Version [{name}/versions/{version}] is in DESTROYED state.")
+            return value
+
+    def relabel(self, name: str, key: str, was: str | None, now: str) -> bool:
+        with self.cloud.call("secrets.relabel", name, write=True, api="secretmanager") as state:
+            if state.secrets[name].get(key) != was:
+                return False
+            state.secrets[name] = {**state.secrets[name], key: now}
+            return True
+
+    def destroy_version(self, name: str, version: str) -> None:
+        with self.cloud.call("secrets.destroy_version", name, write=True, api="secretmanager") as state:
+            versions, number = state.versions.get(name, []), int(version)
+            if number <= len(versions):
+                versions[number - 1] = ("DESTROYED", b"")
+
     def delete(self, name: str) -> None:
         with self.cloud.call("secrets.delete", name, write=True, api="secretmanager") as state:
             state.secrets.pop(name, None)

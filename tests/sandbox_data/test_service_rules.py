@@ -125,7 +125,7 @@ LIMITS = f"{C}resources__limits"
             {"volumes": [{"name": "m"}], f"{C}volumeMounts": [{"name": "m", "mountPath": "mnt"}]},
             "should be a valid unix absolute path",
         ),
-        ({"volumes": [{"name": "m"}]}, "the sandbox can't mount volumes"),
+        ({"volumes": [{"name": "m"}]}, "the sandbox mounts secrets alone"),
         ({"labels": {"run.googleapis.com/x": "y"}}, "system annotations are not supported"),
         ({"scaling": {"minInstanceCount": 2, "maxInstanceCount": 1}}, "min_instance_count must be less than or equal to"),
         ({"vpcAccess": {"networkInterfaces": [{}, {}]}}, "at most 1 network interface"),
