@@ -10,7 +10,7 @@ from gemmactl.spec import Auth, Egress, Ingress, Serve
 from inference_image.contract import ENV_KEYS, ROUTE_HEALTH, ROUTE_READY
 
 T = TypeVar("T", bound=str)
-_AUTH: Final[tuple[Auth, ...]] = ("iam", "public")
+_AUTH: Final[tuple[Auth, ...]] = get_args(Auth)
 _INGRESS: Final[tuple[Ingress, ...]] = get_args(Ingress)
 _EGRESS: Final[tuple[Egress, ...]] = get_args(Egress)
 

@@ -41,6 +41,7 @@ VERBS: Final = (
     Verb("stop", "Deploy", "End all instances of a service at once and start none; nothing is removed."),
     Verb("start", "Deploy", "Let the next request wake a stopped service."),
     Verb("destroy", "Deploy", "Remove a service and what was made for it; models stay."),
+    Verb("keys", "Deploy", "API keys of a service that was deployed with --auth api-key", data=True, group=True),
     Verb("export", "Deploy", "Write a live service as YAML, for gcloud and for deploy --from-yaml.", data=True),
     Verb("generate", "Ask", "Send a prompt; the answer alone goes to stdout. A sleeping service is woken.", data=True),
     Verb("serve", "Ask", "Run the container's own server here, on GPU or CPU; Ctrl-C ends it."),

@@ -82,6 +82,7 @@ def costs(wish: Serve, size: int | None, *, start: float | None = None, image: i
     Both None where they are not known. A model of the Hub is stored by nobody here, an image from elsewhere neither.
     """
     versions = len({reference for _, reference in wish.secrets}) + isinstance(wish.hf_token, SecretRef | Token)
+    versions += wish.auth == "api-key"  # the hashes of its keys
     return Costs(
         hour=prices.per_hour(wish.gpu_type, wish.cpu, gib(wish.memory), wish.region),
         model=prices.NOTHING if wish.model.kind == "hf" else prices.stored(size, wish.region),

@@ -71,6 +71,8 @@ class Result:
     target: Target = "cloud"
     exit: Exit = Exit.OK
     problems: tuple[Trouble, ...] = field(default=())
+    reveals: frozenset[str] = field(default=frozenset(), repr=False)
+    """Secrets that this document is about and may show: a key that was just made."""
     schema: str = SCHEMA
     """Of the document. One of its own has the data beside the envelope's fields, not below `data`."""
 

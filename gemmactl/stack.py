@@ -25,7 +25,7 @@ from gemmactl.resources.secret import Secret
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount, email_of
 from gemmactl.resources.service_rollout import Rollout
-from gemmactl.resources.service_types import Container, EnvVar, Probe, Resources, Scaling, SecretEnv
+from gemmactl.resources.service_types import Container, EnvVar, Resources, Scaling, SecretEnv
 from gemmactl.spec import SecretRef, Serve, Token
 from inference_image.contract import ENV_ADAPTERS, ENV_HF_TOKEN, ENV_MAX_CONTEXT, ENV_MODEL, ENV_MODEL_NAME, ENV_PIN
 
@@ -82,7 +82,7 @@ class _Serving:
         wanted = [*NEEDED]
         if self.builds:
             wanted += ["artifactregistry", "cloudbuild"]
-        if self.spec.hf_token is not None or self.spec.secrets or self.teardown:
+        if self.spec.hf_token is not None or self.spec.secrets or self.spec.auth == "api-key" or self.teardown:
             wanted += ["secretmanager"]
         return Apis(tuple(f"{name}.googleapis.com" for name in wanted))
 
@@ -183,6 +183,10 @@ class _Serving:
         return Secret(spec.project, name, spec.region, rotate=spec.rotate_hf_token, value=token, after=(apis.ADDRESS,))
 
     @cached_property
+    def keys(self) -> Secret | None:
+        return stack_access.keys(self.spec, teardown=self.teardown)
+
+    @cached_property
     def secret_env(self) -> dict[str, tuple[str, SecretEnv]]:
         """Variable -> (full name of its secret, the reference)."""
         found: dict[str, tuple[str, SecretEnv]] = {}
@@ -217,18 +221,18 @@ class _Serving:
             if bucket not in read:
                 target, on = PolicyTarget("bucket", bucket), (*first, f"bucket {bucket}")
                 out.append(IamMember(target, "roles/storage.objectViewer", member, after=on))
-        secrets = {full for full, _ in self.secret_env.values()}
-        ours = self.token_secret
-        if self.teardown and ours is not None:
-            secrets.add(ours.full_name)
+        ours = {secret.full_name: secret.address for secret in (self.token_secret, self.keys) if secret is not None}
+        secrets = {full for full, _ in self.secret_env.values()} | ({*ours} if self.teardown else set())
+        if self.keys is not None:
+            secrets.add(self.keys.full_name)
         for full in sorted(secrets):
-            on = (ours.address,) if ours is not None and full == ours.full_name else ()
+            on = (ours[full],) if full in ours else ()
             accessor = "roles/secretmanager.secretAccessor"
             out.append(IamMember(PolicyTarget("secret", full), accessor, member, after=(*first, *on)))
         return tuple(out)
 
     def runtime(self) -> tuple[Resource, ...]:
-        secret = (self.token_secret,) if self.token_secret is not None else ()
+        secret = tuple(one for one in (self.token_secret, self.keys) if one is not None)
         pin = (self.weights.pin,) if self.weights.pin is not None else ()
         return (*self.own_account, *self.storage(), *pin, *secret, *self.grants())
 
@@ -249,6 +253,7 @@ class _Serving:
             gpu_type=spec.gpu_type,
             gpu_zonal_redundancy_disabled=True,
             execution_environment="EXECUTION_ENVIRONMENT_GEN2",
+            volumes=stack_access.volumes(spec),
             labels=tuple(sorted(((mark.NAME_LABEL, spec.name), *mark.OURS, *stack_hands.labels(spec)))),
             invoker_iam_disabled=spec.open,
             ingress=stack_access.ingress(spec),
@@ -264,7 +269,7 @@ class _Serving:
         return self.spec.image or vllm.IMAGE
 
     def _container(self) -> Container:
-        spec, probe = self.spec, self.spec.probe
+        spec = self.spec
         foreign = spec.engine == "vllm"
         plain = {ENV_MODEL: self.model_uri, ENV_MODEL_NAME: self.leaf}
         if foreign:
@@ -275,7 +280,7 @@ class _Serving:
             plain[ENV_ADAPTERS] = self.adapters.variable
         if self.weights.text:
             plain[ENV_PIN] = self.weights.text
-        plain |= dict(spec.env)
+        plain |= {**dict(spec.env), **stack_access.environment(spec)}
         secret = {variable: reference for variable, (_, reference) in self.secret_env.items()}
         return Container(
             self.image,
@@ -284,13 +289,6 @@ class _Serving:
             args=vllm.arguments(spec, self.model_uri, self.leaf) if foreign else (),
             env=(*(EnvVar(k, v) for k, v in plain.items() if k not in secret), *secret.values()),
             resources=Resources(str(spec.cpu), spec.memory, "1", cpu_idle=spec.cpu_throttling, startup_cpu_boost=True),
-            startup_probe=Probe(
-                "tcp" if probe.tcp else "http",
-                port=probe.port,
-                path=None if probe.tcp else probe.path,
-                initial_delay=probe.initial_delay,
-                timeout=probe.timeout,
-                period=probe.period,
-                failures=probe.failures,
-            ),
+            startup_probe=stack_access.probe(spec),
+            mounts=stack_access.mounts(spec),
         )

@@ -13,6 +13,7 @@ from gemmactl.client.wire import Reply, Wire
 from gemmactl.errors import Trouble, usage
 from gemmactl.spec import ServingEngine
 from inference_image import contract
+from inference_image.contract import RequestCode
 from inference_image.presets import BUILT_IN, Presets
 
 
@@ -46,6 +47,8 @@ class Service:
     """The name that vLLM serves under; it answers 404 to any other."""
     types: Callable[[], Presets] = lambda: BUILT_IN
     """Asked where the server has none of its own: vLLM."""
+    key: Callable[[], str] | None = None
+    """Asked where the service wants an API key; None: it wants none. Beside a token both are sent, each in its own header."""
     inside: bool = False
     """Whether only callers inside of Google's network reach it: its ingress."""
 
@@ -112,12 +115,10 @@ def _patiently(service: Service, route: str, body: bytes) -> Reply:
     patience = service.patience
     until, pause = patience.now() + patience.budget, patience.first
     while True:
-        headers = {"Content-Type": "application/json", "User-Agent": "gemmactl"}
-        if token := service.token():
-            headers["Authorization"] = f"Bearer {token}"
+        headers = {"Content-Type": "application/json", **credentials(service)}
         left = until - patience.now()
         reply = service.wire.send("POST", service.url.rstrip("/") + route, headers, body, max(left, 1.0))
-        if reply.status not in (429, 503):
+        if reply.status not in (429, 503) or _over_limit(reply):
             return reply
         if death := service.death():
             raise death
@@ -127,6 +128,18 @@ def _patiently(service: Service, route: str, body: bytes) -> Reply:
         service.tell(waiting(reply))
         patience.sleep(wait)
         pause = min(pause * 1.5, patience.longest)
+
+
+def credentials(service: Service, *, keyless: bool = False) -> dict[str, str]:
+    """Headers that say who asks. `keyless`: without the API key, to see that it is asked for."""
+    headers = {"User-Agent": "gemmactl"}
+    key = "" if service.key is None or keyless else service.key()
+    if token := service.token():
+        # source: Cloud Run's page on service-to-service calls: this header is for services that read Authorization themselves
+        headers["Authorization" if service.key is None else "X-Serverless-Authorization"] = f"Bearer {token}"
+    if key:
+        headers[contract.KEY_HEADER] = key
+    return headers
 
 
 def waiting(reply: Reply) -> str:
@@ -145,6 +158,13 @@ def waiting(reply: Reply) -> str:
     return "the service wakes up"
 
 
+def _over_limit(reply: Reply) -> bool:
+    """Waiting would help, but a key that is over its limit is refused for what it asked, not for what the service is."""
+    content = reply.json()
+    inner = content.get("error") if isinstance(content, dict) else None
+    return isinstance(inner, dict) and inner.get("code") == RequestCode.RATE_LIMIT_EXCEEDED
+
+
 def _retry_after(reply: Reply) -> float:
     text = reply.headers.get("retry-after", "")
     return float(text) if text.isdigit() else 0.0
@@ -155,8 +175,19 @@ def refusal(service: Service, reply: Reply, route: str = contract.ROUTE_GENERATE
     content = reply.json()
     inner = content.get("error") if isinstance(content, dict) else None
     said = str(inner.get("message", "")) if isinstance(inner, dict) else " ".join(reply.text()[:300].split())
-    facts = {"status": reply.status, "url": service.url, "service": service.name, "said": said}
+    code = str(inner.get("code", "")) if isinstance(inner, dict) else ""
+    facts = {"status": reply.status, "url": service.url, "service": service.name, "said": said, "refused": code}
     match reply.status:
+        case 401 if code in (RequestCode.API_KEY_MISSING, RequestCode.INVALID_API_KEY):
+            return _no_key(service, said, facts)
+        case 429 if code == RequestCode.RATE_LIMIT_EXCEEDED:
+            return Trouble(
+                f"{service.name} refuses for now: the key is over its limit",
+                why=said,
+                remedy="wait a minute, or ask for a key with a higher --rpm",
+                code="key-limit",
+                facts=facts,
+            )
         case 401 | 403:
             return _not_allowed(service, reply.status, facts)
         case 404 if service.inside:
@@ -203,6 +234,16 @@ def refusal(service: Service, reply: Reply, route: str = contract.ROUTE_GENERATE
                 code="service-failed",
                 facts=facts,
             )
+
+
+def _no_key(service: Service, said: str, facts: Mapping[str, Any]) -> Trouble:
+    return Trouble(
+        f"{service.name} asks for an API key that it knows",
+        why=said,
+        remedy=f"set GEMMACTL_API_KEY; who may change the service makes a key: gemmactl keys create {service.name}",
+        code="api-key-refused",
+        facts=facts,
+    )
 
 
 def _not_allowed(service: Service, status: int, facts: Mapping[str, Any]) -> Trouble:

@@ -9,12 +9,13 @@ import typer
 _ACCESS = "Access and secrets"
 
 Auth = Annotated[
-    Literal["iam", "public"] | None,
+    Literal["iam", "api-key", "public"] | None,
     typer.Option(
         "--auth",
         metavar="WHO",
-        help="Who may call it. iam: members with roles/run.invoker. public: anybody, at your cost: the plan says how much that "
-        "can be. Default: iam.",
+        help="Who may call it. iam: members with roles/run.invoker. api-key: holders of a key of "
+        "`gemmactl keys`. public: anybody. The last two are open to the internet: what that can cost at most is said, and asked. "
+        "Default: iam.",
         rich_help_panel=_ACCESS,
     ),
 ]

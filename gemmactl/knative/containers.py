@@ -107,6 +107,7 @@ def probe(node: Node) -> Probe:
     action = (http or tcp or grpc or node).fields() if http or tcp or grpc else Fields(node, {})
     port = action.take("port")
     path = action.take("path") if http else None
+    headers = action.take("httpHeaders") if http else None
     service = action.take("service") if grpc else None
     action.done(words.NOT_CARRIED)
     return Probe(
@@ -118,4 +119,12 @@ def probe(node: Node) -> Probe:
         timeout.number() if timeout else None,
         period.number() if period else None,
         failures.number() if failures else None,
+        tuple(_header(one) for one in headers.list()) if headers else None,
     )
+
+
+def _header(node: Node) -> tuple[str, str]:
+    header = node.fields()
+    name, value = header.must("name").text(), header.take("value")
+    header.done()
+    return name, value.text() if value else ""

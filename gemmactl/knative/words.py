@@ -79,7 +79,6 @@ NOT_CARRIED: Final[Mapping[str, str]] = dict.fromkeys(
         f"{RUN}iap-enabled",
         DESCRIPTION,
         "readinessProbe",
-        "httpHeaders",
         "successThreshold",
         "workingDir",
         "envFrom",

@@ -139,12 +139,13 @@ def _variable(variable: EnvVar | SecretEnv, secrets: _Secrets) -> dict[str, Any]
 def _probe(probe: Probe | None) -> dict[str, Any] | None:
     if probe is None:
         return None
+    headers = [{"name": name, "value": value} for name, value in probe.headers or ()] or None
     return some(
         initialDelaySeconds=probe.initial_delay or None,
         timeoutSeconds=probe.timeout,
         periodSeconds=probe.period,
         failureThreshold=probe.failures,
-        **{PROBES[probe.kind]: some(path=probe.path, port=probe.port, service=probe.service)},
+        **{PROBES[probe.kind]: some(path=probe.path, port=probe.port, service=probe.service, httpHeaders=headers)},
     )
 
 

@@ -33,6 +33,11 @@ def token_secret(service: str) -> str:
     return f"{service}-hf-token"
 
 
+def keys_secret(service: str) -> str:
+    """The secret that holds the hashes of a service's API keys."""
+    return f"{service}-api-keys"
+
+
 def image_tag(project: str, region: str, name: str, digest: str) -> str:
     """Content-hash tag in our repository."""
     return f"{region}-docker.pkg.dev/{project.replace(':', '/')}/{REPOSITORY}/{name}:{digest}"

@@ -119,12 +119,13 @@ def _resources_of(j: Json) -> Resources:
 def _probe_json(p: Probe | None) -> Json | None:
     if p is None:
         return None
+    headers = [{"name": name, "value": value} for name, value in p.headers or ()] or None
     return some(
         initialDelaySeconds=p.initial_delay,
         timeoutSeconds=p.timeout,
         periodSeconds=p.period,
         failureThreshold=p.failures,
-        **{PROBES[p.kind]: some(port=p.port, path=p.path, service=p.service)},
+        **{PROBES[p.kind]: some(port=p.port, path=p.path, service=p.service, httpHeaders=headers)},
     )
 
 
@@ -142,6 +143,7 @@ def _probe_of(j: Json | None) -> Probe | None:
         j.get("timeoutSeconds"),
         j.get("periodSeconds"),
         j.get("failureThreshold"),
+        tuple((h["name"], h.get("value", "")) for h in action.get("httpHeaders", [])),
     )
 
 

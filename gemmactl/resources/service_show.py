@@ -98,7 +98,8 @@ def _part(value: Any) -> str:
             words = [f"{value.cpu} CPU", str(value.memory), f"{value.gpu or 0} GPU", *(w for w, on in flags if on)]
             return f"({', '.join(words)})"
         case Probe():
-            where = f"{value.kind} {value.path or ''} port {value.port}".replace("  ", " ")
+            asked = "".join(f" {name}: {text}" for name, text in value.headers or ())
+            where = f"{value.kind} {value.path or ''}{asked} port {value.port}".replace("  ", " ")
             return f"({where}, delay {value.initial_delay}, {value.failures} x {value.period} s, timeout {value.timeout} s)"
         case Traffic():
             return f"{value.percent}% {value.revision or 'newest'}{f' tag {value.tag}' if value.tag else ''}"

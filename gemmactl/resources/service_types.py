@@ -69,6 +69,8 @@ class Probe:
     timeout: int | None = None
     period: int | None = None
     failures: int | None = None
+    headers: tuple[tuple[str, str], ...] | None = None
+    """Of an HTTP probe."""
 
 
 @dataclass(frozen=True)

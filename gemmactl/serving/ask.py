@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from gemmactl.result import Line, Result, Verbatim
 from gemmactl.serving import evidence, find
 from gemmactl.serving.explain import located
 from gemmactl.serving.folder import Folders
-from gemmactl.serving.place import Place
+from gemmactl.serving.place import ENV_API_KEY, Place
 from gemmactl.settings import Settings
 from gemmactl.spec import parse_model
 from gemmactl.voice import Voice
@@ -128,7 +129,19 @@ def reach(place: Place, live: find.Json, voice: Voice, patience: Patience | None
         model=find.variable(live, contract.ENV_MODEL_NAME),
         types=lambda: types(place, live),
         inside=not find.outside(live),
+        key=key_of(place, name, voice) if find.auth_of(live) == "api-key" else None,
     )
+
+
+def key_of(place: Place, name: str, voice: Voice) -> Callable[[], str]:
+    """The caller's API key: GEMMACTL_API_KEY, else a hidden prompt when it is first needed. Never a flag."""
+
+    @cache
+    def key() -> str:
+        instead = f"set the variable {ENV_API_KEY}; `gemmactl keys create {name}` makes a key"
+        return place.api_key or voice.secret(f"API key of {name}", instead=instead).strip()
+
+    return key
 
 
 def types(place: Place, live: find.Json) -> Presets:

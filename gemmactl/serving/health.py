@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from gemmactl.client.generate import credentials
 from gemmactl.client.wire import Reply
 from gemmactl.errors import Trouble
 from gemmactl.resources.service_state import stopped
@@ -48,15 +49,16 @@ def health(place: Place, live: Json, voice: Voice, *, wake: bool) -> Health:
     service = ask.reach(place, live, voice)
     limit = AWAKE if always else WAKING
 
-    def get(route: str) -> Reply:
-        token = service.token()
-        headers = {"User-Agent": "gemmactl", **({"Authorization": f"Bearer {token}"} if token else {})}
+    def get(route: str, **more: str) -> Reply:
+        headers = {**credentials(service, keyless=True), **more}
         return service.wire.send("GET", service.url.rstrip("/") + route, headers, None, limit)
 
     try:
         found = get(contract.ROUTE_HEALTH)
         if found.status != 200 or service.engine == "vllm":
             return _judged(found, contract.ROUTE_HEALTH)
+        if service.key is not None:  # /ready asks for a key, /health tells the same to a probe that has none
+            return _keyless(get(contract.ROUTE_HEALTH, **{contract.PROBE_HEADER: "ready"}))
         return _ready(get(contract.ROUTE_READY))
     except Trouble as trouble:
         return Health("unreachable", f"{trouble.what} ({trouble.why})" if trouble.why else trouble.what)
@@ -67,6 +69,12 @@ def _judged(reply: Reply, route: str) -> Health:
         return Health("healthy", f"{route} answers")
     why = {401: ": no identity was accepted", 403: ": this identity may not call it", 429: ": no instance is free"}
     return Health("unhealthy", f"{route} answers {reply.status}{why.get(reply.status, '')}")
+
+
+def _keyless(reply: Reply) -> Health:
+    if reply.status == 503:
+        return Health("loading", f"{contract.ROUTE_HEALTH} says that the model is not ready")
+    return _judged(reply, contract.ROUTE_HEALTH)
 
 
 def _ready(reply: Reply) -> Health:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemmactl.client.wire import Https, Wire
 from gemmactl.result import Line, Target
@@ -15,6 +15,9 @@ from gemmactl.voice import Voice
 
 if TYPE_CHECKING:
     from gemmactl.resources.cloud import Cloud
+
+
+ENV_API_KEY: Final = "GEMMACTL_API_KEY"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Place:
     """The way to services that run there."""
     hub: Hub = hub
     """The way to models of the Hub."""
+    api_key: str = field(default_factory=lambda: os.environ.get(ENV_API_KEY, "").strip(), repr=False)
+    """The caller's key for services that ask for one, or ``. From the environment: a command line is seen by everybody."""
 
     @property
     def id(self) -> str:

@@ -154,8 +154,9 @@ def _probe(live: Json) -> Probe:
         return Probe()
     kind: dict[str, Any] = live.get("httpGet") or live.get("tcpSocket") or {}
     tcp = "httpGet" not in live
+    keyless = any(h.get("name") == contract.PROBE_HEADER for h in kind.get("httpHeaders", ()))
     return Probe(
-        None if tcp else str(kind.get("path", "/")),
+        None if tcp else contract.ROUTE_READY if keyless else str(kind.get("path", "/")),
         int(kind.get("port", contract.DEFAULT_PORT)),
         tcp,
         int(live.get("initialDelaySeconds", 0)),

@@ -14,14 +14,16 @@ from gemmactl.resources import service_traffic
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.resources.service_state import state, stopped
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import ask, evidence, find
+from gemmactl.serving import ask, evidence, find, lending
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.voice import Voice
+from inference_image.contract import RequestCode
 
 FRESH = 60.0
 """Seconds in which a tag's address, made a moment ago, may still be unknown (404)."""
 UNREACHED = "not tried: its ingress keeps requests from here out; Cloud Run's probe saw it ready"
+KEYLESS = "not made: it asks for API keys, and GEMMACTL_API_KEY is not set"
 TRACEBACK = "Traceback (most recent call last)"
 SHOWN, TAIL = 40, 12
 """Lines of a container's own words on the screen: of a traceback, and of anything else."""
@@ -74,7 +76,12 @@ class Prover:
         service = ask.reach(self._place, live, self._voice, patience)
         if set(service_traffic.shares(live)) != {state(live).ready_revision}:
             service = replace(service, url=service_traffic.address(live, service_traffic.NEXT) or service.url)
-        self.answer = _asked(replace(service, tell=work.progress), work)
+        service = replace(service, tell=work.progress)
+        if service.key is None:
+            self.answer = _asked(service, work)
+            return None
+        with lending.lent(self._place, live) as key:
+            self.answer = _asked(replace(service, key=lambda: key), work)
         return None
 
     def smoke(self, live: Json) -> tuple[Service, Answer | None, str]:
@@ -84,6 +91,8 @@ class Prover:
             return service, None, UNREACHED
         if self.answer is None and stopped(live):
             return service, None, f"not made: it is stopped; gemmactl start {find.short(live)} {self._place.flags}"
+        if self.answer is None and service.key is not None and not self._place.api_key:
+            return service, None, KEYLESS
         if self.answer is None:
             self._voice.say(Line("trying one prompt", "dim"))
             self.answer = ask.smoke(service)
@@ -91,12 +100,15 @@ class Prover:
 
 
 def _asked(service: Service, work: Work) -> Answer:
-    until = work.clock.now() + FRESH
+    began, limits = work.clock.now(), {404: FRESH, RequestCode.INVALID_API_KEY: lending.PATIENCE}
     while True:
         try:
+            if service.key is not None:
+                lending.require_asked(service)
             return ask.smoke(service)
         except Trouble as trouble:
-            if trouble.facts.get("status") != 404 or work.clock.now() > until:
+            why = trouble.facts.get("refused") or trouble.facts.get("status")
+            if work.clock.now() - began > limits.get(why, 0.0):
                 raise
         work.wait(2.0, leavable=True)
 

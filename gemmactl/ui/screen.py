@@ -125,7 +125,7 @@ class Screen:
         """The end of a verb."""
         self.settle()
         if self.format == "json":
-            self._out.raw(json.dumps(scrub_document(result.document()), ensure_ascii=False, indent=2) + "\n")
+            self._out.raw(json.dumps(scrub_document(result.document(), result.reveals), ensure_ascii=False, indent=2) + "\n")
             return
         for block in result.blocks:
             if isinstance(block, Verbatim):  # an answer leaves as it came: not scrubbed, not wrapped

@@ -8,7 +8,7 @@ from tests.app.shell import Shell
 
 GROUPS = {
     "Model": ["inspect", "regions", "copy"],
-    "Deploy": ["init", "deploy", "plan", "promote", "rollback", "stop", "start", "destroy", "export"],
+    "Deploy": ["init", "deploy", "plan", "promote", "rollback", "stop", "start", "destroy", "keys", "export"],
     "Ask": ["generate", "serve"],
     "Watch": ["status", "logs"],
     "Repair": ["doctor"],
