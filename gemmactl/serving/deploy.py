@@ -11,7 +11,7 @@ from gemmactl.kernel.apply import Outcome, apply
 from gemmactl.kernel.plan import Plan
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Line, Result
-from gemmactl.serving import find, hands, plan_file, plan_screen, rollout
+from gemmactl.serving import find, hands, opening, plan_file, plan_screen, rollout
 from gemmactl.serving.explain import located
 from gemmactl.serving.grounding import Grounded, survey
 from gemmactl.serving.place import Place
@@ -54,6 +54,7 @@ def plan(
         "checks": ground.document(),
     }
     screen = plan_screen.blocks(seen, planned, place, explain=explain, ground=ground.blocks(explain=explain))
+    screen = (*screen, *opening.words(seen.wish, planned))
     if out is not None and (stuck or ground.refusing):
         screen = (*screen, Line("no plan was written: it can't be applied as it is", "warn"))
     elif out is not None:
@@ -82,7 +83,7 @@ def deploy(
         voice.say(Line(approved.words, "dim"))
     wish, planned = seen.wish, ground.plan
     _runs_here(wish, place)
-    voice.show(*plan_screen.blocks(seen, planned, place, ground=ground.blocks()))
+    voice.show(*plan_screen.blocks(seen, planned, place, ground=ground.blocks()), *opening.words(wish, planned))
     if ground.refusing:
         data = {**_data(wish, place), **plan_screen.document(seen, planned), "checks": ground.document()}
         return ground.refusal("deploy", data, place)
@@ -98,6 +99,8 @@ def deploy(
             remedy="run it again when the plan is right",
             code="not-confirmed",
         )
+    if not (planned.blocked or planned.unseen):
+        opening.agreed(wish, planned, voice, yes=yes)
     outcome = apply(planned, place.cloud, events=voice.events)
     data = {**_data(wish, place), **plan_screen.document(seen, planned), "done": list(outcome.done)}
     if left := rollout.detached("deploy", outcome, data, place, way, wish.name):
@@ -142,6 +145,7 @@ def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = 
     ground = survey(stack.serving(seen.wish, rollout=how), place, bucket=wish.model.bucket, live=live is not None)
     _no_stranger(ground.plan, place)
     hands.require_given(seen.wish, ground.plan, place.cloud)
+    opening.guarded(seen.wish, place, live, how.share if how else 100)
     return seen, ground
 
 

@@ -1,16 +1,22 @@
 """Who may call, from where, and which way requests go out: on the in-memory cloud, from wish to Result."""
 
-from dataclasses import replace
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gemmactl.errors import Exit
+import pytest
+
+from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import PolicyTarget
-from gemmactl.result import Facts
+from gemmactl.result import Facts, Line
 from gemmactl.serving.deploy import deploy, plan
+from gemmactl.serving.rollout import Way
 from gemmactl.serving.status import status
+from gemmactl.serving.traffic import rollback
 from gemmactl.spec import Serve, parse_model
 from tests.fakes.cloud import FakeCloud
 from tests.serving.ear import Answers, Ear, place, settings, with_model
+from tests.serving.test_keys import Container
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")
 NAME = "projects/demo-proj/locations/us-central1/services/gemma"
@@ -50,6 +56,75 @@ def test_what_nobody_says_stays_as_it_is() -> None:
     after = cloud.state.services[NAME]
     assert after["template"]["scaling"] == {"maxInstanceCount": 2}
     assert (after["ingress"], after["template"]["vpcAccess"]) == (body["ingress"], body["template"]["vpcAccess"])
+
+
+@dataclass
+class Careful(Ear):
+    """Says yes to the questions that it knows."""
+
+    yeses: tuple[str, ...] = ()
+    asked: list[str] = field(default_factory=list)
+
+    def confirm(self, question: str, *, flag: str) -> bool:
+        self.asked.append(question)
+        return any(word in question for word in self.yeses)
+
+
+def test_opening_is_asked_a_second_time_with_the_most_that_it_can_cost() -> None:
+    """A yes to the plan alone opens nothing; more instances of an open service are asked for again, other changes are not."""
+    cloud = with_model(FakeCloud())
+    public = replace(WISH, auth="public")
+    ear = Careful(yeses=("Apply",))
+    with pytest.raises(Trouble) as caught:
+        deploy(public, place(cloud), ear, yes=False)
+    assert (caught.value.code, cloud.writes) == ("not-confirmed", [])
+    assert ear.asked == ["Apply this plan?", "Open it to everybody?"]
+    (said,) = [line for line in ear.said if line.startswith("--auth public")]
+    assert "anybody on the internet" in said
+    assert re.search(r"up to \$[\d,.]+ a month: 1 instance", said)
+    ear = Careful(yeses=("Apply", "Open"))
+    assert deploy(public, place(cloud), ear, yes=False).exit is Exit.OK
+    for change, again in (({"timeout": 60}, 1), ({"max_instances": 2}, 2)):
+        ear = Careful(yeses=("Apply", "Open"))
+        public = replace(public, **change)  # type: ignore[arg-type]  # fields by name
+        assert deploy(public, place(cloud), ear, yes=False).exit is Exit.OK
+        assert len(ear.asked) == again
+    shown = plan(public, place(with_model(FakeCloud())), again="")
+    assert any("2 instances" in block.text for block in shown.blocks if isinstance(block, Line))
+
+
+def test_keys_are_told_what_they_do_not_keep_out() -> None:
+    """Who has no key wakes the container all the same."""
+    shown = plan(replace(WISH, auth="api-key"), place(with_model(FakeCloud())), again="")
+    (line,) = (b.text for b in shown.blocks if isinstance(b, Line) and b.text.startswith("--auth"))
+    assert "without a key the container answers nothing, but it runs" in line
+
+
+def test_no_revision_without_a_guard_is_opened_with_one_that_has_it() -> None:
+    """A tag of an old revision and a canary are refused; back to an old revision too, while the service is open."""
+    cloud = with_model(FakeCloud())
+    here = replace(place(cloud), api_key="")
+    deploy(WISH, here, Ear(), yes=True)
+    body = cloud.state.services[NAME]
+    old = str(body["trafficStatuses"][0]["revision"])
+    keyed = replace(WISH, auth="api-key")
+    with pytest.raises(Trouble) as canary:
+        deploy(keyed, here, Ear(), yes=True, way=Way(10))
+    assert (canary.value.code, canary.value.exit) == ("revision-unguarded", Exit.REFUSED)
+    tagged = [*body["trafficStatuses"], {"revision": old, "tag": "old"}]
+    cloud.state.services[NAME] = {**body, "trafficStatuses": tagged}
+    with pytest.raises(Trouble) as tag:
+        deploy(keyed, here, Ear(), yes=True)
+    assert "--remove-tags=old" in tag.value.remedy
+    cloud.state.services[NAME] = body
+    cloud.calls.clear()
+    keyed_here = replace(here, wire=Container(cloud))
+    assert deploy(keyed, keyed_here, Ear(), yes=True).exit is Exit.OK
+    cloud.calls.clear()
+    with pytest.raises(Trouble) as back:
+        rollback(keyed_here, settings(Path("nowhere")), "gemma", Ear(), to=old)
+    assert back.value.code == "revision-unguarded"
+    assert cloud.writes == []
 
 
 def test_status_says_who_may_call_and_from_where(tmp_path: Path) -> None:

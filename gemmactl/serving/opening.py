@@ -1,0 +1,116 @@
+"""What opening a service to the internet can cost, asked once more; and that nothing without a guard is opened with it.
+
+A service is open at every address that reaches a revision: its own, and each tag's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from gemmactl import costs
+from gemmactl.errors import Trouble, refused
+from gemmactl.kernel.plan import Plan
+from gemmactl.resources import service_traffic
+from gemmactl.resources.service import Service
+from gemmactl.result import Line
+from gemmactl.serving import find
+from gemmactl.serving.find import Json
+from gemmactl.serving.place import Place
+from gemmactl.spec import Serve
+from gemmactl.voice import Voice
+from inference_image.contract import ENV_KEYS
+
+_WHO: Final = {
+    "public": "anybody on the internet may then call it",
+    "api-key": "anybody on the internet may then wake it; without a key the container answers nothing, but it runs",
+}
+_QUESTION: Final = {"public": "Open it to everybody?", "api-key": "Open it to the internet, for whoever holds a key?"}
+
+
+def words(wish: Serve, planned: Plan) -> tuple[Line, ...]:
+    """What is at stake where the plan opens the service, or lets more of an open one run; else nothing."""
+    if not _opens(wish, planned):
+        return ()
+    return (Line(f"--auth {wish.auth}: {_WHO[wish.auth]}; {costs.ceiling(wish)}", "warn"),)
+
+
+def agreed(wish: Serve, planned: Plan, voice: Voice, *, yes: bool) -> None:
+    """Ask what the yes to the plan may not have meant. --yes has answered both: --auth was said, it is never a default.
+
+    Raises:
+        Trouble: it was not confirmed.
+    """
+    if yes or not _opens(wish, planned) or voice.confirm(_QUESTION[wish.auth], flag="--yes"):
+        return
+    raise Trouble(
+        "nothing was changed",
+        why="that the service is opened was not confirmed",
+        remedy="leave out --auth: callers then need roles/run.invoker; --invoker names them",
+        code="not-confirmed",
+    )
+
+
+def _opens(wish: Serve, planned: Plan) -> bool:
+    step = next((s for s in planned.work if isinstance(s.resource, Service)), None)
+    if step is None or not wish.open:
+        return False
+    was = step.live
+    if not isinstance(was, Service) or not was.invoker_iam_disabled:
+        return True
+    most = (was.scaling.max_instances if was.scaling else None) or 0
+    return wish.max_instances > most or was.gpu_type != wish.gpu_type
+
+
+def guarded(wish: Serve, place: Place, live: Json | None, share: int) -> None:
+    """Refuse to open a service while a revision that asks for no keys can be reached at it.
+
+    `share`: percent of the requests that the new revision will get.
+
+    Raises:
+        Trouble: (refused) one would be.
+    """
+    if live is None or wish.auth != "api-key" or live.get("invokerIamDisabled"):
+        return
+    reached = [t for t in live.get("trafficStatuses") or () if t.get("revision") and (t.get("percent") or t.get("tag"))]
+    bare = _bare(place.cloud.run.revisions(str(live["name"])) if reached else ())
+    name = find.short(live)
+    for target in reached:
+        revision, tag = str(target["revision"]), str(target.get("tag", ""))
+        if revision not in bare:
+            continue
+        if tag and tag != service_traffic.NEXT:
+            remedy = f"gcloud run services update-traffic {name} --remove-tags={tag} {_there(place)}"
+            raise _open_to_all(revision, f"the tag {tag} has an address of its own, which is opened too", remedy)
+        if share < 100 and target.get("percent"):
+            why = "it goes on serving beside the new revision, and the service is opened for both"
+            raise _open_to_all(revision, why, "leave out --canary and --no-traffic for this one deploy")
+
+
+def stays_guarded(place: Place, live: Json, revision: Json) -> None:
+    """Refuse to send requests of an open service that asks for keys to a revision that asks for none.
+
+    Raises:
+        Trouble: (refused) it would be open to everybody.
+    """
+    if live.get("invokerIamDisabled") and find.auth_of(live) == "api-key" and (bare := _bare((revision,))):
+        name = find.short(live)
+        close = f"gcloud run services update {name} --invoker-iam-check {_there(place)}"
+        raise _open_to_all(bare.pop(), "the service is open; when that revision was made it was not", f"close it first: {close}")
+
+
+def _there(place: Place) -> str:
+    return f"--region={place.region.text} --project={place.id}"
+
+
+def _bare(revisions: Iterable[Json]) -> set[str]:
+    """Short names of those whose container is told of no keys."""
+    return {
+        find.tail(one.get("name", ""))
+        for one in revisions
+        if not any(e.get("name") == ENV_KEYS for box in one.get("containers", ()) for e in box.get("env", ()))
+    }
+
+
+def _open_to_all(revision: str, why: str, remedy: str) -> Trouble:
+    return refused(f"{revision} asks for no API keys: everybody could call it", why=why, remedy=remedy, code="revision-unguarded")
