@@ -25,7 +25,7 @@ LOCKED := $(PIP) install --quiet --constraint constraints.txt
 LOCAL := $(VENV)/.local
 DEV := $(VENV)/.dev
 
-.PHONY: help demo test test-long lint format docs lock bench clean python
+.PHONY: help demo test test-long lint format docs lock lock-image bench clean python
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,9 @@ lock: python ## constraints.txt from a fresh environment without it
 		| grep -Ev '^(nvidia-|triton|cuda-)' | sed 's/+[^ ;]*//' | LC_ALL=C sort -f; } > constraints.new
 	mv constraints.new constraints.txt
 	rm -rf $(VENV)-lock
+
+lock-image: python ## the hashes of the serving image's packages, after a pin in inference_image/requirements.txt was changed
+	$(PYTHON) .ci/image_hashes.py
 
 clean: ## remove what make and the tests made here
 	rm -rf $(VENV) $(VENV)-lock dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import inference_image
@@ -33,11 +34,16 @@ def third_party() -> set[str]:
     return names - set(sys.stdlib_module_names) - {"inference_image"}
 
 
+def requirements() -> dict[str, tuple[str, list[str]]]:
+    """{name: (version, hashes)}; every row is pinned exactly."""
+    text = (PACKAGE / "requirements.txt").read_text().replace("\\\n", " ")
+    rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+    assert all("==" in row[0] for row in rows)
+    return {row[0].partition("==")[0]: (row[0].partition("==")[2], row[1:]) for row in rows}
+
+
 def pins() -> dict[str, str]:
-    lines = (PACKAGE / "requirements.txt").read_text().splitlines()
-    rows = [line.partition("==") for line in lines if line and not line.startswith("#")]
-    assert all(version for _, _, version in rows), "every line is pinned exactly"
-    return {name: version for name, _, version in rows}
+    return {name: version for name, (version, _) in requirements().items()}
 
 
 def test_every_import_is_installed() -> None:
@@ -47,6 +53,31 @@ def test_every_import_is_installed() -> None:
     assert imported - {"torch"} <= pins().keys()
     assert re.search(r'"torch==\d+\.\d+\.\d+"', DOCKERFILE)
     assert "torch" not in pins()
+
+
+def test_everything_but_torch_is_hashed() -> None:
+    """Each row has the SHA-256 of a wheel, and pip is told to take nothing else."""
+    for name, (_, hashes) in requirements().items():
+        assert hashes, name
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one) for one in hashes), name
+    assert "pip install --require-hashes --only-binary=:all: -r" in DOCKERFILE
+    assert DOCKERFILE.count("pip install") == 2, "torch's layer and this one"
+
+
+def test_what_torch_needs_is_hashed_too() -> None:
+    """Its own layer brings it unhashed; the next one puts the pinned wheels over it."""
+    from importlib import metadata
+
+    needed = {re.split(r"[^\w-]", row)[0] for row in metadata.requires("torch") or () if "extra ==" not in row}
+    assert {name for name in needed if not name.startswith(("nvidia-", "cuda-", "triton"))} <= pins().keys()
+
+
+def test_the_dockerfile_is_lint_free(tool: Callable[[str], Path]) -> None:
+    """hadolint finds nothing: it comes with the test tools where it has a wheel."""
+    beside = Path(sys.executable).with_name("hadolint")
+    hadolint = beside if beside.exists() else tool("hadolint")
+    done = subprocess.run([hadolint, PACKAGE / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
 def test_pins_are_what_is_tested() -> None:
