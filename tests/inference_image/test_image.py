@@ -73,7 +73,7 @@ def test_what_torch_needs_is_hashed_too() -> None:
 
 
 def test_the_dockerfile_is_lint_free(tool: Callable[[str], Path]) -> None:
-    """hadolint finds nothing: it comes with the test tools where it has a wheel."""
+    """The linter finds nothing: it comes with the test tools where it has a wheel."""
     beside = Path(sys.executable).with_name("hadolint")
     hadolint = beside if beside.exists() else tool("hadolint")
     done = subprocess.run([hadolint, PACKAGE / "Dockerfile"], capture_output=True, text=True, check=False)
