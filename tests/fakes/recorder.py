@@ -94,6 +94,8 @@ class Recorder:
     id_token: Callable[[], str] = str
     email: str = ""
     exchanges: list[Exchange] = field(default_factory=list)
+    tunnels: set[str] = field(default_factory=set)
+    """Hosts that a tunnel was asked for, whatever came of it."""
     answered: Callable[[str, str], None] = lambda _method, _path: None
     """Called with each request that the upstream has carried out, before the process hears of it."""
 
@@ -166,6 +168,7 @@ class Recorder:
 
             def do_CONNECT(self) -> None:
                 self.host = self.path.partition(":")[0]
+                recorder.tunnels.add(self.host)
                 self.send_response(200, "Connection established")
                 self.end_headers()
                 try:

@@ -17,6 +17,17 @@ from gemmactl.sandbox.front_door import LOGIN_CLIENTS
 from tests.fakes.recorder import Recorder
 
 ROOT = Path(__file__).parents[2]
+WATCH = """
+import os, sys
+
+def heard(event, args):
+    if event == "socket.connect" and isinstance(args[1], tuple):
+        with open(os.environ["HEARD"], "a") as file:
+            file.write(f"{args[1][0]}\\n")
+
+sys.addaudithook(heard)
+"""
+"""A sitecustomize: where each process connects to, also when it goes past the proxy."""
 SAMPLE = ROOT / "gemmactl" / "sandbox" / "sample" / "model"
 
 
@@ -28,13 +39,20 @@ class Desk:
     home: Path
     endpoint: Endpoint
 
+    def watch(self) -> Path:
+        folder = self.home.parent / "watch"
+        folder.mkdir(exist_ok=True)
+        (folder / "sitecustomize.py").write_text(WATCH)
+        return folder
+
     def start(self, *argv: str, **more: str) -> subprocess.Popen[str]:
         """A verb as a process of its own, with JSON as its format."""
         own = {k: v for k, v in os.environ.items() if not k.startswith(("GEMMACTL_", "GOOGLE_", "CLOUDSDK_"))}
         env = {
             **own,
             **self.recorder.environment(),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{self.watch()}{os.pathsep}{ROOT}",
+            "HEARD": str(self.home.parent / "heard"),
             "HOME": str(self.home),
             "CLOUDSDK_CONFIG": str(self.home / "gcloud"),
             "XDG_STATE_HOME": str(self.home / "state"),
