@@ -13,6 +13,9 @@ from gemmactl.kernel.graph import check
 from gemmactl.kernel.reference import Reference, put, references
 from gemmactl.kernel.resource import Resource
 
+WORKERS = 64
+"""Threads that read: they wait for the network and nothing else."""
+
 
 class Op(StrEnum):
     KEEP = "keep"
@@ -107,14 +110,17 @@ def decide(wanted: Resource, live: Resource | None, found: Mapping[Reference, st
     return Step(Op.UPDATE, wanted, live, changes)
 
 
-def make_plan(stack: Sequence[Resource], cloud: Any, *, workers: int = 16) -> Plan:
-    """What would bring the cloud to the stack.
+def make_plan(stack: Sequence[Resource], cloud: Any, *, workers: int = WORKERS) -> Plan:
+    """What would bring the cloud to the stack, in one round of reads.
 
     Raises:
         Trouble: a read was refused, or the stack is not well-formed.
     """
     ordered = check(stack)
-    lives = _read(list(ordered.values()), cloud, workers)
+    late = {reference for wanted in ordered.values() for reference in references(wanted)}
+    with ThreadPoolExecutor(max(1, len(late))) as pool:
+        asked = {reference: pool.submit(_value, reference, cloud) for reference in late}
+        lives = _read(list(ordered.values()), cloud, workers)
     steps: dict[str, Step] = {}
     for address, wanted in ordered.items():
         live, why = lives[address]
@@ -122,8 +128,10 @@ def make_plan(stack: Sequence[Resource], cloud: Any, *, workers: int = 16) -> Pl
             steps[address] = _unread(wanted, why)
             continue
         moving = {r for r in references(wanted) if r.source in steps and steps[r.source].op is not Op.KEEP}
-        found = {} if live is None else known(wanted, cloud, without=moving)
-        steps[address] = decide(wanted, live, found)
+        answers = {} if live is None else {r: asked[r].result() for r in set(references(wanted)) - moving}
+        if refused := next((a for a in answers.values() if isinstance(a, Trouble)), None):
+            raise refused
+        steps[address] = decide(wanted, live, {r: a for r, a in answers.items() if isinstance(a, str)})
     return Plan(tuple(steps.values()))
 
 
@@ -133,7 +141,7 @@ def make_teardown(
     *,
     keep: Mapping[str, str] | None = None,
     also: Collection[str] = (),
-    workers: int = 16,
+    workers: int = WORKERS,
 ) -> Plan:
     """The same stack backwards. `keep`: address -> why it stays (something else of ours still uses it).
 
@@ -153,6 +161,14 @@ def make_teardown(
         why = (keep or {}).get(address) or lasting or ("" if resource.ours(cloud, live) else "not made by gemmactl")
         steps.append(Step(Op.RETAIN if why else Op.DELETE, resource, live, note=why))
     return Plan(tuple(steps), destroy=True)
+
+
+def _value(reference: Reference, cloud: Any) -> str | Trouble | None:
+    """A late reference, asked beside the reads; a refusal matters only where its value does."""
+    try:
+        return reference.find(cloud)
+    except Trouble as trouble:
+        return trouble
 
 
 def known(wanted: Resource, cloud: Any, without: set[Reference] | None = None) -> dict[Reference, str]:

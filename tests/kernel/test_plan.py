@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from gemmactl.errors import Exit, Trouble
@@ -13,6 +15,16 @@ from tests.kernel.toy import Image, Thing, ToyCloud, refusal
 
 def ops(plan):
     return {s.address: s.op for s in plan.steps}
+
+
+def test_fifty_things_are_read_at_the_same_time():
+    """Fifty reads that wait for each other all get their answer, the late reference's among them: one round in all."""
+    meet = threading.Barrier(50, timeout=30)
+    cloud = ToyCloud(before=lambda _call, _name: meet.wait() and None)
+    cloud.digest_of = lambda _tag: meet.wait() and None  # type: ignore[method-assign]  # asked beside the reads
+    things = [Thing(f"t{number}") for number in range(48)]
+    plan = make_plan([*things, Thing("last", image=Digest("h/p/r/n:t", "t0"))], cloud)
+    assert len(plan.work) == 49
 
 
 def test_a_missing_thing_is_created_and_a_present_one_kept():
