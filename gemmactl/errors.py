@@ -18,7 +18,7 @@ class Exit(IntEnum):
     REFUSED = 4
     """Refused before any change: preflight, a blocked step, a model that must not be served."""
     GATE = 5
-    """A gate failed after a change: the smoke test."""
+    """A gate failed after a change: a revision did not start, or did not answer its smoke test."""
     FOUND = 6
     """doctor found problems, regions no room."""
     INTERRUPTED = 130

@@ -156,18 +156,16 @@ def served(data: dict[str, Any], place: Place, prover: Prover, live: Json, model
     """
     name = find.short(live)
     service, answer, told = prover.smoke(live)
+    asleep = [("note", f"it is stopped and stays so: gemmactl start {name} {place.flags}")] if stopped(live) and answer else []
     waiting = service_traffic.candidate(live)
-    rows = [("service", name), ("url", service.url), ("model", model), ("smoke test", told)]
+    rows = [("service", name), ("url", service.url), ("model", model), ("smoke test", told), *asleep]
     facts: dict[str, Any] = {"url": service.url, "smoke": answer and answer.document(), "traffic": service_traffic.shares(live)}
     follow = [f'gemmactl generate "Good morning." --name {name} {place.flags}', f"gemmactl status {name} {place.flags}"]
     if waiting:
-        tried = service_traffic.address(live, service_traffic.NEXT)
-        rows += [
-            ("candidate", f"{waiting}, tested, {service_traffic.shares(live).get(waiting, 0)} % of the requests"),
-            ("", tried),
-        ]
+        tried, share = service_traffic.address(live, service_traffic.NEXT), service_traffic.shares(live).get(waiting, 0)
+        rows += [("candidate", f"{waiting}, tested, {share} % of the requests"), ("its url", tried)]
         facts |= {"candidate": waiting, "candidate_url": tried}
-        follow = [f"gemmactl promote {name} {place.flags}", f"gemmactl rollback {name} {place.flags}"]
+        follow = [f"gemmactl promote {name} {place.flags}"] + [f"gemmactl rollback {name} {place.flags}"] * bool(share)
     elif pinned := behind(live):
         rows.append(
             ("note", f"requests go to {pinned} by name, not to the newest revision; gemmactl promote {name} changes that")
@@ -187,9 +185,10 @@ def aftermath(place: Place, name: str, problems: tuple[Trouble, ...]) -> tuple[B
     if failed is None:
         return ()
     blocks: list[Block] = []
-    if words := failed.facts.get("logs"):
-        blocks.append(Item("|", f"what {failed.facts.get('revision') or 'the container'} wrote", _words(words), "dim"))
     live = seen(place, name)
+    revision = str(failed.facts.get("revision") or state(live).created_revision)
+    if words := failed.facts.get("logs") or _raised(place, name, revision):
+        blocks.append(Item("|", f"what {revision or 'the container'} wrote", _words(words), "dim"))
     serving = service_traffic.shares(live)
     newest = state(live).created_revision
     if set(serving) - {newest}:
@@ -198,6 +197,16 @@ def aftermath(place: Place, name: str, problems: tuple[Trouble, ...]) -> tuple[B
         shut = "" if live.get("invokerIamDisabled") else "; it stays closed: only members with roles/run.invoker reach it"
         blocks.append(Line(f"service {name} has no revision that passed its smoke test{shut}", "warn"))
     return tuple(blocks)
+
+
+def _raised(place: Place, name: str, revision: str) -> list[str]:
+    """What a revision that started, and did not answer, wrote since: only where it is an error."""
+    parts = (f'resource.labels.revision_name="{revision}"', "severity>=ERROR")
+    try:
+        found = place.cloud.logs.entries(evidence.query(place, name, *parts), newest=True, limit=SHOWN) if revision else ()
+    except Trouble:
+        return []
+    return [evidence.text_of(entry) for entry in found]
 
 
 def _words(logs: Sequence[str]) -> tuple[str, ...]:

@@ -80,7 +80,9 @@ def test_a_new_revision_answers_at_its_tag_before_it_gets_requests(cloud: FakeCl
 def test_a_new_revision_that_does_not_answer_gets_no_requests(cloud: FakeCloud) -> None:
     """Exit 5 with who serves on; a plan knows it; the same command tries it again without another revision."""
     run(cloud)
+    cloud.state.logs = [('revision_name="gemma-00002-tst"', LogEntry("1", "ERROR", "Traceback (most recent call last):\nE: nan"))]
     result = run(cloud, NEXT, DEAD)
+    assert [b.lines[-1] for b in result.blocks if isinstance(b, Item)] == ["E: nan"]
     assert (result.exit, shares(live(cloud))) == (Exit.GATE, {"gemma-00001-tst": 100, "gemma-00002-tst": 0})
     assert said(result).startswith("gemma-00001-tst serves on; gemma-00002-tst has no requests")
     assert pending(cloud, NEXT) == ["tested"]

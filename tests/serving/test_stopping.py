@@ -72,6 +72,7 @@ def test_a_deploy_keeps_a_stopped_service_stopped(cloud: FakeCloud, tmp_path: Pa
     """The new revision is tested at its tag, which Cloud Run starts all the same, and has the requests when it starts again."""
     stop(place(cloud), settings(tmp_path), None, Ear())
     wire = Looking(cloud)
-    assert run(cloud, NEXT, wire).exit is Exit.OK
+    result = run(cloud, NEXT, wire)
+    assert (result.exit, "stopped and stays so" in str(result.blocks)) == (Exit.OK, True)
     assert ["gm-next---" in url for url, _ in wire.seen] == [True]
     assert (live(cloud)["traffic"], live(cloud)["scaling"]["scalingMode"]) == ([NEWEST], "MANUAL")
