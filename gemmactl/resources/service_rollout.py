@@ -35,8 +35,8 @@ def conflict(trouble: Trouble) -> bool:
     return trouble.facts.get("status") in (409, 412)
 
 
-def finish(cloud: Cloud, work: Work, name: str, operation: str) -> None:
-    """Wait for an operation on a service and for the service itself.
+def finish(cloud: Cloud, work: Work, name: str, operation: str, *, fresh: bool = True) -> None:
+    """Wait for an operation on a service and for the service itself. `fresh`: it makes a revision, whose start is told.
 
     Raises:
         Trouble: it failed, with the container's own words.
@@ -45,7 +45,8 @@ def finish(cloud: Cloud, work: Work, name: str, operation: str) -> None:
     pace, phases = pauses(), Phases(cloud, work, name)
     try:
         while not cloud.run.finished(operation):
-            phases.tell()
+            if fresh:
+                phases.tell()
             work.wait(next(pace), leavable=True)
     except Trouble as trouble:
         # an operation that can't be asked for has not failed: the step begins again, and joins it
@@ -106,7 +107,7 @@ def _taken(cloud: Cloud, work: Work, before: Json, operation: str) -> Json:
     """
     name = str(before["name"])
     if state(before).ready:
-        finish(cloud, work, name, operation)
+        finish(cloud, work, name, operation, fresh=False)
         return cloud.run.get(name) or {}
     pace = pauses()
     try:

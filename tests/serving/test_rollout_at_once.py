@@ -114,6 +114,22 @@ def test_a_deploy_that_was_overtaken_lets_no_untested_revision_in(cloud: FakeClo
     assert live(cloud)["template"]["timeout"] == "600s"
 
 
+def test_a_deploy_whose_revision_was_replaced_while_it_started_tests_nothing(cloud: FakeCloud) -> None:
+    """Another wish comes while the first one waits for its start: the first sends no prompt to what is not its own."""
+    run(cloud)
+    second: list[Result] = []
+
+    def other(name: str) -> None:
+        if name == "run.finished":
+            cloud.before_call = lambda _name: None
+            second.append(run(cloud, replace(WISH, timeout=600)))
+
+    cloud.before_call, wire = other, Looking(cloud)
+    first = run(cloud, NEXT, wire)
+    assert (first.problems[0].code, first.problems[0].why, wire.seen) == ("overtaken", "it changed timeout", [])
+    assert (second[0].exit, shares(live(cloud))) == (Exit.OK, {"gemma-00003-tst": 100})
+
+
 def test_the_later_of_two_deploys_serves(cloud: FakeCloud) -> None:
     """The same with a second one that answers: its revision has the requests, and nothing of its wish is lost."""
     run(cloud)
