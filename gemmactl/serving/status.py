@@ -9,6 +9,7 @@ from typing import Any
 from gemmactl import prices, vllm
 from gemmactl.costs import Costs, costs
 from gemmactl.errors import Trouble, usage
+from gemmactl.resources import service_traffic
 from gemmactl.resources.service_state import stopped
 from gemmactl.result import Block, Facts, Item, Line, Result
 from gemmactl.serving import adapting, callers, cold_start, drift, find, origins, pinning, plan_screen, revision_rows
@@ -161,7 +162,7 @@ def rows(live: Json, good: bool) -> tuple[tuple[str, str], ...]:
         *callers.rows(live),
         ("runs as", str(template.get("serviceAccount", "the default account"))),
         ("newest", find.tail(live.get("latestCreatedRevision", ""))),
-        ("serving", find.tail(live.get("latestReadyRevision", "")) or "none"),
+        ("serving", ", ".join(f"{percent} % {name}" for name, percent in service_traffic.shares(live).items()) or "none"),
     )
     return tuple((key, value) for key, value in found if value)
 

@@ -157,7 +157,12 @@ def rollback(
     if made is not None:
         rows.append(("weights", f"as {chosen} had them: {find.model_of(live)}"))
         data["made"] = state(live).ready_revision
-    rows.append(("note", "the next deploy of other settings serves again; the same settings change nothing"))
+    rows.append(
+        (
+            "note",
+            "promote brings the newest revision back; a deploy with other settings makes one that serves",
+        )
+    )
     follow = (f"gemmactl status {short} {place.flags}", f"gemmactl promote {short} {place.flags}")
     return steering.proven("rollback", place, voice, live, rows, {**data, "changed": True, "traffic": shares}, follow)
 

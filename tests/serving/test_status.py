@@ -168,8 +168,11 @@ def test_revisions_with_image_digest_traffic_and_tags(tmp_path: Path) -> None:
     wish = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "one", timeout=900, given=frozenset())
     assert deploy(wish, here, Ear(), yes=True).exit is Exit.OK
     split = [{"revision": "one-00001-tst", "percent": 10, "tag": "old"}, {"percent": 90}]
-    edit(here, lambda live: live.update(trafficStatuses=split))
-    rows = seen(here, tmp_path).data["revisions"]
+    edit(here, lambda live: live.update(traffic=split, trafficStatuses=split))
+    result = seen(here, tmp_path)
+    facts = dict(next(b.rows for b in result.blocks if hasattr(b, "rows") and isinstance(b.rows[0], tuple)))
+    assert facts["serving"] == "10 % one-00001-tst, 90 % one-00002-tst"
+    rows = result.data["revisions"]
     assert [(r["revision"], r["percent"], r["tags"]) for r in rows] == [("one-00002-tst", 90, []), ("one-00001-tst", 10, ["old"])]
     assert all(r["digest"].startswith("sha256:") and r["model"] == "gs://weights/m" for r in rows)
 
