@@ -85,6 +85,17 @@ class HubFiles:
             facts={"object": name},
         )
 
+    def commit(self) -> str:
+        """The commit that the revision is now.
+
+        Raises:
+            Trouble: the hub does not say.
+        """
+        try:
+            return self._source.commit()
+        except LoadFailed as failed:
+            raise trouble(failed, self.uri, token=self._token) from failed
+
     def again(self) -> HubFiles:
         return HubFiles(self.uri, self.environ, self.patience)
 

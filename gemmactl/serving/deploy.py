@@ -21,7 +21,6 @@ from gemmactl.serving.recall import live_service, remembering
 from gemmactl.serving.rollout import Prover, Way
 from gemmactl.spec import Serve
 from gemmactl.voice import Voice
-from inference_image.contract import ENV_PIN
 
 LONG: Final = 500_000_000
 """Bytes of a directory from which on its checksums take long enough to be announced."""
@@ -138,8 +137,7 @@ def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = 
     """The first half of both verbs: the model is looked into before anything is planned, then the ground with the plan."""
     live = live_service(place, wish.name)
     wish = remembering(wish, live)
-    pinned = find.variable(live or {}, ENV_PIN)
-    seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None, pinned=pinned)
+    seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None, live=live)
     if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
         voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
     ground = survey(stack.serving(seen.wish, rollout=how), place, bucket=wish.model.bucket, live=live is not None)

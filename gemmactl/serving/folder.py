@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gemmactl.checkpoint.files import BucketFiles, DirectoryFiles, Files
 from gemmactl.errors import usage
@@ -14,6 +14,15 @@ from gemmactl.spec import Model, parse_model
 
 if TYPE_CHECKING:
     from gemmactl.resources.cloud import Cloud
+
+
+@runtime_checkable
+class Committed(Protocol):
+    """Files whose whole state has a name."""
+
+    def commit(self) -> str:
+        """The commit that they are read from. Raises Trouble where nobody says."""
+
 
 Hub = Callable[[str], Files]
 """`hf:owner/name[@revision]` -> its files."""

@@ -28,7 +28,7 @@ def for_admin(wish: Serve, place: Place, voice: Voice, *, form: Form, again: str
     """
     live = _allowed(lambda: live_service(place, wish.name), voice, "the service")
     wish = remembering(wish, live)
-    seen = _allowed(lambda: look(wish, place.cloud, from_hub=place.hub, existing=live is not None), voice, "the model")
+    seen = _allowed(lambda: look(wish, place.cloud, from_hub=place.hub, existing=live is not None, live=live), voice, "the model")
     wish = seen.wish if seen is not None else wish
     planned = make_plan(stack.serving(wish), place.cloud)
     half = split(planned, place.cloud, wish)

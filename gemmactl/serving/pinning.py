@@ -11,14 +11,16 @@ from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.inspect import Report
 from gemmactl.errors import Trouble
 from gemmactl.resources.cloud import PolicyTarget
-from gemmactl.serving import find
+from gemmactl.serving import adapting, find
+from gemmactl.serving.folder import Committed, Hub
 from gemmactl.spec import Approved, Model, Serve
-from inference_image.contract import ENV_PIN
+from inference_image.contract import ENV_ADAPTERS, ENV_PIN
 from inference_image.pin import Pin, Pinned, Place, digest_of, of_adapter, of_model
 
 if TYPE_CHECKING:
     from gemmactl.resources.cloud import Cloud
 
+_COMMIT: Final = re.compile(r"hf:[^@]+@[0-9a-f]{40}")
 WRITE: Final = "storage.objects.create"
 
 
@@ -38,6 +40,33 @@ def approve(
     same = "dir" not in kinds and digest(before) == Pin(service_of(wish), found).digest
     beside = before.startswith("gs://") if same else wish.model.kind == "dir" or writable()
     return replace(wish, approved=Approved(found, beside, before))
+
+
+def committed(wish: Serve, from_hub: Hub, serving: Mapping[str, str]) -> Serve:
+    """The wish with each model of the Hub at the commit that its branch is now: that is its pin.
+
+    `serving`: what the live service names, by repository: where the Hub can't be asked from here, it stays at that commit.
+    """
+    adapters = tuple((name, _at_commit(place, from_hub, serving)) for name, place in wish.adapters)
+    return replace(wish, model=_at_commit(wish.model, from_hub, serving), adapters=adapters)
+
+
+def at_commits(live: find.Json) -> dict[str, str]:
+    """hf:owner/name -> with the commit that a live service reads it at."""
+    known = (find.model_of(live), *(model.uri for _, model in adapting.remembered(find.variable(live, ENV_ADAPTERS))))
+    return {one.partition("@")[0]: one for one in known if _COMMIT.fullmatch(one)}
+
+
+def _at_commit(place: Model, from_hub: Hub, serving: Mapping[str, str]) -> Model:
+    if place.kind != "hf" or _COMMIT.fullmatch(place.text):
+        return place
+    try:
+        files = from_hub(place.text)
+        found = files.commit() if isinstance(files, Committed) else ""
+    except Trouble:
+        # the container's token may read what this machine may not: without its word a branch is served as it is
+        found = "" if "@" in place.text else serving.get(place.text, "").partition("@")[2]
+    return replace(place, text=f"{place.text.partition('@')[0]}@{found}") if found else place
 
 
 def writable(wish: Serve, cloud: Cloud) -> bool:
@@ -73,7 +102,7 @@ def told(live: find.Json) -> str:
     """What a live service is held to, in one line for people."""
     held = digest(find.variable(live, ENV_PIN))
     if not held:
-        own = re.fullmatch(r"hf:[^@]+@[0-9a-f]{40}", find.model_of(live))
+        own = _COMMIT.fullmatch(find.model_of(live))
         return "the commit that its model names" if own else "not pinned: each start reads whatever lies there"
     if find.engine_of(live) == "vllm":
         return f"pin {held[:12]}, recorded and not enforced: vLLM reads whatever lies there"

@@ -18,7 +18,8 @@ from gemmactl.checkpoint.sizing import Sizing, Weights
 from gemmactl.checkpoint.vllm_sizing import Foreign
 from gemmactl.errors import Trouble
 from gemmactl.resources import quota
-from gemmactl.serving import pinning
+from gemmactl.serving import find, pinning
+from gemmactl.serving.find import Json
 from gemmactl.serving.folder import Folders, Hub, hub
 from gemmactl.serving.inspection_screen import FOREIGN
 from gemmactl.spec import Serve
@@ -58,15 +59,16 @@ class Seen:
         return (*self.unseen, *said, *self.sizing.cautions)
 
 
-def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = False, pinned: str = "") -> Seen:
+def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = False, live: Json | None = None) -> Seen:
     """Inspect the model and derive what the user did not choose. `existing`: a service of that name is there.
 
-    `pinned`: what pins its weights (ENV_PIN), or ``.
+    `live`: that service, whose pin stays where it is.
 
     Raises:
         Trouble: (refused) the model could not be served, does not fit, or the region has no room.
     """
-    folders = Folders(lambda: cloud, from_hub)
+    folders, pinned = Folders(lambda: cloud, from_hub), find.variable(live or {}, contract.ENV_PIN)
+    wish = pinning.committed(wish, from_hub, pinning.at_commits(live or {}))
     with ThreadPoolExecutor(2) as pool:
         limits = pool.submit(room, wish, cloud)
         # who deploys again what is there already needs no right to write, and is not asked for it

@@ -127,8 +127,7 @@ def _settings(place: Place, settings: Settings, live: Json) -> tuple[tuple[Setti
     """With the bytes of its model, which says what nobody set; where it can't be looked into, both stay open."""
     wish = recalled(place, find.short(live), live)
     try:
-        pinned = find.variable(live, ENV_PIN)
-        sized = look(origins.unset(wish, settings), place.cloud, from_hub=place.hub, existing=True, pinned=pinned).sizing
+        sized = look(origins.unset(wish, settings), place.cloud, from_hub=place.hub, existing=True, live=live).sizing
     except Trouble:
         return origins.origins(wish, settings, None), None
     return origins.origins(wish, settings, sized.wish), sized.size

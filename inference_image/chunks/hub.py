@@ -18,6 +18,7 @@ from inference_image.contract import Code, LoadFailed
 
 _ENDPOINT: Final = "https://huggingface.co"
 _MODEL: Final = re.compile(r"hf:(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _NEXT: Final = re.compile(r'<([^>]+)>;\s*rel="next"')
 
 
@@ -56,6 +57,23 @@ class HubSource:
                 if row.get("type") == "file"
             ]
         return tuple(sorted(objects, key=lambda one: one.name))
+
+    def commit(self) -> str:
+        """The commit that the revision is now, 40 hexadecimal digits. Raises LoadFailed, also for an answer without one."""
+        if _COMMIT.fullmatch(self._revision):
+            return self._revision
+        url = f"{self._endpoint}/api/models/{self._id}/revision/{quote(self._revision, safe='')}"
+
+        def ask() -> str:
+            with self._wire.get(url, self._headers(url, {})) as response:
+                if response.status != 200:
+                    self._raise_for(response, self.uri)
+                return str(read_json(response).get("sha", ""))
+
+        found = persist(ask, self.uri, self._patience)
+        if not _COMMIT.fullmatch(found):
+            raise LoadFailed(Code.MODEL_NOT_FOUND, self.uri, "the hub names no commit")
+        return found
 
     def read(self, object: Object, begin: int, end: int, sink: Sink) -> None:  # noqa: A002 - the field's own word
         url = f"{self._endpoint}/{self._id}/resolve/{quote(self._revision, safe='')}/{quote(object.name)}"

@@ -1,4 +1,4 @@
-"""A pretended Hugging Face hub on loopback with one model, owner/name: tree, ranges, content ids, a gate. Knows no commits."""
+"""A pretended Hugging Face hub on loopback with one model, owner/name: tree, ranges, content ids, a gate, one commit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import re
 
 from tests.inference_image.fake_storage import Handler
+
+COMMIT = "0123456789abcdef" * 2 + "01234567"
 
 
 class Hub(Handler):
@@ -17,11 +19,13 @@ class Hub(Handler):
         bucket.asked.append((self.path, dict(self.headers)))
         if bucket.tokens is not None and self.headers.get("Authorization") not in bucket.tokens:
             self.answer(403, b"", X_Error_Code="GatedRepo", X_Error_Message="Access to model owner/name is restricted")
-        elif self.path.startswith("/api/models/owner/name/tree/main"):
+        elif self.path == "/api/models/owner/name/revision/main":
+            self.answer(200, json.dumps({"id": "owner/name", "sha": COMMIT}).encode())
+        elif self.path.startswith(tuple(f"/api/models/owner/name/tree/{name}?" for name in ("main", COMMIT))):
             rows = [{"type": "file", "path": n, "size": len(d), **identity(n, d)} for n, d in sorted(bucket.objects.items())]
             self.answer(200, json.dumps(rows).encode())
-        elif self.path.startswith("/owner/name/resolve/main/"):
-            self.blob(self.path.removeprefix("/owner/name/resolve/main/"))
+        elif found := re.fullmatch(rf"/owner/name/resolve/(?:main|{COMMIT})/(.*)", self.path):
+            self.blob(found[1])
         else:
             self.answer(404, b"Repository not found")
 

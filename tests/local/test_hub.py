@@ -13,7 +13,7 @@ from gemmactl.local.hub import HubFiles
 from inference_image.chunks.source import Patience
 from tests.inference_image import fake_storage
 from tests.inference_image.fake_storage import Bucket
-from tests.local.fake_hub import Hub
+from tests.local.fake_hub import COMMIT, Hub
 
 TOKEN = "hf_secret"
 SHARD = bytes(range(256)) * 300
@@ -49,6 +49,19 @@ def test_every_file_is_listed_once(environ: dict[str, str], hub: Bucket) -> None
     assert found.entries["config.json"].sha256 == ""
     assert all(entry.version for entry in found.entries.values())
     assert len([path for path, _ in hub.asked if "/tree/" in path]) == 1
+
+
+def test_a_branch_is_a_commit(environ: dict[str, str], hub: Bucket) -> None:
+    """The commit that a branch is now, read under its name; a commit needs no request, and a refusal says why."""
+    assert files(environ).commit() == COMMIT
+    asked = len(hub.asked)
+    named = files(environ, f"hf:owner/name@{COMMIT}")
+    assert named.commit() == COMMIT
+    assert len(hub.asked) == asked
+    assert named.read("config.json", 0, 2) == b"{}"
+    with pytest.raises(Trouble) as caught:
+        files({**environ, "HF_TOKEN": ""}).commit()
+    assert caught.value.code == "hub-access"
 
 
 def test_ranges_from_many_threads(environ: dict[str, str]) -> None:

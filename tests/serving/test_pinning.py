@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
+from gemmactl.checkpoint.files import DirectoryFiles
 from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import BucketInfo
 from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.destroy import destroy
+from gemmactl.serving.folder import Hub
 from gemmactl.serving.status import status
 from gemmactl.serving.wishes import wishes
 from gemmactl.spec import Serve, parse_model
 from inference_image.pin import Pin, digest_of
 from tests.fakes.cloud import FakeCloud
 from tests.inference_image.loras import written
+from tests.local.fake_hub import COMMIT
 from tests.serving.ear import SAMPLE, Ear, place, settings, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")
@@ -211,3 +214,37 @@ def test_the_variable_is_not_set_by_hand(tmp_path: Path) -> None:
             Ear(),
         )
     assert (caught.value.code, caught.value.exit) == ("env-reserved", Exit.USAGE)
+
+
+class AtCommit(DirectoryFiles):
+    """A repository of the Hub whose branch is at a commit."""
+
+    def commit(self) -> str:
+        return COMMIT
+
+
+def test_a_model_of_the_hub_is_pinned_by_its_commit() -> None:
+    """What its branch is now is what the container is told; where the Hub can't be asked later on, it stays at that."""
+    cloud, wish = FakeCloud(), replace(WISH, model=parse_model("hf:owner/name"))
+    asked: list[str] = []
+
+    def hub(text: str) -> DirectoryFiles:
+        asked.append(text)
+        return AtCommit(SAMPLE)
+
+    def gated(text: str) -> DirectoryFiles:
+        raise Trouble("may not be read", why="", remedy="")
+
+    here = place(cloud)
+    done = deploy(wish, replace(here, hub=hub), Ear(), yes=True)
+    assert done.exit is Exit.OK, done.problems
+    assert variables(cloud)["GEMMACTL_MODEL"] == f"hf:owner/name@{COMMIT}"
+    assert "GEMMACTL_PIN" not in variables(cloud)
+    assert asked == ["hf:owner/name", f"hf:owner/name@{COMMIT}"]
+
+    def model(asked_for: Serve, later: Hub) -> list[str]:
+        found = plan(asked_for, replace(here, hub=later), again="").data["steps"]
+        return [one["wanted"] for step in found for one in step["fields"] if one["field"] == "GEMMACTL_MODEL"]
+
+    assert [model(wish, later) for later in (hub, gated)] == [[], []]
+    assert model(replace(wish, model=parse_model("hf:owner/name@main")), gated) == ["hf:owner/name@main"]
