@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final, TypeVar
@@ -48,7 +48,7 @@ class Wire:
     clock: Clock = field(default_factory=Clock)
     enabled: dict[str, float] = field(default_factory=dict)
     """APIs that this process enabled, and until when they may still call themselves disabled."""
-    _sessions: threading.local = field(default_factory=threading.local)
+    _idle: list[Any] = field(default_factory=list)
 
     def client(self, make: Callable[[], Any]) -> Once[Any]:
         """A REST client of a google-cloud-* package, imported and built at first use. `make` returns its class."""
@@ -131,18 +131,23 @@ class Wire:
         from google.api_core.exceptions import from_http_response
 
         url = f"{endpoints.url(self.endpoint, host)}{path}"
-        answer = self._session().request(method, url, params=params, json=body, timeout=TIMEOUT)
+        with self._session() as session:
+            answer = session.request(method, url, params=params, json=body, timeout=TIMEOUT)
         if answer.status_code >= 400:
             raise from_http_response(answer)  # type: ignore[no-untyped-call]  # the library is untyped here
         return answer.json() if answer.content else {}
 
-    def _session(self) -> Any:
-        """One for each thread: a requests.Session is not made to be shared."""
-        if not hasattr(self._sessions, "own"):
+    @contextmanager
+    def _session(self) -> Iterator[Any]:
+        """One that nobody else has meanwhile (a requests.Session is not made to be shared), with its connection from before."""
+        try:
+            session = self._idle.pop()
+        except IndexError:
             from google.auth.transport.requests import AuthorizedSession
 
-            self._sessions.own = AuthorizedSession(self.identity.credentials())  # type: ignore[no-untyped-call]  # the library is untyped here
-        return self._sessions.own
+            session = AuthorizedSession(self.identity.credentials())  # type: ignore[no-untyped-call]  # the library is untyped here
+        yield session
+        self._idle.append(session)  # not after an error: its connection may be broken
 
 
 def passing(trouble: Trouble) -> bool:

@@ -51,9 +51,13 @@ def holders(folder: Path, what: bytes = CANARY.encode()) -> list[Path]:
 
 @pytest.mark.timeout(400)
 def test_deploy_at_the_wire(desk: Desk) -> None:
-    """deploy, plan, deploy again and destroy over real host names: second deploy only reads, and no secret shows anywhere."""
+    """Over real host names: what nobody confirmed and a second deploy only read, destroy ends it, no secret shows anywhere."""
     model = desk.home / "my_model"
     model.symlink_to(SAMPLE)
+    unasked = desk.run("deploy", str(model), HF_TOKEN=CANARY)
+    assert (unasked.returncode, json.loads(unasked.stdout)["problems"][0]["code"]) == (2, "confirmation-needed"), unasked.stderr
+    assert desk.recorder.exchanges
+    assert [f"{e.method} {e.host}{e.path}" for e in desk.recorder.exchanges if not reads(e)] == []
     first = desk.run("deploy", str(model), "--yes", HF_TOKEN=CANARY)
     assert first.returncode == 0, first.stderr + first.stdout
     document = json.loads(first.stdout)
