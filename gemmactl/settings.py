@@ -15,7 +15,8 @@ PROJECT_FILE: Final = "gemmactl.yaml"
 DEFAULT_REGION: Final = "us-central1"
 
 KEYS: Final = (
-    "project", "region", "name", "model", "engine", "image", "gpu_type", "cpu", "memory", "concurrency", "cpu_throttling",
+    "project", "region", "name", "model", "engine", "loader", "image", "gpu_type", "cpu", "memory", "concurrency",
+    "cpu_throttling",
     "auth", "allow_unauthenticated", "invoker", "ingress", "network", "subnet", "network_tags", "vpc_egress", "startup_probe",
     "timeout", "max_context", "quantize", "images", "max_instances", "min_instances", "service_account",
     "build_service_account", "iam", "set_env_vars", "set_secrets", "adapters", "presets", "skip_unverified", "hf_token",

@@ -13,6 +13,7 @@ from inference_image.pin import Place
 
 ModelKind = Literal["gs", "dir", "hf"]
 ServingEngine = Literal["gemmactl", "vllm"]
+Loader = Literal["stream", "fuse"]
 Auth = Literal["iam", "api-key", "public"]
 """Who may call: members with roles/run.invoker; holders of a key that the container asks for; anybody."""
 Ingress = Literal["all", "internal", "internal-and-cloud-load-balancing"]
@@ -148,6 +149,8 @@ class Serve:
     """What answers in the container: gemmactl's own server, or vLLM's official one."""
     engine_given: bool = False
     """Whether the user named it; else the model's family may choose."""
+    loader: Loader = "stream"
+    """How vLLM's weights come out of a bucket: streamed, or read from a volume that Cloud Run mounts."""
     image: str | None = None
     """A given image; None: built from the staged context, or vLLM's pinned one."""
     gpu_type: str = "nvidia-l4"

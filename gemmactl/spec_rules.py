@@ -205,6 +205,35 @@ def _quantize(serve: Serve) -> None:
         )
 
 
+def loader(serve: Serve) -> None:
+    """Asked again once the model's family has chosen an engine.
+
+    Raises:
+        Trouble: (usage) a bucket is to be mounted for an engine, or from a place, that has no use for it.
+    """
+    if serve.loader != "fuse":
+        return
+    if serve.engine != "vllm":
+        raise usage(
+            "--loader fuse is vLLM's",
+            why="gemmactl's own engine reads the bucket itself, in parallel, which a mounted one is not",
+            remedy="add --engine vllm, or leave --loader out",
+            code="loader-engine",
+        )
+    if serve.model.kind == "hf":
+        raise usage(
+            "--loader fuse can't mount a model of the Hub",
+            why="it shows a bucket's folder to the container",
+            remedy="`gemmactl copy hf:OWNER/NAME gs://BUCKET/FOLDER` brings it into one, or leave --loader out",
+            code="loader-place",
+        )
+
+
+def _loader(serve: Serve) -> None:
+    if serve.engine_given or serve.engine == "vllm":
+        loader(serve)
+
+
 def _adapters(serve: Serve) -> None:
     if not serve.adapters:
         return
@@ -234,6 +263,7 @@ RULES: Final[tuple[Callable[[Serve], None], ...]] = (
     _numbers,
     _environment,
     _quantize,
+    _loader,
     hands_rules.check,
     _adapters,
     access_rules.check,

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from gemmactl import stack_access, stack_hands, vllm
+from gemmactl import stack_access, stack_hands, stack_mount, vllm
 from gemmactl.kernel.reference import Digest, Version
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources import apis, mark, names
@@ -211,7 +211,7 @@ class _Serving:
             bucket = self.model_uri.split("/")[2]
             target = PolicyTarget("bucket", bucket)
             roles = ["roles/storage.objectViewer"]
-            if self.spec.engine == "vllm" or self.teardown:
+            if (self.spec.engine == "vllm" and self.spec.loader == "stream") or self.teardown:
                 # its streamer calls get_bucket(), a permission that no object role has; the narrowest role with it that a
                 # bucket takes. An unfinished deploy is removed by its model alone, so teardown looks for it always
                 roles.append("roles/storage.legacyBucketReader")
@@ -246,6 +246,7 @@ class _Serving:
             spec.region,
             spec.name,
             containers=(self._container(),),
+            volumes=stack_mount.volumes(spec, self.model_uri),
             scaling=Scaling(spec.min_instances, spec.max_instances),
             concurrency=spec.concurrency,
             timeout=spec.timeout,
@@ -288,6 +289,7 @@ class _Serving:
             command=vllm.COMMAND if foreign else (),
             args=vllm.arguments(spec, self.model_uri, self.leaf) if foreign else (),
             env=(*(EnvVar(k, v) for k, v in plain.items() if k not in secret), *secret.values()),
+            mounts=stack_mount.mounts(spec),
             resources=Resources(str(spec.cpu), spec.memory, "1", cpu_idle=spec.cpu_throttling, startup_cpu_boost=True),
             startup_probe=stack_access.probe(spec),
             mounts=stack_access.mounts(spec),

@@ -1,7 +1,8 @@
 """vLLM as the other engine: its official image, its command line from a wish and back. Knows no cloud; not yet run on a GPU.
 
 The command line was given to vLLM 0.26.0's own parser (openai/cli_args.make_arg_parser, from the wheel's sources, 2026-11-25),
-which took it: tests/resources/test_vllm.py keeps what it read. The requests of client/openai.py were given to its own classes.
+which took it: tests/resources/test_vllm.py keeps what it read. Those of --loader fuse and --modernise followed
+on 2026-11-26. The requests of client/openai.py were given to its own classes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gemmactl.spec import Serve
+from gemmactl.spec import Loader, Serve
 from inference_image.contract import DEFAULT_PORT
 
 IMAGE: Final = "vllm/vllm-openai:v0.26.0-cu129"
@@ -40,6 +41,9 @@ MOUNTED: Final[Mapping[str, str]] = {"safetensors-load-strategy": "eager"}
 """Flags for weights in a mounted bucket: each file is read whole and in order, "recommended for models on network filesystems"
 (vllm/config/load.py of 0.26.0); mapped into memory it would be read in small pieces, each a request."""
 
+MOUNT: Final = "/mnt/model"
+"""Where --loader fuse shows the folder of the bucket."""
+
 HEALTH: Final = "/health"
 """200 once the engine is up; before that nothing listens."""
 CHAT: Final = "/v1/chat/completions"
@@ -62,7 +66,7 @@ def environment(serve: Serve) -> dict[str, str]:
 
 
 def arguments(serve: Serve, uri: str, name: str) -> tuple[str, ...]:
-    """`serve MODEL --...` for weights at `uri` (gs:// or hf:), answering as `name`."""
+    """`serve MODEL --...` for weights at `uri` (gs:// or hf:), answering as `name`; with --loader fuse they lie at MOUNT."""
     model, _, revision = uri.removeprefix("hf:").partition("@")
     flags: dict[str, str] = {
         "served-model-name": name,
@@ -73,6 +77,8 @@ def arguments(serve: Serve, uri: str, name: str) -> tuple[str, ...]:
         "max-num-seqs": str(serve.concurrency),
         "gpu-memory-utilization": f"{UTILIZATION:.2f}",
     }
+    if serve.loader == "fuse":
+        return ("serve", MOUNT, *(f"--{flag}={value}" for flag, value in {**flags, **MOUNTED}.items()))
     if uri.startswith("gs://"):
         flags["load-format"] = "runai_streamer"
         flags["model-loader-extra-config"] = json.dumps({"memory_limit": STREAM_BUFFER}, separators=(",", ":"))
@@ -88,6 +94,11 @@ def runs(container: Mapping[str, Any]) -> bool:
     Told by its command, not by a label: a label may stay behind when somebody changes the container, the command is what runs.
     """
     return tuple(container.get("command", ())) == COMMAND
+
+
+def loader(arguments: Sequence[str]) -> Loader:
+    """How the weights of a command line are read."""
+    return "fuse" if tuple(arguments[:2]) == ("serve", MOUNT) else "stream"
 
 
 def context(arguments: Sequence[str]) -> int | None:

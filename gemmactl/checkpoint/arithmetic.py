@@ -111,7 +111,10 @@ def _vllm(sizing: Sizing, fit: VllmFit) -> Iterator[Row]:
 
 def _around(sizing: Sizing) -> Iterator[Row]:
     wish, probe = sizing.wish, sizing.wish.probe
-    host = f"what Google recommends for this GPU; weights pass through {gb(vllm.STREAM_BUFFER)}"
+    way = f"weights pass through {gb(vllm.STREAM_BUFFER)}"
+    if wish.loader == "fuse":
+        way = "the mounted folder's files are read whole, one after the other"
+    host = f"what Google recommends for this GPU; {way}"
     yield "CPU, memory", f"{wish.cpu}, {wish.memory}", f"{_who(wish, 'cpu', 'memory')}: {host}"
     yield "instances", f"at most {wish.max_instances}", _who(wish, "max_instances")
     if sizing.size is None:

@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from gemmactl.checkpoint.configuration import Configured
@@ -41,6 +41,8 @@ class Weights:
     """The eyes that --images would load; None: it can't see."""
     blind: str = ""
     """Why it can't."""
+    largest: int = 0
+    """The largest shard file."""
 
     @property
     def load(self) -> int:
@@ -65,6 +67,11 @@ class Weights:
 
 def weights(contents: Contents, configured: Configured, index: layout.Index | None, ledger: Ledger) -> Weights:
     """Everything about the shards that can be told without reading a tensor."""
+    found = _weights(contents, configured, index, ledger)
+    return replace(found, largest=max((contents.top[name] for name in found.shards if name in contents.top), default=0))
+
+
+def _weights(contents: Contents, configured: Configured, index: layout.Index | None, ledger: Ledger) -> Weights:
     names = _shards(contents, index, ledger)
     headers = Ledger()
     rows = _rows(contents, names, headers)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gemmactl import limits, spec_rules, vllm
+from gemmactl.checkpoint import container
 from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.too_large import gb
 from gemmactl.errors import refused
@@ -45,9 +46,11 @@ class Foreign:
     per_token: int | None
     """Bytes of cache for each token if every layer kept all of them: the most it can be, sliding layers keep less."""
     longest: int | None
+    largest: int = 0
+    """Bytes of the largest file; 0: not known."""
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], stored: int) -> Foreign:
+    def of(cls, config: Mapping[str, Any], stored: int, largest: int = 0) -> Foreign:
         """From config.json and the bytes of all shards. Asks for nothing: what a config does not say stays unknown."""
         inner = config.get("text_config")
         text: Mapping[str, Any] = inner if isinstance(inner, Mapping) else config
@@ -57,7 +60,7 @@ class Foreign:
         wide = max(_natural(text, "head_dim") or 0, _natural(text, "global_head_dim") or 0)
         head = wide or (hidden // heads if hidden and heads else 0)
         cache = 2 * 2 * layers * groups * head if layers and groups and head else None
-        return cls(stored // 2 if _float32(config, text) else stored, cache, _natural(text, "max_position_embeddings"))
+        return cls(stored // 2 if _float32(config, text) else stored, cache, _natural(text, "max_position_embeddings"), largest)
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def fit(serve: Serve, row: Gpu, model: Foreign | None) -> VllmFit:
     if given is None and tokens is not None and tokens < context:
         context = max(min(LEAST_CONTEXT, context), tokens // STEP * STEP)
     sequences = UNKNOWN if tokens is None else max(1, min(MOST, tokens // min(TYPICAL, context)))
-    cautions = tuple(_cautions(context, tokens, cache))
+    cautions = (*_cautions(context, tokens, cache), *_host(serve, row, model))
     return VllmFit(share, model.weights, cache, model.per_token, context, sequences, model.longest, cautions)
 
 
@@ -124,6 +127,25 @@ def _cautions(context: int, tokens: int | None, cache: int) -> Iterator[ModelFin
             f"beside the weights about {gb(cache)} are left for the cache, {tokens} tokens at least; {context} are asked for"
             " (an estimate: vLLM measures it at start, and refuses to start when it is too little)",
             remedy="lower --max-context, or choose a larger GPU",
+        )
+
+
+def mounted_need(largest: int) -> int:
+    """Host memory of a start from a mounted bucket: two processes, and one file at a time that is read whole."""
+    return 2 * container.RUNTIME + largest
+
+
+def _host(serve: Serve, row: Gpu, model: Foreign) -> Iterator[ModelFinding]:
+    need = mounted_need(model.largest)
+    _, memory = container.pair(row, serve, None)
+    if serve.loader == "fuse" and spec_rules.gib(memory) * container.GIB < need:
+        yield ModelFinding(
+            "host-memory",
+            "warning",
+            "--memory",
+            f"--loader fuse reads each file whole, the largest has {gb(model.largest)}: a start holds up to {gb(need)}"
+            f" of host memory (an estimate), --memory is {memory}",
+            remedy="raise --memory, save the model in smaller shards (max_shard_size), or leave --loader out",
         )
 
 

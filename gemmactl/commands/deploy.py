@@ -9,6 +9,7 @@ import typer
 from gemmactl.commands import options as o
 from gemmactl.commands import options_access as a
 from gemmactl.commands import options_plan as p
+from gemmactl.commands import options_yaml as y
 from gemmactl.commands.session import Session, session
 from gemmactl.result import Result
 
@@ -21,6 +22,7 @@ def deploy(
     project: o.Project = None,
     region: o.Region = None,
     engine: o.Engine = None,
+    loader: o.Loader = None,
     image: o.Image = None,
     gpu: o.GpuCount = "1",
     gpu_type: o.GpuType = None,
@@ -56,8 +58,8 @@ def deploy(
     presets: o.Presets = None,
     hf_token: o.HfToken = None,
     rotate_hf_token: o.RotateHfToken = False,
-    from_yaml: o.FromYaml = None,
-    modernise: o.Modernise = False,
+    from_yaml: y.FromYaml = None,
+    modernise: y.Modernise = False,
     canary: o.Canary = None,
     no_traffic: o.NoTraffic = False,
     async_: o.Async = False,

@@ -42,6 +42,14 @@ Engine = Annotated[
         "does not read, and in batches for families that it serves slowly. Default: auto, which is gemmactl where it can.",
     ),
 ]
+Loader = Annotated[
+    Literal["stream", "fuse"] | None,
+    typer.Option(
+        "--loader",
+        help="With vLLM: stream reads the bucket in parallel; fuse mounts the model's folder, read-only, as Google's guides do. "
+        "Default: stream.",
+    ),
+]
 Image = Annotated[
     str | None,
     typer.Option(
@@ -233,23 +241,6 @@ ImageFile = Annotated[
         "--image",
         metavar="FILE",
         help="An image to show before the prompt, PNG, JPEG, WebP or GIF; again for more. With --local, and a model that sees.",
-    ),
-]
-FromYaml = Annotated[
-    Path | None,
-    typer.Option(
-        "--from-yaml",
-        metavar="FILE",
-        help="Deploy a service's YAML, the file of `gcloud run services replace`, as written; $NAMEs come from the environment. "
-        "It says everything: only --project, --region, --yes and --format go with it.",
-    ),
-]
-Modernise = Annotated[
-    bool,
-    typer.Option(
-        "--modernise",
-        help="With --from-yaml: replace vLLM's old entry point, its flags, the image, the probe and the account, and print each "
-        "change with its reason.",
     ),
 ]
 LogFile = Annotated[

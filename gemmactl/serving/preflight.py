@@ -86,6 +86,7 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
         weights, foreign = _shape(report, wish)
         if weights is not None:
             weights = replace(weights, shape=replace(weights.shape, beside=beside))
+    spec_rules.loader(wish)
     size = report.weights.size + beside if report else None
     found = sizing.derive(wish, weights, size, allowed, foreign=foreign, existing=existing)
     return Seen(found, report, (*unseen, *remarks, *unknown, *pinning.remarks(found.wish)))
@@ -101,7 +102,7 @@ def _shape(report: Report, wish: Serve) -> tuple[Weights | None, Foreign | None]
         # it reads more families, and quantised weights; what no server can make text of stays refused
         silent = report.family is not None and report.family.engine is Engine.NONE
         require(report, beside=frozenset() if silent else FOREIGN)
-        return None, Foreign.of(report.config, report.weights.size)
+        return None, Foreign.of(report.config, report.weights.size, report.weights.largest)
     require(report)
     if wish.images:
         sighted(report)

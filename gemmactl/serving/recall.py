@@ -44,6 +44,7 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         name,
         engine="vllm" if foreign else "gemmactl",
         engine_given=True,
+        loader=vllm.loader(box.get("args", ())) if foreign else "stream",
         image=None if _built(image, place) or (foreign and image == vllm.IMAGE) else image,
         gpu_type=str(template.get("nodeSelector", {}).get("accelerator", _DEFAULTS.gpu_type)),
         cpu=_cpus(limits.get("cpu", "")),

@@ -135,6 +135,12 @@ def _engine(text: str) -> str:
     return text
 
 
+def _loader(text: str) -> str:
+    if text not in ("stream", "fuse"):
+        raise ValueError("stream or fuse")
+    return text
+
+
 def _quantize(text: str) -> str:
     if text not in QUANTIZE:
         raise ValueError(" or ".join(QUANTIZE))
@@ -144,6 +150,7 @@ def _quantize(text: str) -> str:
 PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "name": ("name", str),
     "engine": ("engine", _engine),
+    "loader": ("loader", _loader),
     "image": ("image", str),
     "gpu_type": ("gpu_type", str),
     "cpu": ("cpu", _integer),

@@ -11,7 +11,7 @@ from gemmactl import spec_rules
 from gemmactl.checkpoint import arithmetic, sizing
 from gemmactl.checkpoint.families import FORMS, engine_for, of
 from gemmactl.checkpoint.room import Room
-from gemmactl.checkpoint.vllm_sizing import Foreign, seconds
+from gemmactl.checkpoint.vllm_sizing import Foreign, fit, seconds
 from gemmactl.errors import Exit, Trouble
 from gemmactl.limits import L4
 from gemmactl.spec import Probe, Serve, parse_model
@@ -126,3 +126,16 @@ def test_the_user_decides_the_engine_and_the_tables_otherwise() -> None:
     assert engine_for(replace(auto, engine_given=True), gemma2) == "gemmactl"
     assert [engine_for(auto, family, awq) for family in (gemma2, gemma3)] == ["vllm", "vllm"]
     assert [engine_for(auto, family) for family in (gemma2, gemma3, None)] == ["gemmactl"] * 3
+
+
+@pytest.mark.parametrize(
+    ("largest", "memory", "told"), [(5 * GB, "32Gi", False), (30 * GB, "32Gi", True), (12 * GB, "16Gi", True)]
+)
+def test_a_mounted_file_is_held_whole(largest: int, memory: str, *, told: bool) -> None:
+    """--loader fuse reads a file into host memory; one that does not fit beside two processes is a caution."""
+    given = frozenset({"memory"})
+    wish = replace(WISH, loader="fuse", memory=memory, given=given)
+    found = fit(wish, L4, Foreign.of(TWELVE, 8 * GB, largest))
+    assert any(c.code == "host-memory" for c in found.cautions) is told
+    streamed = fit(replace(wish, loader="stream"), L4, Foreign.of(TWELVE, 8 * GB, largest))
+    assert not any(c.code == "host-memory" for c in streamed.cautions)

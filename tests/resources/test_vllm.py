@@ -182,3 +182,51 @@ def test_a_service_that_changes_its_engine_keeps_nothing_of_the_other(cloud: Fak
     assert not container.get("command")
     assert not container.get("args")
     assert changes(make_plan(stack(SPEC), cloud)) == {}
+
+
+FUSE = replace(WISH, loader="fuse")
+# the line of FUSE was given to the same parser on 2026-11-26: it took it, and refused another value of this flag
+ACCEPTED_MOUNTED = {"--safetensors-load-strategy": "eager"}
+AT_THE_ROOT = replace(FUSE, model=parse_model("gs://weights"))
+
+
+def test_a_mounted_folder() -> None:
+    """The model's folder alone is shown, read-only; vLLM reads a path, with no word of the streamer."""
+    body = lean(service(FUSE).body())["template"]
+    assert body["volumes"] == [
+        {"name": "model", "gcs": {"bucket": "weights", "readOnly": True, "mountOptions": ["only-dir=gemma-3-4b"]}}
+    ]
+    (container,) = body["containers"]
+    assert container["volumeMounts"] == [{"name": "model", "mountPath": "/mnt/model"}]
+    assert container["args"][:2] == ["serve", "/mnt/model"]
+    found = flags(FUSE)
+    assert found["--safetensors-load-strategy"] == "eager"
+    assert not {"--load-format", "--model-loader-extra-config"} & found.keys()
+    assert found.keys() - ACCEPTED_MOUNTED.keys() <= ACCEPTED.keys()
+    assert {"name": "GEMMACTL_MODEL", "value": "gs://weights/gemma-3-4b"} in container["env"]
+    assert "mountOptions" not in lean(service(AT_THE_ROOT).body())["template"]["volumes"][0]["gcs"]
+
+
+def test_a_mount_asks_for_no_right_on_the_bucket_itself(cloud: FakeCloud) -> None:
+    """roles/storage.objectViewer is what Cloud Run's page on mounts asks for."""
+    deployed(cloud, FUSE)
+    held = cloud.state.policies[PolicyTarget("bucket", "weights")]
+    assert {role for role, members in held.items() if members} == {"roles/storage.objectViewer"}
+
+
+@pytest.mark.parametrize(("first", "then"), [(FUSE, WISH), (WISH, FUSE), (FUSE, SPEC), (FUSE, FUSE)])
+def test_from_one_loader_to_the_other(cloud: FakeCloud, first: Serve, then: Serve) -> None:
+    """Volume, mount and arguments go and come together; after each apply nothing differs."""
+    deployed(cloud, first)
+    deployed(cloud, then)
+    assert changes(make_plan(stack(then), cloud)) == {}
+    template = cloud.state.services[NAME]["template"]
+    assert bool(template.get("volumes")) is (then.loader == "fuse")
+    assert bool(template["containers"][0].get("volumeMounts")) is (then.loader == "fuse")
+
+
+def test_the_loader_is_read_back_from_a_command_line() -> None:
+    """The path is the mount's own."""
+    assert vllm.loader(vllm.arguments(FUSE, "gs://b/m", "m")) == "fuse"
+    assert vllm.loader(vllm.arguments(WISH, "gs://b/m", "m")) == "stream"
+    assert vllm.loader(()) == "stream"
