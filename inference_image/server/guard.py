@@ -21,6 +21,9 @@ _LONGEST: Final = 512
 """Characters of what may be a key: more is none, and is not hashed."""
 
 
+_ROUTES: Final = frozenset(str(value) for name, value in vars(contract).items() if name.startswith("ROUTE_"))
+
+
 class Guard:
     """A pure ASGI middleware below Watch: a refused request too has its line and is counted."""
 
@@ -32,6 +35,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         record = scope.get("state", {}).get("record") or Record(scope["method"])
+        if scope["path"] in _ROUTES:
+            record.route = scope["path"]  # a refused request never reaches the router, which would say so
         try:
             await self._admit(scope, record)
         except Refused as error:

@@ -83,7 +83,7 @@ class Watch:
 
     def _end(self, scope: Message, record: Record) -> None:
         # The router puts it there; what it doesn't know is no label and no text of a line.
-        record.route = getattr(scope.get("route"), "path", "other")
+        record.route = getattr(scope.get("route"), "path", record.route)
         seconds = self._clock() - record.began
         self._service.metrics.count(record, seconds)
         if not silent(record):

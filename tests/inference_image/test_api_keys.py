@@ -208,10 +208,10 @@ def test_usage_is_told_by_id_and_the_key_by_nobody(door: Door) -> None:
     """The line of a request and the metrics have the id; refusals have a line too, without what was shown."""
     door.ask(post(KEY), post(OTHER), ("POST", f"/{OTHER}", {"Authorization": f"Bearer {OTHER}", "x": OTHER}))
     requests = [fields["request"] for _, _, fields in door.lines]
-    assert [(r["status"], r.get("key"), r.get("code")) for r in requests] == [
-        (200, api_keys.of(KEY).id, None),
-        (401, None, "invalid_api_key"),
-        (401, None, "invalid_api_key"),
+    assert [(r["route"], r["status"], r.get("key"), r.get("code")) for r in requests] == [
+        ("/generate", 200, api_keys.of(KEY).id, None),
+        ("/generate", 401, None, "invalid_api_key"),
+        ("other", 401, None, "invalid_api_key"),
     ]
     assert door.service.metrics.keys == {api_keys.of(KEY).id: 1}
     assert KEY not in str(door.lines)
