@@ -38,6 +38,11 @@ def keys_secret(service: str) -> str:
     return f"{service}-api-keys"
 
 
+def holds_keys(secret: str) -> bool:
+    """Whether a secret's short name is that of a service's API keys."""
+    return secret.endswith("-api-keys")
+
+
 def image_tag(project: str, region: str, name: str, digest: str) -> str:
     """Content-hash tag in our repository."""
     return f"{region}-docker.pkg.dev/{project.replace(':', '/')}/{REPOSITORY}/{name}:{digest}"

@@ -6,6 +6,7 @@ from typing import Final
 
 from gemmactl.doctor.permissions import TABLE
 from gemmactl.kernel.plan import Step
+from gemmactl.resources import names
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.bucket import Bucket
 from gemmactl.resources.iam_member import IamMember
@@ -56,6 +57,8 @@ def step_words(step: Step) -> tuple[str, ...]:
             )
         case Bucket():
             return ("Models. Private: no ACLs, no public access.",)
+        case Secret() as secret if names.holds_keys(secret.name):
+            return ("The hashes of the service's API keys; still empty, the caller's deploy and `gemmactl keys` fill it.",)
         case Secret():
             return ("The Hugging Face token's secret, still empty: the caller adds the value, which never passes through here.",)
         case IamMember() as grant:

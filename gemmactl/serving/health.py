@@ -42,6 +42,8 @@ def health(place: Place, live: Json, voice: Voice, *, wake: bool) -> Health:
         return Health("unreachable", "it has no address yet")
     if stopped(live):
         return Health("stopped", "no instance runs, and no request starts one")
+    if not find.outside(live):
+        return Health("asleep or unknown", "its ingress keeps requests from here out")
     if not (always or wake):
         heard = cold_start.heard(place, find.short(live))
         last = f"; the last line of its log is of {heard}" if heard else ""

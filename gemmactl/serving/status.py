@@ -50,7 +50,13 @@ def status(place: Place, settings: Settings, name: str | None, voice: Voice, *, 
     short = find.short(live)
     good, words = find.ready(live)
     seen = _seen(place, settings, live, voice, wake=wake)
-    extra = (("health", str(seen.health)), ("last start", str(seen.start)), *_changed(live), ("drift", str(seen.drift)))
+    extra = (
+        ("invokers", ", ".join(seen.invokers or ())),
+        ("health", str(seen.health)),
+        ("last start", str(seen.start)),
+        *_changed(live),
+        ("drift", str(seen.drift)),
+    )
     blocks: list[Block] = [place.line(), Facts((*rows(live, good), *(row for row in extra if row[1])))]
     if seen.revisions:
         blocks.append(revision_rows.table(seen.revisions))
@@ -87,6 +93,8 @@ class Seen:
     drift: Drift
     settings: tuple[Setting, ...]
     costs: Costs
+    invokers: tuple[str, ...] | None
+    """Who holds roles/run.invoker on it; None: nobody needs it, or that can't be read."""
 
     def document(self) -> dict[str, Any]:
         start = self.start.document() if isinstance(self.start, ColdStart) else None
@@ -96,13 +104,15 @@ class Seen:
             "revisions": self.revisions,
             "drift": self.drift.document(),
             "settings": [one.document() for one in self.settings],
+            "invokers": None if self.invokers is None else list(self.invokers),
         }
 
 
 def _seen(place: Place, settings: Settings, live: Json, voice: Voice, *, wake: bool) -> Seen:
     """All at once: each waits for the cloud, none for another."""
     name = find.short(live)
-    with ThreadPoolExecutor(5) as pool:
+    with ThreadPoolExecutor(6) as pool:
+        named = pool.submit(callers.invokers, place, live)
         health = pool.submit(health_of, place, live, voice, wake=wake)
         start = pool.submit(cold_start.last, place, name)
         revisions = pool.submit(_revisions, place, live)
@@ -112,7 +122,7 @@ def _seen(place: Place, settings: Settings, live: Json, voice: Voice, *, wake: b
         last = start.result()
         seconds = last.seconds if isinstance(last, ColdStart) else None
         bill = costs(recalled(place, name, live), size, start=seconds)
-        return Seen(health.result(), last, *revisions.result(), differs.result(), told, bill)
+        return Seen(health.result(), last, *revisions.result(), differs.result(), told, bill, named.result())
 
 
 def _revisions(place: Place, live: Json) -> tuple[list[dict[str, Any]], str]:

@@ -186,3 +186,44 @@ def test_the_real_wire_against_a_real_socket() -> None:
     with pytest.raises(Trouble) as caught:
         Https({}).send("POST", url, {}, b"", 5)
     assert caught.value.code == "service-unreachable"
+
+
+def refused_with(status: int, code: str) -> Reply:
+    return reply(status, {"error": {"code": code, "message": "said by the container"}})
+
+
+def test_a_key_and_a_token_go_in_headers_of_their_own() -> None:
+    """While Cloud Run asks for an ID token too, Authorization stays free: the container may read it."""
+    made, script = service(reply(200, ANSWER), key=lambda: "gmk_k", token=lambda: "id-token")
+    generate(made, "Hello.")
+    headers = script.sent[0][1]
+    assert (headers["x-api-key"], headers["X-Serverless-Authorization"]) == ("gmk_k", "Bearer id-token")
+    assert "Authorization" not in headers
+
+
+@pytest.mark.parametrize("code", ["api_key_missing", "invalid_api_key"])
+def test_a_refused_key_names_who_makes_one(code: str) -> None:
+    """It is no matter of logging in again, and the key is not repeated."""
+    made, _ = service(refused_with(401, code), key=lambda: "gmk_secretsecret")
+    with pytest.raises(Trouble) as caught:
+        generate(made, "Hello.")
+    assert caught.value.code == "api-key-refused"
+    assert "GEMMACTL_API_KEY" in caught.value.remedy
+    assert "gmk_secret" not in str(vars(caught.value))
+
+
+def test_a_key_over_its_limit_is_not_waited_for() -> None:
+    """Unlike a full queue."""
+    clock = Time()
+    made, script = service(refused_with(429, "rate_limit_exceeded"), time=clock, key=lambda: "gmk_k")
+    with pytest.raises(Trouble) as caught:
+        generate(made, "Hello.")
+    assert (caught.value.code, clock.slept, len(script.sent)) == ("key-limit", [], 1)
+
+
+def test_a_service_that_is_closed_to_the_outside_says_so() -> None:
+    """Cloud Run's 404 says nothing of it."""
+    made, _ = service(reply(404, b"<html>Not found</html>"), inside=True)
+    with pytest.raises(Trouble) as caught:
+        generate(made, "Hello.")
+    assert (caught.value.code, "--ingress all" in caught.value.remedy) == ("service-inside", True)

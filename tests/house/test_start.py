@@ -52,6 +52,7 @@ CASES = (
     Case(("generate", "test", "--project", "@sandbox", "--no-such-flag"), 2, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("copy", "gs://bucket/model", "gs://bucket/model"), 2, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("copy", "nowhere", "out"), 4, ALWAYS_LATE | CLOUD | SCREEN),  # no side is in a bucket: nothing to connect to
+    Case(("keys", "create", "gemma", "--expires", "soon"), 2, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("sandbox", "status"), 0, ALWAYS_LATE | SCREEN),
 )
 

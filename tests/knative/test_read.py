@@ -191,7 +191,11 @@ spec:
         - {name: B, valueFrom: {secretKeyRef: {name: far, key: 3}}}
         - {name: A, value: true}
         resources: {limits: {cpu: 500m, memory: 512Mi}}
-        startupProbe: {httpGet: {path: /up, port: 9000}, periodSeconds: 5, failureThreshold: 3, timeoutSeconds: 4}
+        startupProbe:
+          httpGet: {path: /up, port: 9000, httpHeaders: [{name: x-a, value: b}]}
+          periodSeconds: 5
+          failureThreshold: 3
+          timeoutSeconds: 4
         livenessProbe: {grpc: {port: 9000, service: x}, periodSeconds: 10}
         volumeMounts: [{name: tmp, mountPath: /scratch}, {name: m, mountPath: /m}]
       - {name: proxy, image: b, args: [-v]}
@@ -232,7 +236,7 @@ RICH_BODY = {
                 ],
                 "resources": {"limits": {"cpu": "500m", "memory": "512Mi"}, "cpuIdle": True, "startupCpuBoost": True},
                 "startupProbe": {
-                    "httpGet": {"path": "/up", "port": 9000},
+                    "httpGet": {"path": "/up", "port": 9000, "httpHeaders": [{"name": "x-a", "value": "b"}]},
                     "periodSeconds": 5,
                     "failureThreshold": 3,
                     "timeoutSeconds": 4,

@@ -32,6 +32,7 @@ def test_invokers_are_granted_on_the_service_alone() -> None:
     assert plan(wish, place(cloud), again="").data["changes"] == 0
     assert deploy(WISH, place(cloud), Ear(), yes=True).exit is Exit.OK
     assert cloud.state.policies[target] == {"roles/run.invoker": set(wish.invokers)}
+    assert status(place(cloud), settings(Path("nowhere")), "gemma", Ear()).data["invokers"] == sorted(wish.invokers)
 
 
 def test_a_service_that_is_closed_to_the_outside_is_not_tried_from_here() -> None:

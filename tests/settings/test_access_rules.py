@@ -6,7 +6,7 @@ import pytest
 
 from gemmactl import access_rules
 from gemmactl.errors import Exit, Trouble
-from gemmactl.spec import Model, Serve
+from gemmactl.spec import Model, Probe, Serve
 from gemmactl.spec_rules import check
 
 GOOD = Serve("my-project", "us-central1", Model("gs", "gs://b/m", "b", "m"), "gemma")
@@ -39,6 +39,8 @@ def test_members_that_are_taken(member: str) -> None:
         ({"invokers": ("allUsers",)}, "invoker-everybody", "--auth public"),
         ({"invokers": ("allAuthenticatedUsers",)}, "invoker-everybody", "--auth public"),
         ({"invokers": ("user:ann@example.com",), "auth": "public"}, "invoker-with-open", "--auth iam"),
+        ({"auth": "api-key", "engine": "vllm"}, "api-key-with-vllm", "--invoker"),
+        ({"auth": "api-key", "probe": Probe("/v1/models")}, "probe-needs-key", "/ready"),
         ({"vpc_egress": "all-traffic"}, "network-illegal", "--network"),
         ({"network_tags": ("gpu",)}, "network-illegal", "--network"),
         ({"network": "Default"}, "network-illegal", "--network"),

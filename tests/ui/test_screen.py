@@ -181,3 +181,16 @@ def test_plain_output_does_not_import_rich(tmp_path: Any) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_api_key_leaves_only_where_it_was_made() -> None:
+    """The document that is about it may show this one key, and no other; talk shows none."""
+    key, other = "gmk_" + "k" * 43, "gmk_" + "o" * 43
+    made, out, err = screen("json")
+    made.say(Line(f"key {key}"))
+    made.result(Result("keys create", {"key": key, "else": other}, reveals=frozenset({key})))
+    assert json.loads(out.getvalue())["data"] == {"key": key, "else": "(secret removed)"}
+    assert key not in err.getvalue()
+    text, out, _ = screen()
+    text.result(Result("keys create", {"key": key}, (Verbatim(key),), reveals=frozenset({key})))
+    assert out.getvalue() == f"{key}\n"
