@@ -67,6 +67,8 @@ def build(only: Verb | None = None, *, rows: bool = False) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_top)
+    from gemmactl.commands.impersonating import impersonating
+
     for verb in VERBS if only is None else (only,):
         if rows:
             app.command(verb.name, help=verb.summary, rich_help_panel=verb.panel)(_row)
@@ -75,7 +77,7 @@ def build(only: Verb | None = None, *, rows: bool = False) -> typer.Typer:
         if verb.group:
             app.add_typer(module.app, name=verb.name, rich_help_panel=verb.panel)
         else:
-            app.command(verb.name, rich_help_panel=verb.panel)(getattr(module, verb.name))
+            app.command(verb.name, rich_help_panel=verb.panel)(impersonating(getattr(module, verb.name)))
     return app
 
 

@@ -31,10 +31,12 @@ _NOT_IN_ENVIRONMENT: Final = frozenset({"model", "presets", "skip_unverified", "
 _FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
     "project": ("GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"),
     "region": ("GOOGLE_CLOUD_REGION", "CLOUDSDK_RUN_REGION"),
+    "impersonate_service_account": ("CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT",),
 }
 _GCLOUD: Final[Mapping[str, tuple[str, str]]] = {
     "project": ("core", "project"),
     "region": ("run", "region"),
+    "impersonate_service_account": ("auth", "impersonate_service_account"),
     "account": ("core", "account"),
 }
 
@@ -94,6 +96,23 @@ class Settings:
                 code="project-missing",
             )
         return legal_project(found)
+
+    def impersonated(self, flag: str | None = None) -> Value | None:
+        """The service account to act as: flag, environment, gcloud's property. A chain of accounts as gcloud takes it is none.
+
+        Raises:
+            Trouble: (usage) it is no service account.
+        """
+        found = self.value("impersonate_service_account", flag)
+        if found is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]*@([a-z0-9.-]+\.)?gserviceaccount\.com", found.text):
+            raise usage(
+                f"{found.text!r} is not a service account ({found.origin})",
+                why="--impersonate-service-account takes one e-mail that ends in gserviceaccount.com",
+                remedy="`gcloud iam service-accounts list` shows them; `gcloud config unset auth/impersonate_service_account` "
+                "takes gcloud's property away",
+                code="service-account-illegal",
+            )
+        return found
 
     def region(self, flag: str | None = None) -> Value:
         """The region; the default is stated as such."""

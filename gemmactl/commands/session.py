@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gemmactl.voice import Voice
 
 SESSION: Final = "gemmactl.session"
+IMPERSONATE: Final = "impersonate_service_account"
 VALUED: Final = ("--format", "--as")
 """Flags with a value of their own word that no repeated command keeps."""
 
@@ -30,6 +31,8 @@ class Session:
     home: Path
     format: Literal["text", "json"]
     argv: Sequence[str] = ()
+    impersonate: str | None = None
+    """--impersonate-service-account of this command line."""
 
     def typed(self, ctx: typer.Context, *but: str) -> list[str]:
         """Names of the parameters that stand on the command line, without those in `but`."""
@@ -41,7 +44,7 @@ class Session:
         Raises:
             Trouble: (usage) there is another one.
         """
-        if typed := self.typed(ctx, flag, *beside, "format"):
+        if typed := self.typed(ctx, flag, *beside, "format", IMPERSONATE):
             from gemmactl.errors import usage
 
             named = ", ".join("MODEL" if p == "model" else f"--{p.replace('_', '-')}" for p in typed)
@@ -91,10 +94,10 @@ class Session:
         """The same where both are known already."""
         from gemmactl.serving.place import go
 
-        return go(project, region, self.voice)
+        return go(project, region, self.voice, self.settings_outside().impersonated(self.impersonate))
 
 
 def session(ctx: typer.Context) -> Session:
     """The session that the door put into the context."""
     found: Session = ctx.obj[SESSION]
-    return found
+    return replace(found, impersonate=ctx.params.get(IMPERSONATE))

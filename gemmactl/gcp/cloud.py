@@ -63,6 +63,9 @@ class GoogleCloud:
         return self.secrets.newest_version(secret)
 
 
-def connect(project: str, endpoint: Endpoint | None = None, *, clock: Clock | None = None) -> GoogleCloud:
-    """Open a project. Makes no call: credentials are looked for when the first one is made."""
-    return GoogleCloud(Wire(project, Identity(project, endpoint), endpoint, clock or Clock()))
+def connect(project: str, endpoint: Endpoint | None = None, *, clock: Clock | None = None, impersonate: str = "") -> GoogleCloud:
+    """Open a project, as the caller or as a service account that he may impersonate.
+
+    Makes no call: credentials are looked for when the first one is made.
+    """
+    return GoogleCloud(Wire(project, Identity(project, endpoint, impersonate), endpoint, clock or Clock()))

@@ -78,7 +78,7 @@ def translate(error: Exception, api: str, doing: str) -> Trouble | None:
     if isinstance(error, auth.TransportError | requests.exceptions.RequestException | ConnectionError | TimeoutError):
         return _network(error, api, doing)
     if isinstance(error, auth.GoogleAuthError):
-        return _expired(error)
+        return _not_the_account(error) or _federation(error) or _expired(error)
     return _storage_stream(error, api, doing)
 
 
@@ -186,6 +186,41 @@ def _network(error: Exception, api: str, doing: str) -> Trouble:
         remedy=remedy,
         code="network",
         facts={"api": api, "network": kind, "message": str(error)[:500]},
+    )
+
+
+def _not_the_account(error: Exception) -> Trouble | None:
+    """Somebody is logged in, but may not act as the service account."""
+    said = " ".join(map(str, error.args))
+    if "impersonated credentials" not in said:
+        return None
+    found = re.search(r'"message": *"((?:[^"\\\\]|\\\\.)*)"', said)
+    return Trouble(
+        "the service account can't be impersonated",
+        why=found[1] if found else said[:300],
+        remedy="ask for roles/iam.serviceAccountTokenCreator on that account, and enable its project's API: "
+        "gcloud services enable iamcredentials.googleapis.com",
+        code="impersonation",
+        exit=Exit.REFUSED,
+        facts={"message": said[:500], "permission": "iam.serviceAccounts.getAccessToken"},
+    )
+
+
+def _federation(error: Exception) -> Trouble | None:
+    """Workload identity federation: the token of the other side is missing, or was not accepted."""
+    from google.auth import exceptions as auth
+
+    said = str(error.args[0] if error.args else error)
+    if not isinstance(error, auth.OAuthError) and not re.search(r"subject token|^File '.*' was not found", said, re.IGNORECASE):
+        return None
+    return Trouble(
+        "the token for workload identity federation was not accepted",
+        why=said[:300],
+        remedy="check what the credentials' file names: where the token is read, and the provider's issuer, audience and "
+        "attribute condition",
+        code="federation",
+        exit=Exit.REFUSED,
+        facts={"message": said[:500]},
     )
 
 

@@ -22,13 +22,25 @@ TIMEOUT: Final = 20.0
 class Identity:
     """The caller of one process. Nothing is asked before it is needed."""
 
-    def __init__(self, project: str, endpoint: Endpoint | None = None) -> None:
+    def __init__(self, project: str, endpoint: Endpoint | None = None, impersonate: str = "") -> None:
         self._project = project
         self._endpoint = endpoint
+        self._target = impersonate
         self.credentials: Once[Any] = Once(self._credentials)
+        self._source: Once[Any] = Once(self._login)
         self._email: Once[str] = Once(self._ask_email, asks=True)
 
     def _credentials(self) -> Any:
+        source = self._source()
+        if not self._target:
+            return source
+        from gemmactl.gcp.impersonation import acting_as
+
+        quota_project = "" if self._endpoint else os.environ.get(QUOTA_PROJECT, "")
+        return acting_as(source, self._target, SCOPES, self._endpoint, quota_project)
+
+    def _login(self) -> Any:
+        """Whoever is logged in, before any impersonation."""
         if self._endpoint is not None:
             return _loopback(self._endpoint)
         with translated("oauth2.googleapis.com", "finding the credentials"):
@@ -37,7 +49,9 @@ class Identity:
             credentials: Any = google.auth.default(scopes=SCOPES)[0]
         # a person's calls count on no project or on the one of the day of the login, whose APIs nobody enables: they would call
         # themselves disabled. The deployed project is the one whose APIs a plan enables; gcloud counts on it too.
-        if self._project and _kind(credentials) == "authorized_user" and not os.environ.get(QUOTA_PROJECT):
+        # Whoever acts as an account may have no right on that project: his one call there is for the token.
+        mine = self._project and not self._target and not os.environ.get(QUOTA_PROJECT)
+        if mine and _kind(credentials) == "authorized_user":
             credentials = credentials.with_quota_project(self._project)
         return credentials
 
@@ -56,7 +70,7 @@ class Identity:
             Trouble: (refused) nobody is logged in.
         """
         if self._endpoint is not None:
-            return Login("sandbox")
+            return Login("sandbox", self._target)
         from gemmactl.settings import gcloud_account
 
         credentials = self.credentials()
@@ -66,6 +80,8 @@ class Identity:
         return Login(kind, target, quota_project, gcloud_account(os.environ, Path.home()))
 
     def _ask_email(self) -> str:
+        if self._target:
+            return self._target
         if self._endpoint is not None:
             return self._endpoint.caller
         credentials = self.credentials()
@@ -98,11 +114,23 @@ class Identity:
         Raises:
             Trouble: (refused) this kind of credentials has none.
         """
+        if self._target:
+            return self._generated(self._source(), self._target, audience)
         if self._endpoint is not None:
             return self._endpoint.id_token(audience)
         credentials = self.credentials()
+        if _kind(credentials) == "federated" and credentials.service_account_email:
+            from gemmactl.gcp.impersonation import unimpersonated
+
+            return self._generated(unimpersonated(credentials), credentials.service_account_email, audience)
         with translated("oauth2.googleapis.com", "getting an ID token"):
             return _id_token(credentials, audience)
+
+    def _generated(self, source: Any, email: str, audience: str) -> str:
+        from gemmactl.gcp.impersonation import API, id_token
+
+        with translated(API, f"getting an ID token of {email}"):
+            return id_token(source, email, audience, self._endpoint)
 
 
 def _kind(credentials: Any) -> str:
@@ -112,6 +140,9 @@ def _kind(credentials: Any) -> str:
         "google.oauth2.service_account": "service_account",
         "google.auth.compute_engine.credentials": "metadata",
         "google.auth.impersonated_credentials": "impersonated",
+        "google.auth.identity_pool": "federated",
+        "google.auth.aws": "federated",
+        "google.auth.pluggable": "federated",
     }.get(type(credentials).__module__, "other")
 
 
@@ -149,6 +180,8 @@ def _id_token(credentials: Any, audience: str) -> str:
 
             kind = impersonated_credentials.IDTokenCredentials
             maker = kind(credentials, target_audience=audience, include_email=True)
+        case "federated":
+            raise _no_id_token("a federated identity has none of its own, only the service account that it acts as")
         case _:
             raise _no_id_token(f"{type(credentials).__name__} can only make access tokens")
     maker.refresh(request)
@@ -159,8 +192,7 @@ def _no_id_token(why: str) -> Trouble:
     return refused(
         "no ID token can be made for the private service",
         why=why,
-        remedy="gcloud auth application-default login, or impersonate a service account: "
-        "gcloud auth application-default login --impersonate-service-account=EMAIL",
+        remedy="gcloud auth application-default login, or act as a service account: add --impersonate-service-account EMAIL",
         code="no-id-token",
     )
 

@@ -13,7 +13,8 @@ from typing import Protocol
 class Login:
     """How this process came to its credentials, as far as this machine tells; nothing of it is secret.
 
-    `kind`: authorized_user, service_account, metadata, impersonated, other, or sandbox. `gcloud_account`: whom gcloud runs as.
+    `kind`: authorized_user, service_account, metadata, impersonated, federated, other or sandbox. `gcloud_account`: whom gcloud
+    runs as.
     """
 
     kind: str = ""

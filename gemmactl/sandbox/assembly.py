@@ -15,6 +15,7 @@ def assemble(world: World) -> World:
         accounts_api,
         apis_api,
         artifacts_api,
+        credentials_api,
         images_api,
         logging_api,
         projects_api,
@@ -27,6 +28,7 @@ def assemble(world: World) -> World:
     for room in (apis_api, artifacts_api, images_api, projects_api, secret_versions_api, secrets_api):
         world.behaviours.update(room.behaviours())
     world.raw += [
+        (credentials_api.PATH, credentials_api.handle),
         (accounts_api.PATH, accounts_api.handle),
         (logging_api.PATH, logging_api.handle),
         (re.compile(projects_api.PATH_V1.pattern + "$"), projects_api.handle_v1),

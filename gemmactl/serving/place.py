@@ -34,6 +34,8 @@ class Place:
     """The way to models of the Hub."""
     api_key: str = field(default_factory=lambda: os.environ.get(ENV_API_KEY, "").strip(), repr=False)
     """The caller's key for services that ask for one, or ``. From the environment: a command line is seen by everybody."""
+    impersonated: Value | None = None
+    """The service account that the caller acts as."""
 
     @property
     def id(self) -> str:
@@ -44,11 +46,15 @@ class Place:
     def flags(self) -> str:
         """What a next command must repeat to work in the same place."""
         region = "" if self.region.origin == "default" else f" --region {self.region.text}"
-        return f"--project {self.project.text}{region}"
+        who = self.impersonated
+        acting = f" --impersonate-service-account {who.text}" if who is not None and who.origin.startswith("--") else ""
+        return f"--project {self.project.text}{region}{acting}"
 
     def line(self) -> Line:
         """Who works where: the first line of a plan."""
         who = self.cloud.caller().partition(":")[2] or "identity unknown"
+        if self.impersonated is not None:
+            who = f"{who} (impersonated, {self.impersonated.origin})"
         return Line(f"{who} · project {self.project} · region {self.region} · target {self.target}")
 
     def document(self) -> dict[str, str]:
@@ -61,7 +67,7 @@ class Place:
         }
 
 
-def go(project: Value, region: Value, voice: Voice) -> Place:
+def go(project: Value, region: Value, voice: Voice, impersonate: Value | None = None) -> Place:
     """Open the cloud of a project; the sandbox is started when it is the one that is asked for.
 
     Raises:
@@ -72,7 +78,11 @@ def go(project: Value, region: Value, voice: Voice) -> Place:
     from gemmactl.gcp.cloud import connect
 
     if target == "cloud":
-        return Place(project, region, target, connect(project.text))
+        cloud = connect(project.text, impersonate=impersonate.text if impersonate else "")
+        return Place(project, region, target, cloud, impersonated=impersonate)
     from gemmactl.sandbox import daemon
 
-    return Place(project, region, target, connect(project_id(project), endpoint=daemon.ensure()))
+    if impersonate is not None and not impersonate.origin.startswith("--"):
+        impersonate = None  # gcloud's own setting speaks of the real cloud
+    cloud = connect(project_id(project), endpoint=daemon.ensure(), impersonate=impersonate.text if impersonate else "")
+    return Place(project, region, target, cloud, impersonated=impersonate)

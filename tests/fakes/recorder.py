@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 ONE_DAY = dt.timedelta(days=1)
 OAUTH = "oauth2.googleapis.com"
+STS = "sts.googleapis.com"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class Recorder:
     token: Callable[[], str]
     id_token: Callable[[], str] = str
     email: str = ""
+    federated: Callable[[bytes], str] = lambda _body: ""
+    """Token for what was sent to Google's token exchange; `` refuses it."""
     exchanges: list[Exchange] = field(default_factory=list)
     tunnels: set[str] = field(default_factory=set)
     """Hosts that a tunnel was asked for, whatever came of it."""
@@ -144,6 +147,16 @@ class Recorder:
             login = {"access_token": self.token(), "id_token": self.id_token(), "expires_in": 3600, "token_type": "Bearer"}
             document = json.dumps({"email": self.email} if path.startswith("/tokeninfo") else login).encode()
             status, out, data = 200, [("Content-Type", "application/json")], document
+        elif host == STS:
+            token = self.federated(body)
+            refused = {
+                "error": "invalid_grant",
+                "error_description": "The audience in ID Token does not match the expected audience.",
+            }
+            kind = "urn:ietf:params:oauth:token-type:access_token"
+            fine = {"access_token": token, "issued_token_type": kind, "token_type": "Bearer", "expires_in": 3600}
+            status, out = 200 if token else 400, [("Content-Type", "application/json")]
+            data = json.dumps(fine if token else refused).encode()
         else:
             upstream = http.client.HTTPConnection(self.upstream, timeout=120)
             upstream.request(method, path, body=body or None, headers=headers)

@@ -14,6 +14,7 @@ KINDS: Final = {
     "service_account": "the key of a service account",
     "metadata": "the account of this machine",
     "impersonated": "an impersonated service account",
+    "federated": "workload identity federation",
     "sandbox": "the sandbox's own token",
 }
 
