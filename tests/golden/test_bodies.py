@@ -44,9 +44,10 @@ def test_a_repository() -> None:
 
 
 def test_a_build() -> None:
-    """Builds submit --tag. Ours names Dockerfile, account, machine, log, limit and tags; no network and no cache flag.
+    """Builds submit --tag. Ours names Dockerfile, account, machine, log, limit and tags; no network, a cache of layers.
 
-    `--network cloudbuild` would hand the build account's token to every RUN line; a fresh worker has no cache to refuse.
+    `--network cloudbuild` would hand the build account's token to every RUN line; a fresh worker has no cache to refuse, so
+    ours brings one.
     """
     want = sent("02", "POST", "/builds")
     tag = want.body["images"][0]
@@ -63,7 +64,11 @@ def test_a_build() -> None:
     assert got.pop("tags") == ["gemmactl", "gemma3-trans-ft-service-latest"]
     assert got["source"]["storageSource"].pop("object") == "source/latest.tgz"
     args = got["steps"][0]["args"]
-    assert args == ["build", "-f", "inference_image/Dockerfile", "-t", tag, "."]
+    cache = tag.rpartition(":")[0] + ":cache"
+    cached = ["--cache-from", cache, "--build-arg", "BUILDKIT_INLINE_CACHE=1"]
+    assert args == ["build", "-f", "inference_image/Dockerfile", *cached, "-t", tag, "-t", cache, "."]
+    assert got["steps"][0].pop("env") == ["DOCKER_BUILDKIT=1"]
+    assert got["images"].pop() == cache
     wanted = normal(Build, want.body)
     del wanted["source"]["storageSource"]["object"]
     wanted["steps"][0]["args"] = args

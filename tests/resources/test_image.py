@@ -13,10 +13,11 @@ import pytest
 from gemmactl.errors import Trouble
 from gemmactl.kernel.events import Event, Log
 from gemmactl.kernel.resource import Work
+from gemmactl.resources.build_log import Lines
 from gemmactl.resources.cloud import BucketInfo, BuildInfo, LogEntry
 from gemmactl.resources.context import BuildContext, stage
 from gemmactl.resources.image import Image
-from tests.fakes.cloud import FakeCloud, refusal
+from tests.fakes.cloud import FakeCloud, Logs, refusal
 from tests.resources.wishes import CONTEXT, quick, work
 
 TAG = "us-central1-docker.pkg.dev/demo-proj/gemmactl/serve:0123456789abcdef"
@@ -63,6 +64,37 @@ def test_a_running_build_is_joined(cloud: FakeCloud) -> None:
     IMAGE.create(cloud, work())
     assert names(cloud) == []
     assert IMAGE.read(cloud) is not None
+
+
+def test_a_build_takes_the_layers_of_the_one_before(cloud: FakeCloud) -> None:
+    """A machine of Cloud Build begins with nothing: torch's layer comes from the newest image, which this one then is."""
+    cloud.build = BuildInfo("", "SUCCESS")
+    IMAGE.create(cloud, work())
+    ((body, _),) = cloud.state.builds.values()
+    (step,) = body["steps"]
+    cache = TAG.rpartition(":")[0] + ":cache"
+    assert step["args"][step["args"].index("--cache-from") + 1] == cache
+    assert "BUILDKIT_INLINE_CACHE=1" in step["args"]
+    assert step["env"] == ["DOCKER_BUILDKIT=1"]
+    assert body["images"] == [TAG, cache]
+
+
+def test_a_line_that_comes_in_late_is_told(cloud: FakeCloud) -> None:
+    """What is a few seconds older than the newest line is read again; each line once."""
+
+    class Timed(Logs):
+        def entries(self, query: str, *, newest: bool = False, limit: int = 100) -> tuple[LogEntry, ...]:
+            start = query.partition('timestamp>="')[2].partition('"')[0]
+            return tuple(e for _, e in self.cloud.state.logs if e.timestamp >= start)
+
+    cloud.logs = Timed(cloud)
+    lines = Lines("demo-proj", "build-1")
+    for second, text in ((20, "b"), (15, "late"), (5, "older than any look")):
+        cloud.state.logs.append(("", LogEntry(f"2026-01-01T00:00:{second:02}Z", "INFO", text, text)))
+        if text == "b":
+            assert lines.fresh(cloud) == ("b",)
+    assert lines.fresh(cloud) == ("late",)
+    assert lines.fresh(cloud) == ()
 
 
 def test_a_failed_build_brings_its_log(cloud: FakeCloud) -> None:
