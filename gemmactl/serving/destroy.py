@@ -12,7 +12,7 @@ from gemmactl.kernel.plan import Op, Plan, make_teardown
 from gemmactl.resources import names
 from gemmactl.resources.stored_model import StoredModel, stored
 from gemmactl.result import Block, Line, Result
-from gemmactl.serving import adapting, find, show
+from gemmactl.serving import adapting, find, pinning, show
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.listing import everywhere
 from gemmactl.serving.place import Place
@@ -123,7 +123,7 @@ def _confirmed(name: str, plan: Plan, voice: Voice, extent: Extent, *, yes: bool
 
 def _teardown(place: Place, wish: Serve, others: dict[str, str], extent: Extent) -> Plan:
     """The steps. With --all the bucket goes whole where it holds nothing else, else the folders of this service alone."""
-    made = stack.serving(wish, teardown=True)
+    made = (*(own := stack.serving(wish, teardown=True)), *pinning.older(wish, place.cloud, {one.address for one in own}))
     if extent.service_only:
         only = {one.address: "--service-only removes the service alone" for one in made if one.kind != "service"}
         return make_teardown(made, place.cloud, keep=only)

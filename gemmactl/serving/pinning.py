@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -11,10 +11,11 @@ from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.checkpoint.inspect import Report
 from gemmactl.errors import Trouble
 from gemmactl.resources.cloud import PolicyTarget
+from gemmactl.resources.weights_pin import WeightsPin
 from gemmactl.serving import adapting, find
 from gemmactl.serving.folder import Committed, Hub
 from gemmactl.spec import Approved, Model, Serve
-from inference_image.contract import ENV_ADAPTERS, ENV_PIN
+from inference_image.contract import ENV_ADAPTERS, ENV_PIN, PINS
 from inference_image.pin import Pin, Pinned, Place, digest_of, of_adapter, of_model
 
 if TYPE_CHECKING:
@@ -78,6 +79,23 @@ def writable(wish: Serve, cloud: Cloud) -> bool:
         return WRITE in cloud.policies.test(PolicyTarget("bucket", first.bucket), [WRITE])
     except Trouble:
         return False
+
+
+def older(wish: Serve, cloud: Cloud, known: Collection[str]) -> tuple[WeightsPin, ...]:
+    """Pins of older revisions that lie beside other models, as far as revisions can be listed: they go with the service."""
+    service = service_of(wish)
+    try:
+        revisions = cloud.run.revisions(service)
+    except Trouble:
+        return ()
+    found = {}
+    for text in (find.variable({"template": one}, ENV_PIN) for one in revisions):
+        root, inner, _ = text.partition(f"/{PINS}/")
+        if inner and text.startswith("gs://"):
+            bucket, _, prefix = root.removeprefix("gs://").partition("/")
+            pin = WeightsPin(service, bucket, prefix, before=text, teardown=True)
+            found[pin.address] = pin
+    return tuple(pin for address, pin in found.items() if address not in known)
 
 
 def remarks(wish: Serve) -> Iterator[ModelFinding]:

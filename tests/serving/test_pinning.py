@@ -205,6 +205,18 @@ def test_destroy_takes_the_pins_and_leaves_the_weights(tmp_path: Path) -> None:
     assert ("weights", f"m/{SHARD}") in cloud.state.objects
 
 
+def test_destroy_takes_the_pins_beside_older_models_too(tmp_path: Path) -> None:
+    """A service that served another folder before: nothing of it stays in either."""
+    cloud = with_model(FakeCloud())
+    for path in SAMPLE.iterdir():
+        cloud.storage.write("weights", f"new/{path.name}", path)
+    deployed(cloud)
+    deployed(cloud, replace(WISH, model=parse_model("gs://weights/new")))
+    assert len(pins(cloud)) == len(pins(cloud, "new/gemmactl/pins/")) == 1
+    assert destroy(place(cloud), settings(tmp_path), "gemma", Ear(), yes=True).exit is Exit.OK
+    assert [name for _, name in cloud.state.objects if "/gemmactl/pins/" in name] == []
+
+
 def test_the_variable_is_not_set_by_hand(tmp_path: Path) -> None:
     """Another's word for what was approved is none: refused before any call."""
     with pytest.raises(Trouble) as caught:
