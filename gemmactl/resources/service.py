@@ -224,8 +224,10 @@ class Service(Resource):
             raise overtaken(self.full_name, f"it changed {', '.join(sorted(others))}")
         if not changed or self._unattended:
             return
+        work.wait(0, leavable=True)  # who left meanwhile is asked for nothing more
         if self.rollout is not None and self.rollout.prove is not None:
             self.rollout.prove(body, work)
+            work.wait(0, leavable=True)
         proven = state(body).ready_revision
         work.progress("giving it its requests")
         amend(cloud, work, self.full_name, lambda now: self._released(now, proven))

@@ -5,20 +5,23 @@ from __future__ import annotations
 import _thread
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from gemmactl.errors import Exit, Trouble
+from gemmactl.kernel.events import Event, Stopping
 from gemmactl.kernel.plan import make_plan
 from gemmactl.resources.cloud import Json
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Result
+from gemmactl.serving.deploy import deploy
 from gemmactl.serving.rollout import way
 from tests.fakes.cloud import FakeCloud
 from tests.resources.wishes import SPEC, go, stack
-from tests.serving.ear import with_model
+from tests.serving.ear import Ear, place, with_model
 from tests.serving.rolling import DEAD, NEWEST, NEXT, WISH, Looking, live, pending, run, shares
 
 
@@ -78,6 +81,30 @@ def test_ctrl_c_leaves_a_rollout_and_says_how_to_join_it(cloud: FakeCloud) -> No
     cloud.before_call = end
     assert run(cloud, NEXT).exit is Exit.OK
     assert (live(cloud)["traffic"], len(cloud.state.revisions)) == ([NEWEST], 2)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_after_the_start_sends_no_prompt_and_moves_nothing(cloud: FakeCloud) -> None:
+    """The revision became ready in the same moment: it is left where it is, and a plan knows what it waits for."""
+    run(cloud)
+    wire, ear, stopping = Looking(cloud), Ear(), threading.Event()
+
+    def interrupt(name: str) -> None:
+        if name == "run.finished":
+            cloud.before_call = lambda _name: None
+            _thread.interrupt_main()
+            assert stopping.wait(20)
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Stopping):
+            stopping.set()
+
+    ear.events = hear  # type: ignore[method-assign]  # this ear listens for one thing
+    cloud.before_call = interrupt
+    left = deploy(NEXT, place(cloud, wire), ear, yes=True)
+    assert (left.problems[0].code, wire.seen) == ("detached", [])
+    assert shares(live(cloud)) == {"gemma-00001-tst": 100, "gemma-00002-tst": 0}
+    assert pending(cloud, NEXT) == ["tested"]
 
 
 def test_flags_that_contradict_each_other_are_refused() -> None:
