@@ -46,6 +46,12 @@ def examine(cloud: Cloud, stack: Sequence[Resource], *, service: str = "", conte
     return tuple(_once(found))
 
 
+def together(*parts: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """What several looks found, each thing once, problems first, advice last."""
+    ranks = {"problem": 0, "unknown": 1, "advice": 2}
+    return tuple(sorted(_once([finding for part in parts for finding in part]), key=lambda f: ranks[f.state]))
+
+
 def unknown(check: str, trouble: Trouble, context: Context) -> list[Finding]:
     """What a check becomes that could not look; a disabled API is itself the finding."""
     if api_disabled(trouble):

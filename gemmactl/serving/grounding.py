@@ -17,7 +17,7 @@ from gemmactl.serving.place import Place
 
 if TYPE_CHECKING:
     from gemmactl.doctor.checks.check import Check, Ground, Verdict
-    from gemmactl.doctor.finding import Finding
+    from gemmactl.doctor.finding import Context, Finding
 
 MOST: Final = 3
 """Reasons that the one line about unknown checks spells out."""
@@ -78,6 +78,39 @@ def survey(stack: Sequence[Resource], place: Place, *, bucket: str = "", live: b
     if plan.work and not plan.blocked:
         verdicts = (*verdicts, rights.check(plan.work, ground))
     return Grounded(_gated(plan, verdicts, ground), verdicts)
+
+
+def standing(place: Place, stack: Sequence[Resource], context: Context, *, bucket: str = "") -> tuple[Finding, ...]:
+    """Doctor's part: the same checks on a service that is there.
+
+    What waits for an API that nothing of the service needs is one advice: it is not known, and no fault either.
+    """
+    from gemmactl.doctor.checks.check import Ground
+    from gemmactl.doctor.checks.rows import CHECKS
+    from gemmactl.doctor.checks.run import run
+
+    verdicts = run(CHECKS, Ground(place.cloud, tuple(stack), bucket, context, live=True))
+    return (*(f for v in verdicts for f in v.findings), *_unknowns(verdicts, context))
+
+
+def _unknowns(verdicts: Sequence[Verdict], context: Context) -> tuple[Finding, ...]:
+    """One finding for each reason: fourteen policies behind one missing right are one thing to ask for."""
+    from gemmactl.doctor.finding import Finding
+
+    reasons: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in (v for v in verdicts if v.end == "unknown"):
+        reasons.setdefault(("off", "") if verdict.api else (verdict.seen, verdict.permission), []).append(verdict)
+    found = []
+    for (seen, permission), those in reasons.items():
+        names = ", ".join(v.check for v in those)
+        base = Finding("unknown", "unknown", f"{seen}: {names}", seen, "Ask for a role with it.", subcategory=those[0].check)
+        base = replace(base, permission=permission, principal=context.caller, confidence=1.0, state="unknown")
+        if apis := sorted({v.api for v in those if v.api}):
+            said = f"unknown until {', '.join(apis)} {'is' if len(apis) == 1 else 'are'} enabled: {names}"
+            line = f"gcloud services enable {' '.join(apis)} --project={context.project}"
+            base = replace(base, title=said, cause=said, remedy="Enable them to know.", commands=(line,), state="advice")
+        found.append(base)
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from gemmactl import stack
@@ -13,6 +14,7 @@ from gemmactl.serving import find, show
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.findings import SCHEMA, document, findings_blocks, findings_result
 from gemmactl.serving.folder import Folders
+from gemmactl.serving.grounding import standing
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
 from gemmactl.settings import Settings
@@ -39,14 +41,18 @@ def repair(
 
     `retry`: once the remedies hold, deploy it again as it was wished. `for_admin`: findings as text for a ticket.
     """
-    from gemmactl.doctor.live import examine
+    from gemmactl.doctor.live import examine, together
 
     service = find.service(place, settings, name)
     short = find.short(service)
     context = context_of(place, service)
     wanted = stack.serving(recalled(place, short, service))
-    findings = examine(place.cloud, wanted, service=find.full_name(place, short), context=context)
-    findings = (*findings, *_model(place, service, context))
+    bucket = recalled(place, short, service).model.bucket
+    with ThreadPoolExecutor(2) as pool:
+        ground = pool.submit(standing, place, wanted, context, bucket=bucket)
+        model = pool.submit(_model, place, service, context)
+        findings = examine(place.cloud, wanted, service=find.full_name(place, short), context=context)
+        findings = together(findings, model.result(), ground.result())
     if not fix or not any(f.state == "problem" for f in findings):
         return findings_result(findings, place.target, place=place, for_admin=for_admin, service=short)
     voice.say(place.line(), *findings_blocks(findings))

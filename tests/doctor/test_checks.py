@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,13 @@ def test_on_good_ground_every_check_is_ok() -> None:
     assert {v.end for v in verdicts} == {"ok"}
     assert all(v.seen for v in verdicts)
     assert cloud.writes == []
+
+
+def test_every_check_is_documented() -> None:
+    """docs/preflight.md names each, and every organization policy."""
+    page = (Path(__file__).parents[2] / "docs" / "preflight.md").read_text(encoding="utf-8")
+    missing = [c.name for c in CHECKS if f"`{c.name.removeprefix('org policy ')}`" not in page]
+    assert missing == []
 
 
 def test_the_order_is_that_of_the_checks_and_a_broken_one_harms_none() -> None:

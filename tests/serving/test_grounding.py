@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from pathlib import Path
 
+from gemmactl import stack
 from gemmactl.errors import Exit
 from gemmactl.resources.surroundings import OrgPolicy
 from gemmactl.result import Table
 from gemmactl.serving.deploy import deploy, plan
+from gemmactl.serving.grounding import survey
+from gemmactl.serving.recall import recalled
+from gemmactl.serving.repair import repair
 from gemmactl.spec import SecretRef, Serve, parse_model
 from gemmactl.ui.layout import lay
-from tests.fakes.cloud import FakeCloud
-from tests.serving.ear import Ear, place, with_model
+from tests.fakes.cloud import FakeCloud, refusal
+from tests.serving.ear import Ear, place, settings, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")
 INGRESS = {"run.allowedIngress": OrgPolicy(allowed=("internal",))}
@@ -58,6 +64,43 @@ def test_nothing_is_asked_of_rights_when_nothing_is_due() -> None:
     cloud.held = frozenset()
     assert plan(WISH, place(cloud), again="").exit is Exit.OK
     assert not any(c.name == "policies.test" for c in cloud.calls)
+
+
+def test_a_deploy_that_changes_nothing_looks_once() -> None:
+    """All reads of the plan and all checks meet each other: one round, whatever their number."""
+    cloud = with_model(FakeCloud())
+    here = place(cloud)
+    assert deploy(WISH, here, Ear(), yes=True).exit is Exit.OK
+    wanted = stack.serving(recalled(here, "gemma", next(iter(cloud.state.services.values()))))
+    cloud.calls.clear()
+    assert survey(wanted, here, bucket="weights", live=True).plan.work == ()
+    meet = threading.Barrier(len(cloud.calls), timeout=30)
+    assert meet.parties > 30
+    cloud.before_call = lambda _name: meet.wait() and None
+    assert survey(wanted, here, bucket="weights", live=True).plan.work == ()
+
+
+def test_doctor_shows_the_same_checks(tmp_path: Path) -> None:
+    """What a deploy would refuse is a finding of doctor; checks that wait for an API are one advice and no fault."""
+    cloud = with_model(FakeCloud())
+    deploy(WISH, place(cloud), Ear(), yes=True)
+    cloud.enforce_apis = True
+    cloud.state.apis |= {"storage.googleapis.com", "cloudquotas.googleapis.com"}
+    fine = repair(place(cloud), settings(tmp_path), None, Ear(), fix=False, yes=False)
+    assert (fine.exit, [f["state"] for f in fine.data["findings"]]) == (Exit.OK, ["advice"])
+    assert "unknown until cloudbilling.googleapis.com, orgpolicy.googleapis.com are enabled" in fine.data["findings"][0]["title"]
+    cloud.enforce_apis = False
+    cloud.state.billed, cloud.state.org_policies = False, dict(INGRESS)
+    bad = repair(place(cloud), settings(tmp_path), None, Ear(), fix=False, yes=False)
+    assert (bad.exit, [f["code"] for f in bad.data["findings"]]) == (Exit.FOUND, ["billing-off", "org-policy"])
+
+    def refuse(name: str) -> None:
+        if name == "org_policies.effective":
+            raise refusal(403, "denied", permission="orgpolicy.policy.get")
+
+    cloud.before_call, cloud.state.billed = refuse, True
+    blind = repair(place(cloud), settings(tmp_path), None, Ear(), fix=False, yes=False)
+    assert [(f["state"], f["permission"]) for f in blind.data["findings"]] == [("unknown", "orgpolicy.policy.get")]
 
 
 def test_what_may_bite_is_a_remark() -> None:
