@@ -138,6 +138,15 @@ def test_another_model_directory_is_another_plan(tmp_path: Path) -> None:
     assert apply(path, cloud).exit is Exit.OK
 
 
+def test_weights_that_were_overwritten_are_another_plan(tmp_path: Path) -> None:
+    """The same names and sizes, another generation: what was approved is not what would be served."""
+    cloud = with_model(FakeCloud())
+    path = planned(tmp_path, cloud)
+    shard = next(SAMPLE.glob("*.safetensors"))
+    cloud.storage.write("weights", f"m/{shard.name}", shard)
+    assert "pin gs://weights/m for us-central1/gemma" in refusal(path, cloud).why
+
+
 def test_another_build_context_is_another_plan(tmp_path: Path) -> None:
     """The image's name is what it is built from: another gemmactl builds another one, and is named."""
     cloud = with_model(FakeCloud())
