@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from gemmactl.errors import Trouble
@@ -66,7 +67,9 @@ def change(cloud: Cloud, secret: str, edit: Change, clock: Clock | None = None) 
         made = cloud.secrets.add_version(secret, api_keys.written(after))
         if cloud.secrets.relabel(secret, COUNTS, label, made):
             for old in (*lost, *([version] if version else ())):
-                cloud.secrets.destroy_version(secret, old)  # what is revoked shall not lie about, and each version costs
+                # what is revoked shall not lie about, and each version costs; but the change is made, whoever may not destroy
+                with suppress(Trouble):
+                    cloud.secrets.destroy_version(secret, old)
             return after
         # destroyed only later: until the next one is there, containers read this one as `latest`
         lost.append(made)

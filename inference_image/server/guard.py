@@ -46,7 +46,8 @@ class Guard:
         await self._app(scope, receive, send)
 
     async def _admit(self, scope: Message, record: Record) -> None:
-        shown = presented({name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])})
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+        shown = presented(headers, reads=scope["method"] in ("GET", "HEAD"))
         if not shown:
             raise Refused(RequestCode.API_KEY_MISSING, "an API key is needed: Authorization: Bearer KEY, or x-api-key: KEY")
         key = await self._keyring.holder(shown) if len(shown) <= _LONGEST else None
@@ -59,11 +60,12 @@ class Guard:
             self._keyring.spend(key)
 
 
-def presented(headers: Mapping[str, str]) -> str:
+def presented(headers: Mapping[str, str], *, reads: bool = False) -> str:
     """The key that a request shows, or ``. Names of headers are in lower case.
 
     x-api-key comes first: while Cloud Run asks for an ID token as well, that one may be in Authorization. A browser that was
-    asked at the page sends the key as the password of Basic, on its own with every request: so never for another site's.
+    asked at the page sends the key as the password of Basic, on its own with every request: so for another site's only where
+    nothing but reading comes of it, as when its link leads to the page.
     """
     if key := headers.get(contract.KEY_HEADER, "").strip():
         return key
@@ -71,7 +73,7 @@ def presented(headers: Mapping[str, str]) -> str:
     match scheme.lower():
         case "bearer":
             return value.strip()
-        case "basic" if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+        case "basic" if reads or headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
             try:
                 return base64.b64decode(value, validate=True).decode().partition(":")[2]
             except (binascii.Error, UnicodeDecodeError):

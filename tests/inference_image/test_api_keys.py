@@ -150,6 +150,8 @@ def test_the_ways_to_show_a_key(door: Door) -> None:
         {"Cookie": KEY},
     )
     assert [a.status_code for a in door.ask(*(("POST", "/generate", h) for h in (*good, *bad)))] == [200] * 6 + [401] * 6
+    linked = {"Authorization": basic, "Sec-Fetch-Site": "cross-site"}
+    assert [a.status_code for a in door.ask(("GET", "/generate", linked))] == [200]  # as a link to the page: reading alone
     assert presented({"authorization": "Basic " + base64.b64encode(b"\xff:x").decode()}) == ""
 
 

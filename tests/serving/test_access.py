@@ -8,6 +8,7 @@ import pytest
 
 from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import PolicyTarget
+from gemmactl.resources.surroundings import SubnetInfo
 from gemmactl.result import Facts, Line
 from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.rollout import Way
@@ -126,6 +127,16 @@ def test_no_revision_without_a_guard_is_opened_with_one_that_has_it() -> None:
         rollback(keyed_here, settings(Path("nowhere")), "gemma", Ear(), to=old)
     assert back.value.code == "revision-unguarded"
     assert cloud.writes == []
+
+
+def test_all_traffic_through_a_subnet_without_google_access_is_refused() -> None:
+    """Before anything is made, with the command that cures it; with private ranges alone it is no matter."""
+    cloud = with_model(FakeCloud())
+    cloud.state.subnets["projects/demo-proj/regions/us-central1/subnetworks/gpus"] = SubnetInfo("default", "10.0.0.0/20")
+    result = deploy(replace(WISH, subnet="gpus", vpc_egress="all-traffic"), place(cloud), Ear(), yes=True)
+    assert (result.exit, cloud.writes) == (Exit.REFUSED, [])
+    assert "--enable-private-ip-google-access" in str(result.data)
+    assert deploy(replace(WISH, subnet="gpus"), place(cloud), Ear(), yes=True).exit is Exit.OK
 
 
 def test_status_says_who_may_call_and_from_where(tmp_path: Path) -> None:

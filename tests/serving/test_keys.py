@@ -25,7 +25,7 @@ from gemmactl.serving.recall import recalled
 from gemmactl.spec import Serve, parse_model
 from inference_image import api_keys
 from inference_image.contract import KEY_HEADER, REQUEST_STATUS, RequestCode
-from tests.fakes.cloud import DIGEST, FakeCloud
+from tests.fakes.cloud import DIGEST, FakeCloud, refusal
 from tests.serving.ear import ANSWER, Ear, place, settings, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma", auth="api-key")
@@ -213,6 +213,20 @@ def test_a_secret_that_was_emptied_by_hand_is_filled_again() -> None:
     cloud.secrets.add_version(SECRET, api_keys.written(()))
     key_store.change(cloud, SECRET, adding(api_keys.of(api_keys.fresh(), label="new")), STILL)
     assert list(kept(cloud).values()) == ["new"]
+
+
+def test_who_may_not_destroy_versions_gets_his_key_all_the_same(tmp_path: Path) -> None:
+    """The change counts already: a key that is not shown any more would be lost."""
+    cloud = with_model(FakeCloud())
+    here = up(cloud)
+
+    def denied(name: str) -> None:
+        if name == "secrets.destroy_version":
+            raise refusal(403, "Permission 'secretmanager.versions.destroy' denied")
+
+    cloud.before_call = denied
+    key = str(keys.create(here, settings(tmp_path), "gemma", Ear()).data["key"])
+    assert list(kept(cloud)) == [api_keys.of(key).id]
 
 
 def adding(row: api_keys.ApiKey) -> Callable[[key_store.Keys], key_store.Keys]:
