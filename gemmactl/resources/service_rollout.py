@@ -93,7 +93,8 @@ def amend(cloud: Cloud, work: Work, name: str, change: Callable[[Json], Json]) -
         try:
             operation = cloud.run.update(body, tuple(sorted(fields)))
         except Trouble as trouble:
-            if not conflict(trouble) or attempt == TRIES - 1:
+            # an answer that was lost is no fault either: what is there is read again, and `change` asks for the rest
+            if not (conflict(trouble) or trouble.facts.get("passing")) or attempt == TRIES - 1:
                 raise
             work.wait(next(pace))
         else:

@@ -141,12 +141,7 @@ def rollback(
     opening.stays_guarded(place, live, revision)
     made = returning.returnable(place, live, revision, voice, copy=copy, yes=yes)
     if made is None:
-        live = steering.change(
-            place,
-            voice,
-            live,
-            lambda now: {"traffic": service_traffic.to_revision(now, chosen), "annotations": service_traffic.remembered(now)},
-        )
+        live = steering.change(place, voice, live, lambda now: _returned(now, chosen))
     elif service_traffic.untested(made):
         prover, new = Prover(place, voice), state(made).ready_revision
         live = steering.step(place, voice, made, lambda work: _tested(place, work, made, new, 100, prover), limit=Service.limit)
@@ -165,6 +160,12 @@ def rollback(
     )
     follow = (f"gemmactl status {short} {place.flags}", f"gemmactl promote {short} {place.flags}")
     return steering.proven("rollback", place, voice, live, rows, {**data, "changed": True, "traffic": shares}, follow)
+
+
+def _returned(now: Json, chosen: str) -> Json:
+    if service_traffic.shares(now) == {chosen: 100}:
+        return {}
+    return {"traffic": service_traffic.to_revision(now, chosen), "annotations": service_traffic.remembered(now)}
 
 
 def _spread(shares: dict[str, int]) -> str:

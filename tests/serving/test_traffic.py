@@ -11,7 +11,7 @@ import pytest
 from gemmactl.errors import Exit, Trouble
 from gemmactl.result import Result
 from gemmactl.serving.traffic import promote, rollback
-from tests.fakes.cloud import FakeCloud
+from tests.fakes.cloud import FakeCloud, refusal
 from tests.serving.ear import Ear, place, settings, with_model
 from tests.serving.rolling import DEAD, FAILURE, NEWEST, NEXT, URL, WISH, Looking, live, pending, run, shares
 
@@ -158,6 +158,23 @@ def test_another_writer_in_between_loses_nothing(cloud: FakeCloud, tmp_path: Pat
     cloud.before_call = meddle
     assert go(cloud, rollback, tmp_path).exit is Exit.OK
     assert (live(cloud)["labels"]["team"], shares(live(cloud))) == ("x", {ONE: 100})
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_lost_answer_is_read_again(cloud: FakeCloud, tmp_path: Path, side: str) -> None:
+    """503 before or after the write took effect: the verb ends well, and nothing is moved twice."""
+    run(cloud)
+    run(cloud, NEXT)
+    cloud.calls.clear()
+
+    def fail(name: str) -> None:
+        if name == "run.update":
+            setattr(cloud, f"{side}_call", lambda _name: None)
+            raise refusal(503, "The service is currently unavailable.", passing=5)
+
+    setattr(cloud, f"{side}_call", fail)
+    assert go(cloud, rollback, tmp_path).exit is Exit.OK
+    assert (shares(live(cloud)), len(cloud.writes)) == ({ONE: 100}, 1)
 
 
 def test_a_service_of_somebody_else_is_left_alone(cloud: FakeCloud, tmp_path: Path) -> None:
