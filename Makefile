@@ -61,9 +61,10 @@ format: $(DEV) ## put every file into its form
 docs: $(DEV) ## write the generated pages again
 	$(BIN)/python docs/generate.py
 
-bench: $(DEV) ## what a start of the tool costs, and how many round trips a look at a model takes
+bench: $(DEV) ## what a start of the tool costs, how many round trips a look at a model takes, how long a plan reads
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/round_trips.py
+	$(BIN)/python bench/reads.py
 
 lock: python ## constraints.txt from a fresh environment without it
 	rm -rf $(VENV)-lock

@@ -7,6 +7,7 @@ import random
 import re
 import threading
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from gemmactl import stack
@@ -15,7 +16,7 @@ from gemmactl.kernel.plan import make_plan
 from gemmactl.kernel.resource import Clock, Resource
 from gemmactl.resources.cloud import BuildInfo
 from gemmactl.resources.context import BuildContext
-from gemmactl.resources.local_model import read_folder
+from gemmactl.resources.local_model import LocalModel, read_folder
 from gemmactl.serving.preflight import look
 from gemmactl.serving.rollout import Prover, Way
 from gemmactl.spec import Serve, Token, parse_model
@@ -23,8 +24,7 @@ from tests.fakes.cloud import FakeCloud, refusal
 from tests.kernel.toy import Killed
 from tests.serving.ear import SAMPLE, Ear, place
 
-WISH = look(Serve("demo-proj", "us-central1", parse_model(str(SAMPLE)), "gemma", hf_token=Token("hf_x")), FakeCloud()).wish
-LOCAL = read_folder(SAMPLE)
+WISH = Serve("demo-proj", "us-central1", parse_model(str(SAMPLE)), "gemma", hf_token=Token("hf_x"))
 CONTEXT = BuildContext((("inference_image/Dockerfile", b"FROM scratch"),), "ab" * 32)
 PASSING = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|'(generation|observedGeneration|etag|uid|createTime|updateTime)': '?[^',}]*'?")
 WRITES = re.compile(r"\.(create|create_bucket|update|update_bucket|add|add_version|enable|write|start)$")
@@ -50,9 +50,16 @@ class Fate:
                 raise Killed
 
 
+@cache
+def looked() -> tuple[Serve, LocalModel]:
+    """The wish after a look at its model, and the model's files."""
+    return look(WISH, FakeCloud()).wish, read_folder(SAMPLE)
+
+
 def wanted(cloud: FakeCloud) -> tuple[Resource, ...]:
     """The stack as deploy wishes it, the smoke test included."""
-    return stack.serving(WISH, context=CONTEXT, local=LOCAL, rollout=Prover(place(cloud), Ear()).rollout(Way()))
+    wish, files = looked()
+    return stack.serving(wish, context=CONTEXT, local=files, rollout=Prover(place(cloud), Ear()).rollout(Way()))
 
 
 def deploy(cloud: FakeCloud) -> None:
@@ -72,8 +79,9 @@ def dying(at: int) -> tuple[FakeCloud, int]:
     cloud.before_call, cloud.after_call = fate.before, fate.after
     with contextlib.suppress(Killed):
         deploy(cloud)
+    addresses = {resource.address for resource in wanted(cloud)}
     for thread in threading.enumerate():  # steps that were under way die at their next call
-        if thread.daemon and thread.name in ADDRESSES:
+        if thread.daemon and thread.name in addresses:
             thread.join(5)
     cloud.before_call = cloud.after_call = lambda _name: None
     return cloud, fate.calls
@@ -96,17 +104,20 @@ def shape(cloud: FakeCloud) -> dict[str, Any]:
     }
 
 
-ADDRESSES = {resource.address for resource in stack.serving(WISH, context=CONTEXT, local=LOCAL)}
-CALM, CALLS = dying(10_000)
+@cache
+def calm() -> tuple[FakeCloud, int]:
+    """An undisturbed deploy, and how many calls it makes."""
+    return dying(10_000)
 
 
 def test_killed_after_every_single_call_it_resumes() -> None:
     """Each call of the whole deploy once: nothing is made twice, nothing is missing, and the plan after it is empty."""
-    assert CALLS > 60
-    for at in range(1, CALLS + 1):
+    undisturbed, calls = calm()
+    assert calls > 60
+    for at in range(1, calls + 1):
         cloud, _ = dying(at)
         deploy(cloud)
-        assert shape(cloud) == shape(CALM), f"killed after call {at}"
+        assert shape(cloud) == shape(undisturbed), f"killed after call {at}"
         assert make_plan(wanted(cloud), cloud).work == (), f"killed after call {at}"
 
 
@@ -134,6 +145,6 @@ def test_a_deploy_whose_writes_fail_at_random_converges() -> None:
         deploy(cloud)
         cloud.before_call = cloud.after_call = lambda _name: None
         hits += storm.hits
-        assert shape(cloud) == shape(CALM), f"seed {seed}"
+        assert shape(cloud) == shape(calm()[0]), f"seed {seed}"
         assert make_plan(wanted(cloud), cloud).work == (), f"seed {seed}"
     assert hits > 20
