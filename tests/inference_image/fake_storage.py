@@ -31,6 +31,8 @@ class Bucket:
     objects: dict[str, bytes] = field(default_factory=dict)
     generations: dict[str, int] = field(default_factory=dict)
     versioned: bool = False
+    composed: bool = False
+    """Whether its objects were composed of parts: the store has no MD5 of them."""
     older: dict[tuple[str, int], bytes] = field(default_factory=dict)
     faults: list[Fault | None] = field(default_factory=list)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -109,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
     def row(self, name: str) -> dict[str, str]:
         data = self.bucket.objects[name]
         generation = str(self.bucket.generations[name])
-        sums = {"crc32c": checksum_of(data), "md5Hash": md5_of(data)}
+        sums = {"crc32c": checksum_of(data), **({} if self.bucket.composed else {"md5Hash": md5_of(data)})}
         return {"name": name, "size": str(len(data)), "generation": generation, **sums}
 
     def media(self, name: str, query: dict[str, str]) -> None:
