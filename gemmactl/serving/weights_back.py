@@ -103,11 +103,11 @@ def look(cloud: Cloud, revision: Json) -> Weights:
     name, text = find.tail(revision.get("name", "")), find.variable({"template": {"containers": [box]}}, ENV_PIN)
     if not text:
         return Weights(name)
-    pin = found(text, cloud)
+    pin, enforced = found(text, cloud), not vllm.runs(box)
     if pin is None:
-        return Weights(name, lost=text)
+        return Weights(name, enforced=enforced, lost=text if enforced else "")
     files = tuple(one for place in pin.places for one in _of_place(cloud, place))
-    return Weights(name, pin, files, enforced=not vllm.runs(box))
+    return Weights(name, pin, files, enforced)
 
 
 def now(cloud: Cloud, uri: str) -> dict[str, Pinned]:

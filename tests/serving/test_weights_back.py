@@ -189,3 +189,16 @@ def test_newer_bytes_without_an_md5_stay_where_they_are(cloud: FakeCloud, tmp_pa
         back(cloud, tmp_path)
     assert (caught.value.code, cloud.writes) == ("weights-gone", [])
     assert "can be restored until" in caught.value.why
+
+
+def test_vllm_counts_only_what_is_there(cloud: FakeCloud) -> None:
+    """It reads whatever is newest: an older version in the bucket is no help, and a pin that is gone no hindrance."""
+    cloud.state.versioned.add("weights")
+    run(cloud)
+    overwritten(cloud)
+    ours = revision(cloud, ONE)
+    box = {**ours["containers"][0], "command": ["vllm"], "args": ["serve", "gs://weights/m"]}
+    theirs = {**ours, "containers": [box]}
+    assert (weights_back.look(cloud, ours).startable, weights_back.look(cloud, theirs).startable) == (True, False)
+    cloud.storage.delete("weights", variables(ours)["GEMMACTL_PIN"].removeprefix("gs://weights/"))
+    assert (bool(weights_back.look(cloud, ours).lost), weights_back.look(cloud, theirs).lost) == (True, "")
