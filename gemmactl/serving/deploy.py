@@ -13,6 +13,7 @@ from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Line, Result
 from gemmactl.serving import find, hands, opening, plan_file, plan_screen, rollout
 from gemmactl.serving.explain import located
+from gemmactl.serving.given_image import by_digest
 from gemmactl.serving.grounding import Grounded, survey
 from gemmactl.serving.place import Place
 from gemmactl.serving.plan_file import Approved, Keep
@@ -136,8 +137,9 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
 def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = None) -> tuple[Seen, Grounded]:
     """The first half of both verbs: the model is looked into before anything is planned, then the ground with the plan."""
     live = live_service(place, wish.name)
-    wish = remembering(wish, live)
+    wish, of_image = by_digest(remembering(wish, live), place.cloud)
     seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None, live=live)
+    seen = replace(seen, unseen=(*seen.unseen, *of_image))
     if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
         voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
     ground = survey(stack.serving(seen.wish, rollout=how), place, bucket=wish.model.bucket, live=live is not None)

@@ -15,12 +15,12 @@ from gemmactl.doctor.checks.rows import CHECKS
 from gemmactl.doctor.checks.run import run
 from gemmactl.doctor.finding import Context
 from gemmactl.errors import Trouble
-from gemmactl.resources.cloud import Account, BucketInfo
+from gemmactl.resources.cloud import Account, BucketInfo, PolicyTarget
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_types import Vpc
 from gemmactl.resources.surroundings import Login, SubnetInfo
 from gemmactl.spec import SecretRef, Serve, parse_model
-from tests.fakes.cloud import FakeCloud, refusal
+from tests.fakes.cloud import DIGEST, FakeCloud, refusal
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")
 SUBNET = "projects/demo-proj/regions/us-central1/subnetworks/inner"
@@ -144,7 +144,8 @@ FAULTS: tuple[tuple[dict[str, object], Serve, str, str, str], ...] = (
         "account-disabled",
         "problem",
     ),
-    ({}, replace(WISH, image="us-docker.pkg.dev/p/r/i:1"), "image", "image-missing", "problem"),
+    ({}, replace(WISH, image="us-docker.pkg.dev/demo-proj/r/i:1"), "image", "image-missing", "problem"),
+    ({}, replace(WISH, image=f"us-docker.pkg.dev/team-proj/r/i@{DIGEST}"), "image of another project", "missing-grant", "advice"),
     (
         {"limits": {("NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion", "us-central1"): 0.0}},
         WISH,
@@ -164,6 +165,19 @@ def test_each_fault_is_found_by_its_own_check(state: dict[str, object], wish: Se
     assert (only.code, only.state, found[check].refuses) == (code, weight, weight == "problem")
     assert only.remedy
     assert only.commands
+
+
+def test_a_teams_image_needs_one_grant_to_one_account() -> None:
+    """Cloud Run's own account, on the repository alone, as a line to copy; once it has it, or all may read, nothing is said."""
+    wish = replace(WISH, image=f"us-docker.pkg.dev/team-proj/r/i@{DIGEST}")
+    found = ends(cloud_with(), wish)["image of another project"].findings[0]
+    agent = "serviceAccount:service-123456789012@serverless-robot-prod.iam.gserviceaccount.com"
+    grant = f"gcloud artifacts repositories add-iam-policy-binding r --member={agent} --role=roles/artifactregistry.reader"
+    assert found.commands == (f"{grant} --project=team-proj --location=us",)
+    target = PolicyTarget("repository", "projects/team-proj/locations/us/repositories/r")
+    for member in (agent, "allUsers"):
+        cloud = cloud_with(policies={target: {"roles/artifactregistry.reader": {member}}})
+        assert ends(cloud, wish) == {}
 
 
 def test_other_services_take_part_of_the_quota() -> None:

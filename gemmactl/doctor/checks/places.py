@@ -16,10 +16,12 @@ from gemmactl.errors import Trouble
 from gemmactl.resources import names
 from gemmactl.resources.cloud import BucketInfo, PolicyTarget
 from gemmactl.resources.iam_member import IamMember
+from gemmactl.resources.needs import repository_of
 from gemmactl.resources.service_types import SecretEnv, SecretVolume
 
 RUN: Final = "run.googleapis.com"
 AGENT_ROLE: Final = "roles/run.serviceAgent"
+READER: Final = "roles/artifactregistry.reader"
 
 
 def bucket(ground: Ground) -> Answer:
@@ -102,18 +104,46 @@ def images(ground: Ground) -> Answer:
     return tuple(_image(name) for name in gone) or "; ".join(f"{name} is there" for name in asked)
 
 
+def image_readers(ground: Ground) -> Answer:
+    """Images of other projects: Cloud Run's own account pulls them, and nobody gave it that right with the project's own.
+
+    source: cloud.google.com/run/docs/deploying, "Deploying images from other Google Cloud projects"
+    """
+    member = f"serviceAccount:service-{ground.cloud.number()}@serverless-robot-prod.iam.gserviceaccount.com"
+    missing = [
+        IamMember(target, READER, member)
+        for target in _foreign(ground)
+        if not {member, "allUsers"} & ground.cloud.policies.members(target, READER)
+    ]
+    # a right that it has through a group or on the whole project is not seen here
+    return tuple(replace(grant_finding(one), state="advice") for one in missing) or "Cloud Run's service agent may read it"
+
+
 CHECKS: Final = (
     Check("bucket", bucket, "storage.buckets.get", lambda ground: bool(ground.bucket)),
     Check("secrets", secrets, "secretmanager.versions.get"),
     Check("service accounts", runtime_accounts, "iam.serviceAccounts.get"),
     Check("service agent", agent, "resourcemanager.projects.getIamPolicy"),
     Check("image", images, "artifactregistry.tags.get", lambda ground: bool(_tags(ground))),
+    Check(
+        "image of another project",
+        image_readers,
+        "artifactregistry.repositories.getIamPolicy",
+        lambda ground: bool(_foreign(ground)),
+    ),
 )
 
 
 def _tags(ground: Ground) -> list[str]:
     named = [box.image for box in ground.service.containers or () if isinstance(box.image, str)]
     return [name for name in named if "-docker.pkg.dev/" in name and "@" not in name]
+
+
+def _foreign(ground: Ground) -> list[PolicyTarget]:
+    """Repositories of other projects that the service's given images lie in."""
+    named = (box.image for box in ground.service.containers or () if isinstance(box.image, str))
+    found = dict.fromkeys(target for image in named if (target := repository_of(image)))
+    return [target for target in found if target.name.split("/")[1] != ground.cloud.project]
 
 
 def _image(name: str) -> Finding:
