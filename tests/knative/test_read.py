@@ -12,7 +12,7 @@ from tests.golden.replay import golden
 from tests.knative.sheets import CODELAB, ENVIRON, SMALL, codelab, sheet
 
 AS_WRITTEN = {
-    # docs/yaml.md has these two rows
+    # docs/gcloud.md has these two rows
     "launchStage": ("ALPHA", "BETA"),  # `gcloud alpha` writes its own track over what the file says
     "name": (None, "serve-finetuned"),  # the recording's translation leaves out the name of a container
 }
