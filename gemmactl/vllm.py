@@ -15,7 +15,9 @@ from gemmactl.spec import Loader, Serve
 from inference_image.contract import DEFAULT_PORT
 
 IMAGE: Final = "vllm/vllm-openai:v0.26.0-cu129"
-"""vLLM's official image on Docker Hub, its CUDA 12.9 build. A tag, not a digest: no tool here fetched one.
+"""vLLM's official image on Docker Hub, its CUDA 12.9 build. A tag, not a digest: no tool here fetched one, and Docker Hub is
+none of the hosts that gemmactl contacts (docs/hosts.md). Cloud Run resolves it when it makes a revision, which keeps that digest;
+a copy in Artifact Registry can be named with --image.
 
 Why this one. Cloud Run's L4 has driver 535.129.03 (CUDA 12.2): a CUDA 12.x build runs on it by minor-version compatibility, a
 CUDA 13 build asks for driver 580 or for compatibility libraries, and since v0.20.0 the tag without a suffix is CUDA 13.0

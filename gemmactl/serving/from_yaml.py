@@ -9,21 +9,22 @@ from typing import Any, Final
 
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.kernel.apply import apply
-from gemmactl.kernel.plan import Plan, make_plan
+from gemmactl.kernel.plan import Plan
 from gemmactl.kernel.resource import Resource
 from gemmactl.knative.read import Read
 from gemmactl.resources import apis, service_body
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.mark import marked
 from gemmactl.resources.service import Service
-from gemmactl.resources.service_account import ServiceAccount
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import ask, find, show, yaml_checks, yaml_file
+from gemmactl.serving import ask, find, rollout, show, yaml_checks, yaml_file
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.explain import located
+from gemmactl.serving.grounding import Grounded, survey
 from gemmactl.serving.modernise import Change, Modernised, modernise
 from gemmactl.serving.place import Place, go
 from gemmactl.serving.recall import live_service
+from gemmactl.serving.rollout import Way
 from gemmactl.serving.yaml_checks import Remark
 from gemmactl.settings import Settings
 from gemmactl.voice import Voice
@@ -65,11 +66,14 @@ class Sheet:
 
 def plan(found: Read, place: Place, *, again: str, detailed: bool = False, modern: bool = False) -> Result:
     """What deploying the file would change; read calls only. `again`: the command line that does it."""
-    sheet, planned = look(found, place, modern=modern)
-    code = Exit.PENDING if detailed and planned.work else Exit.OK
-    data = {**sheet.document(), **place.document(), **show.document(planned)}
-    screen = (place.line(), *sheet.blocks(), *show.blocks(planned))
-    return Result("plan", data, screen, (again,) if planned.work else (), place.target, code)
+    sheet, ground = look(found, place, modern=modern)
+    planned, stuck = ground.plan, _stuck(ground.plan)
+    code = Exit.REFUSED if stuck else Exit.PENDING if detailed and planned.work else Exit.OK
+    data = {**sheet.document(), **place.document(), **show.document(planned), "checks": ground.document()}
+    screen = (place.line(), *sheet.blocks(), *ground.blocks(), *show.blocks(planned))
+    if ground.refusing:
+        return ground.refusal("plan", data, place, *screen)
+    return Result("plan", data, screen, (again,) if planned.work and not stuck else (), place.target, code)
 
 
 def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool = False) -> Result:
@@ -78,7 +82,8 @@ def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool =
     Raises:
         Trouble: refused before any change, or not confirmed.
     """
-    sheet, planned = look(found, place, modern=modern)
+    sheet, ground = look(found, place, modern=modern)
+    planned = ground.plan
     if place.target == "sandbox" and not _runs_here(sheet.service):
         raise refused(
             "the sandbox can't run this image",
@@ -86,8 +91,11 @@ def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool =
             remedy="deploy it to a real project; `gemmactl plan --from-yaml` works here too",
             code="engine-not-in-sandbox",
         )
-    voice.show(place.line(), *sheet.blocks(), *show.blocks(planned))
-    if planned.work and not yes and not voice.confirm("Apply this plan?", flag="--yes"):
+    voice.show(place.line(), *sheet.blocks(), *ground.blocks(), *show.blocks(planned))
+    data = {**sheet.document(), **place.document(), **show.document(planned), "checks": ground.document()}
+    if ground.refusing:
+        return ground.refusal("deploy", data, place)
+    if planned.work and not _stuck(planned) and not yes and not voice.confirm("Apply this plan?", flag="--yes"):
         raise Trouble(
             "nothing was changed",
             why="the plan was not confirmed",
@@ -95,10 +103,17 @@ def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool =
             code="not-confirmed",
         )
     outcome = apply(planned, place.cloud, events=voice.events)
-    data = {**sheet.document(), **place.document(), **show.document(planned), "done": list(outcome.done)}
+    data["done"] = list(outcome.done)
+    if left := rollout.detached("deploy", outcome, data, place, Way(), sheet.service.name):
+        return left
     if not outcome.ok:
         return unfinished("deploy", outcome, data, place, service=sheet.service.name)
     return _prove(sheet, place, voice, data)
+
+
+def _stuck(planned: Plan) -> bool:
+    """Whether a step can't be done, or not be looked at: the kernel starts no such plan, and says why."""
+    return bool(planned.blocked or planned.unseen)
 
 
 def _runs_here(service: Service) -> bool:
@@ -108,7 +123,7 @@ def _runs_here(service: Service) -> bool:
     return bool(find.model_of(live)) and find.engine_of(live) == "gemmactl"
 
 
-def look(found: Read, place: Place, *, modern: bool = False) -> tuple[Sheet, Plan]:
+def look(found: Read, place: Place, *, modern: bool = False) -> tuple[Sheet, Grounded]:
     """The file against the cloud; read calls only.
 
     Raises:
@@ -119,14 +134,14 @@ def look(found: Read, place: Place, *, modern: bool = False) -> tuple[Sheet, Pla
     made = modernise(service) if modern else Modernised(service)
     service = made.service
     yaml_checks.rules(service, found.file, place)
-    remarks = yaml_checks.remarks(service, place, beside=frozenset(r.email for r in made.beside if isinstance(r, ServiceAccount)))
+    remarks = yaml_checks.remarks(service, place)
     live = live_service(place, service.name)
     if live is not None and not marked(live.get("labels", {})):
         said = f"service {service.name} is there already, and gemmactl did not make it: the file is laid over what it is now"
         remarks = (*remarks, Remark("service-there", said, "the plan below shows every field that changes"))
     needed = (*NEEDED, *BESIDE) if made.beside else NEEDED
     stack: tuple[Resource, ...] = (Apis(needed), *made.beside, service)
-    return Sheet(found, stack, remarks, tuple(made.changes)), make_plan(stack, place.cloud)
+    return Sheet(found, stack, remarks, tuple(made.changes)), survey(stack, place, live=live is not None)
 
 
 def _prove(sheet: Sheet, place: Place, voice: Voice, data: Mapping[str, Any]) -> Result:

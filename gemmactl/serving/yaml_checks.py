@@ -1,18 +1,15 @@
-"""What can be known of a YAML's service before anything is made: rules, things it names that are missing, a wrong folder."""
+"""What can be known of a YAML's service before anything is made: rules, what is left to defaults, a wrong folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import PurePosixPath
 
 from gemmactl import spec_rules
 from gemmactl.checkpoint.inspect import inspect
-from gemmactl.errors import Trouble, refused, usage
+from gemmactl.errors import Trouble, usage
 from gemmactl.kernel.plan import api_disabled
-from gemmactl.resources import names
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_types import Container, EnvVar, GcsVolume, SecretEnv, SecretVolume
 from gemmactl.serving import old_vllm
@@ -51,19 +48,9 @@ def rules(service: Service, file: str, place: Place) -> None:
         ) from None
 
 
-def remarks(service: Service, place: Place, *, beside: frozenset[str] = frozenset()) -> tuple[Remark, ...]:
-    """Everything that can be looked at, at the same time. `beside`: accounts that this very plan makes.
-
-    Raises:
-        Trouble: (refused) it names something of this project that is not there.
-    """
-    jobs: list[Callable[[], Iterator[Remark]]] = [partial(_model, service, place), partial(_account, service, place, beside)]
-    images = sorted({str(box.image) for box in service.containers or ()})
-    jobs += [partial(_image, image, place) for image in images]
-    jobs += [partial(_secret, secret, version, place) for secret, version in sorted(secrets_of(service))]
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        found = list(pool.map(lambda job: tuple(_asked(job)), jobs))
-    return (*_open_ends(service), *(remark for part in found for remark in part))
+def remarks(service: Service, place: Place) -> tuple[Remark, ...]:
+    """Of the file alone, and of the folder that its model is in. What it names besides is looked at by the plan's own checks."""
+    return (*_open_ends(service), *_asked(lambda: _model(service, place)))
 
 
 def _asked(job: Callable[[], Iterator[Remark]]) -> Iterator[Remark]:
@@ -98,26 +85,6 @@ def _open_ends(service: Service) -> Iterator[Remark]:
         )
 
 
-def _account(service: Service, place: Place, beside: frozenset[str]) -> Iterator[Remark]:
-    email = service.service_account
-    ours = email is not None and email not in beside and email.endswith(f"@{place.id}.iam.gserviceaccount.com")
-    if email and ours and place.cloud.accounts.get(email) is None:
-        raise _missing(f"service account {email}", f"gcloud iam service-accounts create {email.partition('@')[0]} {place.flags}")
-    yield from ()
-
-
-def _image(image: str, place: Place) -> Iterator[Remark]:
-    """Only images by a tag in the project's own registry: others may be seen by Cloud Run and not by this caller."""
-    host, _, rest = image.partition("/")
-    ours = host.endswith("-docker.pkg.dev") and rest.startswith(f"{place.id.replace(':', '/')}/")
-    if not ours or "@" in image:
-        return
-    tagged = image if ":" in rest else f"{image}:latest"
-    if place.cloud.repositories.digest(tagged) is None:
-        raise _missing(f"image {tagged}", "push it, or correct its name")
-    yield from ()
-
-
 def secrets_of(service: Service) -> set[tuple[str, str]]:
     """(secret, version) that its variables and volumes hold."""
     named = {(v.secret, str(v.version)) for box in service.containers or () for v in box.env or () if isinstance(v, SecretEnv)}
@@ -125,27 +92,6 @@ def secrets_of(service: Service) -> set[tuple[str, str]]:
         if isinstance(volume, SecretVolume):
             named |= {(volume.secret, str(item.version)) for item in volume.items}
     return named
-
-
-def _secret(secret: str, version: str, place: Place) -> Iterator[Remark]:
-    full, _ = names.secret(place.id, secret)
-    if not full.startswith(f"projects/{place.id}/"):
-        return
-    if place.cloud.secrets.version_state(full, version) != "ENABLED":
-        short = full.rpartition("/")[2]
-        raise _missing(
-            f"an enabled version {version} of secret {short}", f"gcloud secrets versions add {short} --data-file=- {place.flags}"
-        )
-    yield from ()
-
-
-def _missing(what: str, remedy: str) -> Trouble:
-    return refused(
-        f"there is no {what}",
-        why="the file names it; Cloud Run would find out only while it rolls out",
-        remedy=remedy,
-        code="yaml-names-missing",
-    )
 
 
 def _model(service: Service, place: Place) -> Iterator[Remark]:

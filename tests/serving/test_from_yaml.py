@@ -13,6 +13,7 @@ from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.apply import Patience, apply
 from gemmactl.resources.cloud import Account
 from gemmactl.resources.service_body import lean
+from gemmactl.resources.surroundings import SubnetInfo
 from gemmactl.serving import yaml_file
 from gemmactl.serving.from_yaml import deploy, look, plan
 from tests.app.shell import inside
@@ -24,6 +25,8 @@ from tests.serving.ear import SAMPLE, Ear, place, settings
 
 SERVICE = "projects/demo-proj/locations/us-central1/services/serve-gemma-sql"
 BUCKET = ENVIRON["BUCKET_NAME"]
+SUBNET = SubnetInfo("default", "10.128.0.0/20", private_google_access=True)
+VERTEX = "us-docker.pkg.dev/vertex-ai/vertex-vision-model-garden-dockers/pytorch-vllm-serve:20250505_0916_RC00"
 
 
 def with_weights(cloud: FakeCloud, folder: str = "") -> FakeCloud:
@@ -33,6 +36,8 @@ def with_weights(cloud: FakeCloud, folder: str = "") -> FakeCloud:
     cloud.storage.create_bucket(BucketInfo(BUCKET, "us-central1"))
     for path in sorted(SAMPLE.iterdir()):
         cloud.storage.write(BUCKET, f"{folder}{path.name}", path)
+    cloud.state.images[VERTEX] = DIGEST
+    cloud.state.subnets["projects/demo-proj/regions/us-central1/subnetworks/default"] = SUBNET
     cloud.calls.clear()
     return cloud
 
@@ -109,13 +114,13 @@ def test_killed_at_any_call_it_goes_on(stop: int) -> None:
         if left[0] < 0:
             raise refusal(500, "killed")
 
-    planned = look(codelab(), here)[1]
+    planned = look(codelab(), here)[1].plan
     cloud.after_call = after
     apply(planned, cloud, clock=quick(), patience=Patience(total=0.0))
     cloud.after_call = lambda _name: None
-    planned = look(codelab(), here)[1]
+    planned = look(codelab(), here)[1].plan
     assert apply(planned, cloud, clock=quick(), patience=Patience(total=60.0)).ok
-    assert not look(codelab(), here)[1].work
+    assert not look(codelab(), here)[1].plan.work
 
 
 def test_a_mounted_root_is_told_before_it_costs_a_start() -> None:
@@ -157,39 +162,38 @@ def complete(cloud: FakeCloud) -> FakeCloud:
     cloud.state.images[f"{IMAGE}:latest"] = DIGEST
     cloud.secrets.create("projects/demo-proj/secrets/key", "us-central1", {})
     cloud.secrets.add_version("projects/demo-proj/secrets/key", b"x")
+    cloud.calls.clear()
     return cloud
 
 
 @pytest.mark.parametrize(
-    ("take", "said"),
+    ("take", "code"),
     [
-        (lambda c: c.state.accounts.clear(), f"service account {ACCOUNT}"),
-        (lambda c: c.state.images.clear(), f"image {IMAGE}:latest"),
-        (lambda c: c.state.versions.clear(), "an enabled version latest of secret key"),
+        (lambda c: c.state.accounts.clear(), "account-missing"),
+        (lambda c: c.state.images.clear(), "image-missing"),
+        (lambda c: c.state.versions.clear(), "secret-missing"),
     ],
 )
-def test_what_the_file_names_and_is_not_there_is_refused(take: Callable[[FakeCloud], None], said: str) -> None:
-    """Before any change: accounts, images and secrets of this project."""
+def test_what_the_file_names_and_is_not_there_is_refused(take: Callable[[FakeCloud], None], code: str) -> None:
+    """Before any change, by the plan's own checks: accounts, images and secrets of this project."""
     cloud = complete(FakeCloud())
     assert plan(sheet(NAMES), place(cloud), again="").exit is Exit.OK
     take(cloud)
-    with pytest.raises(Trouble) as caught:
-        plan(sheet(NAMES), place(cloud), again="")
-    assert (caught.value.exit, caught.value.code) == (Exit.REFUSED, "yaml-names-missing")
-    assert said in caught.value.what
+    for refused in (plan(sheet(NAMES), place(cloud), again=""), deploy(sheet(NAMES), place(cloud), Ear(), yes=True)):
+        assert (refused.exit, [p.code for p in refused.problems]) == (Exit.REFUSED, [code])
+    assert cloud.writes == []
 
 
-def test_a_look_that_is_not_allowed_proves_nothing() -> None:
-    """A missing right is unknown, never ok and never missing."""
-    cloud = complete(FakeCloud())
+def test_a_folder_that_may_not_be_looked_into_proves_nothing() -> None:
+    """A missing right is unknown, never ok and never wrong."""
+    cloud = with_weights(FakeCloud())
 
     def denied(name: str) -> None:
-        if name == "accounts.get":
-            raise refusal(403, "Permission iam.serviceAccounts.get denied")
+        if name == "storage.list":
+            raise refusal(403, "Permission storage.objects.list denied")
 
     cloud.before_call = denied
-    result = plan(sheet(NAMES), place(cloud), again="")
-    assert "unknown" in codes(result)
+    assert "unknown" in codes(plan(codelab(), place(cloud), again=""))
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,8 @@ CHECKS: Final = (
 
 def _tags(ground: Ground) -> list[str]:
     named = [box.image for box in ground.service.containers or () if isinstance(box.image, str)]
-    return [name for name in named if "-docker.pkg.dev/" in name and "@" not in name]
+    tags = [name if ":" in name.rpartition("/")[2] else f"{name}:latest" for name in named]
+    return [name for name in tags if "-docker.pkg.dev/" in name and "@" not in name]
 
 
 def _foreign(ground: Ground) -> list[PolicyTarget]:
