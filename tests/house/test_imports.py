@@ -11,6 +11,7 @@ from tests.house import tree
 from tests.house.tree import Import, within
 
 STANDARD_LIBRARY_ONLY = (
+    "inference_image.api_keys",
     "inference_image.adapter_names",
     "inference_image.architecture",
     "inference_image.contract",
