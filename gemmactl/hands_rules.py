@@ -10,6 +10,8 @@ from gemmactl.spec import Serve
 
 _EMAIL: Final = re.compile(r"[a-z0-9][a-z0-9-]*@([a-z0-9.-]+\.)?gserviceaccount\.com")
 
+_KEY: Final = re.compile(r"projects/[a-z0-9.:-]+/locations/(?P<location>[a-z0-9-]+)/keyRings/[\w-]{1,63}/cryptoKeys/[\w-]{1,63}")
+
 
 def check(serve: Serve) -> None:
     """All rules in order.
@@ -19,6 +21,16 @@ def check(serve: Serve) -> None:
     """
     _account("--service-account", serve.service_account)
     _account("--build-service-account", serve.build_service_account)
+    key = _KEY.fullmatch(serve.kms_key) if serve.kms_key is not None else None
+    if serve.kms_key is not None and (key is None or key["location"] != serve.region):
+        raise usage(
+            f"--kms-key {serve.kms_key!r} can't encrypt what is in {serve.region}",
+            why="it is projects/P/locations/L/keyRings/R/cryptoKeys/K, and L is the region of the service"
+            if key is None
+            else f"the key is in {key['location']}: a key works in its own location alone",
+            remedy=f"`gcloud kms keys list --location {serve.region} --keyring KEYRING` shows the keys there",
+            code="kms-key-illegal",
+        )
     if serve.iam is False and serve.invokers:
         raise usage(
             "--invoker and --no-iam are both given",

@@ -18,8 +18,8 @@ KEYS: Final = (
     "project", "region", "name", "model", "engine", "loader", "image", "gpu_type", "cpu", "memory", "concurrency",
     "cpu_throttling",
     "auth", "allow_unauthenticated", "invoker", "ingress", "network", "subnet", "network_tags", "vpc_egress", "startup_probe",
-    "timeout", "max_context", "quantize", "images", "max_instances", "min_instances", "service_account",
-    "build_service_account", "iam", "set_env_vars", "set_secrets", "adapters", "presets", "skip_unverified", "hf_token",
+    "timeout", "max_context", "quantize", "images", "max_instances", "min_instances", "service_account", "build_service_account",
+    "kms_key", "iam", "set_env_vars", "set_secrets", "adapters", "presets", "skip_unverified", "hf_token",
 )  # fmt: skip
 """Every setting that GEMMACTL_<KEY> and gemmactl.yaml may hold; the same words as the flags."""
 

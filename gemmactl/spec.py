@@ -179,6 +179,10 @@ class Serve:
     """E-mail of an existing runtime account; None: a dedicated one is made."""
     build_service_account: str | None = None
     """Likewise for the account that builds the image."""
+    kms_key: str | None = None
+    """Full name of a customer's key that encrypts what is made; None: Google's own, or what is there."""
+    project_number: str = ""
+    """Names Google's service agents; known once the project was looked at."""
     iam: bool | None = None
     """False: no account and no binding is made, they exist; None: as the live service has it, made for a new one."""
     env: tuple[tuple[str, str], ...] = ()

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from gemmactl import stack_access, stack_hands, stack_mount, vllm
+from gemmactl import stack_access, stack_hands, stack_keys, stack_mount, vllm
 from gemmactl.kernel.reference import Digest, Version
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources import apis, mark, names
@@ -50,7 +50,8 @@ def serving(
     Raises:
         Trouble: the build context or the model's directory can't be read.
     """
-    return stack_hands.given(spec, _Serving(spec, context, local, teardown, rollout).resources())
+    made = _Serving(spec, context, local, teardown, rollout).resources()
+    return stack_hands.given(spec, stack_keys.encrypted(spec, made, teardown=teardown))
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ def deploy(
     min_instances: o.MinInstances = None,
     service_account: o.ServiceAccount = None,
     build_service_account: a.BuildServiceAccount = None,
+    kms_key: a.KmsKey = None,
     no_iam: a.NoIam = False,
     iam: a.Iam = False,
     set_env_vars: o.SetEnvVars = None,

@@ -71,6 +71,15 @@ BuildServiceAccount = Annotated[
         rich_help_panel=_ACCESS,
     ),
 ]
+KmsKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="Encrypt with your own key, projects/P/locations/L/keyRings/R/cryptoKeys/K: repository, buckets, secret, "
+        "revision. Default: keys of Google's, or what is there.",
+        rich_help_panel=_ACCESS,
+    ),
+]
 NoIam = Annotated[
     bool,
     typer.Option(

@@ -102,7 +102,9 @@ def _proto(info: RepositoryInfo) -> Any:
     if info.delete_untagged_after_days is not None:
         condition = {"tag_state": "UNTAGGED", "older_than": {"seconds": info.delete_untagged_after_days * DAY}}
         policies[DROP] = CleanupPolicy(id=DROP, action="DELETE", condition=condition)
-    return Repository(name=info.name, format_=info.format, labels=dict(info.labels), cleanup_policies=policies)
+    return Repository(
+        name=info.name, format_=info.format, labels=dict(info.labels), cleanup_policies=policies, kms_key_name=info.kms_key
+    )
 
 
 def _info(found: Any) -> RepositoryInfo:
@@ -113,6 +115,7 @@ def _info(found: Any) -> RepositoryInfo:
         dict(found.labels),
         keep.most_recent_versions.keep_count if keep else None,
         int(drop.condition.older_than.total_seconds() // DAY) if drop else None,
+        found.kms_key_name,
     )
 
 

@@ -11,6 +11,7 @@ from gemmactl.resources.cloud import Json, PolicyTarget
 from gemmactl.resources.service_account import project_of
 
 IAM: Final = "iam.googleapis.com"
+KMS: Final = "cloudkms.googleapis.com"
 STORAGE: Final = "storage.googleapis.com"
 
 
@@ -33,6 +34,8 @@ def door(wire: Wire) -> Callable[[PolicyTarget], Door]:
             return _bucket(wire, target.name)
         if target.kind == "service_account":
             return _account(wire, target.name)
+        if target.kind == "key":
+            return _key(wire, target.name)
         api, client = clients[target.kind]
         return _client_door(api, client, f"projects/{target.name}" if target.kind == "project" else target.name)
 
@@ -79,6 +82,16 @@ def _account(wire: Wire, email: str) -> Door:
         lambda: wire.rest(IAM, "POST", f"{path}:getIamPolicy", params={"options.requestedPolicyVersion": 3}),
         lambda policy: wire.rest(IAM, "POST", f"{path}:setIamPolicy", body={"policy": policy}),
         lambda asked: wire.rest(IAM, "POST", f"{path}:testIamPermissions", body={"permissions": asked}).get("permissions", []),
+    )
+
+
+def _key(wire: Wire, name: str) -> Door:
+    path = f"/v1/{name}"
+    return Door(
+        KMS,
+        lambda: wire.rest(KMS, "GET", f"{path}:getIamPolicy", params={"options.requestedPolicyVersion": 3}),
+        lambda policy: wire.rest(KMS, "POST", f"{path}:setIamPolicy", body={"policy": policy}),
+        lambda asked: wire.rest(KMS, "POST", f"{path}:testIamPermissions", body={"permissions": asked}).get("permissions", []),
     )
 
 

@@ -25,9 +25,15 @@ class SecretManager:
         found = self._wire.find(API, _short(name), lambda: self._call("get_secret", {"name": name}))
         return None if found is None else dict(found.labels)
 
-    def create(self, name: str, location: str, labels: Labels) -> None:
+    def kms_key(self, name: str) -> str:
+        found = self._wire.find(API, _short(name), lambda: self._call("get_secret", {"name": name}))
+        replicas = found.replication.user_managed.replicas if found is not None else ()
+        return str(next((r.customer_managed_encryption.kms_key_name for r in replicas), ""))
+
+    def create(self, name: str, location: str, labels: Labels, kms_key: str = "") -> None:
         # in the service's own region: organisations with a location policy forbid the automatic kind
-        replicas = {"user_managed": {"replicas": [{"location": location}]}} if location else {"automatic": {}}
+        key = {"customer_managed_encryption": {"kms_key_name": kms_key}} if kms_key else {}
+        replicas = {"user_managed": {"replicas": [{"location": location, **key}]}} if location else {"automatic": key}
         parent, _, short = name.partition("/secrets/")
         request = {"parent": parent, "secret_id": short, "secret": {"replication": replicas, "labels": dict(labels)}}
         self._wire.send(API, f"making {_short(name)}", lambda: self._call("create_secret", request))

@@ -89,6 +89,8 @@ class CloudStorage:
         bucket.iam_configuration.uniform_bucket_level_access_enabled = info.uniform_access
         bucket.iam_configuration.public_access_prevention = "enforced" if info.public_access_prevention else "inherited"
         bucket.labels = dict(info.labels)
+        if info.kms_key:
+            bucket.default_kms_key_name = info.kms_key
         if info.delete_after_days is not None:
             bucket.lifecycle_rules = [{"action": {"type": "Delete"}, "condition": {"age": info.delete_after_days}}]
         return bucket
@@ -274,6 +276,7 @@ def _bucket_info(found: Any) -> BucketInfo:
         dict(found.labels),
         min(ages, default=None),
         tuple(region.lower() for region in found.data_locations or ()),
+        found.default_kms_key_name or "",
     )
 
 

@@ -22,6 +22,8 @@ class Bucket(Resource):
     uniform_access: bool = True
     public_access_prevention: bool = True
     delete_after_days: int | None = None
+    kms_key: str | None = None
+    """What new objects are encrypted with; those that are there keep their key."""
     labels: mark.Pairs = mark.OURS
     after: tuple[str, ...] = field(default=(), compare=False)
     all_labels: mark.Pairs = field(default=(), compare=False)
@@ -48,6 +50,7 @@ class Bucket(Resource):
             info.uniform_access,
             info.public_access_prevention,
             info.delete_after_days,
+            info.kms_key,
             mark.wished(self.labels, info.labels),
             all_labels=tuple(sorted(info.labels.items())),
         )
@@ -56,7 +59,7 @@ class Bucket(Resource):
         cloud.storage.create_bucket(self._info({}))
 
     def update(self, cloud: Cloud, live: Bucket, work: Work) -> None:
-        cloud.storage.update_bucket(self._info(dict(live.all_labels), live.delete_after_days))
+        cloud.storage.update_bucket(self._info(dict(live.all_labels), live.delete_after_days, live.kms_key or ""))
 
     def delete(self, cloud: Cloud, live: Bucket, work: Work) -> None:
         cloud.storage.delete_bucket(self.name)
@@ -69,7 +72,7 @@ class Bucket(Resource):
             return ", ".join(f"{k}={v}" for k, v in value) or "none"
         return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
-    def _info(self, labels: dict[str, str], days: int | None = None) -> BucketInfo:
+    def _info(self, labels: dict[str, str], days: int | None = None, key: str = "") -> BucketInfo:
         return BucketInfo(
             self.name,
             self.location or "us",
@@ -77,6 +80,7 @@ class Bucket(Resource):
             self.public_access_prevention,
             mark.merged(labels, self.labels),
             self.delete_after_days if self.delete_after_days is not None else days,
+            kms_key=key if self.kms_key is None else self.kms_key,
         )
 
 

@@ -17,12 +17,12 @@ from gemmactl.resources.surroundings import Login, OrgPolicies, Projects, Subnet
 Json = dict[str, Any]
 Labels = Mapping[str, str]
 
-TargetKind = Literal["project", "bucket", "repository", "secret", "service_account", "service", "job"]
+TargetKind = Literal["project", "bucket", "repository", "secret", "service_account", "service", "job", "key"]
 
 
 @dataclass(frozen=True)
 class PolicyTarget:
-    """A thing that carries an IAM policy.
+    """A thing that carries an IAM policy. A `key` is `projects/P/locations/L/keyRings/R/cryptoKeys/K`.
 
     `name` by kind: project `P`; bucket `B`; repository `projects/P/locations/L/repositories/R`; secret
     `projects/P/secrets/S`; service_account `EMAIL`; service `projects/P/locations/L/services/S`; job likewise.
@@ -55,6 +55,8 @@ class RepositoryInfo:
     keep_newest: int | None = None
     """Clean-up policy: how many newest versions of each image stay."""
     delete_untagged_after_days: int | None = None
+    kms_key: str = ""
+    """Full name of the key that encrypts it; `` for Google's own."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class BucketInfo:
     """Lifecycle: objects older than this are deleted; None: no such rule."""
     pair: tuple[str, ...] = ()
     """The two regions of a configurable dual-region, in lower case; `location` is then only their continent."""
+    kms_key: str = ""
+    """Full name of the key that new objects are encrypted with; `` for Google's own."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,9 @@ class Apis(Protocol):
 
     def enable(self, names: Iterable[str]) -> None:
         """Enable them and wait for it."""
+
+    def agent(self, name: str) -> str:
+        """E-mail of the API's service agent, made if it is not there yet."""
 
 
 class Accounts(Protocol):
@@ -228,8 +235,11 @@ class Secrets(Protocol):
     def get(self, name: str) -> Labels | None:
         """Labels of `projects/P/secrets/S`, or None."""
 
-    def create(self, name: str, location: str, labels: Labels) -> None:
-        """`location`: the region that holds the payload (user-managed replication)."""
+    def create(self, name: str, location: str, labels: Labels, kms_key: str = "") -> None:
+        """`location`: the region that holds the payload (user-managed replication), encrypted with `kms_key`."""
+
+    def kms_key(self, name: str) -> str:
+        """Full name of the key that encrypts a secret that is there; `` for Google's own."""
 
     def add_version(self, name: str, value: bytes) -> str:
         """The new version's number."""

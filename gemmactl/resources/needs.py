@@ -10,6 +10,7 @@ from typing import Final
 from gemmactl.kernel.plan import Op, Step
 from gemmactl.kernel.reference import Digest
 from gemmactl.kernel.resource import Resource
+from gemmactl.resources.agent_grant import AgentGrant
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.bucket import Bucket
 from gemmactl.resources.cloud import PolicyTarget
@@ -33,6 +34,7 @@ STEMS: Final = {
     "service_account": "iam.serviceAccounts",
     "service": "run.services",
     "job": "run.jobs",
+    "key": "cloudkms.cryptoKeys",
 }
 """Kind of target -> how the permissions of its IAM policy begin."""
 _IMAGE: Final = re.compile(
@@ -67,6 +69,9 @@ def _on(target: PolicyTarget, *permissions: str) -> Iterator[Need]:
 def write(step: Step, project: PolicyTarget) -> Iterator[Need]:
     """To make or change what a step is about."""
     match step.resource:
+        case AgentGrant(target=target):
+            yield from _on(project, "serviceusage.services.enable")  # makes the agent where it is not there yet
+            yield from _policy(target, "getIamPolicy", "setIamPolicy")
         case IamMember(target=target):
             yield from _policy(target, "getIamPolicy", "setIamPolicy")
         case Image() as image:

@@ -16,7 +16,7 @@ class Repository(Resource):
 
     kind: ClassVar[str] = "repository"
     by_others: ClassVar[bool] = True
-    fixed: ClassVar[frozenset[str]] = frozenset({"format"})
+    fixed: ClassVar[frozenset[str]] = frozenset({"format", "kms_key"})
 
     project: str
     region: str
@@ -24,6 +24,7 @@ class Repository(Resource):
     format: str = "DOCKER"
     keep_newest: int | None = 5
     delete_untagged_after_days: int | None = 7
+    kms_key: str | None = None
     labels: mark.Pairs = mark.OURS
     after: tuple[str, ...] = field(default=(), compare=False)
     all_labels: mark.Pairs = field(default=(), compare=False)
@@ -42,6 +43,8 @@ class Repository(Resource):
 
     @property
     def explain_fixed(self) -> str:
+        if self.kms_key is not None:
+            return f"{self.name} keeps its key for life: remove it (its images are built again), or leave --kms-key out"
         return f"{self.name} is a repository for something else than images: rename or remove it"
 
     def read(self, cloud: Cloud) -> Repository | None:
@@ -55,6 +58,7 @@ class Repository(Resource):
             info.format,
             info.keep_newest,
             info.delete_untagged_after_days,
+            info.kms_key,
             mark.wished(self.labels, info.labels),
             all_labels=tuple(sorted(info.labels.items())),
         )
@@ -78,5 +82,10 @@ class Repository(Resource):
 
     def _info(self, labels: dict[str, str]) -> RepositoryInfo:
         return RepositoryInfo(
-            self.full_name, self.format, mark.merged(labels, self.labels), self.keep_newest, self.delete_untagged_after_days
+            self.full_name,
+            self.format,
+            mark.merged(labels, self.labels),
+            self.keep_newest,
+            self.delete_untagged_after_days,
+            self.kms_key or "",
         )

@@ -17,11 +17,13 @@ class Secret(Resource):
     """`filled` wishes an enabled version; `rotate` wishes a new one, once, because the user said so."""
 
     kind: ClassVar[str] = "secret"
+    fixed: ClassVar[frozenset[str]] = frozenset({"kms_key"})
 
     project: str
     name: str
     region: str | None = field(default=None, compare=False)
     """Where the payload is kept."""
+    kms_key: str | None = None
     filled: bool = True
     rotate: bool = False
     value: Token | None = field(default=None, compare=False, repr=False)
@@ -40,16 +42,21 @@ class Secret(Resource):
     def needs(self) -> tuple[str, ...]:
         return self.after
 
+    @property
+    def explain_fixed(self) -> str:
+        return f"{self.name} keeps its key for life: remove it and give the token again, or leave --kms-key out"
+
     def read(self, cloud: Cloud) -> Secret | None:
         labels = cloud.secrets.get(self.full_name)
         if labels is None:
             return None
         filled = cloud.secrets.newest_version(self.full_name) is not None
-        return Secret(self.project, self.name, self.region, filled, all_labels=tuple(sorted(labels.items())))
+        key = None if self.kms_key is None else cloud.secrets.kms_key(self.full_name)
+        return Secret(self.project, self.name, self.region, key, filled, all_labels=tuple(sorted(labels.items())))
 
     def create(self, cloud: Cloud, work: Work) -> None:
         value = self._value()
-        cloud.secrets.create(self.full_name, self.region or "", dict(mark.OURS))
+        cloud.secrets.create(self.full_name, self.region or "", dict(mark.OURS), self.kms_key or "")
         cloud.secrets.add_version(self.full_name, value)
 
     def update(self, cloud: Cloud, live: Secret, work: Work) -> None:

@@ -51,6 +51,7 @@ class Service(Resource):
     gpu_type: str | None = None
     gpu_zonal_redundancy_disabled: bool | None = None
     execution_environment: str | None = None
+    encryption_key: str | None = None
     vpc: Vpc | None = None
     traffic: tuple[Traffic, ...] | None = None
     labels: mark.Pairs | None = None
@@ -160,6 +161,7 @@ class Service(Resource):
             containers=None if self.containers is None else [service_body.container_json(c) for c in self.containers],
             volumes=None if self.volumes is None else [service_body.volume_json(v) for v in self.volumes],
             executionEnvironment=self.execution_environment,
+            encryptionKey=self.encryption_key,
             maxInstanceRequestConcurrency=self.concurrency,
             nodeSelector=None if self.gpu_type is None else {"accelerator": self.gpu_type},
             gpuZonalRedundancyDisabled=self.gpu_zonal_redundancy_disabled,
@@ -250,7 +252,7 @@ class Service(Resource):
 
 _TEMPLATE: Final = (
     "containers", "volumes", "scaling", "concurrency", "timeout", "service_account", "gpu_type",
-    "gpu_zonal_redundancy_disabled", "execution_environment", "vpc", "template_labels",
+    "gpu_zonal_redundancy_disabled", "execution_environment", "encryption_key", "vpc", "template_labels",
 )  # fmt: skip
 
 
@@ -268,6 +270,7 @@ def parse(wish: Service, body: Json) -> Service:
         gpu_type=template.get("nodeSelector", {}).get("accelerator"),
         gpu_zonal_redundancy_disabled=bool(template.get("gpuZonalRedundancyDisabled")),
         execution_environment=template.get("executionEnvironment"),
+        encryption_key=template.get("encryptionKey"),
         vpc=service_body.vpc_of(template.get("vpcAccess")),
         traffic=tuple(service_body.traffic_of(t) for t in body.get("traffic", [])),
         labels=mark.wished(wish.labels, body.get("labels", {})),

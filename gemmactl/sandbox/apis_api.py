@@ -35,6 +35,7 @@ KNOWN: Final = frozenset(
         "artifactregistry.googleapis.com",
         "cloudbilling.googleapis.com",
         "cloudbuild.googleapis.com",
+        "cloudkms.googleapis.com",
         "cloudquotas.googleapis.com",
         "cloudresourcemanager.googleapis.com",
         "compute.googleapis.com",

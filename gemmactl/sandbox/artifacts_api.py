@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from gemmactl.sandbox.documents import merge, page, to_document, to_message
 from gemmactl.sandbox.iam_methods import methods
 from gemmactl.sandbox.images import forget_repository
+from gemmactl.sandbox.keys_api import require_key
 from gemmactl.sandbox.projects_api import require_project
 from gemmactl.sandbox.routes import plain
 from gemmactl.sandbox.wire import failed
@@ -61,6 +62,7 @@ def create(world: World, caller: str, request: Any) -> Message:
         )
     if not request.repository.format_:
         raise failed("INVALID_ARGUMENT", "repository format must be specified")  # guess
+    require_key(world, request.repository.kms_key_name, "artifactregistry.googleapis.com")
     name = f"{parent}/repositories/{request.repository_id}"
     with world.store.lock:
         if world.store.get(COLLECTION, name) is not None:

@@ -17,6 +17,7 @@ def assemble(world: World) -> World:
         artifacts_api,
         credentials_api,
         images_api,
+        keys_api,
         logging_api,
         projects_api,
         secret_versions_api,
@@ -29,6 +30,9 @@ def assemble(world: World) -> World:
         world.behaviours.update(room.behaviours())
     world.raw += [
         (credentials_api.PATH, credentials_api.handle),
+        (keys_api.POLICY, keys_api.policy),
+        (keys_api.IDENTITY, keys_api.identity),
+        (keys_api.STORAGE_AGENT, keys_api.storage_agent),
         (accounts_api.PATH, accounts_api.handle),
         (logging_api.PATH, logging_api.handle),
         (re.compile(projects_api.PATH_V1.pattern + "$"), projects_api.handle_v1),

@@ -213,6 +213,8 @@ class Iam:
 
     def _exists(self, email: str) -> bool:
         """Accounts of this project must be there; Google's own are taken as they come."""
+        if email.startswith("service-") and "@gcp-sa-" in email:  # made with the first use of its API, or on request
+            return self._store.get("agents", email) is not None
         if not email.endswith(f"@{self._project}.iam.gserviceaccount.com"):
             return True
         return self._store.get("service_accounts", email) is not None

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from gemmactl.sandbox.documents import merge, page, to_document, to_message
 from gemmactl.sandbox.iam_methods import methods
+from gemmactl.sandbox.keys_api import require_key
 from gemmactl.sandbox.projects_api import require_project
 from gemmactl.sandbox.routes import plain
 from gemmactl.sandbox.wire import failed
@@ -78,6 +79,8 @@ def create(world: World, caller: str, request: Any) -> Message:
         raise failed("INVALID_ARGUMENT", "Secret.replication must be provided and must have a replication policy set.")  # guess
     if chosen == "user_managed" and not request.secret.replication.user_managed.replicas:
         raise failed("INVALID_ARGUMENT", "Secret.replication.user_managed must have at least one replica.")  # guess
+    for replica in request.secret.replication.user_managed.replicas:
+        require_key(world, replica.customer_managed_encryption.kms_key_name, "secretmanager.googleapis.com")
     name = f"{parent}/secrets/{request.secret_id}"
     with world.store.lock:
         if world.store.get(COLLECTION, name) is not None:

@@ -14,6 +14,7 @@ from gemmactl.sandbox import images
 from gemmactl.sandbox.blobs import stamp
 from gemmactl.sandbox.containers import Containers
 from gemmactl.sandbox.iam_methods import methods
+from gemmactl.sandbox.keys_api import require_key
 from gemmactl.sandbox.proxy import Fronts
 from gemmactl.sandbox.quota import Quota, check_quota
 from gemmactl.sandbox.regions import require_region
@@ -154,6 +155,7 @@ class Services:
                 "PERMISSION_DENIED",
                 f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} (or it may not exist).",
             )
+        require_key(world, template.get("encryptionKey", ""), "run.googleapis.com")
         if bool(service.get("invokerIamDisabled")) != bool(old and old.get("invokerIamDisabled")):
             world.iam.require(caller, "run.services.setIamPolicy", name)
         image = template["containers"][0]["image"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from gemmactl.sandbox.blobs import Blobs, stamp
+from gemmactl.sandbox.keys_api import require_key
 from gemmactl.sandbox.storage_errors import NO_BUCKET, OWNED, PRECONDITION, PREVENTED, UNIFORM, StorageError, denied
 from gemmactl.sandbox.storage_objects import Objects
 from gemmactl.sandbox.stream_faults import StreamFaults
@@ -112,6 +113,7 @@ class Storage:
             raise StorageError(400, f"Invalid bucket name: '{name}'")
         if self.blobs.bucket(name):
             raise StorageError(409, OWNED)
+        require_key(self.world, body.get("encryption", {}).get("defaultKmsKeyName", ""), "storage.googleapis.com")
         now = stamp(self.world.clock.now())
         document = {
             "kind": "storage#bucket",

@@ -13,6 +13,7 @@ from gemmactl.doctor.granting import place_of
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import Step
 from gemmactl.resources import mark
+from gemmactl.resources.agent_grant import AgentGrant
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.bucket import Bucket
 from gemmactl.resources.iam_member import IamMember
@@ -110,6 +111,11 @@ def _step(step: Step, project: str) -> Iterator[str]:
             yield from _bucket(bucket, project)
         case Secret() as secret:
             yield from _secret(secret)
+        case AgentGrant() as grant:
+            own = grant.api == "storage.googleapis.com"
+            made = "storage service-agent" if own else f"beta services identity create --service={grant.api}"
+            yield f"{command('gcloud', *made.split(), f'--project={project}')} >/dev/null"
+            yield bind(grant)
         case IamMember() as grant:
             yield bind(grant)
 
@@ -122,9 +128,9 @@ def _repository(repository: Repository) -> Iterator[str]:
     at = ("gcloud", "artifacts", "repositories")
     where = (f"--project={repository.project}", f"--location={repository.region}")
     labels = f"--labels={_labels(repository.labels)}"
-    yield _unless(
-        (*at, "describe", repository.name, *where), (*at, "create", repository.name, *where, "--repository-format=docker", labels)
-    )
+    key = (f"--kms-key={repository.kms_key}",) if repository.kms_key else ()
+    made = (*at, "create", repository.name, *where, "--repository-format=docker", labels, *key)
+    yield _unless((*at, "describe", repository.name, *where), made)
     yield command(*at, "update", repository.name, *where, f"--update-labels={_labels(repository.labels)}") + " >/dev/null"
     policies: list[object] = []
     if repository.keep_newest is not None:
@@ -142,7 +148,8 @@ def _repository(repository: Repository) -> Iterator[str]:
 
 def _bucket(bucket: Bucket, project: str) -> Iterator[str]:
     at, uri = ("gcloud", "storage", "buckets"), f"gs://{bucket.name}"
-    private = ("--uniform-bucket-level-access", "--public-access-prevention")
+    key = (f"--default-encryption-key={bucket.kms_key}",) if bucket.kms_key else ()
+    private = ("--uniform-bucket-level-access", "--public-access-prevention", *key)
     yield _unless(
         (*at, "describe", uri), (*at, "create", uri, f"--project={project}", f"--location={bucket.location or 'us'}", *private)
     )
@@ -162,10 +169,14 @@ def _secret(secret: Secret) -> Iterator[str]:
         if secret.region
         else ("--replication-policy=automatic",)
     )
-    yield _unless(
-        ("gcloud", "secrets", "describe", secret.name, *where),
-        ("gcloud", "secrets", "create", secret.name, *where, *kept, f"--labels={_labels(mark.OURS)}"),
-    )
+    look = ("gcloud", "secrets", "describe", secret.name, *where)
+    make = ("gcloud", "secrets", "create", secret.name, *where, f"--labels={_labels(mark.OURS)}")
+    if not secret.kms_key:
+        yield _unless(look, (*make, *kept))
+        return
+    replica = {"location": secret.region, "customerManagedEncryption": {"kmsKeyName": secret.kms_key}}
+    yield _file({"userManaged": {"replicas": [replica]}})
+    yield _unless(look, make, ' --replication-policy-file="$FILE"')
 
 
 def _file(content: object) -> str:

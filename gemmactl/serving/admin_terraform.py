@@ -78,6 +78,7 @@ def _step(step: Step, project: str, after: list[str]) -> Iterator[str]:
             yield from _block("google_artifact_registry_repository", repository.name, {
                 "project": repository.project, "location": repository.region, "repository_id": repository.name,
                 "format": repository.format, "labels": dict(repository.labels), "cleanup_policy_dry_run": False,
+                **({"kms_key_name": repository.kms_key} if repository.kms_key else {}),
             }, after, _cleanup(repository))  # fmt: skip
         case Bucket() as bucket:
             yield from _block("google_storage_bucket", bucket.name, {
@@ -104,24 +105,21 @@ def _cleanup(repository: Repository) -> list[str]:
 
 
 def _lifecycle(bucket: Bucket) -> list[str]:
+    sealed = ["encryption {", f"  default_kms_key_name = {_value(bucket.kms_key)}", "}"] if bucket.kms_key else []
     if bucket.delete_after_days is None:
-        return []
-    lines = ["lifecycle_rule {", "  action {", '    type = "Delete"', "  }", "  condition {"]
+        return sealed
+    lines = [*sealed, "lifecycle_rule {", "  action {", '    type = "Delete"', "  }", "  condition {"]
     return [*lines, f"    age = {bucket.delete_after_days}", "  }", "}"]
 
 
 def _replication(secret: Secret) -> list[str]:
     if not secret.region:
         return ["replication {", "  auto {}", "}"]
-    return [
-        "replication {",
-        "  user_managed {",
-        "    replicas {",
-        f"      location = {_value(secret.region)}",
-        "    }",
-        "  }",
-        "}",
-    ]
+    inner = [f"location = {_value(secret.region)}"]
+    if secret.kms_key:
+        inner += ["customer_managed_encryption {", f"  kms_key_name = {_value(secret.kms_key)}", "}"]
+    replica = [f"      {line}" for line in inner]
+    return ["replication {", "  user_managed {", "    replicas {", *replica, "    }", "  }", "}"]
 
 
 def _binding(grant: IamMember, after: list[str]) -> Iterator[str]:
@@ -148,6 +146,8 @@ def _place(target: PolicyTarget) -> tuple[str, dict[str, object]]:
         case "service_account":
             full = f"projects/{project_of(target.name)}/serviceAccounts/{target.name}"
             return "google_service_account_iam_member", {"service_account_id": full}
+        case "key":
+            return "google_kms_crypto_key_iam_member", {"crypto_key_id": target.name}
         case "service" | "job":
             kind = f"google_cloud_run_v2_{target.kind}_iam_member"
             return kind, {"project": parts[1], "location": parts[3], "name": parts[5]}

@@ -7,6 +7,7 @@ from typing import Final
 from gemmactl.doctor.permissions import TABLE
 from gemmactl.kernel.plan import Step
 from gemmactl.resources import names
+from gemmactl.resources.agent_grant import AgentGrant
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.bucket import Bucket
 from gemmactl.resources.iam_member import IamMember
@@ -69,6 +70,8 @@ def step_words(step: Step) -> tuple[str, ...]:
 
 def binding_words(grant: IamMember) -> tuple[str, ...]:
     """What a binding allows, and the wider role that is not needed."""
+    if isinstance(grant, AgentGrant):
+        return (f"The service agent of {grant.api}, which Google runs, encrypts and decrypts with this one key.",)
     who = grant.member.partition(":")[2].partition("@")[0]
     said = f"{who} {PURPOSE.get(grant.role, f'gets {grant.role}')}."
     trap = next((c.trap for c in TABLE.values() if c.role == grant.role and c.trap), "")

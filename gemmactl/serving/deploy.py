@@ -137,7 +137,7 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
 def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = None) -> tuple[Seen, Grounded]:
     """The first half of both verbs: the model is looked into before anything is planned, then the ground with the plan."""
     live = live_service(place, wish.name)
-    wish, of_image = by_digest(remembering(wish, live), place.cloud)
+    wish, of_image = by_digest(hands.numbered(remembering(wish, live), place.cloud), place.cloud)
     seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None, live=live)
     seen = replace(seen, unseen=(*seen.unseen, *of_image))
     if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:

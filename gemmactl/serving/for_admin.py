@@ -8,7 +8,7 @@ from gemmactl import stack
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import make_plan, not_allowed
 from gemmactl.result import Line, Result, Verbatim
-from gemmactl.serving import admin_gcloud, admin_terraform
+from gemmactl.serving import admin_gcloud, admin_terraform, hands
 from gemmactl.serving.admin_half import Half, split
 from gemmactl.serving.place import Place
 from gemmactl.serving.preflight import look
@@ -27,7 +27,7 @@ def for_admin(wish: Serve, place: Place, voice: Voice, *, form: Form, again: str
         Trouble: refused as a plan would be, but not for what the caller may not look at: that is what the script is for.
     """
     live = _allowed(lambda: live_service(place, wish.name), voice, "the service")
-    wish = remembering(wish, live)
+    wish = hands.numbered(remembering(wish, live), place.cloud)
     seen = _allowed(lambda: look(wish, place.cloud, from_hub=place.hub, existing=live is not None, live=live), voice, "the model")
     wish = seen.wish if seen is not None else wish
     planned = make_plan(stack.serving(wish), place.cloud)

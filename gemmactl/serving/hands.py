@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gemmactl.errors import Trouble, refused
 from gemmactl.kernel.plan import Plan, api_disabled, not_allowed
 from gemmactl.resources.cloud import Cloud
 from gemmactl.resources.image import Image
 from gemmactl.resources.service import Service
 from gemmactl.spec import Serve
+
+
+def numbered(wish: Serve, cloud: Cloud) -> Serve:
+    """With a customer's key the project's number is needed: it names Google's service agents."""
+    return wish if wish.kms_key is None else replace(wish, project_number=cloud.number())
 
 
 def require_given(wish: Serve, planned: Plan, cloud: Cloud) -> None:

@@ -58,6 +58,7 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         min_instances=int(scaling.get("minInstanceCount", 0)),
         service_account=None if account == _own(place, name) else account or None,
         build_service_account=stack_hands.builder_of(live.get("labels", {})),
+        kms_key=template.get("encryptionKey") or None,
         iam=stack_hands.iam_of(live.get("labels", {})),
         context=context,
         env=env,

@@ -173,6 +173,7 @@ PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "min_instances": ("min_instances", _integer),
     "service_account": ("service_account", str),
     "build_service_account": ("build_service_account", str),
+    "kms_key": ("kms_key", str),
     "iam": ("iam", _switch),
     "set_env_vars": ("env", spec_parse.environment),
     "set_secrets": ("secrets", spec_parse.secrets),

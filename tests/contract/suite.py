@@ -270,6 +270,7 @@ class CloudContract:
         assert not cloud.secrets.relabel(name, "current", None, "3")
         assert cloud.secrets.relabel(name, "current", "2", "3")
         assert dict(cloud.secrets.get(name) or {}) == {"managed-by": "gemmactl", "current": "3"}
+        assert cloud.secrets.kms_key(name) == ""
         cloud.secrets.delete(name)
         cloud.secrets.delete(name)
         assert cloud.secrets.get(name) is None

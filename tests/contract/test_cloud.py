@@ -14,6 +14,7 @@ from gemmactl.sandbox.endpoint import Endpoint
 from gemmactl.sandbox.server import Server
 from gemmactl.sandbox.world import World
 from tests.contract.suite import CloudContract
+from tests.contract.suite_keys import KeysContract
 from tests.fakes.cloud import FakeCloud
 
 
@@ -36,5 +37,5 @@ def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
     yield from request.param(tmp_path / "home")
 
 
-class TestCloud(CloudContract):
+class TestCloud(CloudContract, KeysContract):
     """Both."""

@@ -15,6 +15,7 @@ import google_crc32c
 
 from gemmactl.errors import Trouble
 from gemmactl.limits import GPUS
+from gemmactl.resources.agent_grant import AGENTS
 from gemmactl.resources.cloud import (
     Account,
     BucketInfo,
@@ -77,6 +78,7 @@ class State:
     """Buckets that keep what is replaced as noncurrent versions; all others soft-delete it."""
     older: dict[tuple[str, str, int], tuple[OlderObject, bytes]] = field(default_factory=dict)
     secrets: dict[str, Labels] = field(default_factory=dict)
+    secret_keys: dict[str, str] = field(default_factory=dict)
     versions: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
     builds: dict[str, tuple[Json, BuildInfo]] = field(default_factory=dict)
     services: dict[str, Json] = field(default_factory=dict)
@@ -179,6 +181,10 @@ class Apis(Part):
         with self.cloud.call("apis.enable", write=True) as state:
             state.apis |= set(names)
 
+    def agent(self, name: str) -> str:
+        with self.cloud.call("apis.agent", name, write=True):
+            return f"service-{self.cloud.number()}@{AGENTS[name]}.gserviceaccount.com"
+
 
 class Accounts(Part):
     def get(self, email: str) -> Account | None:
@@ -226,7 +232,7 @@ class Policies(Part):
 
 POLICY_API = {
     "project": "cloudresourcemanager", "bucket": "storage", "repository": "artifactregistry", "secret": "secretmanager",
-    "service_account": "iam", "service": "run", "job": "run",
+    "service_account": "iam", "service": "run", "job": "run", "key": "cloudkms",
 }  # fmt: skip
 
 
@@ -255,7 +261,8 @@ class Repositories(Part):
 
     def update(self, info: RepositoryInfo) -> None:
         with self.cloud.call("repositories.update", info.name, write=True, api="artifactregistry") as state:
-            state.repositories[info.name] = replace(info, format=state.repositories[info.name].format)
+            old = state.repositories[info.name]
+            state.repositories[info.name] = replace(info, format=old.format, kms_key=old.kms_key)
 
     def delete(self, name: str) -> None:
         with self.cloud.call("repositories.delete", name, write=True, api="artifactregistry") as state:
@@ -404,11 +411,16 @@ class Secrets(Part):
         with self.cloud.call("secrets.get", name, api="secretmanager") as state:
             return state.secrets.get(name)
 
-    def create(self, name: str, location: str, labels: Labels) -> None:
+    def create(self, name: str, location: str, labels: Labels, kms_key: str = "") -> None:
         with self.cloud.call("secrets.create", name, write=True, api="secretmanager") as state:
             if name in state.secrets:
                 raise refusal(409, f"Secret [{name}] already exists.")
             state.secrets[name] = dict(labels)
+            state.secret_keys[name] = kms_key
+
+    def kms_key(self, name: str) -> str:
+        with self.cloud.call("secrets.kms_key", name, api="secretmanager") as state:
+            return state.secret_keys.get(name, "")
 
     def add_version(self, name: str, value: bytes) -> str:
         with self.cloud.call("secrets.add_version", name, write=True, api="secretmanager") as state:

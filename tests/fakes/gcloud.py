@@ -17,7 +17,7 @@ from gemmactl.resources.repository import Repository
 STUB = """#!/usr/bin/env python3
 import json, os, sys
 words = sys.argv[1:]
-files = {w: open(w.partition("=")[2]).read() for w in words if w.startswith(("--policy=", "--lifecycle-file="))}
+files = {w: open(w.partition("=")[2]).read() for w in words if "file=" in w or w.startswith("--policy=")}
 with open(os.environ["HEARD"], "a") as log:
     log.write(json.dumps([words, files]) + "\\n")
 sys.exit("describe" in words)
@@ -51,40 +51,55 @@ def replay(script: str, folder: Path, cloud: Cloud) -> None:
 
 
 def _do(words: tuple[str, ...], flags: dict[str, str], files: dict[str, str], cloud: Cloud) -> None:
-    work = Work()
     match words:
         case ("services", "enable", *apis):
             cloud.apis.enable(apis)
-        case (*_, "describe", _):
+        case (*_, "describe", _) | ("artifacts", "repositories", "update", _):
             pass
         case ("iam", "service-accounts", "create", account):
             cloud.accounts.create(account, flags["display-name"], flags["description"])
         case ("artifacts", "repositories", "create", name):
-            labels = _labels(flags["labels"])
-            Repository(flags["project"], flags["location"], name, "DOCKER", None, None, labels).create(cloud, work)
-        case ("artifacts", "repositories", "update", _):
-            pass
+            key = flags.get("kms-key", "")
+            at = (flags["project"], flags["location"], name)
+            Repository(*at, "DOCKER", None, None, key, _labels(flags["labels"])).create(cloud, Work())
         case ("artifacts", "repositories", "set-cleanup-policies", name):
             _clean_up(json.loads(files["policy"]), flags, name, cloud)
-        case ("storage", "buckets", "create", uri):
-            private = (flags["uniform-bucket-level-access"], flags["public-access-prevention"]) == ("", "")
-            Bucket(uri.removeprefix("gs://"), flags["location"], private, private, None, ()).create(cloud, work)
-        case ("storage", "buckets", "update", uri):
-            rules = json.loads(files["lifecycle-file"])["rule"] if "lifecycle-file" in files else []
-            days = rules[0]["condition"]["age"] if rules else None
-            wish = Bucket(uri.removeprefix("gs://"), None, True, True, days, _labels(flags["update-labels"]))
-            live = wish.read(cloud)
-            assert live is not None
-            wish.update(cloud, live, work)
+        case ("storage", "buckets", verb, uri) if verb in ("create", "update"):
+            _bucket(verb, uri.removeprefix("gs://"), flags, files, cloud)
         case ("secrets", "create", name):
-            assert flags["replication-policy"] == "user-managed"
-            cloud.secrets.create(
-                f"projects/{flags['project']}/secrets/{name}", flags["locations"], dict(_labels(flags["labels"]))
-            )
+            _secret(f"projects/{flags['project']}/secrets/{name}", flags, files, cloud)
+        case ("beta", "services", "identity", "create"):
+            cloud.apis.agent(flags["service"])
+        case ("storage", "service-agent"):
+            cloud.apis.agent("storage.googleapis.com")
         case (*group, "add-iam-policy-binding", name):
-            IamMember(_target(tuple(group), name, flags), flags["role"], flags["member"]).create(cloud, work)
+            IamMember(_target(tuple(group), name, flags), flags["role"], flags["member"]).create(cloud, Work())
         case _:
             raise AssertionError(f"this gcloud knows no {' '.join(words)}")
+
+
+def _bucket(verb: str, name: str, flags: dict[str, str], files: dict[str, str], cloud: Cloud) -> None:
+    assert (flags["uniform-bucket-level-access"], flags["public-access-prevention"]) == ("", "")
+    key = flags.get("default-encryption-key")
+    if verb == "create":
+        Bucket(name, flags["location"], kms_key=key, labels=()).create(cloud, Work())
+        return
+    rules = json.loads(files["lifecycle-file"])["rule"] if "lifecycle-file" in files else []
+    days = rules[0]["condition"]["age"] if rules else None
+    wish = Bucket(name, None, delete_after_days=days, kms_key=key, labels=_labels(flags["update-labels"]))
+    live = wish.read(cloud)
+    assert live is not None
+    wish.update(cloud, live, Work())
+
+
+def _secret(name: str, flags: dict[str, str], files: dict[str, str], cloud: Cloud) -> None:
+    region, key = flags.get("locations", ""), ""
+    if "replication-policy-file" in files:
+        (replica,) = json.loads(files["replication-policy-file"])["userManaged"]["replicas"]
+        region, key = replica["location"], replica["customerManagedEncryption"]["kmsKeyName"]
+    else:
+        assert flags["replication-policy"] == "user-managed"
+    cloud.secrets.create(name, region, dict(_labels(flags["labels"])), key)
 
 
 def _clean_up(policies: list[dict[str, Any]], flags: dict[str, str], name: str, cloud: Cloud) -> None:
@@ -107,6 +122,9 @@ def _target(group: tuple[str, ...], name: str, flags: dict[str, str]) -> PolicyT
             return PolicyTarget("bucket", name.removeprefix("gs://"))
         case ("artifacts", "repositories"):
             return PolicyTarget("repository", f"projects/{flags['project']}/locations/{flags['location']}/repositories/{name}")
+        case ("kms", "keys"):
+            ring = f"projects/{flags['project']}/locations/{flags['location']}/keyRings/{flags['keyring']}"
+            return PolicyTarget("key", f"{ring}/cryptoKeys/{name}")
         case ("secrets",):
             return PolicyTarget("secret", f"projects/{flags['project']}/secrets/{name}")
         case ("iam", "service-accounts"):
