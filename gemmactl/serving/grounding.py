@@ -75,8 +75,8 @@ def survey(stack: Sequence[Resource], place: Place, *, bucket: str = "", live: b
         asked = pool.submit(run, CHECKS, ground)
         plan = make_plan(stack, place.cloud)
         verdicts = asked.result()
-    if plan.work and not plan.blocked:
-        verdicts = (*verdicts, rights.check(plan.work, ground))
+    if (plan.work or plan.unseen) and not plan.blocked:
+        verdicts = (*verdicts, rights.check(plan.work, ground, plan.unseen))
     return Grounded(_gated(plan, verdicts, ground), verdicts)
 
 
@@ -104,7 +104,7 @@ def _unknowns(verdicts: Sequence[Verdict], context: Context) -> tuple[Finding, .
     for (seen, permission), those in reasons.items():
         names = ", ".join(v.check for v in those)
         base = Finding("unknown", "unknown", f"{seen}: {names}", seen, "Ask for a role with it.", subcategory=those[0].check)
-        base = replace(base, permission=permission, principal=context.caller, confidence=1.0, state="unknown")
+        base = replace(base, permission=permission, principal=context.caller * bool(permission), confidence=1.0, state="unknown")
         if apis := sorted({v.api for v in those if v.api}):
             said = f"unknown until {', '.join(apis)} {'is' if len(apis) == 1 else 'are'} enabled: {names}"
             line = f"gcloud services enable {' '.join(apis)} --project={context.project}"

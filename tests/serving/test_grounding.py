@@ -56,6 +56,25 @@ def test_missing_rights_are_named_with_their_least_role() -> None:
     assert cloud.writes == []
 
 
+def test_what_may_not_be_looked_at_is_named_with_its_permission() -> None:
+    """Two things that the caller may not see: both missing rights are told at once, before anything."""
+    cloud = with_model(FakeCloud())
+    assert deploy(WISH, place(cloud), Ear(), yes=True).exit is Exit.OK
+    cloud.calls.clear()
+
+    def refuse(name: str) -> None:
+        if name in ("repositories.digest", "storage.bucket"):
+            raise refusal(403, "denied")
+
+    cloud.before_call, cloud.held = refuse, frozenset()
+    result = deploy(WISH, place(cloud), Ear(yes=None), yes=False)
+    assert result.exit is Exit.REFUSED
+    told = " ".join(p.what for p in result.problems)
+    assert "artifactregistry.tags.get" in told
+    assert "storage.buckets.get" in told
+    assert cloud.writes == []
+
+
 def test_nothing_is_asked_of_rights_when_nothing_is_due() -> None:
     """A deploy that changes nothing asks for no permission, and reads each thing once."""
     cloud = with_model(FakeCloud())

@@ -18,10 +18,12 @@ from gemmactl.resources.needs import Need
 NAME: Final = "your permissions"
 
 
-def check(steps: Sequence[Step], ground: Ground) -> Verdict:
-    """One round of questions, all at the same time."""
-    asked = rights.ask(steps, ground.cloud)
-    findings = tuple(_findings(asked.missing, steps, ground))
+def check(steps: Sequence[Step], ground: Ground, unseen: Sequence[Step] = ()) -> Verdict:
+    """One round of questions, all at the same time. `unseen`: steps whose live state the caller may not look at."""
+    looks = {step.address: rights.reading(step.resource, ground.cloud.project) for step in unseen}
+    asked = rights.ask(steps, ground.cloud, more=looks)
+    absent = {rights.target_of(s.resource) for s in steps if s.op is Op.CREATE or s.unknown}
+    findings = tuple(_findings(asked.missing, absent, ground))
     if findings:
         return Verdict(NAME, "finding", "; ".join(f.title for f in findings), findings)
     if asked.unknown:
@@ -30,17 +32,17 @@ def check(steps: Sequence[Step], ground: Ground) -> Verdict:
     return Verdict(NAME, "ok", f"all that {len(steps)} steps need")
 
 
-def _findings(missing: Mapping[str, tuple[Need, ...]], steps: Sequence[Step], ground: Ground) -> Iterator[Finding]:
+def _findings(missing: Mapping[str, tuple[Need, ...]], absent: set[PolicyTarget | None], ground: Ground) -> Iterator[Finding]:
     """One for each role and thing: three permissions of one role are one request to an administrator."""
-    absent = {rights.target_of(s.resource) for s in steps if s.op is Op.CREATE or s.unknown}
+    project = PolicyTarget("project", ground.cloud.project)
     together: dict[tuple[str, PolicyTarget], dict[str, list[str]]] = {}
-    for step in steps:
-        for need in missing.get(step.address, ()):
+    for address, needs in missing.items():
+        for need in needs:
             choice = least(need.permission)
             on_project = need.target in absent or (choice is not None and choice.scope == "project")
-            where = PolicyTarget("project", ground.cloud.project) if on_project else need.target
             role = choice.role if choice else need.permission
-            together.setdefault((role, where), {}).setdefault(need.permission, []).append(step.address)
+            wanted = together.setdefault((role, project if on_project else need.target), {})
+            wanted.setdefault(need.permission, []).append(address)
     for (_, where), wanted in together.items():
         permission = next(iter(wanted))
         first = missing_permission(permission, where, ground.context)
