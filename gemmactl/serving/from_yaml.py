@@ -17,7 +17,7 @@ from gemmactl.resources.apis import Apis
 from gemmactl.resources.mark import marked
 from gemmactl.resources.service import Service
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import ask, find, rollout, show, yaml_checks, yaml_file
+from gemmactl.serving import ask, find, opening, rollout, show, yaml_checks, yaml_file
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.explain import located
 from gemmactl.serving.grounding import Grounded, survey
@@ -70,7 +70,7 @@ def plan(found: Read, place: Place, *, again: str, detailed: bool = False, moder
     planned, stuck = ground.plan, _stuck(ground.plan)
     code = Exit.REFUSED if stuck else Exit.PENDING if detailed and planned.work else Exit.OK
     data = {**sheet.document(), **place.document(), **show.document(planned), "checks": ground.document()}
-    screen = (place.line(), *sheet.blocks(), *ground.blocks(), *show.blocks(planned))
+    screen = (place.line(), *sheet.blocks(), *ground.blocks(), *show.blocks(planned), *_open(sheet, planned))
     if ground.refusing:
         return ground.refusal("plan", data, place, *screen)
     return Result("plan", data, screen, (again,) if planned.work and not stuck else (), place.target, code)
@@ -91,7 +91,7 @@ def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool =
             remedy="deploy it to a real project; `gemmactl plan --from-yaml` works here too",
             code="engine-not-in-sandbox",
         )
-    voice.show(place.line(), *sheet.blocks(), *ground.blocks(), *show.blocks(planned))
+    voice.show(place.line(), *sheet.blocks(), *ground.blocks(), *show.blocks(planned), *_open(sheet, planned))
     data = {**sheet.document(), **place.document(), **show.document(planned), "checks": ground.document()}
     if ground.refusing:
         return ground.refusal("deploy", data, place)
@@ -102,6 +102,7 @@ def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool =
             remedy="run it again when the plan is right",
             code="not-confirmed",
         )
+    opening.agreed(opening.of_file(sheet.service), planned, voice, yes=yes)
     outcome = apply(planned, place.cloud, events=voice.events)
     data["done"] = list(outcome.done)
     if left := rollout.detached("deploy", outcome, data, place, Way(), sheet.service.name):
@@ -109,6 +110,10 @@ def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool =
     if not outcome.ok:
         return unfinished("deploy", outcome, data, place, service=sheet.service.name)
     return _prove(sheet, place, voice, data)
+
+
+def _open(sheet: Sheet, planned: Plan) -> tuple[Line, ...]:
+    return opening.words(opening.of_file(sheet.service), planned, f"invoker-iam-disabled in {sheet.found.file}")
 
 
 def _stuck(planned: Plan) -> bool:

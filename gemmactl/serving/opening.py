@@ -5,6 +5,7 @@ A service is open at every address that reaches a revision: its own, and each ta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -17,10 +18,12 @@ from gemmactl.result import Line
 from gemmactl.serving import find
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
-from gemmactl.spec import Serve
+from gemmactl.spec import Model, Serve
 from gemmactl.voice import Voice
 from inference_image.contract import ENV_KEYS
 
+UNSAID: Final = 100
+"""Cloud Run's maximum of instances where a file names none. Source: RevisionScaling in the client's proto."""
 _WHO: Final = {
     "public": "anybody on the internet may then call it",
     "api-key": "anybody on the internet may then wake it; without a key the container answers nothing, but it runs",
@@ -28,11 +31,11 @@ _WHO: Final = {
 _QUESTION: Final = {"public": "Open it to everybody?", "api-key": "Open it to the internet, for whoever holds a key?"}
 
 
-def words(wish: Serve, planned: Plan) -> tuple[Line, ...]:
-    """What is at stake where the plan opens the service, or lets more of an open one run; else nothing."""
+def words(wish: Serve, planned: Plan, said: str = "") -> tuple[Line, ...]:
+    """What is at stake where the plan opens the service, or lets more of an open one run. `said`: who asks for it."""
     if not _opens(wish, planned):
         return ()
-    return (Line(f"--auth {wish.auth}: {_WHO[wish.auth]}; {costs.ceiling(wish)}", "warn"),)
+    return (Line(f"{said or f'--auth {wish.auth}'}: {_WHO[wish.auth]}; {costs.ceiling(wish)}", "warn"),)
 
 
 def agreed(wish: Serve, planned: Plan, voice: Voice, *, yes: bool) -> None:
@@ -46,8 +49,24 @@ def agreed(wish: Serve, planned: Plan, voice: Voice, *, yes: bool) -> None:
     raise Trouble(
         "nothing was changed",
         why="that the service is opened was not confirmed",
-        remedy="leave out --auth: callers then need roles/run.invoker; --invoker names them",
+        remedy="without it (--auth, or the file's invoker-iam-disabled) callers need roles/run.invoker",
         code="not-confirmed",
+    )
+
+
+def of_file(service: Service) -> Serve:
+    """The wish that a file's service stands for, as far as who may call it and what an hour of it costs go."""
+    box = next((box.resources for box in service.containers or () if box.resources), None)
+    return Serve(
+        service.project,
+        service.region,
+        Model("hf", f"hf:{service.name}/{service.name}"),
+        service.name,
+        gpu_type=service.gpu_type or "no GPU",
+        cpu=math.ceil(float(box.cpu.removesuffix("m")) / (1000 if box.cpu.endswith("m") else 1)) if box and box.cpu else 1,
+        memory=(box.memory if box else None) or "512Mi",
+        max_instances=(service.scaling.max_instances if service.scaling else None) or UNSAID,
+        auth="public" if service.invoker_iam_disabled else "iam",
     )
 
 

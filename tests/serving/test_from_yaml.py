@@ -61,6 +61,27 @@ def test_the_codelabs_yaml_is_applied_as_written() -> None:
     assert {call.name for call in cloud.writes} == {"apis.enable", "run.create"}
 
 
+def test_a_file_that_opens_the_service_asks_twice() -> None:
+    """What callers can make it cost stands below the plan; the second no changes nothing, --yes answers both questions."""
+    opened = "metadata:\n  annotations:\n    run.googleapis.com/invoker-iam-disabled: 'true'\n"
+    found = sheet(SMALL.replace("metadata:\n", opened, 1))
+    cloud = FakeCloud()
+    answers = iter((True, False))
+
+    class Once(Ear):
+        def confirm(self, question: str, *, flag: str) -> bool:
+            self.asked.append(question)
+            return next(answers)
+
+    ear = Once()
+    with pytest.raises(Trouble, match="nothing was changed"):
+        deploy(found, place(cloud), ear, yes=False)
+    assert ear.asked == ["Apply this plan?", "Open it to everybody?"]
+    assert any("invoker-iam-disabled in service.yaml: anybody on the internet" in line for line in ear.said)
+    assert cloud.writes == []
+    assert deploy(found, place(cloud), Ear(), yes=True).exit is Exit.OK
+
+
 def test_a_second_plan_is_empty_and_a_second_deploy_writes_nothing() -> None:
     """Whatever Cloud Run filled in is no difference, and the service without our label is not refused as a stranger's."""
     cloud = with_weights(FakeCloud())
