@@ -1,5 +1,6 @@
-"""Writes the pages that must not go stale: docs/cli.md from the Typer app, docs/troubleshooting.md from doctor's rows, the
-tables of docs/api.md from the server's forms, docs/gemmactl.schema.json from the flags of deploy.
+"""Writes the pages that must not go stale: docs/cli.md from the Typer app, docs/troubleshooting.md from doctor's rows (in
+Korean with docs/troubleshooting.ko.json), the tables of docs/api.md from the server's forms, docs/gemmactl.schema.json from the
+flags of deploy.
 
     python docs/generate.py
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -116,40 +117,105 @@ def slots(text: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda m: m[1].upper(), text)
 
 
-def row_section(row: Any) -> list[str]:
+def english(_where: str, text: str) -> str:
+    """The rows' own language."""
+    return text
+
+
+class Korean:
+    """Says an English text in Korean by docs/troubleshooting.ko.json, and keeps what it could not say.
+
+    The catalogue holds, for each family, `page` and `shared`, the whole English text and its Korean: a text that was changed
+    is one that has no Korean. A text without a space is a name, and stays.
+    """
+
+    KEPT: Final = re.compile(r"\{\w*\}|`[^`]+`|--[a-z][\w-]*|roles/[\w.]+|\w+\.(?:json|jinja|txt|yaml)\b|https?://\S+|\b[A-Z]+_[A-Z_]+\b")
+    """What Korean must hold as English does: slots, code, flags, roles, files, addresses, variables."""
+
+    def __init__(self, catalogue: Mapping[str, Mapping[str, str]]) -> None:
+        self.catalogue = catalogue
+        self.unused = {(section, text) for section, texts in catalogue.items() for text in texts}
+        self.faults: list[str] = []
+
+    def __call__(self, where: str, text: str) -> str:
+        """`where` is `family/code` (or `page/...`): its section is looked up first, then `shared`."""
+        if " " not in text:
+            return text
+        for section in (where.partition("/")[0], "shared"):
+            if said := self.catalogue.get(section, {}).get(text):
+                self.unused.discard((section, text))
+                lost = sorted(set(self.KEPT.findall(text)) ^ set(self.KEPT.findall(said)))
+                self.faults += [f"{where}: {mark} stands in one language only: {text}" for mark in lost]
+                return said
+        self.faults.append(f"{where}: no Korean for: {text}")
+        return text
+
+    def check(self) -> None:
+        """Raises:
+        ValueError: English that has no Korean, Korean that nothing asks for, or a name lost on the way; each is named.
+        """
+        faults = [*self.faults, *(f"{section}: no longer said: {text}" for section, text in sorted(self.unused))]
+        if faults:
+            raise ValueError("docs/troubleshooting.ko.json is behind doctor's rows:\n  " + "\n  ".join(dict.fromkeys(faults)))
+
+
+def row_section(row: Any, family: str, say: Callable[[str, str], str]) -> list[str]:
     """One known failure."""
-    lines = [f"### {slots(row.title)}", "", f"`{row.code}` · {slots(row.cause)}", "", f"**Fix.** {slots(row.remedy)}"]
+
+    def told(text: str) -> str:
+        return slots(say(f"{family}/{row.code}", text))
+
+    def fixed(text: str, fill: str) -> str:
+        return say("page/row", text).replace("{}", fill)
+
+    lines = [f"### {told(row.title)}", "", f"`{row.code}` · {told(row.cause)}", "", fixed("**Fix.** {}", told(row.remedy))]
     grant = [
-        row.permission and f"permission `{row.permission}`",
-        row.role and f"role `{row.role}`",
-        PRINCIPALS.get(row.principal, ""),
+        row.permission and fixed("permission {}", f"`{row.permission}`"),
+        row.role and fixed("role {}", f"`{row.role}`"),
+        row.principal in PRINCIPALS and say("page/principal", PRINCIPALS[row.principal]),
     ]
     if any(grant):
-        lines += ["", f"Concerns {', '.join(part for part in grant if part)}."]
+        lines += ["", fixed("Concerns {}.", ", ".join(part for part in grant if part))]
     if row.commands:
         lines += ["", "```", *(slots(command) for command in row.commands), "```"]
     if row.not_fix:
-        lines += ["", f"What does not help: {'; '.join(slots(n) for n in row.not_fix)}."]
+        lines += ["", fixed("What does not help: {}.", "; ".join(told(n) for n in row.not_fix))]
     return [*lines, ""]
 
 
-def troubleshooting_page() -> str:
-    """docs/troubleshooting.md."""
+INTRO: Final = (
+    "# Troubleshooting",
+    "Everything that `gemmactl doctor` knows, for reading. Faster: paste the error into it,\n"
+    "`gemmactl doctor --from-log FILE` (or `-` for standard input); it fills in the words in capitals and names the account.",
+)
+
+
+def troubleshooting_page(say: Callable[[str, str], str] = english, other: str = "[한국어](troubleshooting.ko.md)") -> str:
+    """docs/troubleshooting.md, or with another `say` the same page in another language; `other` links the one in the other."""
     rows = import_module("gemmactl.doctor.rows")
-    lines = [MADE, "", "# Troubleshooting", ""]
-    lines += [
-        "Everything that `gemmactl doctor` knows, for reading. Faster: paste the error into it,",
-        "`gemmactl doctor --from-log FILE` (or `-` for standard input); it fills in the words in capitals and names the account.",
-        "",
-    ]
+    title, intro = (say("page/intro", text) for text in INTRO)
+    lines = [MADE, "", title, "", intro, "", other, ""]
     families = [(name, import_module(f"{rows.__name__}.{name}")) for name in rows.FAMILIES]
-    headings = {name: one_line((family.__doc__ or name).partition(". ")[0]).rstrip(".") for name, family in families}
+    named = {name: one_line((family.__doc__ or name).partition(". ")[0]).rstrip(".") for name, family in families}
+    headings = {name: say(f"{name}/heading", heading) for name, heading in named.items()}
     lines += [f"- [{heading}](#{anchor(heading)})" for heading in headings.values()] + [""]
     for name, family in families:
         lines += [f"## {headings[name]}", ""]
         for row in family.ROWS:
-            lines += row_section(row)
+            lines += row_section(row, name, say)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def korean_page() -> str:
+    """docs/troubleshooting.ko.md.
+
+    Raises:
+        ValueError: as Korean.check.
+    """
+    say = Korean(json.loads((HERE / "troubleshooting.ko.json").read_text(encoding="utf-8")))
+    page = troubleshooting_page(say, "[English](troubleshooting.md)")
+    say.check()
+    return page
 
 
 def bounds(field: Any) -> str:
@@ -211,6 +277,7 @@ def schema_page() -> str:
 PAGES: Final = {
     "cli.md": cli_page,
     "troubleshooting.md": troubleshooting_page,
+    "troubleshooting.ko.md": korean_page,
     "api.md": api_page,
     "gemmactl.schema.json": schema_page,
 }
