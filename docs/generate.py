@@ -129,7 +129,11 @@ class Korean:
     is one that has no Korean. A text without a space is a name, and stays.
     """
 
-    KEPT: Final = re.compile(r"\{\w*\}|`[^`]+`|--[a-z][\w-]*|roles/[\w.]+|\w+\.(?:json|jinja|txt|yaml)\b|https?://\S+|\b[A-Z]+_[A-Z_]+\b")
+    KEPT: Final = re.compile(
+        r"\{\w*\}|`[^`]+`|--[a-z][\w-]*|roles/[\w.]+|[\w.]+\.(?:json|jinja|txt|yaml|md)\b|https?://[\w./-]*\w"
+        r"|\b[A-Z]+_[A-Z_]+\b",
+        re.ASCII,  # a Korean particle follows without a space
+    )
     """What Korean must hold as English does: slots, code, flags, roles, files, addresses, variables."""
 
     def __init__(self, catalogue: Mapping[str, Mapping[str, str]]) -> None:
@@ -184,17 +188,15 @@ def row_section(row: Any, family: str, say: Callable[[str, str], str]) -> list[s
 
 
 INTRO: Final = (
-    "# Troubleshooting",
     "Everything that `gemmactl doctor` knows, for reading. Faster: paste the error into it,\n"
-    "`gemmactl doctor --from-log FILE` (or `-` for standard input); it fills in the words in capitals and names the account.",
+    "`gemmactl doctor --from-log FILE` (or `-` for standard input); it fills in the words in capitals and names the account."
 )
 
 
 def troubleshooting_page(say: Callable[[str, str], str] = english, other: str = "[한국어](troubleshooting.ko.md)") -> str:
     """docs/troubleshooting.md, or with another `say` the same page in another language; `other` links the one in the other."""
     rows = import_module("gemmactl.doctor.rows")
-    title, intro = (say("page/intro", text) for text in INTRO)
-    lines = [MADE, "", title, "", intro, "", other, ""]
+    lines = [MADE, "", say("page/intro", "# Troubleshooting"), "", say("page/intro", INTRO), "", other, ""]
     families = [(name, import_module(f"{rows.__name__}.{name}")) for name in rows.FAMILIES]
     named = {name: one_line((family.__doc__ or name).partition(". ")[0]).rstrip(".") for name, family in families}
     headings = {name: say(f"{name}/heading", heading) for name, heading in named.items()}
@@ -277,9 +279,9 @@ def schema_page() -> str:
 PAGES: Final = {
     "cli.md": cli_page,
     "troubleshooting.md": troubleshooting_page,
-    "troubleshooting.ko.md": korean_page,
     "api.md": api_page,
     "gemmactl.schema.json": schema_page,
+    "troubleshooting.ko.md": korean_page,  # the last: when it lacks a text, the others are written
 }
 
 

@@ -112,10 +112,47 @@ def test_the_reference_names_every_verb() -> None:
     assert [path for path, _ in generate().commands() if f"\n## {path}\n" not in page] == []
 
 
-@pytest.mark.parametrize("page", ["cli.md", "troubleshooting.md", "api.md", "gemmactl.schema.json"])
+@pytest.mark.parametrize("page", ["cli.md", "troubleshooting.md", "troubleshooting.ko.md", "api.md", "gemmactl.schema.json"])
 def test_generated_pages_are_fresh(page: str) -> None:
     """`make docs` would change nothing: flags, help texts and known failures are documented as they are."""
     assert (tree.ROOT / "docs" / page).read_text() == generate().PAGES[page]()
+
+
+KOREAN = {
+    "auth": {"Log in again.": "다시 로그인하세요.", "Use `gcloud {verb}`.": "gcloud를 쓰세요."},
+    "shared": {"any role": "역할"},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("Log in once more.", "auth/adc-expired: no Korean for: Log in once more."),
+        ("Use `gcloud {verb}`.", "auth/adc-expired: `gcloud {verb}` stands in one language only"),
+        ("any role", "auth: no longer said: Log in again."),
+    ],
+)
+def test_korean_that_is_behind_is_named(text: str, fault: str) -> None:
+    """A row whose English changed, a name lost in translation, and Korean that no row asks for stop the Korean page by name."""
+    say = generate().Korean(KOREAN)
+    say("auth/adc-expired", text)
+    with pytest.raises(ValueError, match=re.escape(fault)):
+        say.check()
+
+
+def test_korean_that_keeps_up_is_said() -> None:
+    """The family's own text, then the shared one; a name stays as it is, and nothing is left to complain about."""
+    say = generate().Korean(
+        {"auth": KOREAN["auth"] | {"Use `gcloud {verb}`.": "`gcloud {verb}`를 쓰세요."}, "shared": KOREAN["shared"]}
+    )
+    texts = ("Log in again.", "Use `gcloud {verb}`.", "any role", "roles/owner")
+    assert [say("auth/adc-expired", text) for text in texts] == [
+        "다시 로그인하세요.",
+        "`gcloud {verb}`를 쓰세요.",
+        "역할",
+        "roles/owner",
+    ]
+    say.check()
 
 
 @pytest.mark.parametrize("document", documents(), ids=tree.relative)
