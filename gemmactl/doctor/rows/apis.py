@@ -17,10 +17,11 @@ ROWS: Final = (
         reasons=("SERVICE_DISABLED",),
         patterns=(
             (
-                r"API has not been used in project (?P<project>[\w-]+) before or it is disabled\."
-                r"(?: Enable it by visiting \S+?/apis/api/(?P<api>[\w.-]+?\.googleapis\.com))?"
+                r"API has not been used in project (?P<project>[\w-]+) before or it is disabled"
+                r"(?:\. Enable it by visiting \S+?/apis/api/(?P<api>[\w.-]+?\.googleapis\.com))?"
             ),
             r"API \[(?P<api>[\w.-]+\.googleapis\.com)\] not enabled on project \[(?P<project>[\w-]+)\]",
+            r"API (?P<api>[\w-]+\.googleapis\.com) is (?:not enabled|disabled)",
             (
                 r"Service '?(?P<api>[\w-]+\.googleapis\.com)'? is not enabled for (?:consumer|project)"
                 r" '?(?:projects?[:/])?(?P<project>[\w-]+)"

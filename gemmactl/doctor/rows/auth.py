@@ -89,6 +89,7 @@ ROWS: Final = (
         "Nobody is logged in.",
         "Log in, or choose one of the accounts that are.",
         r"You do not currently have an active account selected",
+        r"active account \S{3,100} does not have any valid credentials",
         command="gcloud auth login",
     ),
     _auth(
@@ -158,6 +159,9 @@ ROWS: Final = (
         "Log in again.",
         r"Request had invalid authentication credentials",
         r"Request is missing required authentication credential",
+        r"\b(?:invalid_client|unauthorized_client|invalid_scope)\b",
+        r"access token (?:has|is) expired|ACCESS_TOKEN_EXPIRED",
+        r"Invalid account type for `?--audiences",
         reasons=("ACCESS_TOKEN_EXPIRED", "CREDENTIALS_MISSING", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
     ),
     _auth(

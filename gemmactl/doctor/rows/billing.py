@@ -22,6 +22,8 @@ ROWS: Final = (
             r"[Bb]illing (?:is disabled|must be enabled|has not been enabled|is not enabled)",
             r"The billing account for the owning project is disabled",
             r"This API method requires billing",
+            r"(?:absent|closed|disabled|inactive|missing) billing account",
+            r"\baccountDisabled\b",
         ),
         fix_kind="user_action",
         commands=("gcloud billing projects link {project} --billing-account=BILLING_ACCOUNT",),

@@ -177,7 +177,10 @@ ROWS: Final = (
         title="This project may not build in this region",
         cause="New and trial projects may run builds in some regions only.",
         remedy="Build in us-central1 or global; the image may still go to a repository in your region.",
-        patterns=(r"due to quota restrictions, (?:Cloud Build )?cannot run builds (?:of this machine type )?in this region",),
+        patterns=(
+            r"due to quota restrictions, (?:Cloud Build )?cannot run builds (?:of this machine type )?in this region",
+            r"no concurrent builds quota available",
+        ),
         commands=("gcloud builds submit --region=us-central1 --project={project}",),
         not_fix=("any IAM grant",),
     ),

@@ -39,7 +39,9 @@ def _row(
     )
 
 
-_BUILD: Final = r"docker|build step|Step #|gcloud\.builds|buildkit|kaniko|/workspace|pip install"
+_BUILD: Final = (
+    r"docker|^#\d+ |Could not install packages|build step|Step #|gcloud\.builds|buildkit|kaniko|/workspace|pip install"
+)
 
 ROWS: Final = (
     _row(
@@ -90,6 +92,17 @@ ROWS: Final = (
         "Copy the base image into Artifact Registry, or pull it through mirror.gcr.io.",
         r"toomanyrequests: You have reached your (?:unauthenticated )?pull rate limit",
         r"You have reached your pull rate limit",
+        fix_kind="retry",
+    ),
+    _row(
+        "pull-broken",
+        "pull",
+        "An image's layers did not arrive whole",
+        "The connection to the registry broke while it was pulled or pushed.",
+        "Run the same build again; a larger machine has a faster line.",
+        r"error pulling image configuration",
+        r"(?:download|upload|push|pull) failed after attempts",
+        r"failed to (?:copy|register layer|push|pull).{0,120}(?:unexpected EOF|connection reset|i/o timeout)",
         fix_kind="retry",
     ),
     _row(

@@ -83,6 +83,8 @@ ROWS: Final = (
         r"FlashAttention only supports Ampere GPUs or newer",
         r"requires (?:device with capability|compute capability) [>(\s]{0,3}\d",
         r"Your (?:setup|GPU) doesn't support bf16",
+        r"is not supported for the current GPU\. Minimum capability",
+        r"(?:fp8|FP8|mxfp4|MXFP4|nvfp4).{0,80}(?:not supported|requires)",
     ),
     _row(
         "gpu-fault",

@@ -30,8 +30,9 @@ ROWS: Final = (
         patterns=(
             r"(?:torch\.)?(?:cuda\.)?OutOfMemoryError: CUDA out of memory",
             r"CUDA out of memory",
-            r"CUDA error: out of memory",
+            r"CUDA (?:driver )?error: out of memory",
             r"CUBLAS_STATUS_ALLOC_FAILED",
+            r"OutOfMemoryError: .{0,80}(?:device|GPU|CUDA)",
             r"Free memory on device \([^)]{3,40}\) on startup is less than desired GPU memory utilization",
             r"HIP out of memory|cudaErrorMemoryAllocation",
             r"No available memory for the cache blocks",
@@ -90,6 +91,7 @@ ROWS: Final = (
             r"couldn't communicate with the NVIDIA driver|Failed to initialize NVML",
             r"you might not have a CUDA gpu|CUDA driver initialization failed",
             r"could not select device driver .{0,20}with capabilities: \[\[gpu\]\]",
+            r"NVIDIA Driver was not detected|CUDA unknown error",
             r"CUDA is not available|No GPU (?:was )?found|requires a GPU (?:with|to)",
             r"Found no NVIDIA driver on your system",
             r"Failed to infer device type",
@@ -137,6 +139,7 @@ ROWS: Final = (
                 " (?:region|location|this region|the)"
             ),
             r"(?:Invalid|Unsupported|Unknown) (?:GPU|accelerator) type",
+            r"(?:GPU|accelerator) type '?[\w-]{3,40}'? is not (?:supported|valid|available|allowed)",
             r"GPUs? (?:is|are) not (?:available|supported|enabled) (?:in|for) (?:the )?(?:region|location|project)",
         ),
         not_fix=_NO_GRANT,

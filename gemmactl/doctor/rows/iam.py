@@ -123,6 +123,11 @@ ROWS: Final = (
         reasons=("IAM_PERMISSION_DENIED",),
         patterns=(
             rf"Permission[: ]+['\"`\[]?{_PERMISSION}['\"`\]]? (?:was )?denied(?: (?:on|for) {_RESOURCE})?",
+            (
+                rf"(?P<member>{EMAIL}) (?:does not have|lacks|needs|is missing) (?:the )?permissions?(?: to)? [^:]{{0,200}}:"
+                rf" ?(?={_KNOWN}\.){_PERMISSION}"
+            ),
+            rf"permission (?={_KNOWN}\.){_PERMISSION} is (?:required|missing|needed)",
             rf"lacks (?:the )?(?:IAM )?permission[: ]+['\"`]?{_PERMISSION}['\"`]?(?: (?:for|on) (?:the )?{_RESOURCE})?",
             (
                 "(?:Required|requires|missing|needs?|lacks?|without|have|has)(?:"

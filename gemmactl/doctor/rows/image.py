@@ -131,6 +131,7 @@ ROWS: Final = (
         patterns=(
             r"failed to solve: process \"[^\"]{1,400}\" did not complete successfully",
             r"The command '[^']{1,400}' returned a non-zero code",
+            r"executor failed running \[[^\]]{1,400}\]",
         ),
         fix_kind="diagnose",
         rank=CONSEQUENCE,

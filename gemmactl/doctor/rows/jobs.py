@@ -19,6 +19,7 @@ ROWS: Final = (
             r"Execution \S{1,120} failed: Task timed out",
             r"Task \S{1,120} (?:has )?exceeded its (?:configured )?timeout",
             r"The configured timeout was reached",
+            r"[Tt]ask timeout.{0,60}(?:exceeds|may not exceed|must (?:be|not)|maximum)",
             r"Terminating task because it has reached the maximum timeout",
         ),
         not_fix=("a longer --task-timeout for a GPU job: the cap is one hour", "any IAM grant"),
@@ -32,6 +33,8 @@ ROWS: Final = (
         remedy="Read the log of the execution.",
         patterns=(
             r"NonZeroExitCode",
+            r"Task (?:index )?\S{1,80} failed with exit code",
+            r"(?:exceeded the )?maximum (?:number of )?retries exceeded",
             r"The container exited with an error",
             r"Task \S{1,120} failed with message",
             r"execution \S{1,120} has failed to complete",

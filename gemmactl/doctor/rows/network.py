@@ -55,6 +55,8 @@ ROWS: Final = (
             r"dial tcp [\d.:\[\]a-f]{3,60}: (?:i/o timeout|connect: connection refused|connect: network is unreachable)",
             r"\b(?:ConnectTimeout|ConnectTimeoutError|ReadTimeout)\b",
             r"Could not resolve host",
+            r"Read timed out|connect(?:ion)? timed out|Connection reset by peer",
+            r"[Ff]ailed to connect to (?:all addresses|remote host)",
         ),
         not_fix=_NO_GRANT,
         confidence=0.7,

@@ -8,7 +8,8 @@ from gemmactl.doctor.principal import EMAIL
 from gemmactl.doctor.row import Row
 
 _STATE: Final = (
-    r"Secret Version \[(?:projects/(?P<project>[\w-]+)/)?secrets/(?P<secret>[\w-]+)/versions/(?P<version>\w+)\] is in {} state"
+    r"Secret (?:Version )?\[?(?:projects/(?P<project>[\w-]+)/)?secrets/(?P<secret>[\w-]+)/versions/(?P<version>\w+)\]?"
+    r" is in {} state"
 )
 
 ROWS: Final = (
