@@ -30,16 +30,13 @@ IMPERSONATE = (
 
 
 class Google(fake_storage.Handler):
-    """Cloud Storage, and the two services that exchange tokens."""
+    """Cloud Storage, and the service that gives tokens of accounts."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        if "generateAccessToken" in self.path:
-            assert self.headers["Authorization"] == "Bearer the-callers"
-            answer: dict[str, Any] = {"accessToken": "the-accounts", "expireTime": "2999-01-01T00:00:00Z"}
-        else:
-            issued = "urn:ietf:params:oauth:token-type:access_token"
-            answer = {"access_token": "the-pools", "issued_token_type": issued, "token_type": "Bearer", "expires_in": 3600}
+        assert "generateAccessToken" in self.path
+        assert self.headers["Authorization"] == "Bearer the-callers"
+        answer = {"accessToken": "the-accounts", "expireTime": "2999-01-01T00:00:00Z"}
         self.answer(200, json.dumps(answer).encode(), Content_Type="application/json")
 
 
@@ -48,7 +45,7 @@ def google(tmp_path: Path) -> Iterator[tuple[Recorder, Bucket]]:
     bucket = Bucket()
     bucket.put("m/model.safetensors", DATA)
     with fake_storage.running(bucket, Google) as address:
-        recorder = Recorder(tmp_path, address.removeprefix("http://"), lambda: "the-callers")
+        recorder = Recorder(tmp_path, address.removeprefix("http://"), lambda: "the-callers", federated=lambda _body: "the-pools")
         yield recorder, bucket
         recorder.close()
 

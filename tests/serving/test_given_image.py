@@ -6,6 +6,7 @@ import pytest
 
 from gemmactl.errors import Exit
 from gemmactl.resources.service_body import lean
+from gemmactl.result import Item
 from gemmactl.serving import find
 from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.given_image import by_digest
@@ -68,12 +69,15 @@ def test_which_images_are_asked_for(image: str | None, want: str | None) -> None
 
 
 def test_a_tag_that_is_gone_is_refused_before_any_change() -> None:
-    """With the line that lists the tags that are there."""
-    cloud = team(v2=DIGEST)
-    result = plan(WISH, place(cloud), again="")
+    """With the line that lists the tags there are. Of another project it is told: Cloud Run may see what the caller does not."""
+    own = "us-docker.pkg.dev/demo-proj/images/serve"
+    result = plan(replace(WISH, image=f"{own}:v1"), place(with_model(FakeCloud())), again="")
     assert result.exit is Exit.REFUSED
     (problem,) = result.problems
-    assert f"gcloud artifacts docker tags list {TEAM}" in problem.remedy
+    assert f"gcloud artifacts docker tags list {own}" in problem.remedy
+    theirs = plan(WISH, place(team(v2=DIGEST)), again="")
+    assert theirs.exit is Exit.OK
+    assert any(isinstance(b, Item) and b.head == f"there is no image {TEAM}:v1" for b in theirs.blocks)
 
 
 def test_a_registry_that_may_not_be_asked_leaves_the_tag() -> None:
