@@ -22,7 +22,11 @@ from gemmactl.resources.apis import Apis
 from gemmactl.resources.cloud import Cloud
 from gemmactl.resources.iam_member import IamMember
 
-GRANTABLE: Final = frozenset({choice.role for choice in TABLE.values()} | {"roles/run.builder", "roles/run.serviceAgent"})
+_OF_STACKS: Final = {"roles/storage.legacyBucketReader", "roles/run.invoker"}
+"""What a deploy grants itself although it is the least of nothing: the streamer of vLLM asks for it; Cloud Run's own word."""
+GRANTABLE: Final = frozenset(
+    {choice.role for choice in TABLE.values()} | {"roles/run.builder", "roles/run.serviceAgent"} | _OF_STACKS
+)
 """Roles that may be granted at all: the curated ones. Never owner, editor, viewer or a custom role."""
 ADMIN_ALLOWED: Final = frozenset({("roles/run.admin", "service")})
 """Admin roles that are the least for something, and where."""

@@ -13,6 +13,7 @@ from gemmactl.doctor.granting import grant_finding, missing_permission
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import Op, Step, api_disabled, decide, known
 from gemmactl.kernel.resource import Resource
+from gemmactl.resources.apis import Apis
 from gemmactl.resources.cloud import Cloud, Json, LogEntry, PolicyTarget
 from inference_image.contract import LoadFailure
 
@@ -36,10 +37,9 @@ def examine(cloud: Cloud, stack: Sequence[Resource], *, service: str = "", conte
     finding of state `unknown` that names the missing permission. Empty: all was looked at, nothing was found.
     """
     known_facts = context or Context(project=cloud.project)
-    steps, found = _steps(cloud, stack, known_facts)
+    steps, unseen = _steps(cloud, stack, known_facts)
     pending = {s.address for s in steps if s.op is not Op.KEEP}
-    for step in steps:
-        found += _step_finding(step, pending)
+    found = [finding for step in steps for finding in _step_finding(step, pending, cloud.project)] + unseen
     found += _caller_findings(cloud, steps, known_facts)
     if service:
         found += _service_findings(cloud, service, known_facts)
@@ -55,7 +55,8 @@ def together(*parts: tuple[Finding, ...]) -> tuple[Finding, ...]:
 def unknown(check: str, trouble: Trouble, context: Context) -> list[Finding]:
     """What a check becomes that could not look; a disabled API is itself the finding."""
     if api_disabled(trouble):
-        return list(diagnose_trouble(trouble, context))
+        found = diagnose_trouble(trouble, context)
+        return [replace(f, title=f"an API is not enabled: {', '.join(sorted(_off(f)))}") if _off(f) else f for f in found]
     permission = str(trouble.facts.get("permission") or "")
     lacking = f"the caller lacks {permission}" if permission else trouble.why or trouble.what
     return [
@@ -91,8 +92,7 @@ def _steps(cloud: Cloud, stack: Sequence[Resource], context: Context) -> tuple[l
     return steps, [f for a in answers if not isinstance(a, Step) for f in a]
 
 
-def _step_finding(step: Step, pending: set[str]) -> list[Finding]:
-    from gemmactl.resources.apis import Apis
+def _step_finding(step: Step, pending: set[str], project: str) -> list[Finding]:
     from gemmactl.resources.iam_member import IamMember
 
     if step.op is Op.KEEP:
@@ -111,29 +111,31 @@ def _step_finding(step: Step, pending: set[str]) -> list[Finding]:
                 code="api-disabled",
                 category="api_billing",
                 subcategory="api_disabled",
-                title=f"{len(missing)} of the APIs are not enabled: {', '.join(missing)}",
+                title=f"{'an API is' if len(missing) == 1 else f'{len(missing)} APIs are'} not enabled: {', '.join(missing)}",
                 cause="They were never enabled, or were disabled since.",
                 remedy="Enable them; a minute or two later they work.",
                 fix_kind="enable_api",
-                commands=(f"gcloud services enable {' '.join(missing)}",),
+                commands=(f"gcloud services enable {' '.join(missing)} --project={project}",),
                 remedies=(Apis(missing),),
                 confidence=1.0,
             )
         ]
     what = {Op.CREATE: "does not exist", Op.BLOCKED: "differs and can't be changed in place"}.get(step.op, "differs")
-    return [
-        Finding(
-            code=f"{'missing' if step.op is Op.CREATE else 'differs'}-{wanted.kind.replace('_', '-')}",
-            category="config",
-            subcategory=wanted.kind,
-            title=f"{wanted.address} {what}",
-            cause=differs or "It was never made, or somebody removed it.",
-            remedy=step.note or "Run the same deploy again: it makes what is missing and corrects what differs.",
-            resource=wanted.address,
-            fix_kind="config_change",
-            confidence=1.0,
-        )
-    ]
+    found = Finding(
+        code=f"{'missing' if step.op is Op.CREATE else 'differs'}-{wanted.kind.replace('_', '-')}",
+        category="config",
+        subcategory=wanted.kind,
+        title=f"{wanted.address} {what}",
+        cause=differs or "It was never made, or somebody removed it.",
+        remedy=step.note or "Run the same deploy again: it makes what is missing and corrects what differs.",
+        resource=wanted.address,
+        fix_kind="config_change",
+        confidence=1.0,
+    )
+    if step.op is not Op.BLOCKED and (first := sorted(pending & set(wanted.needs))):
+        # a consequence: what it stands on is wrong itself, and is told as the problem
+        return [replace(found, remedy=f"Deploy again once this is repaired: {', '.join(first)}.", state="advice")]
+    return [found]
 
 
 def _caller_findings(cloud: Cloud, steps: Sequence[Step], context: Context) -> list[Finding]:
@@ -222,9 +224,11 @@ def _text(entry: LogEntry) -> str:
 
 
 def _once(found: Sequence[Finding]) -> list[Finding]:
-    """Problems before unknowns, each once."""
+    """APIs that are off before what is behind them, problems before unknowns, each once."""
     out: dict[tuple[str, ...], Finding] = {}
-    for finding in sorted(found, key=lambda f: f.state == "unknown"):
+    for finding in sorted(found, key=lambda f: (f.state == "unknown", -len(_off(f)))):
+        if _off(finding) and any(_off(finding) <= _off(told) for told in out.values()):
+            continue  # each read that met the API says so again
         cure = (finding.principal, finding.role, finding.resource)
         # a policy that lacks a binding and a container that was refused for it are one finding with two witnesses
         key = cure if all(cure) else (finding.code, *cure, finding.title)
@@ -232,3 +236,8 @@ def _once(found: Sequence[Finding]) -> list[Finding]:
         if first is not finding and finding.evidence not in first.evidence:
             out[key] = replace(first, evidence="\n".join(filter(None, (first.evidence, finding.evidence))))
     return list(out.values())
+
+
+def _off(finding: Finding) -> frozenset[str]:
+    """The APIs that a finding would have enabled."""
+    return frozenset(name for remedy in finding.remedies if isinstance(remedy, Apis) for name in remedy.names)

@@ -27,6 +27,7 @@ _TELLING: Final = [
     "memory",
 ]
 """Words of which a line in the middle of a long text must hold one. Plain search: an expression over each line is far slower."""
+_SHORTEST: Final = min(map(len, _TELLING))
 
 
 @cache
@@ -60,11 +61,15 @@ def shorten(text: str) -> str:
     for line in middle.splitlines():
         if room <= 0:
             break
+        if len(line) < _SHORTEST:
+            continue
         piece = line[:2000]
         lowered = piece.lower()
-        if any(word in lowered for word in _TELLING):
-            kept.append(piece)
-            room -= len(piece) + 1
+        for word in _TELLING:  # not any(): a generator for each of a million lines costs more than the search
+            if word in lowered:
+                kept.append(piece)
+                room -= len(piece) + 1
+                break
     return "\n".join((text[:edge], *kept, text[-edge:]))
 
 

@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from gemmactl.errors import Trouble
 from gemmactl.gcp.wire import TIMEOUT, Wire
 from gemmactl.resources.cloud import Json
 
 API: Final = "run.googleapis.com"
+INTERNAL: Final = 500
 
 
 class CloudRun:
@@ -94,7 +96,13 @@ class CloudRun:
             code, said = operation.error.code, operation.error.message
             raise from_grpc_status(code, said, details=_details(operation.error))  # type: ignore[no-untyped-call]  # the library is untyped here
 
-        self._wire.send(API, doing, fail)
+        try:
+            self._wire.send(API, doing, fail)
+        except Trouble as trouble:
+            if trouble.facts.get("status") == INTERNAL:
+                # the answer of an operation that has ended, not a server that stumbled: each new revision would fail alike
+                trouble.facts.pop("passing", None)
+            raise
 
     def _call(self, method: str, request: Any) -> Any:
         return getattr(self._services(), method)(request=request, retry=None, timeout=TIMEOUT)

@@ -15,7 +15,8 @@ def _table() -> dict[str, Any]:
 
 
 @cache
-def _permissions(role: str) -> frozenset[str]:
+def permissions(role: str) -> frozenset[str]:
+    """What a predefined role holds; nothing for a role that is none."""
     return frozenset(_table()["roles"].get(role, ()))
 
 
@@ -26,7 +27,7 @@ def known(role: str) -> bool:
 
 def holds(role: str, permission: str) -> bool:
     """Does the role hold the permission?"""
-    return permission in _permissions(role)
+    return permission in permissions(role)
 
 
 def of(permission: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from gemmactl.sandbox import images
 from gemmactl.sandbox.blobs import stamp
 from gemmactl.sandbox.containers import Containers
 from gemmactl.sandbox.iam_methods import methods
-from gemmactl.sandbox.keys_api import require_key
+from gemmactl.sandbox.keys_api import agent_of, require_key
 from gemmactl.sandbox.proxy import Fronts
 from gemmactl.sandbox.quota import Quota, check_quota
 from gemmactl.sandbox.regions import require_region
@@ -155,6 +155,7 @@ class Services:
                 "PERMISSION_DENIED",
                 f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} (or it may not exist).",
             )
+        _require_agent(world, email)
         require_key(world, template.get("encryptionKey", ""), "run.googleapis.com")
         if bool(service.get("invokerIamDisabled")) != bool(old and old.get("invokerIamDisabled")):
             world.iam.require(caller, "run.services.setIamPolicy", name)
@@ -214,6 +215,21 @@ class Services:
 
 def _exists(world: World, name: str) -> None:
     _found(world, name)
+
+
+def _require_agent(world: World, email: str) -> None:
+    """Cloud Run's own account makes the tokens of the service's account."""
+    agent = agent_of(world, "run.googleapis.com")
+    permission = "iam.serviceAccounts.getAccessToken"
+    if not world.iam.holds(f"serviceAccount:{agent}", permission, f"projects/{world.project}/serviceAccounts/{email}"):
+        # source: corpus iam-032
+        raise failed(
+            "PERMISSION_DENIED",
+            f"Google Cloud Run Service Agent does not have permission to get access tokens for the service account {email}. "
+            f"Please give {agent} permission {permission} on the service account. Alternatively, if the service account is "
+            "unspecified or in the same project you are deploying in, ensure that the Service Agent is assigned the Google "
+            "Cloud Run Service Agent role roles/run.serviceAgent.",
+        )
 
 
 def _found(world: World, name: str) -> Json:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gemmactl import stack
 from gemmactl.errors import Exit, Trouble, refused
+from gemmactl.kernel.plan import api_disabled
 from gemmactl.resources import names
+from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.service_account import email_of
 from gemmactl.result import Item, Line, Result
 from gemmactl.serving import find, show
@@ -41,28 +44,57 @@ def repair(
 
     `retry`: once the remedies hold, deploy it again as it was wished. `for_admin`: findings as text for a ticket.
     """
-    from gemmactl.doctor.live import examine, together
-
-    service = find.service(place, settings, name)
-    short = find.short(service)
-    context = context_of(place, service)
-    wanted = stack.serving(recalled(place, short, service))
-    bucket = recalled(place, short, service).model.bucket
-    with ThreadPoolExecutor(2) as pool:
-        ground = pool.submit(standing, place, wanted, context, bucket=bucket)
-        model = pool.submit(_model, place, service, context)
-        findings = examine(place.cloud, wanted, service=find.full_name(place, short), context=context)
-        findings = together(findings, model.result(), ground.result())
-    if not fix or not any(f.state == "problem" for f in findings):
-        return findings_result(findings, place.target, place=place, for_admin=for_admin, service=short)
-    voice.say(place.line(), *findings_blocks(findings))
-    fixed = _fixed(place, findings, context, voice, yes=yes)
+    seen = _look(place, settings, name)
+    if not fix or not any(f.state == "problem" for f in seen.findings):
+        return findings_result(seen.findings, place.target, place=place, for_admin=for_admin, service=seen.service)
+    voice.say(place.line(), *findings_blocks(seen.findings))
+    fixed = _fixed(place, seen, voice, yes=yes)
     if not retry or fixed.exit is not Exit.OK:
         return fixed
     from gemmactl.serving.deploy import deploy
 
+    service = find.service(place, settings, name)
+    short = find.short(service)
     voice.say(*fixed.blocks, Line(f"deploying {short} again", "dim"))
     return deploy(recalled(place, short, service), place, voice, yes=yes)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a look found. `service`: its name, `` when none could be asked for; `accounts`: whom this deploy grants anything."""
+
+    service: str
+    context: Context
+    findings: tuple[Finding, ...]
+    accounts: frozenset[str] = frozenset()
+
+
+def _look(place: Place, settings: Settings, name: str | None) -> _Seen:
+    from gemmactl.doctor.finding import Context
+    from gemmactl.doctor.live import examine, together, unknown
+    from gemmactl.doctor.principal import member, run_agent
+
+    try:
+        service = find.service(place, settings, name)
+    except Trouble as trouble:
+        if not api_disabled(trouble):
+            raise
+        # without Cloud Run's API no service can be asked for: that is the finding, and the next look tells the rest
+        context = Context(place.id, _number(place), place.region.text, caller=place.cloud.caller())
+        return _Seen(name or "", context, tuple(unknown("the service", trouble, context)))
+    short = find.short(service)
+    context = context_of(place, service)
+    wish = recalled(place, short, service)
+    wanted = stack.serving(wish)
+    with ThreadPoolExecutor(2) as pool:
+        ground = pool.submit(standing, place, wanted, context, bucket=wish.model.bucket)
+        model = pool.submit(_model, place, service, context)
+        findings = examine(place.cloud, wanted, service=find.full_name(place, short), context=context)
+        findings = together(findings, model.result(), ground.result())
+    known = {member(a) for a in (context.caller, context.runtime_account, context.build_account) if a}
+    agent = {run_agent(context.number)} if context.number else set()
+    granted = {resource.member for resource in wanted if isinstance(resource, IamMember)}
+    return _Seen(short, context, findings, frozenset({*known, *granted, *agent}))
 
 
 def _model(place: Place, service: find.Json, context: Context) -> tuple[Finding, ...]:
@@ -90,7 +122,7 @@ def context_of(place: Place, service: find.Json) -> Context:
 
     return Context(
         project=place.id,
-        number=place.cloud.number(),
+        number=_number(place),
         region=place.region.text,
         caller=place.cloud.caller(),
         build_account=email_of(names.BUILD_ACCOUNT, place.id),
@@ -98,12 +130,21 @@ def context_of(place: Place, service: find.Json) -> Context:
     )
 
 
-def _fixed(place: Place, findings: tuple[Finding, ...], context: Context, voice: Voice, *, yes: bool) -> Result:
-    from gemmactl.doctor.fix import carry_out, propose
-    from gemmactl.doctor.principal import member
+def _number(place: Place) -> str:
+    """The project's number; `` where Resource Manager, which knows it, is off: another finding says so."""
+    try:
+        return place.cloud.number()
+    except Trouble as trouble:
+        if api_disabled(trouble):
+            return ""
+        raise
 
-    accounts = {member(a) for a in (context.caller, context.runtime_account, context.build_account) if a}
-    proposal = propose(place.cloud, findings, accounts)
+
+def _fixed(place: Place, seen: _Seen, voice: Voice, *, yes: bool) -> Result:
+    from gemmactl.doctor.fix import carry_out, propose
+
+    findings = seen.findings
+    proposal = propose(place.cloud, findings, seen.accounts)
     refusals = tuple(Item("!", f"not by doctor: {address}", (why,), "warn") for address, why in proposal.refused)
     if not proposal.plan.work:
         raise refused(
@@ -130,9 +171,12 @@ def _fixed(place: Place, findings: tuple[Finding, ...], context: Context, voice:
         "undo": list(fixed.undo),
     }
     if not fixed.outcome.ok:
-        return unfinished("doctor", fixed.outcome, data, place, service=context.service)
+        return unfinished("doctor", fixed.outcome, data, place, service=seen.service)
     line = Line(f"{len(fixed.holds)} of {len(fixed.outcome.done)} remedies applied and seen to hold", "good")
     waits = tuple(Item("?", f"granted, not seen to hold yet: {address}", (), "warn") for address in fixed.waiting)
     undo = tuple(Item("=", "to take it back", (command,), "dim") for command in fixed.undo)
-    follow = (f'gemmactl generate "Good morning." --name {context.service} {place.flags}',)
-    return Result("doctor", data, (line, *waits, *undo), follow, place.target, schema=SCHEMA)
+    if seen.context.service:
+        follow = f'gemmactl generate "Good morning." --name {seen.service} {place.flags}'
+    else:
+        follow = " ".join(filter(None, ("gemmactl doctor", seen.service, place.flags)))
+    return Result("doctor", data, (line, *waits, *undo), (follow,), place.target, schema=SCHEMA)

@@ -191,6 +191,15 @@ def test_a_failed_rollout_carries_the_operations_own_error() -> None:
     assert told.value.facts["status"] == 400
 
 
+@pytest.mark.parametrize(("code", "again"), [(13, False), (14, True)])
+def test_a_rollout_that_ended_in_an_error_is_not_begun_again(code: int, again: bool) -> None:
+    """INTERNAL is also said of a secret that may not be read: one failed revision is enough. UNAVAILABLE says nothing."""
+    failed = {"name": "o", "done": True, "error": {"code": code, "message": "Permission denied on secret"}}
+    with scripted(in_turn((200, failed))) as script, pytest.raises(Trouble) as told:
+        connect("p", script).run.finished("projects/p/locations/r/operations/o")
+    assert bool(told.value.facts.get("passing")) is again
+
+
 def test_log_entries_come_oldest_first_over_pages() -> None:
     """Pages are joined up to the limit; the newest ones are turned round."""
     pages = iter([["1", "2"], ["3"]])

@@ -25,7 +25,7 @@ AGAIN = "gemmactl deploy gs://weights/m"
 DEVELOPER = frozenset(
     p
     for role in ("run.developer", "cloudbuild.builds.editor", "artifactregistry.writer")
-    for p in roles._permissions(f"roles/{role}")
+    for p in roles.permissions(f"roles/{role}")
 )
 
 
