@@ -43,7 +43,7 @@ demo: $(LOCAL) ## the main job, done for real on this machine: no account, no GP
 	@$(BIN)/gemmactl sandbox demo
 
 test: $(DEV) ## all quick tests with lint, types and walls
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-long: $(DEV) ## the tests that take minutes
 	$(BIN)/python -m pytest -m long $(ARGS)

@@ -16,7 +16,8 @@ from gemmactl.checkpoint.inspect import Report, inspect, inspect_adapter, requir
 from gemmactl.checkpoint.room import Room
 from gemmactl.checkpoint.sizing import Sizing, Weights
 from gemmactl.checkpoint.vllm_sizing import Foreign
-from gemmactl.errors import Trouble
+from gemmactl.errors import Trouble, refused
+from gemmactl.kernel.plan import api_disabled
 from gemmactl.resources import quota
 from gemmactl.serving import find, pinning
 from gemmactl.serving.find import Json
@@ -139,11 +140,24 @@ def _report(wish: Serve, folders: Folders) -> tuple[Report | None, tuple[ModelFi
         variable, presets = env.get(contract.ENV_OVERRIDES, ""), env.get(contract.ENV_PRESETS, "")
         return inspect(files, open_base=folders.named, variable=variable, presets=presets), ()
     except Trouble as trouble:
+        if api_disabled(trouble) and wish.model.kind != "hf":
+            raise _first_of_all(trouble, wish) from trouble
         if wish.model.kind != "hf":
             raise
         # the container has a token of its own and may read what this machine may not
         said = f"{wish.model.text} can't be looked at from here: {trouble.what}"
         return None, (ModelFinding("model-unseen", "warning", wish.model.text, said, trouble.why, trouble.remedy),)
+
+
+def _first_of_all(trouble: Trouble, wish: Serve) -> Trouble:
+    """A deploy enables APIs after its plan was confirmed, and the plan needs the model: this one must be on before."""
+    return refused(
+        trouble.what,
+        why=f"{trouble.why or 'the API is off'}; the model is looked at before anything is enabled",
+        remedy=f"gcloud services enable storage.googleapis.com --project={wish.project}",
+        code=trouble.code,
+        facts=trouble.facts,
+    )
 
 
 def room(wish: Serve, cloud: Cloud) -> tuple[Room, tuple[ModelFinding, ...]]:

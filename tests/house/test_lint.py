@@ -20,7 +20,6 @@ def test_ruff_is_content(options: tuple[str, ...]) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("mypy")
 def test_mypy_strict_is_content() -> None:
     """The packages are fully typed."""
     outcome = subprocess.run([sys.executable, "-m", "mypy"], cwd=tree.ROOT, capture_output=True, text=True, check=False)

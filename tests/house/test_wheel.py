@@ -17,7 +17,7 @@ import pytest
 
 from tests.house import tree
 
-pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 PROMPT, ANSWER = "The server is ready.", "서버가 준비되었습니다."
 

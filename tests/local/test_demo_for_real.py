@@ -9,7 +9,6 @@ import pytest
 from gemmactl.local.demo import one_of_each
 from tests.app.shell import Ran, Shell
 
-pytestmark = pytest.mark.xdist_group("demo")  # one run for all of them, also when tests are spread
 CANARY = "hf_CANARYcanaryCANARYcanary"
 
 
