@@ -17,7 +17,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -72,20 +71,6 @@ def start(latency: float) -> str:
     return f"http://127.0.0.1:{told.recv()}"
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Every API of the pretended cloud is one address; anybody may read."""
-
-    base_url: str
-    caller: str = "bench@sandbox.invalid"
-
-    def token(self) -> str:
-        return "none"
-
-    def id_token(self, audience: str) -> str:
-        return "none"
-
-
 def things() -> list[Any]:
     """Fifty resources that cost one read each."""
     from gemmactl.resources.bucket import ModelBucket
@@ -121,6 +106,7 @@ def main() -> int:
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--write", type=Path)
     asked = parser.parse_args()
+    from bench.anybody import Endpoint
     from gemmactl.gcp.cloud import connect
     from gemmactl.kernel.plan import make_plan
 

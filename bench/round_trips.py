@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -142,22 +141,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Every API of the pretended cloud is the store; anybody may read."""
-
-    base_url: str
-    caller: str = "bench@sandbox.invalid"
-
-    def token(self) -> str:
-        return "none"
-
-    def id_token(self, audience: str) -> str:
-        return "none"
-
-
 def look(url: str) -> None:
     """What the verb does, with the official client."""
+    from bench.anybody import Endpoint
     from gemmactl.checkpoint.files import BucketFiles
     from gemmactl.checkpoint.inspect import inspect
     from gemmactl.gcp.cloud import connect
