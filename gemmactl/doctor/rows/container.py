@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.consequences import NOT_STARTED
 from gemmactl.doctor.row import CONSEQUENCE, Row
 
 _LOGS: Final = "gcloud run services logs read {service} --region={region} --project={project} --limit=200"
 _NO_GRANT: Final = ("any IAM grant",)
-_PROBES: Final = ("probe-failed", "probe-timeout", "probe-timeout-longest", "port-not-opened", "container-exit", "job-failed")
 
 ROWS: Final = (
     Row(
@@ -28,7 +28,7 @@ ROWS: Final = (
         ),
         commands=("gcloud run services update {service} --memory=32Gi --cpu=8 --region={region} --project={project}",),
         not_fix=("CUDA settings", "another GPU", "any IAM grant"),
-        explains=_PROBES,
+        explains=NOT_STARTED,
         confidence=0.95,
     ),
     Row(
@@ -48,7 +48,7 @@ ROWS: Final = (
             r"Application failed to start: .{0,200}?(?:no such file or directory|not found)",
         ),
         not_fix=_NO_GRANT,
-        explains=_PROBES,
+        explains=NOT_STARTED,
         unless=r"docker-credential",
     ),
     Row(
@@ -60,7 +60,7 @@ ROWS: Final = (
         remedy="Add RUN chmod +x for it, or start it through its interpreter.",
         patterns=(r"Application failed to start: .{0,200}?permission denied", r"exec: \"?[^\"]{1,200}\"?: permission denied"),
         not_fix=_NO_GRANT,
-        explains=_PROBES,
+        explains=NOT_STARTED,
     ),
     Row(
         code="process-crashed",
@@ -79,7 +79,7 @@ ROWS: Final = (
         fix_kind="diagnose",
         commands=(_LOGS,),
         not_fix=_NO_GRANT,
-        explains=_PROBES,
+        explains=NOT_STARTED,
         confidence=0.75,
     ),
     Row(
@@ -145,7 +145,7 @@ ROWS: Final = (
             r"ImportError: cannot import name '\w+' from '\w+",
         ),
         not_fix=_NO_GRANT,
-        explains=_PROBES,
+        explains=NOT_STARTED,
         confidence=0.85,
     ),
     Row(
@@ -157,7 +157,7 @@ ROWS: Final = (
         remedy="Start one server only, on the port in PORT.",
         patterns=(r"address already in use",),
         not_fix=_NO_GRANT,
-        explains=_PROBES,
+        explains=NOT_STARTED,
         confidence=0.8,
     ),
 )

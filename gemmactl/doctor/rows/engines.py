@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.consequences import NO_ENGINE
 from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.row import CAUSE, Row
 
 _LOGS: Final = "gcloud run services logs read {service} --region={region} --project={project} --limit=200"
-_AFTER: Final = (
-    "engine-failed",
-    "probe-failed",
-    "probe-timeout",
-    "probe-timeout-longest",
-    "port-not-opened",
-    "container-exit",
-    "job-failed",
-)
 
 
 def _row(
@@ -44,7 +36,7 @@ def _row(
         rank=rank,
         commands=commands,
         not_fix=("any IAM grant",),
-        explains=_AFTER,
+        explains=NO_ENGINE,
         confidence=confidence,
     )
 

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.consequences import NO_ENGINE
 from gemmactl.doctor.row import CONSEQUENCE, Row
 
 _NO_GRANT: Final = ("any IAM grant",)
-_AFTER: Final = (
-    "engine-failed",
-    "probe-failed",
-    "probe-timeout",
-    "probe-timeout-longest",
-    "port-not-opened",
-    "container-exit",
-    "job-failed",
-)
 
 ROWS: Final = (
     Row(
@@ -40,7 +32,7 @@ ROWS: Final = (
             r"larger than the maximum number of tokens that can be stored in KV cache",
         ),
         not_fix=("more --memory: that is host RAM", "any IAM grant"),
-        explains=_AFTER,
+        explains=NO_ENGINE,
         confidence=0.95,
     ),
     Row(
@@ -75,7 +67,7 @@ ROWS: Final = (
             r"lib(?:cudart|cublas|cudnn|nvrtc)[\w.-]{0,20}: cannot open shared object file",
         ),
         not_fix=_NO_GRANT,
-        explains=_AFTER,
+        explains=NO_ENGINE,
     ),
     Row(
         code="gpu-not-seen",
@@ -99,7 +91,7 @@ ROWS: Final = (
         ),
         commands=("gcloud run services update {service} --gpu=1 --gpu-type=nvidia-l4 --region={region} --project={project}",),
         not_fix=_NO_GRANT,
-        explains=_AFTER,
+        explains=NO_ENGINE,
     ),
     Row(
         code="gpu-shape",

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.consequences import NO_ENGINE
 from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.row import Row
-
-_PROBES: Final = (
-    "probe-failed",
-    "probe-timeout",
-    "probe-timeout-longest",
-    "port-not-opened",
-    "container-exit",
-    "job-failed",
-    "engine-failed",
-)
 
 
 def _model(
@@ -44,7 +35,7 @@ def _model(
         fix_kind=fix_kind,
         commands=commands,
         not_fix=not_fix,
-        explains=(*_PROBES, *explains),
+        explains=(*NO_ENGINE, *explains),
     )
 
 
