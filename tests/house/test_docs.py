@@ -172,3 +172,16 @@ def anchors(markdown: str) -> set[str]:
     """GitHub's anchors of the headings."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", markdown), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def unmapped(page: str, files: tuple[Path, ...]) -> list[str]:
+    """Modules of a room that a page doesn't name."""
+    return [path.name for path in files if f"`{path.name}`" not in page]
+
+
+def test_the_map_of_the_verbs_names_every_file() -> None:
+    """A newcomer finds where a verb's work is: docs/architecture.md has each file of serving, and knows when one is missing."""
+    page = (tree.ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    files = tuple(sorted(p for p in (tree.ROOT / "gemmactl/serving").glob("*.py") if p.name != "__init__.py"))
+    assert unmapped(page, files) == []
+    assert unmapped(page, (*files, Path("elsewhere.py"))) == ["elsewhere.py"]
