@@ -50,14 +50,14 @@ class PinnedSource(GcsSource):
         return tuple(_object(one) for one in sorted(self._approved()[1]))
 
     def read(self, object: Object, begin: int, end: int, sink: Sink) -> None:  # noqa: A002 - the field's own word
-        rest = _Rest(sink, begin)
+        rest, asked = _Rest(sink, begin), self._found(object)
         try:
-            super().read(self._found(object), begin, end, rest)
+            super().read(asked, begin, end, rest)
         except LoadFailed as failed:
             if failed.failure.code not in {Code.SHARD_MISSING, Code.OBJECT_CHANGED}:
                 raise
-            was = self._found(object)
-            if (verdict := self._why(failed)) is not None or self._found(object) == was:
+            # another reader may have found out meanwhile: what counts is the generation that this one asked for
+            if (verdict := self._why(failed)) is not None or self._found(object) == asked:
                 raise (verdict or failed) from None
             super().read(self._found(object), rest.at, end, sink)
 

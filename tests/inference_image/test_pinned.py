@@ -132,6 +132,20 @@ def test_the_same_bytes_under_a_new_generation_are_what_was_approved(bucket: Buc
     assert read(source, "config.json") == b"{}"
 
 
+def test_readers_that_meet_the_change_one_after_another_all_go_on(bucket: Bucket, address: str, patience: Patience) -> None:
+    """What one reader found out while another was still asking for the old generation holds for both."""
+    source, first = source_of(address, placed(bucket, pin_of(bucket)), patience), []
+
+    def overtaken(handler: fake_storage.Handler, data: bytes, begin: int, beyond: int) -> bool:
+        bucket.put("m/model.safetensors", DATA)
+        first.append(read(source))
+        handler.answer(404, b"No such object")
+        return True
+
+    bucket.faults = [overtaken]
+    assert [read(source), *first] == [DATA, DATA]
+
+
 def test_without_an_md5_the_same_bytes_are_not_proven(bucket: Bucket, address: str, patience: Patience) -> None:
     """A CRC can be made to fit: an object that was composed of parts has nothing more, and its generation decides."""
     bucket.composed = True
