@@ -183,7 +183,7 @@ class Service(Resource):
         mask = {KEYS.get(name, "template") for name in changed}
         if "template" in mask:
             new["template"] = renewed(new.get("template", {}), "" if now.ready else now.created_revision)
-            if self._held and service_traffic.shares(old):
+            if self._held and service_traffic.shares(old) and not service_traffic.begins(old):
                 new["traffic"] = service_traffic.held(old)
                 mask.add("traffic")
         body = {"name": self.full_name, **({"etag": old["etag"]} if "etag" in old else {})}

@@ -38,6 +38,12 @@ def untested(body: Json) -> bool:
     return any(t.get("tag") == NEXT and not t.get("revision") for t in targets(body))
 
 
+def begins(body: Json) -> bool:
+    """Whether no revision of the service has ever answered: it is as it was made, closed, and its tag is on all requests."""
+    share = any(t.get("tag") == NEXT and not t.get("revision") and t.get("percent") for t in targets(body))
+    return share and not body.get("invokerIamDisabled")
+
+
 def candidate(body: Json) -> str:
     """The revision that passed its smoke test and waits for (more) requests, or ``."""
     return next((str(t["revision"]) for t in targets(body) if t.get("tag") == NEXT and t.get("revision")), "")

@@ -49,9 +49,13 @@ def promote(place: Place, settings: Settings, name: str | None, voice: Voice, *,
 
 
 def _untested(live: Json) -> str:
-    """The newest revision where it has not all requests: not tested yet, or passed over by a rollback."""
-    newest = state(live).ready_revision
-    return newest if newest and set(service_traffic.shares(live)) != {newest} else ""
+    """The newest revision where it has not all requests: not tested yet, or passed over by a rollback. Of a service that begins
+    it is the first one that nobody tested.
+    """
+    now = state(live)
+    newest = now.ready_revision
+    first = service_traffic.begins(live) and newest == now.created_revision
+    return newest if newest and (first or set(service_traffic.shares(live)) != {newest}) else ""
 
 
 def _given(now: Json, chosen: str, percent: int) -> Json:

@@ -52,6 +52,17 @@ def test_a_first_rollout_that_fails_stays_closed(cloud: FakeCloud) -> None:
     assert pending(cloud, PUBLIC) == []
 
 
+@pytest.mark.parametrize("share", [100, 10, 0])
+def test_what_never_answered_gets_no_share_later(cloud: FakeCloud, share: int) -> None:
+    """The first revision fails its smoke test, the second passes: it has all requests, and the other is not noted as served."""
+    run(cloud, PUBLIC, DEAD)
+    wire = Looking(cloud)
+    assert run(cloud, replace(PUBLIC, timeout=900), wire, share=share).exit is Exit.OK
+    assert [(url, then.get("invokerIamDisabled")) for url, then in wire.seen] == [(f"{URL}/generate", None)]
+    assert (live(cloud)["invokerIamDisabled"], live(cloud)["traffic"]) == (True, [NEWEST])
+    assert live(cloud)["annotations"]["gemmactl/served"] == "gemma-00002-tst"
+
+
 def test_a_service_that_runs_is_opened_after_a_prompt(cloud: FakeCloud) -> None:
     """--allow-unauthenticated on a private service: no new revision, a smoke test, then the door."""
     run(cloud)

@@ -57,6 +57,23 @@ def test_an_untested_revision_is_tested_before_it_is_promoted(cloud: FakeCloud, 
     assert live(cloud)["traffic"] == [NEWEST]
 
 
+def test_a_first_revision_that_nobody_tested_is_tested(cloud: FakeCloud, tmp_path: Path) -> None:
+    """A first deploy with --async: promote asks it one prompt, and nothing is left to do; one that is not ready is no choice."""
+    run(cloud, wait=False)
+    wire = Looking(cloud)
+    assert go(cloud, promote, tmp_path, wire=wire).data["changed"] is True
+    assert [url for url, _ in wire.seen][0] == f"{URL}/generate"
+    assert (live(cloud)["traffic"], pending(cloud)) == ([NEWEST], [])
+
+
+def test_a_first_service_whose_newest_revision_failed_has_nothing_to_promote(cloud: FakeCloud, tmp_path: Path) -> None:
+    """What is ready is not what would get the requests."""
+    run(cloud, wire=DEAD)
+    cloud.rollout = FAILURE
+    run(cloud, NEXT)
+    assert go(cloud, promote, tmp_path).data["changed"] is False
+
+
 # --- back
 def test_rollback_goes_to_what_served_before_and_promote_forward_again(cloud: FakeCloud, tmp_path: Path) -> None:
     """All requests at once to the revision before, twice; a plan stays empty; promote tests the newest and returns to it."""
