@@ -186,6 +186,9 @@ class Service(Resource):
             if self._held and service_traffic.shares(old) and not service_traffic.begins(old):
                 new["traffic"] = service_traffic.held(old)
                 mask.add("traffic")
+            elif self._staged and self.traffic is None and not self._held:  # at once, also where a rollback had named another
+                new |= {"traffic": service_traffic.to_newest(old), "annotations": service_traffic.remembered(old)}
+                mask |= {"traffic", "annotations"}
         body = {"name": self.full_name, **({"etag": old["etag"]} if "etag" in old else {})}
         return {**body, **{key: new[key] for key in sorted(mask) if key in new}}, tuple(sorted(mask))
 

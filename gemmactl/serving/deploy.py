@@ -77,6 +77,8 @@ def deploy(
         Trouble: refused before any change, or a gate that failed after it.
     """
     way, prover = way or Way(), Prover(place, voice)
+    if way.share < 100:
+        rollout.require_room(wish.name, "--canary" if way.share else "--no-traffic")
     seen, ground = _look(wish, place, voice, prover.rollout(way))
     if approved is not None:
         approved.hold(ground.plan)

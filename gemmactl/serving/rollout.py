@@ -57,6 +57,23 @@ def way(canary: int | None, *, no_traffic: bool, wait: bool, again: str) -> Way:
     return Way(0 if no_traffic else canary or 100, wait, again)
 
 
+def require_room(name: str, flag: str) -> None:
+    """Where a share of the requests is asked for: it is held by a tag.
+
+    Raises:
+        Trouble: (usage) the service's name leaves no room for one.
+    """
+    if service_traffic.taggable(name):
+        return
+    most = service_traffic.LONGEST - len(service_traffic.NEXT)
+    raise usage(
+        f"{flag} can't be had with the name {name}",
+        why=f"it is held by the tag {service_traffic.NEXT}, and tag and name share {service_traffic.LONGEST} characters",
+        remedy=f"leave {flag} out: the new revision has all requests at once; or deploy with a --name of at most {most} characters",
+        code="tag-without-room",
+    )
+
+
 class Prover:
     """One prompt to the revision that is to serve next, at an address that nobody else knows."""
 
@@ -137,11 +154,14 @@ def accepted(data: dict[str, Any], place: Place, way: Way, name: str) -> Result:
     now = state(live)
     serving = service_traffic.shares(live)
     old = f"{', '.join(serving)} serves on" if serving else "nobody is let in before that"
+    told = f"the new revision gets no requests before it, and {old}"
+    if serving and not service_traffic.taggable(name):
+        told = "the name leaves no room for a tag: the new revision has all requests as soon as it is ready"
     rows = (
         ("service", name),
         ("url", now.uri or "not yet"),
         ("rollout", "under way" if now.reconciling else "over"),
-        ("smoke test", f"not made; the new revision gets no requests before it, and {old}"),
+        ("smoke test", f"not made; {told}"),
     )
     facts = {"url": now.uri, "smoke": None, "reconciling": now.reconciling}
     follow = (f"gemmactl status {name} {place.flags}", way.again)

@@ -11,7 +11,7 @@ from gemmactl.resources.service import Service
 from gemmactl.resources.service_rollout import amend
 from gemmactl.resources.service_state import state
 from gemmactl.result import Line, Result
-from gemmactl.serving import find, opening, returning, steering
+from gemmactl.serving import find, opening, returning, rollout, steering
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.serving.rollout import Prover
@@ -33,6 +33,8 @@ def promote(place: Place, settings: Settings, name: str | None, voice: Voice, *,
     if not chosen:
         said = Line(f"nothing waits: {', '.join(before) or 'no revision'} has all requests of {short}", "good")
         return Result("promote", {**data, "changed": False, "traffic": before}, (said,), target=place.target)
+    if percent < 100:
+        rollout.require_room(short, "--percent")
     if service_traffic.candidate(live):
         live = steering.change(place, voice, live, lambda now: _given(now, chosen, percent))
     else:
@@ -69,11 +71,12 @@ def _given(now: Json, chosen: str, percent: int) -> Json:
 
 
 def _tested(place: Place, work: Work, live: Json, chosen: str, percent: int, prover: Prover) -> Json:
-    """Under the tag, at 0 %, until it has answered; then its share."""
+    """Under the tag, at 0 %, until it has answered; then its share. Where the tag has no room it is tested after it."""
     name = str(live["name"])
-    if not service_traffic.untested(live):
-        live = amend(place.cloud, work, name, lambda now: {"traffic": service_traffic.held(now)})
-    prover(live, work)
+    if service_traffic.taggable(find.short(live)):
+        if not service_traffic.untested(live):
+            live = amend(place.cloud, work, name, lambda now: {"traffic": service_traffic.held(now)})
+        prover(live, work)
 
     def given(now: Json) -> Json:
         if state(now).reconciling or state(now).ready_revision != chosen:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gemmactl.errors import Exit
+from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import LogEntry
 from gemmactl.result import Item
 from tests.fakes.cloud import FakeCloud
@@ -166,3 +166,19 @@ def test_a_name_without_room_for_a_tag_is_deployed_without_one(cloud: FakeCloud)
     assert run(cloud, replace(wish, timeout=900)).exit is Exit.OK
     assert "gm-next" not in str(cloud.state.services)
     assert pending(cloud, replace(wish, timeout=900)) == []
+
+
+@pytest.mark.parametrize("share", [10, 0])
+def test_a_name_without_room_for_a_tag_has_no_share(cloud: FakeCloud, share: int) -> None:
+    """--canary and --no-traffic are refused before any call: nothing would hold the others' requests back."""
+    with pytest.raises(Trouble) as caught:
+        run(cloud, replace(WISH, name="g" * 40), share=share)
+    assert (caught.value.exit, caught.value.code, cloud.calls) == (Exit.USAGE, "tag-without-room", [])
+
+
+def test_a_name_without_room_for_a_tag_says_what_async_does(cloud: FakeCloud) -> None:
+    """Its new revision has the requests before anybody tried it, and no other word is said."""
+    wish = replace(WISH, name="g" * 45)
+    run(cloud, wish)
+    result = run(cloud, replace(wish, timeout=900), wait=False)
+    assert "has all requests as soon as it is ready" in str(result.blocks)

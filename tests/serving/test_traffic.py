@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from gemmactl.errors import Exit, Trouble
+from gemmactl.resources.cloud import Json
 from gemmactl.result import Result
 from gemmactl.serving.traffic import promote, rollback
 from tests.fakes.cloud import FakeCloud, refusal
 from tests.serving.ear import Ear, place, settings, with_model
-from tests.serving.rolling import DEAD, FAILURE, NEWEST, NEXT, URL, WISH, Looking, live, pending, run, shares
+from tests.serving.rolling import DEAD, FAILURE, NAME, NEWEST, NEXT, URL, WISH, Looking, live, pending, run, shares
 
 ONE, TWO, THREE = (f"gemma-0000{n}-tst" for n in (1, 2, 3))
 THIRD = replace(WISH, timeout=600)
@@ -204,3 +205,22 @@ def test_a_service_of_somebody_else_is_left_alone(cloud: FakeCloud, tmp_path: Pa
             go(cloud, verb, tmp_path, "gemma")
         assert (caught.value.code, caught.value.exit) == ("service-not-ours", Exit.REFUSED)
     assert cloud.writes == []
+
+
+def test_a_name_without_room_for_a_tag_goes_back_and_forward(cloud: FakeCloud, tmp_path: Path) -> None:
+    """No tag is ever written: promote moves all requests and tests after it, and a deploy after a rollback serves."""
+    wish = replace(WISH, name="g" * 45)
+    name = NAME.replace("gemma", wish.name)
+    run(cloud, wish)
+    run(cloud, replace(wish, timeout=900))
+    for forward in (lambda: go(cloud, promote, tmp_path), lambda: run(cloud, replace(wish, timeout=600))):
+        go(cloud, rollback, tmp_path)
+        assert shares(cloud.state.services[name]) == {f"{wish.name}-00001-tst": 100}
+        with pytest.raises(Trouble, match="--percent"):
+            go(cloud, promote, tmp_path, percent=50)
+        bodies: list[Json] = []
+        cloud.before_call = lambda called: bodies.append(dict(cloud.state.services[name]))
+        assert forward().exit is Exit.OK
+        cloud.before_call = lambda called: None
+        assert "gm-next" not in str(bodies)
+        assert cloud.state.services[name]["traffic"] == [NEWEST]
