@@ -27,7 +27,7 @@ GENERATED: Final = re.compile(r"(.+)-\d{5}-[a-z0-9]{3}")
 
 @dataclass(frozen=True)
 class Choice:
-    """One revision. `before`: it served before what serves now, so a rollback goes there by itself."""
+    """One revision. `before`: it served before what serves now, so a rollback may go there by itself."""
 
     name: str
     created: str
@@ -83,6 +83,13 @@ def choices(live: Json, revisions: Sequence[Json]) -> tuple[Choice, ...]:
         back = name == max(stable, key=lambda n: stable[n]) if canary else at > oldest
         out.append(Choice(name, str(one.get("createTime", "")), ready, now.get(name, 0), served, ready and served and back))
     return tuple(out)
+
+
+def before(live: Json, known: Sequence[Choice]) -> str:
+    """Where a rollback goes by itself: of those that served before, the one that did so last; ``: none did."""
+    noted = service_traffic.served(live)
+    names = [one.name for one in known if one.before]
+    return min(names, key=lambda name: noted.index(name) if name in noted else len(noted), default="")
 
 
 def ready_one(service: str, chosen: str, revisions: Sequence[Json], known: Sequence[Choice]) -> Json:

@@ -131,7 +131,7 @@ def rollback(
     short, before = find.short(live), service_traffic.shares(live)
     known = place.cloud.run.revisions(str(live["name"]))
     choice = returning.choices(live, known)
-    chosen = to or next((one.name for one in choice if one.before), "")
+    chosen = to or returning.before(live, choice)
     if not chosen:
         raise refused(
             f"{short} has no revision to go back to",

@@ -90,6 +90,16 @@ def test_rollback_goes_to_what_served_before_and_promote_forward_again(cloud: Fa
     assert live(cloud)["traffic"] == [NEWEST]
 
 
+def test_rollback_goes_to_what_served_last_not_to_what_was_left(cloud: FakeCloud, tmp_path: Path) -> None:
+    """The second revision was rolled back from, the third came after it: back from that leads to the first one."""
+    run(cloud)
+    run(cloud, NEXT)
+    go(cloud, rollback, tmp_path)
+    run(cloud, THIRD)
+    assert go(cloud, rollback, tmp_path).data["revision"] == ONE
+    assert shares(live(cloud)) == {ONE: 100}
+
+
 def test_a_deploy_after_a_rollback_says_who_serves(cloud: FakeCloud, tmp_path: Path) -> None:
     """The same settings change nothing and say so; other settings are proven and serve."""
     run(cloud)
