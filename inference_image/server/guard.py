@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Final
 
@@ -76,7 +75,7 @@ def presented(headers: Mapping[str, str], *, reads: bool = False) -> str:
         case "basic" if reads or headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
             try:
                 return base64.b64decode(value, validate=True).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:  # no base64, or bytes that are no text
                 return ""
         case _:
             return ""

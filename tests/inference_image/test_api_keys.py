@@ -153,6 +153,7 @@ def test_the_ways_to_show_a_key(door: Door) -> None:
     linked = {"Authorization": basic, "Sec-Fetch-Site": "cross-site"}
     assert [a.status_code for a in door.ask(("GET", "/generate", linked))] == [200]  # as a link to the page: reading alone
     assert presented({"authorization": "Basic " + base64.b64encode(b"\xff:x").decode()}) == ""
+    assert presented({"authorization": "Basic \xe9\xe9"}) == ""  # a byte beyond ASCII is no 500
 
 
 def test_keys_come_and_go_without_a_new_revision(door: Door) -> None:
