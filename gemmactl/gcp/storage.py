@@ -80,7 +80,11 @@ class CloudStorage:
 
     def update_bucket(self, info: BucketInfo) -> None:
         def ask() -> None:
-            self._filled(info).patch(timeout=TIMEOUT, retry=None)
+            bucket = self._filled(info)
+            if info.delete_after_days is not None:  # a patch replaces all rules: those of others stay
+                live = self._client().get_bucket(info.name, timeout=TIMEOUT, retry=None)
+                bucket.lifecycle_rules = [*(r for r in live.lifecycle_rules if _age(r) is None), *bucket.lifecycle_rules]
+            bucket.patch(timeout=TIMEOUT, retry=None)
 
         self._wire.send(API, f"changing bucket {info.name}", ask)
 
@@ -267,7 +271,7 @@ class _Counting:
 
 
 def _bucket_info(found: Any) -> BucketInfo:
-    ages = [r["condition"]["age"] for r in found.lifecycle_rules if r["action"]["type"] == "Delete" and "age" in r["condition"]]
+    ages = [age for rule in found.lifecycle_rules if (age := _age(rule)) is not None]
     return BucketInfo(
         found.name,
         str(found.location).lower(),
@@ -278,6 +282,11 @@ def _bucket_info(found: Any) -> BucketInfo:
         tuple(region.lower() for region in found.data_locations or ()),
         found.default_kms_key_name or "",
     )
+
+
+def _age(rule: Any) -> int | None:
+    """Days of a rule that deletes every object of that age; one with a further condition is about something else."""
+    return rule["condition"]["age"] if rule["action"]["type"] == "Delete" and set(rule["condition"]) == {"age"} else None
 
 
 def _older(blob: Any) -> OlderObject:

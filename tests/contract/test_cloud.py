@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gemmactl.gcp.cloud import connect
-from gemmactl.resources.cloud import Cloud
+from gemmactl.gcp.storage import CloudStorage
+from gemmactl.resources.cloud import BucketInfo, Cloud
 from gemmactl.sandbox.assembly import assemble
 from gemmactl.sandbox.endpoint import Endpoint
 from gemmactl.sandbox.server import Server
@@ -39,3 +41,21 @@ def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
 
 class TestCloud(CloudContract, KeysContract):
     """Both."""
+
+
+def test_the_life_cycle_that_others_set_stays(tmp_path: Path) -> None:
+    """A rule for noncurrent versions alone is not read as one for all objects, and a change leaves it as it is."""
+    theirs = {"action": {"type": "Delete"}, "condition": {"age": 30, "isLive": False}}
+    for cloud in on_the_sandbox(tmp_path / "home"):
+        cloud.apis.enable(["storage.googleapis.com"])
+        info = BucketInfo(f"{cloud.project}-b", "us-central1")
+        cloud.storage.create_bucket(info)
+        assert isinstance(cloud.storage, CloudStorage)
+        raw = cloud.storage._client().get_bucket(info.name)
+        raw.lifecycle_rules = [theirs]
+        raw.patch()
+        live = cloud.storage.bucket(info.name)
+        assert live == info
+        cloud.storage.update_bucket(replace(live, labels={"a": "b"}, delete_after_days=7))
+        raw.reload()
+        assert [dict(rule) for rule in raw.lifecycle_rules] == [theirs, {**theirs, "condition": {"age": 7}}]
