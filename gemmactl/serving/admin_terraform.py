@@ -9,6 +9,7 @@ from typing import Final
 
 from gemmactl.kernel.plan import Step
 from gemmactl.resources import mark
+from gemmactl.resources.agent_grant import AgentGrant
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.bucket import Bucket
 from gemmactl.resources.cloud import PolicyTarget
@@ -89,8 +90,23 @@ def _step(step: Step, project: str, after: list[str]) -> Iterator[str]:
             yield from _block("google_secret_manager_secret", secret.name, {
                 "project": secret.project, "secret_id": secret.name, "labels": dict(mark.OURS),
             }, after, _replication(secret))  # fmt: skip
+        case AgentGrant() as grant:
+            yield from _agent(grant, project, after)
         case IamMember() as grant:
             yield from _binding(grant, after)
+
+
+def _agent(grant: AgentGrant, project: str, after: list[str]) -> Iterator[str]:
+    """The binding, and before it the agent: a policy takes no account that is not there."""
+    name = _name(grant.api.partition(".")[0])
+    if grant.api == "storage.googleapis.com":  # made when it is asked for
+        kind = "google_storage_project_service_account"
+        yield from _block(kind, name, {"project": project}, after, word="data")
+        yield from _binding(grant, [*after, f"data.{kind}.{name}"])
+        return
+    kind = "google_project_service_identity"
+    yield from _block(kind, name, {"provider": Raw("google-beta"), "project": project, "service": grant.api}, after)
+    yield from _binding(grant, [*after, f"{kind}.{name}"])
 
 
 def _cleanup(repository: Repository) -> list[str]:
@@ -124,10 +140,14 @@ def _replication(secret: Secret) -> list[str]:
 
 def _binding(grant: IamMember, after: list[str]) -> Iterator[str]:
     kind, where = _place(grant.target)
-    who = "caller" if grant.member == CALLER else grant.member.partition(":")[2].partition("@")[0]
-    name = f"{who}-{grant.role.removeprefix('roles/')}-{grant.target.name.rpartition('/')[2].partition('@')[0]}"
     member = Raw("var.caller") if grant.member == CALLER else grant.member
-    yield from _block(kind, name, {**where, "role": grant.role, "member": member}, after)
+    yield from _block(kind, _bound(grant), {**where, "role": grant.role, "member": member}, after)
+
+
+def _bound(grant: IamMember) -> str:
+    """A binding's name, with the whole e-mail: Google's agents differ in nothing but its domain."""
+    who = "caller" if grant.member == CALLER else grant.member.partition(":")[2].removesuffix(".iam.gserviceaccount.com")
+    return f"{who}-{grant.role.removeprefix('roles/')}-{grant.target.name.rpartition('/')[2].partition('@')[0]}"
 
 
 def _place(target: PolicyTarget) -> tuple[str, dict[str, object]]:
@@ -154,9 +174,14 @@ def _place(target: PolicyTarget) -> tuple[str, dict[str, object]]:
 
 
 def _block(
-    kind: str, name: str, arguments: Mapping[str, object], after: list[str] | None = None, nested: list[str] | None = None
+    kind: str,
+    name: str,
+    arguments: Mapping[str, object],
+    after: list[str] | None = None,
+    nested: list[str] | None = None,
+    word: str = "resource",
 ) -> Iterator[str]:
-    yield f'resource "{kind}" "{_name(name)}" {{'
+    yield f'{word} "{kind}" "{_name(name)}" {{'
     width = max(map(len, arguments))
     yield from (f"  {key:<{width}} = {_value(value)}" for key, value in arguments.items())
     yield from (f"  {line}" for line in nested or ())
@@ -177,8 +202,10 @@ def _reference(step: Step) -> str:
             return f"google_storage_bucket.{_name(bucket.name)}"
         case Secret() as secret:
             return f"google_secret_manager_secret.{_name(secret.name)}"
+        case AgentGrant() as grant:
+            return f"{_place(grant.target)[0]}.{_name(_bound(grant))}"
         case _:
-            return ""  # a binding: nothing of this half waits for one
+            return ""  # a binding of another kind: nothing of this half waits for one
 
 
 def _name(text: str) -> str:

@@ -82,6 +82,13 @@ def test_the_administrators_half_has_the_key(tmp_path: Path) -> None:
     hcl = for_admin(WISH, place(cloud), Ear(), form="terraform", again="x").data["script"]
     assert hcl.count(KEY) == 7  # repository, bucket, secret, four agents
     assert hcl.count("{") == hcl.count("}")
+    names = [line for line in hcl.splitlines() if line.startswith(("resource ", "data "))]
+    assert len(set(names)) == len(names)
+    assert sum("google_project_service_identity" in name or "project_service_account" in name for name in names) == len(AGENTS)
+    waits = {line.split()[1].strip('"') for line in hcl.splitlines() if line.startswith('resource "google_kms')}
+    blocks = {block.split('"')[1]: block for block in hcl.split("\nresource ")[1:]}
+    for kind in ("google_artifact_registry_repository", "google_storage_bucket", "google_secret_manager_secret"):
+        assert any(f"{name}." in blocks[kind].partition("depends_on")[2] for name in waits), kind
     replay(half["script"], tmp_path, cloud)
     stack = serving(replace(WISH, project_number="123456789012"))
     assert {s.resource.kind for s in make_plan(stack, cloud).work} == {"image", "secret", "service"}
