@@ -21,7 +21,7 @@ from gemmactl.resources.repository import Repository
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service_account import ServiceAccount
 from gemmactl.serving.admin_half import CALLER, Grant, Half
-from gemmactl.serving.admin_words import grant_words, step_words
+from gemmactl.serving.admin_words import again_words, grant_words, step_words
 
 PLAIN: Final = re.compile(r"[\w@:./=,+~-]+")
 """What may stand in a command: no name of Google Cloud needs more. The caller's variable is the one exception."""
@@ -44,13 +44,13 @@ def script(half: Half, project: str, again: str) -> str:
     head = (
         "#!/usr/bin/env bash",
         f"# What an administrator of project {project} does so that the caller can run:",
-        f"#   {again}",
+        *again_words(again),
         "# Written by `gemmactl plan --for-admin`; it holds nothing that the caller may do alone. Run it twice and the second",
         "# time changes nothing. Read it first: every role is the least that does the work, and is bound on one thing where",
         "# that thing takes roles.",
     )
     if not half:
-        return "\n".join((*head[:3], "# Nothing is missing: the caller may do every step.", ""))
+        return "\n".join((*head[:2], *again_words(again), "# Nothing is missing: the caller may do every step.", ""))
     known = half.caller if PLAIN.fullmatch(half.caller) else ""
     caller = (
         f"CALLER={_word(known)}"
@@ -66,9 +66,11 @@ def script(half: Half, project: str, again: str) -> str:
 
 
 def bind(grant: IamMember) -> str:
-    """The line that makes one binding."""
-    words = shlex.split(places.bind_command(place_of(grant.target), grant.role, grant.member))
-    return f"again {command(*words)} >/dev/null"
+    """The line that makes one binding. Its member is quoted: an address may have an apostrophe, a pool's subject anything."""
+    line = command(*shlex.split(places.bind_command(place_of(grant.target), grant.role, CALLER)))
+    if grant.member != CALLER:
+        line = line.replace(command(f"--member={CALLER}"), shlex.quote(f"--member={grant.member}"))
+    return f"again {line} >/dev/null"
 
 
 def command(*words: str) -> str:

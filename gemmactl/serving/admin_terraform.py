@@ -18,7 +18,7 @@ from gemmactl.resources.repository import Repository
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service_account import ServiceAccount, project_of
 from gemmactl.serving.admin_half import CALLER, Half
-from gemmactl.serving.admin_words import grant_words, step_words
+from gemmactl.serving.admin_words import again_words, grant_words, step_words
 
 APIS: Final = "gemmactl"
 
@@ -33,7 +33,7 @@ def module(half: Half, project: str, again: str) -> str:
     """The whole text. `again`: the command that the caller runs afterwards."""
     head = [
         f"# What an administrator of project {project} applies so that the caller can run:",
-        f"#   {again}",
+        *again_words(again),
     ]
     if not half:
         return "\n".join((*head, "# Nothing is missing: the caller may do every step.", ""))

@@ -81,3 +81,8 @@ def binding_words(grant: IamMember) -> tuple[str, ...]:
 def grant_words(grant: Grant) -> str:
     """What the caller can do with it, and the permissions that he lacks."""
     return f"To {CALLERS.get(grant.binding.role, grant.binding.role)} ({', '.join(grant.permissions)})."
+
+
+def again_words(again: str) -> tuple[str, ...]:
+    """The caller's own command, as comments: a value in it may have several lines, and none of them shall be run."""
+    return tuple(f"#   {line}" for line in again.splitlines())

@@ -22,6 +22,7 @@ from tests.serving.ear import Ear, place, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma", hf_token=Token("hf_canary"))
 AGAIN = "gemmactl deploy gs://weights/m"
+POOL = "projects/1/locations/global/workloadIdentityPools/p"
 DEVELOPER = frozenset(
     p
     for role in ("run.developer", "cloudbuild.builds.editor", "artifactregistry.writer")
@@ -105,6 +106,30 @@ def test_no_word_of_a_shell_gets_into_the_script(word: str) -> None:
         return
     with pytest.raises(Trouble):
         admin_gcloud.command("gcloud", word)
+
+
+def test_a_command_of_several_lines_is_a_comment(tmp_path: Path) -> None:
+    """A value of the caller's with line breaks starts nothing at the administrator's, in either form, whatever is missing."""
+    again = "gemmactl deploy gs://weights/m --set-env-vars 'A=1\ngcloud projects delete demo-proj\n'"
+    cloud = with_model(FakeCloud())
+    for held in (None, DEVELOPER):
+        cloud.held = held
+        script = for_admin(WISH, place(cloud), Ear(), form="gcloud", again=again).data["script"]
+        (folder := tmp_path / str(held is None)).mkdir()
+        assert not any("delete" in words for words, _, _ in heard(script, folder))
+        hcl = for_admin(WISH, place(cloud), Ear(), form="terraform", again=again).data["script"]
+        assert all(line.startswith("#") for line in hcl.splitlines() if "delete demo-proj" in line)
+
+
+@pytest.mark.parametrize(
+    "member", ["user:o'brien@example.com", "user:{x}$(id)@example.com", f"principal://iam.googleapis.com/{POOL}/subject/auth0|7"]
+)
+def test_a_member_is_one_word_whatever_is_in_it(member: str, tmp_path: Path) -> None:
+    """An address may have an apostrophe, and a pool's subject is what its provider says."""
+    cloud = with_model(FakeCloud())
+    cloud.held = DEVELOPER
+    script = for_admin(replace(WISH, invokers=(member,)), place(cloud), Ear(), form="gcloud", again=AGAIN).data["script"]
+    assert member in [flags["member"] for _, flags, _ in heard(script, tmp_path) if "member" in flags]
 
 
 def test_terraform_holds_the_same_half() -> None:
