@@ -47,7 +47,7 @@ def listing(place: Place) -> Result:
     data = {**place.document(), "services": [document(region, live) for region, live in rows], "not_read": found.closed}
     blocks: list[Block] = [place.line()]
     if rows:
-        blocks.append(Table(("NAME", "REGION", "STATE", "MODEL", "TRAFFIC", "URL"), tuple(_row(*row) for row in rows)))
+        blocks.append(Table(("NAME", "REGION", "STATE", "TRAFFIC", "URL", "MODEL"), tuple(_row(*row) for row in rows)))
     else:
         blocks.append(Line(f"gemmactl has no service in {_where(found)}"))
     blocks += [Item("?", f"{region} could not be looked into", (why,), "warn") for region, why in found.closed.items()]
@@ -87,9 +87,9 @@ def _row(region: str, live: Json) -> tuple[str, ...]:
         find.short(live),
         region,
         "stopped" if stopped(live) else "ready" if good else "not ready",
-        find.model_of(live) or "-",
         split,
         str(live.get("uri", "")) or "-",
+        find.model_of(live) or "-",
     )
 
 

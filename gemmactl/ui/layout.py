@@ -10,6 +10,8 @@ from gemmactl.result import Block, Facts, Item, Line, Table, Tone, Verbatim
 
 COMMANDS = ("gemmactl ", "gcloud ", "$ ", "pip ", "export ", "curl ")
 """A line that starts so is for copying: it is never wrapped."""
+LAST = 20
+"""Columns of the screen that a table's last one needs, to be wrapped in its place."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,25 @@ def _block(block: Block, width: int) -> Iterator[Styled]:
 
 
 def _table(table: Table, width: int) -> Iterator[Styled]:
+    """In columns as far as they fit; below each row, with their names, the cells of those that don't."""
     if table.title:
         yield Styled(table.title, bold=True)
     widths = [max(cells(row[i]) for row in (table.columns, *table.rows)) for i in range(len(table.columns))]
+    ends = [sum(widths[: i + 1]) + 2 * i for i in range(len(widths))]
+    fit = len(widths) if len(widths) < 2 or ends[-2] + 2 + LAST <= width else max(1, sum(end <= width for end in ends))
+    left = max((cells(name) for name in table.columns[fit:]), default=0)
     for number, row in enumerate((table.columns, *table.rows)):
-        left = "  ".join(pad(text, widths[i]) for i, text in enumerate(row[:-1]))
-        line = f"{left}  {row[-1]}" if left else row[-1]
-        yield from _wrap(line, width, "dim" if number == 0 else "plain", indent=sum(widths[:-1]) + 2 * (len(widths) - 1))
+        line = "  ".join([*(pad(text, widths[i]) for i, text in enumerate(row[: fit - 1])), row[fit - 1]])
+        yield from _wrap(line, width, "dim" if number == 0 else "plain", indent=ends[fit - 1] - widths[fit - 1])
+        for name, text in zip(table.columns[fit:], row[fit:], strict=True):
+            if number:
+                yield from _wrap(f"    {pad(name, left)}  {text}", width, "plain", indent=left + 6)
 
 
 def _wrap(text: str, width: int, tone: Tone, *, indent: int = 0, bold: bool = False) -> Iterator[Styled]:
     for line in text.splitlines() or [""]:
-        if cells(line) <= width or line.lstrip().startswith(COMMANDS):
+        # one long word is an address: it stays beside its name, and whole
+        if cells(line) <= width or line.lstrip().startswith(COMMANDS) or " " not in line[indent:].strip():
             yield Styled(line, tone, bold)
             continue
         from textwrap import wrap

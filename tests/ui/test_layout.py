@@ -27,11 +27,27 @@ def test_commands_and_urls_are_never_broken() -> None:
     assert texts(Line(command), width=40) == [command]
     url = "https://" + "x" * 60
     assert texts(Line(f"see {url}"), width=40)[-1] == url
+    assert texts(Facts((("url", url), ("a", "b"))), width=40) == [f"  url  {url}", "  a    b"]
 
 
 def test_table_columns() -> None:
     """Headings and rows share their columns."""
     assert texts(Table(("A", "B"), (("long one", "x"), ("y", "z")))) == ["A         B", "long one  x", "y         z"]
+
+
+def test_columns_that_do_not_fit_stand_below_their_row() -> None:
+    """With their names, and whole: nothing is moved under another heading."""
+    model, url = "gs://bucket/" + "m" * 30, "https://u"
+    found = texts(Table(("NAME", "MODEL", "SHARE", "URL"), (("a", "short", "90 %", url), ("bb", model, "10 %", "-"))), width=40)
+    first = ["a", "    MODEL  short", "    SHARE  90 %", "    URL    https://u"]
+    assert found == ["NAME", *first, "bb", f"    MODEL  {model}", "    SHARE  10 %", "    URL    -"]
+
+
+def test_prose_in_the_last_column_wraps_below_itself() -> None:
+    """As long as there is room for it: below that it stands under its row."""
+    table = Table(("CODE", "WHAT"), (("a", "word " * 10),))
+    assert texts(table, width=30)[1:3] == ["a     word word word word word", "      word word word word word"]
+    assert texts(table, width=20)[:2] == ["CODE", "a"]
 
 
 def test_verbatim_is_untouched() -> None:
