@@ -106,9 +106,11 @@ def _unknowns(verdicts: Sequence[Verdict], context: Context) -> tuple[Finding, .
         base = Finding("unknown", "unknown", f"{seen}: {names}", seen, "Ask for a role with it.", subcategory=those[0].check)
         base = replace(base, permission=permission, principal=context.caller * bool(permission), confidence=1.0, state="unknown")
         if apis := sorted({v.api for v in those if v.api}):
-            said = f"unknown until {', '.join(apis)} {'is' if len(apis) == 1 else 'are'} enabled: {names}"
+            checks = names if len(those) < 3 else f"{len(those)} checks"
+            said = f"unknown until {', '.join(apis)} {'is' if len(apis) == 1 else 'are'} enabled: {checks}"
+            cause = f"Not asked: {names}"
             line = f"gcloud services enable {' '.join(apis)} --project={context.project}"
-            base = replace(base, title=said, cause=said, remedy="Enable them to know.", commands=(line,), state="advice")
+            base = replace(base, title=said, cause=cause, remedy="Enable them to know.", commands=(line,), state="advice")
         found.append(base)
     return tuple(found)
 

@@ -108,6 +108,7 @@ def test_doctor_shows_the_same_checks(tmp_path: Path) -> None:
     fine = repair(place(cloud), settings(tmp_path), None, Ear(), fix=False, yes=False)
     assert (fine.exit, [f["state"] for f in fine.data["findings"]]) == (Exit.OK, ["advice"])
     assert "unknown until cloudbilling.googleapis.com, orgpolicy.googleapis.com are enabled" in fine.data["findings"][0]["title"]
+    assert ["run.allowedIngress" in fine.data["findings"][0][key] for key in ("title", "cause")] == [False, True]
     cloud.enforce_apis = False
     cloud.state.billed, cloud.state.org_policies = False, dict(INGRESS)
     bad = repair(place(cloud), settings(tmp_path), None, Ear(), fix=False, yes=False)
