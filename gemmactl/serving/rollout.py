@@ -69,7 +69,7 @@ def require_room(name: str, flag: str) -> None:
     raise usage(
         f"{flag} can't be had with the name {name}",
         why=f"it is held by the tag {service_traffic.NEXT}, and tag and name share {service_traffic.LONGEST} characters",
-        remedy=f"leave {flag} out: a new revision has all requests at once; or deploy with a --name of at most {most} letters",
+        remedy=f"leave {flag} out: a new revision has all requests at once; or take a --name of at most {most} characters",
         code="tag-without-room",
     )
 
