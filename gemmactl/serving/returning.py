@@ -16,7 +16,7 @@ from gemmactl.result import Item
 from gemmactl.serving import find, steering, weights_back, weights_bring
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
-from gemmactl.serving.weights_back import Weights
+from gemmactl.serving.weights_back import Held, Weights
 from gemmactl.spec import Model
 from gemmactl.voice import Voice
 from inference_image.pin import Pin
@@ -134,11 +134,12 @@ def returnable(
     if weights.pin is None:
         voice.say(Item("?", f"{name} is not pinned", ("it serves what lies in its model's folder now",), "warn"))
         return None
-    if weights.startable and copy is None:
+    away = weights_bring.away(cloud, weights, weights.pin)
+    if weights.startable and copy is None and not away:
         return None
     if copy is None and not weights.restorable:
         raise weights_back.gone(weights, f"gemmactl rollback {short} --to {name} {place.flags}")
-    lines, question = _told(weights, weights.pin, copy)
+    lines, question = _told(weights, weights.pin, copy, tuple(one for one, _ in away))
     voice.say(Item("~", f"the weights of {name}", lines, "warn"))
     if not yes and not voice.confirm(question, flag="--yes"):
         raise Trouble(
@@ -147,7 +148,11 @@ def returnable(
     pin, account = weights.pin, str(revision.get("serviceAccount", ""))
 
     def act(work: Work) -> Json:
-        if copy is None and weights.in_place:
+        nonlocal weights
+        if away:
+            weights_bring.put_back(cloud, away, work)
+            weights = weights_back.look(cloud, revision)
+        if copy is None and (weights.startable or weights.in_place):
             weights_bring.restore(cloud, weights, work)
             return live
         moved = (
@@ -168,16 +173,16 @@ def _next(now: Json, template: Json, short: str) -> Json:
     return {"template": template, "traffic": traffic}
 
 
-def _told(weights: Weights, pin: Pin, copy: Model | None) -> tuple[tuple[str, ...], str]:
-    """What will be done, and the question about it."""
-    away = weights.of("deleted", "gone")
+def _told(weights: Weights, pin: Pin, copy: Model | None, left: tuple[Held, ...]) -> tuple[tuple[str, ...], str]:
+    """What will be done, and the question about it. `left`: files that an interrupted copy left at the names of newer ones."""
+    away = weights.of("deleted", "gone") + left
     lines = [one.text for one in away[: weights_back.SHOWN]]
     if copy is not None:
         lines.append(f"a new revision reads the same bytes from {copy.uri}, each file of which is compared first")
         return tuple(lines), f"Serve {weights.revision} from {copy.uri}?"
-    if weights.in_place:
+    if weights.in_place and not left:
         return (*lines, "nothing newer has their names: they are restored where they were"), f"Restore {len(away)} files?"
-    places = sorted({one.place for one in weights.of("deleted")})
+    places = sorted({one.place for one in weights.of("deleted") + left})
     for uri in places:
         lines.append(f"copied to {weights_bring.beside(uri, pin)}; a new revision reads that")
         lines.append(f"newer files of {uri} make room for a moment each, and are restored: do not deploy from it meanwhile")

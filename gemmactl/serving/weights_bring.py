@@ -16,7 +16,7 @@ from gemmactl.serving.find import Json
 from gemmactl.serving.pinning import WRITE
 from gemmactl.serving.weights_back import Held, Weights, now, parts, path
 from gemmactl.spec import Model
-from inference_image.contract import ENV_ADAPTERS, ENV_MODEL, ENV_PIN
+from inference_image.contract import ENV_ADAPTERS, ENV_MODEL, ENV_PIN, FOLDER
 from inference_image.pin import Pin, Pinned, Place
 
 READER: Final = "roles/storage.objectViewer"
@@ -79,6 +79,10 @@ def copy(cloud: Cloud, weights: Weights, pin: Pin, work: Work) -> Moved:
     """
     torn = {one.place for one in weights.of("deleted")}
     places = []
+    for uri in torn:
+        away = {one.was.name: one.now.generation for one in weights.of("deleted") if one.place == uri and one.now is not None}
+        if away:
+            cloud.storage.write(*_note(uri, pin), json.dumps(away).encode())
     for place in pin.places:
         if place.uri not in torn:
             places.append(place)
@@ -88,7 +92,36 @@ def copy(cloud: Cloud, weights: Weights, pin: Pin, work: Work) -> Moved:
         done = now(cloud, target)
         made = [_copied(cloud, one, target, done.get(one.was.name), work) for one in files]
         places.append(Place(target, tuple(sorted(made))))
+        cloud.storage.delete(*_note(place.uri, pin))
     return _moved(cloud, pin, tuple(places), work)
+
+
+def away(cloud: Cloud, weights: Weights, pin: Pin) -> tuple[tuple[Held, int], ...]:
+    """Where a copy was interrupted while newer files had made room: what lies at their names, and which generation was there."""
+    found: list[tuple[Held, int]] = []
+    for uri in sorted({one.place for one in weights.of("moved")}):
+        noted = json.loads(cloud.storage.read(*_note(uri, pin)) or b"{}")
+        found += [(one, int(noted[one.was.name])) for one in weights.of("moved") if one.place == uri and one.was.name in noted]
+    return tuple(found)
+
+
+def put_back(cloud: Cloud, files: tuple[tuple[Held, int], ...], work: Work) -> None:
+    """The newer files to their names again, as the copy that was interrupted would have done; what is gone for good stays so."""
+    for one, generation in files:
+        work.progress(f"restoring the newer {one.was.name}")
+        try:
+            cloud.storage.restore(
+                parts(one.place)[0], path(one.place, one.was.name), generation, if_generation=one.now.generation if one.now else 0
+            )
+        except Trouble as trouble:
+            if trouble.facts.get("status") != 404:
+                raise
+
+
+def _note(uri: str, pin: Pin) -> tuple[str, str]:
+    """The object beside a copy that says, while it is made, which newer files of the folder make room: {name: generation}."""
+    bucket, prefix = parts(beside(uri, pin))
+    return bucket, f"{prefix}/{FOLDER}/away.json"
 
 
 def elsewhere(cloud: Cloud, weights: Weights, pin: Pin, model: Model, account: str, work: Work) -> Moved:

@@ -116,6 +116,38 @@ def test_a_copy_that_stopped_half_way_goes_on(cloud: FakeCloud, tmp_path: Path) 
     assert sum(one.name == "storage.copy" for one in cloud.calls) == len(list(SAMPLE.iterdir())) - 4
 
 
+class Killed(BaseException):
+    """No `finally` of a process that is gone reaches the cloud."""
+
+
+@pytest.mark.parametrize("last", ["storage.copy", "storage.restore"])
+def test_a_copy_that_was_killed_while_a_newer_file_made_room_puts_it_back(cloud: FakeCloud, tmp_path: Path, last: str) -> None:
+    """The old bytes lie at the newer ones' name: the same command restores these and goes on; both revisions start after it."""
+    across(cloud)
+    newer, done = content(cloud, "gs://weights/m"), list[object]()
+
+    def kill(name: str) -> None:
+        done.append(name)
+        swapped = "storage.restore" in done[:-1]
+        if Killed in done or (swapped and name == last):
+            done.append(Killed)
+            raise Killed
+
+    cloud.before_call = kill
+    with pytest.raises(Killed):
+        back(cloud, tmp_path)
+    cloud.before_call = lambda _name: None
+    assert content(cloud, "gs://weights/m") != newer
+    ear = Ear(yes=False)
+    with pytest.raises(Trouble, match="nothing was changed"):
+        back(cloud, tmp_path, ear, yes=False)
+    assert "do not deploy from it meanwhile" in " ".join(ear.said)
+    assert back(cloud, tmp_path).data["made"] == THREE
+    assert content(cloud, "gs://weights/m") == newer
+    assert all(weights_back.look(cloud, revision(cloud, name)).startable for name in (TWO, THREE))
+    assert not [name for _, name in cloud.state.objects if name.endswith("away.json")]
+
+
 def test_a_removed_shard_is_restored_where_it_was(cloud: FakeCloud, tmp_path: Path) -> None:
     """Nothing newer has its name: restored, and the old revision starts from it as it is."""
     across(cloud)
