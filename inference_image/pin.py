@@ -77,10 +77,10 @@ class Pin:
         """The files of a place; None when the pin does not speak of it."""
         return next((place.objects for place in self.places if place.uri == uri), None)
 
-    def command(self) -> str:
-        """What approves the weights that are there now."""
+    def command(self, model: str = "") -> str:
+        """What approves the weights that are there now. `model`: what is served, where only adapters are pinned."""
         _, project, _, region, _, name = self.service.split("/")
-        return f"gemmactl deploy {self.places[0].uri} --name {name} --region {region} --project {project}"
+        return f"gemmactl deploy {model or self.places[0].uri} --name {name} --region {region} --project {project}"
 
     @classmethod
     def parse(cls, data: bytes, digest: str = "") -> Pin:

@@ -39,6 +39,7 @@ class PinnedSource(GcsSource):
     ) -> None:
         super().__init__(uri, environ, patience=patience, credentials=credentials)
         self._pin = pin
+        self._model = environ.get(contract.ENV_MODEL, "")
         self._served: dict[str, str] = {}
         self._lock = threading.Lock()
         self._verdict: LoadFailed | None = None
@@ -138,7 +139,7 @@ class PinnedSource(GcsSource):
         told = "; ".join(one.text for one in found[:_TOLD])
         detail = (
             f"{len(found)} of {count} files of {self.uri} are not those that were approved: {told}{more}."
-            f" To serve what is there now: {pin.command()} with the flags of that deploy"
+            f" To serve what is there now: {pin.command(self._model)} with the flags of that deploy"
         )
         return LoadFailed(Code.WEIGHTS_CHANGED, found[0].was.name, detail)
 

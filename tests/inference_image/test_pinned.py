@@ -103,6 +103,14 @@ def test_an_overwritten_shard_is_refused_by_name(bucket: Bucket, address: str, p
     assert "gemmactl deploy gs://bucket/m --name gemma --region us-central1 --project demo-proj" in failed.detail
 
 
+def test_an_adapter_of_a_model_of_the_hub_names_the_model(bucket: Bucket, address: str, patience: Patience) -> None:
+    """Only the adapter's folder is pinned then; the command deploys what is served, not the adapter."""
+    environ = {"STORAGE_EMULATOR_HOST": address, "GEMMACTL_MODEL": f"hf:owner/name@{'a' * 40}"}
+    source = open_source("gs://bucket/m", environ, patience=patience, pin=placed(bucket, pin_of(bucket)))
+    bucket.put("m/model.safetensors", DATA[::-1])
+    assert f"gemmactl deploy hf:owner/name@{'a' * 40} --name gemma" in refused(source).failure.detail
+
+
 def test_every_changed_file_is_named(bucket: Bucket, address: str, patience: Patience) -> None:
     """Gone, replaced, and written again with the same bytes: each is told for what it is."""
     bucket.put("m/tokenizer.json", b"words")
