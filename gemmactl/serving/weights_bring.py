@@ -125,17 +125,26 @@ def _note(uri: str, pin: Pin) -> tuple[str, str]:
 
 
 def elsewhere(cloud: Cloud, weights: Weights, pin: Pin, model: Model, account: str, work: Work) -> Moved:
-    """The model's files as they lie in another folder, each of them checked against what was approved; nothing is copied.
+    """The files of the folder that lacks some as they lie in another one, each of them checked against what was approved; nothing
+    is copied. Where no folder lacks any, the model's own is meant.
 
     Raises:
-        Trouble: (refused) one of them is missing or another one.
+        Trouble: (refused) one of them is missing or another one, or the files of more than one folder are gone.
     """
-    there, first = now(cloud, model.uri), pin.places[0]
+    torn = [place for place in pin.places if place.uri in {one.place for one in weights.of("gone", "deleted")}]
+    if len(torn) > 1:
+        raise refused(
+            f"{model.uri} can't stand for {len(torn)} folders",
+            why=f"files of {' and of '.join(place.uri for place in torn)} are gone",
+            remedy="deploy the model with its adapters from where they are now",
+            code="weights-gone",
+        )
+    there, first = now(cloud, model.uri), (torn or pin.places)[0]
     wrong = [one.name for one in first.objects if not _same(one, there.get(one.name))]
     if wrong:
         raise refused(
             f"{model.uri} is no copy of what {weights.revision} was deployed with",
-            why=f"{len(wrong)} of {len(first.objects)} files are missing or others: {', '.join(wrong[:12])}",
+            why=f"{len(wrong)} of {len(first.objects)} files of {first.uri} are missing or others: {', '.join(wrong[:12])}",
             remedy="give a folder with the same bytes; every file is compared by size and checksum",
             code="weights-differ",
         )
@@ -146,7 +155,7 @@ def elsewhere(cloud: Cloud, weights: Weights, pin: Pin, model: Model, account: s
             work.progress(grant.address)
             grant.create(cloud, work)
     new = Place(model.uri, tuple(sorted(there[one.name] for one in first.objects)))
-    return _moved(cloud, pin, (new, *pin.places[1:]), work)
+    return _moved(cloud, pin, tuple(new if place is first else place for place in pin.places), work)
 
 
 def _moved(cloud: Cloud, pin: Pin, places: tuple[Place, ...], work: Work) -> Moved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from gemmactl.resources.cloud import BucketInfo, Json, PolicyTarget
 from gemmactl.result import Result
 from gemmactl.serving import find, weights_back
 from gemmactl.serving.traffic import rollback
+from gemmactl.spec import parse_model
 from inference_image.pin import Pin, digest_of
 from tests.fakes.cloud import FakeCloud
+from tests.inference_image.loras import written
 from tests.serving.ear import SAMPLE, Ear, place, settings, with_model
-from tests.serving.rolling import live, run, shares
+from tests.serving.rolling import WISH, live, run, shares
 
 SHARD = "model-00002-of-00004.safetensors"
 ONE, TWO, THREE = (f"gemma-0000{n}-tst" for n in (1, 2, 3))
@@ -189,6 +192,26 @@ def test_a_copy_elsewhere_does_when_its_bytes_are_the_same(cloud: FakeCloud, tmp
     assert variables(revision(cloud, THREE))["GEMMACTL_PIN"].startswith("gs://backup/old/gemmactl/pins/")
     (member,) = cloud.policies.members(PolicyTarget("bucket", "backup"), "roles/storage.objectViewer")
     assert member.startswith("serviceAccount:gm-gemma")
+
+
+def test_a_copy_elsewhere_is_of_the_folder_that_lacks_files(cloud: FakeCloud, tmp_path: Path) -> None:
+    """An adapter's files are gone: its copy is compared with it and read in its place, and the model stays where it is."""
+    for path in written(tmp_path / "lora").iterdir():
+        for folder in ("lora", "copy"):
+            cloud.storage.write("weights", f"{folder}/{path.name}", path)
+    wish = replace(WISH, adapters=(("a", parse_model("gs://weights/lora")),))
+    run(cloud, wish)
+    for path in written(tmp_path / "other", lora_alpha=4).iterdir():
+        cloud.storage.write("weights", f"lora/{path.name}", path)
+    run(cloud, wish)
+    cloud.state.older.clear()
+    with pytest.raises(Trouble) as caught:
+        back(cloud, tmp_path, weights="gs://weights/m")
+    assert (caught.value.code, "gs://weights/lora" in caught.value.why) == ("weights-differ", True)
+    assert back(cloud, tmp_path, weights="gs://weights/copy").exit is Exit.OK
+    made = variables(revision(cloud, THREE))
+    assert (made["GEMMACTL_MODEL"], json.loads(made["GEMMACTL_ADAPTERS"])) == ("gs://weights/m", {"a": "gs://weights/copy"})
+    assert weights_back.look(cloud, revision(cloud, THREE)).startable
 
 
 def test_nothing_is_brought_back_without_a_yes(cloud: FakeCloud, tmp_path: Path) -> None:
