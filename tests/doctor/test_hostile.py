@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gemmactl.doctor.diagnose import diagnose
 from gemmactl.doctor.finding import Context, Finding
+from gemmactl.doctor.paste import LIMIT
 
 SAFE_LINE = re.compile(r"[\w ./:@=,+%-]+")
 TOO_MUCH = re.compile(r"roles/owner|=(?:allUsers|allAuthenticatedUsers)(?![\w@.-])")
@@ -103,9 +104,9 @@ MEGABYTE = 1_000_000
 PIECES = ("a", "a@", "error denied permission ", "error a-\n", "\n", "x\n", "fai\n", "\\n", "| > \n", "{", "\x1b[", "projects/")
 
 
-def megabyte(piece: str) -> float:
-    """Seconds of CPU for a text that is this piece over and over."""
-    text = (piece * (MEGABYTE // len(piece) + 1))[:MEGABYTE]
+def megabyte(piece: str, word: str = "", size: int = MEGABYTE) -> float:
+    """Seconds of CPU for a text of this size: a word, then this piece over and over."""
+    text = (word + piece * (size // len(piece) + 1))[:size]
     start = time.process_time()
     assert _harmless(diagnose(text))
     return time.process_time() - start
@@ -115,6 +116,14 @@ def megabyte(piece: str) -> float:
 def test_a_megabyte_is_bounded(piece: str) -> None:
     """Expressions are bounded: a megabyte of the worst kind costs half a second, and never minutes on a slow machine."""
     assert megabyte(piece) < 5
+
+
+@pytest.mark.parametrize(
+    ("word", "piece"), [("NoZonalRedundancyPerProjectRegion requested: ", "Nvidia"), ("it must be ", "startupprobe")]
+)
+def test_a_word_that_a_row_needs_and_then_its_start_over_and_over(word: str, piece: str) -> None:
+    """What makes an expression be looked for, then nothing but its first letters: each start costs a bounded reach."""
+    assert megabyte(piece, word, LIMIT) < 5
 
 
 @given(st.lists(st.one_of(st.sampled_from((*FRAGMENTS, *PIECES)), st.text(min_size=1, max_size=20)), min_size=1, max_size=4))

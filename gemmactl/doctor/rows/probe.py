@@ -98,7 +98,7 @@ ROWS: Final = (
         cause="initialDelaySeconds, periodSeconds and timeoutSeconds are at most 240; the timeout is not above the period.",
         remedy="Wait longer through failureThreshold: period times threshold may be 1800 s with a GPU, 600 s without.",
         patterns=(
-            r"startup_?probe\W{0,3}(?:\w+[: ]+){0,3}?(?:period|timeout|initial_delay)\w* must be",
+            r"startup_?probe\W{0,3}(?:\w{1,40}[: ]{1,3}){0,3}?(?:period|timeout|initial_delay)\w{0,40} must be",
             r"(?:period|timeout|initial_?delay)_?seconds must be (?:a number )?(?:between|less|greater|no)",
             r"startup_? ?probe.{0,80}(?:invalid|must|exceed)",
             r"period_?seconds ?\* ?failure_?threshold",
