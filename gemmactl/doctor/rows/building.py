@@ -71,7 +71,8 @@ ROWS: Final = (
         "A step of the build was killed for memory",
         "The machine type has too little of it (exit code 137).",
         "Build on a larger machine: --machine-type=e2-highcpu-8.",
-        r"(?:exit code: 137|exited with non-zero status: 137|returned a non-zero code: 137)",
+        r"(?:exited with non-zero status|returned a non-zero code|did not complete successfully: exit code): 137\b",
+        r"executor failed running .{0,400}?: exit code: 137\b",
         r"Killed signal terminated program cc1plus",
     ),
     _row(
@@ -81,7 +82,8 @@ ROWS: Final = (
         "Large layers are slow to push from a small machine; the default limit is an hour.",
         "Give it more time (--timeout=3600s) and a larger machine (--machine-type=e2-highcpu-8).",
         r"completed with status \"?TIMEOUT",
-        r"^TIMEOUT$|\bERROR: context deadline exceeded\b",
+        r"^TIMEOUT$|\bTIMEOUT ERROR: context deadline exceeded\b",
+        r"\bERROR: context deadline exceeded\b(?=.{0,200}(?:TIMEOUT|\bbuild))",
         r"build timeout of \d+\w* (?:was )?exceeded",
     ),
     _row(

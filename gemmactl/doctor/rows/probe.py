@@ -64,6 +64,7 @@ ROWS: Final = (
                 r"(?: on port (?P<port>\d+))?(?: path \"(?P<path>[^\"]{0,100})\")?"
             ),
             r"container failed the configured startup probe checks",
+            r"\bstartup probe (?:failed|did not (?:pass|succeed))\b",
             r"HealthCheckContainerError",
         ),
         fix_kind="diagnose",
@@ -100,7 +101,8 @@ ROWS: Final = (
         patterns=(
             r"startup_?probe\W{0,3}(?:\w{1,40}[: ]{1,3}){0,3}?(?:period|timeout|initial_delay)\w{0,40} must be",
             r"(?:period|timeout|initial_?delay)_?seconds must be (?:a number )?(?:between|less|greater|no)",
-            r"startup_? ?probe.{0,80}(?:invalid|must|exceed)",
+            r"startup_?probe.{0,80}(?:invalid|must|exceeds?\b)",
+            r"startup probe[^:;]{0,60} must (?:be|not|have)\b",
             r"period_?seconds ?\* ?failure_?threshold",
             r"timeout_?seconds .{0,40}(?:less than|greater than|exceed).{0,20}period_?seconds",
         ),
