@@ -8,6 +8,10 @@ from gemmactl.doctor.row import CONSEQUENCE, Row
 
 _NO_GRANT: Final = ("any IAM grant",)
 _OF_GOOGLE: Final = r"gcloud|googleapi|google\.|cloud ?run|cloudbuild|\.googleapis\.com|ERROR: \("
+_REFUSED: Final = (
+    r"\b(?:must|may not|should|can ?not|can't|not|invalid|illegal|expected|un(?:supported|known)|required|missing|exceeds?|too)\b"
+)
+"""Words of a refusal: without one, `service.version: 1.0` is a label of somebody's telemetry."""
 
 ROWS: Final = (
     Row(
@@ -19,7 +23,7 @@ ROWS: Final = (
         remedy="Use less of it, wait if it counts by the minute, or ask for more.",
         patterns=(
             r"Quota exceeded for quota metric '(?P<metric>[^']{1,200})'",
-            r"QUOTA_EXCEEDED|quotaExceeded",
+            r"\b(?:QUOTA_EXCEEDED|quotaExceeded)\b",
             r"Quota '?(?P<quota>[A-Z][A-Z_]{3,80})'? exceeded",
             r"Quota limit '?[\w.-]{3,80}'? has been exceeded",
             r"Quota violated: \w{3,90}",
@@ -164,7 +168,10 @@ ROWS: Final = (
         cause="The message names the field and what is wrong with it.",
         remedy="Correct that field and try again.",
         patterns=(
-            r"(?:template|service|spec|job)\.[\w.\[\]/]{5,200}: (?!Permission|You do not|Currently|Max instances).{5,200}",
+            (
+                r"(?:template|service|spec|job)\.[\w.\[\]/]{5,200}: (?!Permission|You do not|Currently|Max instances)"
+                rf"(?=.{{0,120}}?{_REFUSED}).{{5,200}}"
+            ),
             r"Invalid JSON payload received\. Unknown name \"[^\"]{1,100}\"",
             r"Violation in \w+\.\w+\.\w+ field",
             r"INVALID_ARGUMENT: (?!.{0,200}(?:denied|permission|403)).{5,200}",

@@ -124,7 +124,7 @@ ROWS: Final = (
         patterns=(
             r"Container called exit\((?!0\)|12[67]\))\d+\)",
             r"Application startup failed\. Exiting",
-            r"Worker (?:process |failed to boot|exiting)",
+            r"Worker failed to boot|\bworker (?:process |proc )?[\w.-]{0,40} ?(?:died|crashed)\b",
         ),
         fix_kind="diagnose",
         commands=(_LOGS,),

@@ -23,6 +23,7 @@ def _row(
     rank: int = CAUSE,
     commands: tuple[str, ...] = (),
     confidence: float = 0.85,
+    only_with: str = "",
 ) -> Row:
     return Row(
         code=code,
@@ -33,6 +34,7 @@ def _row(
         remedy=remedy,
         patterns=patterns,
         fix_kind=fix_kind,
+        only_with=only_with,
         rank=rank,
         commands=commands,
         not_fix=("any IAM grant",),
@@ -166,5 +168,6 @@ ROWS: Final = (
         r"KeyError: '(?:messages|text|prompt|completion|conversations|Question|Context|Answer)'",
         r"No columns in the dataset match the model's forward method signature",
         r"Please provide a (?:valid )?`?dataset_text_field`?",
+        only_with=r"dataset|\btrl\b|trainer|\btrain|tokenize|apply_chat_template",
     ),
 )

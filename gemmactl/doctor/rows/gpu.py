@@ -59,7 +59,7 @@ ROWS: Final = (
             r"driver on your system is too old",
             r"CUDA driver version is insufficient",
             r"unsatisfied condition: cuda ?>= ?[\d.]+",
-            r"CUDA_ERROR_(?:UNSUPPORTED_PTX_VERSION|SYSTEM_DRIVER_MISMATCH|COMPAT_NOT_SUPPORTED_ON_DEVICE)|Error 80[34]: ",
+            r"CUDA_ERROR_(?:UNSUPPORTED_PTX_VERSION|SYSTEM_DRIVER_MISMATCH|COMPAT_NOT_SUPPORTED_ON_DEVICE)|Error 80[34]: (?:system|forward)",
             r"unsupported display driver / cuda driver combination",
             r"forward compatibility was attempted on non supported HW",
             r"provided PTX was compiled with an unsupported toolchain",

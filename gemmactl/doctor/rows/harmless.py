@@ -20,10 +20,14 @@ MASKS: Final = (
     # other clouds and the machine's own permissions
     r"An error occurred \(\w+\) when calling the \w+ operation:.{0,600}",
     r"\barn:aws:\S{1,300}",
+    r"\.amazonaws\.com\S{0,200}.{0,40}?no basic auth credentials",
+    r"\bRate exceeded \(Service: (?:Amazon|AWS).{0,300}?\)",
     r"\[Errno 13\] Permission denied(?:: ?\S{1,200})?",
     r"Permission denied \(publickey[^)]{0,60}\)",
     r"permission denied while trying to connect to the Docker daemon socket.{0,300}",
     r"Running pip as the 'root' user.{0,300}",
+    # a try that is followed by another; the last one has total=0, or ends in an error of its own
+    r"Retrying \(Retry\(total=[1-9]\d?,[^)]{0,200}\)\) after connection broken by .{0,400}?: /\S{0,300}",
     r"\b[Rr]etry(?:ing)?\b.{0,200}?succeeded after \d+ retr(?:y|ies)",
     # best-effort checks of gcloud that stop nothing
     r"WARNING: Your account does not have permission to check details of build service account.{0,400}? is active\.",

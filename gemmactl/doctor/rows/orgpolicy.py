@@ -107,7 +107,10 @@ ROWS: Final = (
             ),
             r"(?:denied|blocked|disallowed|prohibited|not allowed) by (?:an? |the )?org(?:ani[sz]ation)?(?:'s)? polic(?:y|ies)",
             r"due to the evaluation of the following org polic(?:y|ies)",
-            r"violates? (?:an? |the )?(?:organi[sz]ation policy|custom org(?:anization)? ?policy|constraint)",
+            (
+                r"violates? (?:an? |the )?(?:organi[sz]ation policy|custom org(?:anization)? ?policy"
+                r"|constraint:? ['\"`]?(?:constraints/|customConstraints/|[a-z]{2,30}\.[a-z]))"
+            ),
             r"Service account creation is not allowed on this project",
             r"(?P<constraint>constraints/(?!run\.allowed|gcp\.resourceLoc|iam\.allowedPolicyM)[\w.]{5,80})",
         ),
