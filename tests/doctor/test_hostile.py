@@ -119,7 +119,12 @@ def test_a_megabyte_is_bounded(piece: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "piece"), [("NoZonalRedundancyPerProjectRegion requested: ", "Nvidia"), ("it must be ", "startupprobe")]
+    ("word", "piece"),
+    [
+        ("NoZonalRedundancyPerProjectRegion requested: ", "Nvidia"),
+        ("it must be ", "startupprobe"),
+        ("GPU is not available in location ", "nvidia-aaaaaaaa"),
+    ],
 )
 def test_a_word_that_a_row_needs_and_then_its_start_over_and_over(word: str, piece: str) -> None:
     """What makes an expression be looked for, then nothing but its first letters: each start costs a bounded reach."""

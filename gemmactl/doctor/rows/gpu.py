@@ -59,7 +59,8 @@ ROWS: Final = (
             r"driver on your system is too old",
             r"CUDA driver version is insufficient",
             r"unsatisfied condition: cuda ?>= ?[\d.]+",
-            r"CUDA_ERROR_(?:UNSUPPORTED_PTX_VERSION|SYSTEM_DRIVER_MISMATCH|COMPAT_NOT_SUPPORTED_ON_DEVICE)|Error 80[34]: (?:system|forward)",
+            r"CUDA_ERROR_(?:UNSUPPORTED_PTX_VERSION|SYSTEM_DRIVER_MISMATCH|COMPAT_NOT_SUPPORTED_ON_DEVICE)",
+            r"Error 80[34]: (?:system|forward)",
             r"unsupported display driver / cuda driver combination",
             r"forward compatibility was attempted on non supported HW",
             r"provided PTX was compiled with an unsupported toolchain",
@@ -127,7 +128,7 @@ ROWS: Final = (
         remedy="Deploy in a region with L4, such as us-central1, europe-west4 or asia-southeast1.",
         patterns=(
             (
-                r"(?:GPU|accelerator|nvidia-[\w-]+)[^.]{0,80} (?:is |are )?not (?:available|supported|offered) in"
+                r"(?:GPU|accelerator|nvidia-[\w-]{1,40}(?![\w-]))[^.]{0,80} (?:is |are )?not (?:available|supported|offered) in"
                 " (?:region|location|this region|the)"
             ),
             r"(?:Invalid|Unsupported|Unknown) (?:GPU|accelerator) type",

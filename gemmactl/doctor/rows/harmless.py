@@ -20,7 +20,7 @@ MASKS: Final = (
     # other clouds and the machine's own permissions
     r"An error occurred \(\w+\) when calling the \w+ operation:.{0,600}",
     r"\barn:aws:\S{1,300}",
-    r"\.amazonaws\.com\S{0,200}.{0,40}?no basic auth credentials",
+    r"\.amazonaws\.com.{0,240}?no basic auth credentials",
     r"\bRate exceeded \(Service: (?:Amazon|AWS).{0,300}?\)",
     r"\[Errno 13\] Permission denied(?:: ?\S{1,200})?",
     r"Permission denied \(publickey[^)]{0,60}\)",

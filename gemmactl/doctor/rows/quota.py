@@ -65,7 +65,10 @@ ROWS: Final = (
         remedy=f"Lower --max-instances to what the message allows, or ask for more. {_ASK}",
         patterns=(
             r"Max instances must be set to (?P<allowed>\d+) or fewer in order to set GPU requirements",
-            r"(?P<quota>Nvidia\w{1,60}?NoZonalRedundancyPerProjectRegion) requested: (?P<requested>\d+) allowed: (?P<allowed>\d+)",
+            (
+                r"(?P<quota>Nvidia\w{1,60}?NoZonalRedundancyPerProjectRegion)"
+                r" requested: (?P<requested>\d+) allowed: (?P<allowed>\d+)"
+            ),
         ),
         commands=("gcloud run services update {service} --max-instances=1 --region={region} --project={project}", _LIST),
         not_fix=_NO_GRANT,
