@@ -48,6 +48,15 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
 
 
+def member(text: str) -> str:
+    """A member as a policy holds it: IAM reads addresses in any case and gives them back in lower case; principals keep theirs.
+
+    Source: normalizeIamMemberCasing of Terraform's google provider.
+    """
+    kind, colon, name = text.partition(":")
+    return f"{kind}{colon}{name.lower()}" if kind in ("user", "group", "serviceAccount", "domain") else text
+
+
 def _one(text: str, known: tuple[T, ...]) -> T:
     for word in known:
         if word == text:

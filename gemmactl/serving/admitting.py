@@ -36,7 +36,7 @@ def members(settings: Settings, flags: Mapping[str, Any]) -> tuple[str, ...]:
     """Members of --invoker, each once."""
     given = flags.get("invoker")
     said = settings.value("invoker", ",".join(given) if given else None)
-    return access_rules.words(said.text) if said else ()
+    return tuple(dict.fromkeys(map(access_rules.member, access_rules.words(said.text)))) if said else ()
 
 
 def _read(said: Value, *, old: bool) -> Auth:

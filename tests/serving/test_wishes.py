@@ -209,6 +209,13 @@ def test_where_the_token_comes_from(tmp_path: Path, environ: dict[str, str], fla
     assert wishes(settings(tmp_path, **environ), {**BASE, **flags}, Ear()).hf_token == want
 
 
+def test_an_invoker_is_written_as_a_policy_gives_it_back(tmp_path: Path) -> None:
+    """Addresses in lower case and each once, or the plan after a deploy would never be empty; a principal's subject stays."""
+    pool = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/Ann"
+    said = ["user:Ann@Example.com", "user:ann@example.com", pool]
+    assert wishes(settings(tmp_path), {**BASE, "invoker": said}, Ear()).invokers == ("user:ann@example.com", pool)
+
+
 def test_rotation_needs_something_to_rotate_to(tmp_path: Path) -> None:
     """--rotate-hf-token without a token."""
     with pytest.raises(Trouble) as caught:
