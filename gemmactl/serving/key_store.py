@@ -56,6 +56,7 @@ def change(cloud: Cloud, secret: str, edit: Change, clock: Clock | None = None) 
     """
     clock = clock or Clock()
     lost: list[str] = []
+    refused: Trouble | None = None
     for attempt in range(TRIES):
         if attempt:
             clock.sleep(min(4.0, 0.3 * 2**attempt) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
@@ -63,17 +64,25 @@ def change(cloud: Cloud, secret: str, edit: Change, clock: Clock | None = None) 
         before = _keys(cloud, secret, version)
         if before is None:
             continue
-        after = edit(before)
+        try:
+            after = edit(before)
+        except Trouble as trouble:
+            if not lost:
+                raise
+            # containers read the lost version as `latest`: what counts is written over it, unchanged
+            refused, after = trouble, before
         made = cloud.secrets.add_version(secret, api_keys.written(after))
         if cloud.secrets.relabel(secret, COUNTS, label, made):
             for old in (*lost, *([version] if version else ())):
                 # what is revoked shall not lie about, and each version costs; but the change is made, whoever may not destroy
                 with suppress(Trouble):
                     cloud.secrets.destroy_version(secret, old)
+            if refused is not None:
+                raise refused
             return after
         # destroyed only later: until the next one is there, containers read this one as `latest`
         lost.append(made)
-    raise _busy(secret)
+    raise refused or _busy(secret)
 
 
 def _counting(cloud: Cloud, secret: str, attempt: int) -> tuple[str | None, str | None]:
