@@ -133,13 +133,25 @@ def _patiently(service: Service, route: str, body: bytes) -> Reply:
 def credentials(service: Service, *, keyless: bool = False) -> dict[str, str]:
     """Headers that say who asks. `keyless`: without the API key, to see that it is asked for."""
     headers = {"User-Agent": "gemmactl"}
-    key = "" if service.key is None or keyless else service.key()
+    key = "" if service.key is None or keyless else _sendable(service.key())
     if token := service.token():
         # source: Cloud Run's page on service-to-service calls: this header is for services that read Authorization themselves
         headers["Authorization" if service.key is None else "X-Serverless-Authorization"] = f"Bearer {token}"
     if key:
         headers[contract.KEY_HEADER] = key
     return headers
+
+
+def _sendable(key: str) -> str:
+    """The key, if a header can hold it. What refuses it further down names it, and a refusal must not."""
+    if key.isascii() and key.isprintable():
+        return key
+    raise usage(
+        "the API key can't be sent",
+        why="it has a line break or a character beyond ASCII, which no key of gemmactl's has",
+        remedy="set GEMMACTL_API_KEY to the key alone, as `gemmactl keys create` showed it",
+        code="api-key-illegal",
+    )
 
 
 def waiting(reply: Reply) -> str:

@@ -48,15 +48,12 @@ class Https:
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Reply:
         import http.client
-        import urllib.error
         import urllib.request
 
         request = urllib.request.Request(url, data=body, headers=dict(headers), method=method)  # noqa: S310 - the address comes from the Run API
         try:
-            with self._opener().open(request, timeout=timeout) as answer:
+            with self._opened(request, timeout) as answer:
                 return Reply(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
-        except urllib.error.HTTPError as error:
-            return Reply(error.code, {k.lower(): v for k, v in error.headers.items()}, error.read())
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise Trouble(
@@ -67,10 +64,19 @@ class Https:
                 facts={"url": url, "reason_text": str(reason)},
             ) from None
 
-    def _opener(self) -> Any:
+    def _opened(self, request: Any, timeout: float) -> Any:
+        """The answer, whatever its status. A redirect is one too: followed, it would get the token and the key."""
         import ssl
+        import urllib.error
         import urllib.request
+
+        class Stay(urllib.request.HTTPRedirectHandler):
+            def redirect_request(self, *_: Any) -> None:
+                return None
 
         bundle = self.environ.get("REQUESTS_CA_BUNDLE") or self.environ.get("SSL_CERT_FILE")
         context = ssl.create_default_context(cafile=bundle or None)
-        return urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+        try:
+            return urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), Stay).open(request, timeout=timeout)
+        except urllib.error.HTTPError as error:
+            return error

@@ -160,15 +160,16 @@ def test_an_unknown_type_lists_the_types() -> None:
 
 
 def test_the_real_wire_against_a_real_socket() -> None:
-    """Statuses come back as replies, a closed port as a Trouble."""
+    """Statuses come back as replies, redirects among them: nobody else gets the token. A cut or closed line is a Trouble."""
     import threading
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
     class Echo(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(418)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_response(302 if self.path == "/moved" else 418)
+            self.send_header("Location", "/elsewhere")  # GET there would be answered 501
+            self.send_header("Content-Length", str(len(body) + (self.path == "/cut")))
             self.send_header("X-Seen", self.headers["Authorization"])
             self.end_headers()
             self.wfile.write(body)
@@ -181,11 +182,15 @@ def test_the_real_wire_against_a_real_socket() -> None:
     url = f"http://127.0.0.1:{server.server_port}/x"
     found = Https({}).send("POST", url, {"Authorization": "Bearer t"}, "안녕".encode(), 5)
     assert (found.status, found.text(), found.headers["x-seen"]) == (418, "안녕", "Bearer t")
+    moved = Https({}).send("POST", url.replace("/x", "/moved"), {"Authorization": "Bearer t"}, b"", 5)
+    assert (moved.status, moved.headers["location"]) == (302, "/elsewhere")
+    with pytest.raises(Trouble) as cut:
+        Https({}).send("POST", url.replace("/x", "/cut"), {"Authorization": "Bearer t"}, b"1", 5)
     server.shutdown()
     server.server_close()
     with pytest.raises(Trouble) as caught:
         Https({}).send("POST", url, {}, b"", 5)
-    assert caught.value.code == "service-unreachable"
+    assert caught.value.code == cut.value.code == "service-unreachable"
 
 
 def refused_with(status: int, code: str) -> Reply:
@@ -199,6 +204,16 @@ def test_a_key_and_a_token_go_in_headers_of_their_own() -> None:
     headers = script.sent[0][1]
     assert (headers["x-api-key"], headers["X-Serverless-Authorization"]) == ("gmk_k", "Bearer id-token")
     assert "Authorization" not in headers
+
+
+@pytest.mark.parametrize("key", ["gmk_one\ngmk_two", "gmk_\u20ac"])
+def test_a_key_that_no_header_can_hold_is_refused_unsaid(key: str) -> None:
+    """http.client would name it in its own error."""
+    made, script = service(reply(200, ANSWER), key=lambda: key)
+    with pytest.raises(Trouble) as caught:
+        generate(made, "Hello.")
+    assert (caught.value.code, caught.value.exit, script.sent) == ("api-key-illegal", Exit.USAGE, [])
+    assert "gmk_" not in str(vars(caught.value))
 
 
 @pytest.mark.parametrize("code", ["api_key_missing", "invalid_api_key"])
