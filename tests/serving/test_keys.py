@@ -203,34 +203,6 @@ def test_two_hands_at_once_lose_nothing() -> None:
             assert {key.id: key.label for key in newest} == kept(cloud), step
 
 
-def test_who_comes_second_and_is_refused_leaves_what_counts() -> None:
-    """His version is the newest and containers would read it: the other one's key would never work, a revoked one again."""
-    cloud = FakeCloud()
-    cloud.secrets.create(SECRET, "us-central1", {})
-    cloud.secrets.add_version(SECRET, api_keys.written(()))
-    old = api_keys.of(api_keys.fresh(), label="old")
-    key_store.change(cloud, SECRET, adding(old), STILL)
-    others = [lambda known: (*(key for key in known if key != old), api_keys.of(api_keys.fresh(), label="other"))]
-
-    def other(name: str) -> None:
-        if name == "secrets.add_version" and others:
-            key_store.change(cloud, SECRET, others.pop(), STILL)
-
-    def mine(known: key_store.Keys) -> key_store.Keys:
-        if old not in known:
-            raise Trouble("there is no such key", why="it was revoked", remedy="none", code="key-unknown")
-        return (*known, api_keys.of(api_keys.fresh(), label="mine"))
-
-    cloud.before_call = other
-    with pytest.raises(Trouble) as caught:
-        key_store.change(cloud, SECRET, mine, STILL)
-    assert caught.value.code == "key-unknown"
-    assert list(kept(cloud).values()) == ["other"]
-    newest = api_keys.read(cloud.state.versions[SECRET][-1][1])
-    assert [key.label for key in newest] == ["other"]
-    assert [word for word, _ in cloud.state.versions[SECRET]].count("ENABLED") == 1
-
-
 def test_a_secret_that_was_emptied_by_hand_is_filled_again() -> None:
     """Its label names a version that is gone: after some tries the newest one counts."""
     cloud = FakeCloud()
