@@ -65,18 +65,18 @@ class Wanted:
 
 def moment(text: str, now: datetime, flag: str = "--since") -> datetime:
     """`30m`, `2h`, `1d` ago, or an RFC 3339 time."""
-    if found := re.fullmatch(r"(\d{1,6})([smhd])", text):
-        return now - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
     try:
+        if found := re.fullmatch(r"(\d{1,6})([smhd])", text):
+            return now - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
         read = datetime.fromisoformat(text)
-    except ValueError:
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # overflow: before the year 1 or after 9999
         raise usage(
             f"{flag} {text!r} is not a time",
             why="it is a length such as 30m, 2h, 1d or a time such as 2026-11-22T10:00:00Z",
             remedy=f"for example {flag} 2h",
             code=f"{flag.removeprefix('--')}-illegal",
         ) from None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def quoted(text: str) -> str:

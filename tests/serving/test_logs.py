@@ -32,6 +32,14 @@ def test_since(text: str, want: str) -> None:
     assert moment(text, NOW).strftime("%H:%M") == want
 
 
+@pytest.mark.parametrize("text", ["999999d", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_beyond_the_calendar_is_none(text: str) -> None:
+    """Refused like any other text that is no time."""
+    with pytest.raises(Trouble) as caught:
+        moment(text, NOW, "--until")
+    assert (caught.value.exit, caught.value.code) == (Exit.USAGE, "until-illegal")
+
+
 def test_what_is_no_time_and_no_severity() -> None:
     """Each with its choices."""
     with pytest.raises(Trouble, match="yesterday"):
