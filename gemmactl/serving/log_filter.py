@@ -40,27 +40,32 @@ class Wanted:
             Trouble: (usage) a severity, a time or a text to look for that is none.
         """
         parts = list(self.lasting())
-        since, until = (None if text is None else moment(text, now, flag) for text, flag in self._times())
-        if since is not None:
-            parts.append(f'timestamp>="{stamp(since)}"')
-        if until is not None:
-            if since is not None and until <= since:
+        since, until = self.start(now), "" if self.until is None else stamp(moment(self.until, now, "--until"))
+        if since:
+            parts.append(f'timestamp>="{since}"')
+        if until:
+            if until <= since:
                 raise usage(
                     "--until is not after --since",
-                    why=f"from {stamp(since)} to {stamp(until)} there is nothing",
+                    why=f"from {since} to {until} there is nothing",
                     remedy="for example --since 2h --until 1h",
                     code="until-before-since",
                 )
-            parts.append(f'timestamp<"{stamp(until)}"')
+            parts.append(f'timestamp<"{until}"')
         return tuple(parts)
+
+    def start(self, now: datetime) -> str:
+        """The time of --since as Cloud Logging compares it, or ``.
+
+        Raises:
+            Trouble: (usage) it is no time.
+        """
+        return "" if self.since is None else stamp(moment(self.since, now))
 
     def lasting(self) -> tuple[str, ...]:
         """The parts that do not depend on the time: what --follow goes on with."""
         severity = () if self.severity is None else (f"severity>={_severity(self.severity)}",)
         return severity if self.search is None else (*severity, quoted(self.search))
-
-    def _times(self) -> tuple[tuple[str | None, str], ...]:
-        return ((self.since, "--since"), (self.until, "--until"))
 
 
 def moment(text: str, now: datetime, flag: str = "--since") -> datetime:

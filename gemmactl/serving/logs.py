@@ -30,7 +30,8 @@ def logs(place: Place, settings: Settings, name: str | None, wanted: Wanted, voi
         Trouble: (usage) what is asked for excludes itself, or is no time, no severity and no text. There is no such service.
     """
     _possible(wanted, voice)
-    parts = wanted.filters(datetime.now(UTC))
+    now = datetime.now(UTC)
+    parts = wanted.filters(now)
     short = find.name_of(place, settings, name)
     form = raw if wanted.raw else line
     # one more than asked for tells whether there are more; following reads the last minute again, and what is older than the
@@ -42,10 +43,12 @@ def logs(place: Place, settings: Settings, name: str | None, wanted: Wanted, voi
     if wanted.narrowed and cut:
         voice.say(Line(f"only the newest {wanted.tail} of them: --tail N shows more", "dim"))
     if wanted.follow:
+        # what is older than the first read was not asked for, or was cut off by it
+        floor = read[0].timestamp if len(read) >= most else wanted.start(now)
         for entry in entries:
             voice.data(f"{form(entry)}\n")
         try:
-            for entry in fresh(place, short, wanted, read, clock or Clock(), full=len(read) >= most):
+            for entry in fresh(place, short, wanted, read, clock or Clock(), floor):
                 voice.data(f"{form(entry)}\n")
         except KeyboardInterrupt:  # how following ends: nothing was under way
             return Result("logs", {"service": short}, target=place.target, exit=Exit.INTERRUPTED)
@@ -73,17 +76,16 @@ def raw(entry: LogEntry) -> str:
 
 
 def fresh(
-    place: Place, name: str, wanted: Wanted, seen: tuple[LogEntry, ...], clock: Clock, *, full: bool = False
+    place: Place, name: str, wanted: Wanted, seen: tuple[LogEntry, ...], clock: Clock, floor: str = ""
 ) -> Iterator[LogEntry]:
-    """Every entry after those seen, for ever, each once. Entries may arrive late: the last minute is read again.
+    """Every entry but those seen, for ever, each once. Entries may arrive late: the last minute is read again.
 
-    `full`: there are more before those seen, and they stay untold.
+    `floor`: a time; what is older stays untold.
     """
     known = {entry.insert_id: entry.timestamp for entry in seen}
     newest = seen[-1].timestamp if seen else evidence.stamp(datetime.now(UTC))
-    floor = seen[0].timestamp if full and seen else ""
     while True:
-        back = _before(newest) if seen else newest
+        back = _before(newest)
         for entry in _after(place, name, wanted, back):
             if entry.insert_id not in known and entry.timestamp >= floor:
                 known[entry.insert_id] = entry.timestamp

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from gemmactl.kernel.resource import Clock
 from gemmactl.resources.cloud import LogEntry
 from gemmactl.result import Verbatim
 from gemmactl.sandbox.log_filter import matcher
+from gemmactl.serving.evidence import stamp
 from gemmactl.serving.log_filter import Wanted, moment, quoted
 from gemmactl.serving.logs import fresh, logs, raw
 from tests.serving.ear import Ear, settings
@@ -92,6 +93,37 @@ def test_follow_starts_with_the_tail_and_never_goes_back(tmp_path: Path) -> None
     ended = logs(here, settings(tmp_path), None, Wanted(tail=2, follow=True), ear, Clock(sleep=sleep))
     assert (ended.exit, ended.problems) == (Exit.INTERRUPTED, ())
     assert [text.split()[-2:] for text in ear.out] == [["old", "3"], ["old", "4"], ["INFO", "new"]]
+
+
+def test_follow_of_a_silent_service_loses_no_late_entry() -> None:
+    """Nothing was there when it began; an entry that arrives after a newer one is told too."""
+    here, start = up("one"), datetime.now(UTC)
+    late, newer = (LogEntry(stamp(start + timedelta(seconds=s)), "INFO", f"{s} s", f"id-{s}") for s in (5, 20))
+    log = Timed([])
+    here.cloud.logs = log
+
+    def sleep(_: float) -> None:
+        assert len(log.held) < 2, "the late one was passed over"
+        log.held = [newer] if not log.held else [late, newer]
+
+    found = fresh(here, "one", Wanted(), (), Clock(sleep=sleep))
+    assert [next(found).payload for _ in range(2)] == ["20 s", "5 s"]
+
+
+def test_follow_since_stays_after_it(tmp_path: Path) -> None:
+    """The last minute is read again, and what of it lies before --since stays untold."""
+    here, ear, now = up("one"), Ear(), datetime.now(UTC)
+    held = [LogEntry(stamp(now - timedelta(seconds=s)), "INFO", f"{s} s ago", f"id-{s}") for s in (40, 2)]
+    log = Timed(held)
+    here.cloud.logs = log
+
+    def sleep(_: float) -> None:
+        if len(log.held) > 2:
+            raise KeyboardInterrupt
+        log.held = [*held, LogEntry(stamp(now), "INFO", "now", "id-0")]
+
+    logs(here, settings(tmp_path), None, Wanted(since="20s", follow=True), ear, Clock(sleep=sleep))
+    assert [text.split("INFO")[1].strip() for text in ear.out] == ["2 s ago", "now"]
 
 
 def test_follow_and_json_exclude_each_other(tmp_path: Path) -> None:
