@@ -10,7 +10,7 @@ from gemmactl.commands import options as o
 from gemmactl.commands import options_access as a
 from gemmactl.commands import options_plan as p
 from gemmactl.commands import options_yaml as y
-from gemmactl.commands.session import Session, session
+from gemmactl.commands.session import IMPERSONATE, Session, session
 from gemmactl.result import Result
 
 
@@ -80,8 +80,8 @@ def deploy(
         here.alone(ctx, "from_yaml", "modernise", "project", "region", "yes")
         from gemmactl.serving import from_yaml as yaml
 
-        found, place = yaml.opened(from_yaml, here.environ, here.voice, here.settings(), project, region)
-        return yaml.deploy(found, place, here.voice, yes=yes, modern=modernise)
+        found, where = yaml.opened(from_yaml, here.environ, here.voice, here.settings(), project, region)
+        return yaml.deploy(found, here.at(*where), here.voice, yes=yes, modern=modernise)
     if modernise:
         here.needs("modernise", "from_yaml")
     if model and model.endswith(".json") and "://" not in model and not Path(model).is_dir():
@@ -103,7 +103,7 @@ def _as_planned(here: Session, ctx: typer.Context, path: str, *, yes: bool, wait
     from gemmactl.serving.deploy import deploy as run
     from gemmactl.serving.rollout import way
 
-    plan_file.alone(here.typed(ctx, "model", "async_", "yes", "format"), path)
+    plan_file.alone(here.typed(ctx, "model", "async_", "yes", "format", IMPERSONATE), path)
     approved = plan_file.load(Path(path), lambda: plan_file.token_again(here.environ, here.voice))
     how = way(None, no_traffic=False, wait=wait, again=here.again("deploy", "--async"))
-    return run(approved.wish, plan_file.go(approved, here.voice), here.voice, yes=yes, way=how, approved=approved)
+    return run(approved.wish, here.at(*approved.where), here.voice, yes=yes, way=how, approved=approved)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gemmactl.commands import options as o
+from gemmactl.commands.impersonating import impersonating
 from gemmactl.commands.session import session
 from gemmactl.result import Result
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 
 
 @app.command()
+@impersonating
 def create(
     ctx: typer.Context,
     name: o.NameArgument = None,
@@ -52,6 +54,7 @@ def create(
 
 
 @app.command("list")
+@impersonating
 def show(
     ctx: typer.Context,
     name: o.NameArgument = None,
@@ -71,6 +74,7 @@ def show(
 
 
 @app.command()
+@impersonating
 def revoke(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The service.")],

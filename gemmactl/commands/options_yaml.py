@@ -13,7 +13,7 @@ FromYaml = Annotated[
         "--from-yaml",
         metavar="FILE",
         help="Deploy a service's YAML, the file of `gcloud run services replace`, as written; $NAMEs come from the environment. "
-        "It says everything: only --project, --region, --yes and --format go with it.",
+        "It says everything about the service: no option of the service goes with it.",
     ),
 ]
 Modernise = Annotated[

@@ -89,9 +89,13 @@ def plan(
         here.alone(ctx, "from_yaml", "modernise", "project", "region", "detailed_exitcode")
         from gemmactl.serving import from_yaml as yaml
 
-        found, place = yaml.opened(from_yaml, here.environ, here.voice, here.settings(), project, region)
+        found, where = yaml.opened(from_yaml, here.environ, here.voice, here.settings(), project, region)
         return yaml.plan(
-            found, place, again=here.again("deploy", "--detailed-exitcode"), detailed=detailed_exitcode, modern=modernise
+            found,
+            here.at(*where),
+            again=here.again("deploy", "--detailed-exitcode"),
+            detailed=detailed_exitcode,
+            modern=modernise,
         )
     if modernise:
         here.needs("modernise", "from_yaml")

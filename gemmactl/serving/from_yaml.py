@@ -22,11 +22,11 @@ from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.explain import located
 from gemmactl.serving.grounding import Grounded, survey
 from gemmactl.serving.modernise import Change, Modernised, modernise
-from gemmactl.serving.place import Place, go
+from gemmactl.serving.place import Place
 from gemmactl.serving.recall import live_service
 from gemmactl.serving.rollout import Way
 from gemmactl.serving.yaml_checks import Remark
-from gemmactl.settings import Settings
+from gemmactl.settings import Settings, Value
 from gemmactl.voice import Voice
 
 NEEDED: Final = ("run.googleapis.com",)
@@ -172,8 +172,8 @@ def _prove(sheet: Sheet, place: Place, voice: Voice, data: Mapping[str, Any]) ->
 
 def opened(
     path: Path, environ: Mapping[str, str], voice: Voice, settings: Settings, project: str | None, region: str | None
-) -> tuple[Read, Place]:
-    """The file, with what was repaired in it said at once, and the place that it and the flags name.
+) -> tuple[Read, tuple[Value, Value]]:
+    """The file, with what was repaired in it said at once, and the project and region that it and the flags name.
 
     Raises:
         Trouble: (usage) the file can't be read, or contradicts a flag.
@@ -181,4 +181,4 @@ def opened(
     found = yaml_file.open_file(path, environ)
     for note in found.notes:
         voice.say(Line(f"{found.file}: {note}", "dim"))
-    return found, go(*yaml_file.whereabouts(found, settings, project, region), voice)
+    return found, yaml_file.whereabouts(found, settings, project, region)

@@ -16,7 +16,6 @@ from typing import Any, Final
 from gemmactl import __version__, spec_parse
 from gemmactl.errors import Trouble, refused, usage
 from gemmactl.kernel.plan import Plan
-from gemmactl.serving import place as places
 from gemmactl.serving.place import Place
 from gemmactl.serving.plan_codec import HF_TOKEN, decoded, encoded
 from gemmactl.serving.plan_moved import Row, differences, rows
@@ -61,6 +60,11 @@ class Approved:
     command: str
     """The command line that made it."""
     path: str
+
+    @property
+    def where(self) -> tuple[Value, Value]:
+        """The project and the region that it was made for."""
+        return Value(self.project, self.path), Value(self.region, self.path)
 
     @property
     def words(self) -> str:
@@ -129,15 +133,6 @@ def save(keep: Keep, wish: Serve, place: Place, planned: Plan, *, now: datetime 
             remedy="name a file in a folder that may be written: -o plan.json",
             code="plan-file-unwritable",
         ) from None
-
-
-def go(approved: Approved, voice: Voice) -> Place:
-    """Where the plan was made for.
-
-    Raises:
-        Trouble: no credentials, or the sandbox can't start.
-    """
-    return places.go(Value(approved.project, approved.path), Value(approved.region, approved.path), voice)
 
 
 def load(path: Path, token: Callable[[], SecretRef | Token]) -> Approved:

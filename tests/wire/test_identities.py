@@ -17,16 +17,24 @@ import pytest
 
 from gemmactl.errors import Trouble
 from gemmactl.gcp.cloud import connect
+from gemmactl.kernel.plan import Plan
 from gemmactl.sandbox.apis_api import switch_on
 from gemmactl.sandbox.assembly import assemble
 from gemmactl.sandbox.endpoint import Endpoint
 from gemmactl.sandbox.server import Server
 from gemmactl.sandbox.world import World
+from gemmactl.serving import plan_file
+from gemmactl.serving.plan_file import Keep
+from gemmactl.spec import Serve, parse_model
+from tests.fakes.cloud import FakeCloud
 from tests.fakes.recorder import STS, Recorder
+from tests.knative.sheets import SMALL
+from tests.serving.ear import place
 
 ROOT = Path(__file__).parents[2]
 P = "gemmactl-sandbox"
 CI = f"ci-deployer@{P}.iam.gserviceaccount.com"
+IMPERSONATED = "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT"
 WORKER = "worker@pool.invalid"
 SUBJECT = "a-token-of-the-other-side"
 ASK = """
@@ -136,8 +144,8 @@ def test_flag_variable_and_gclouds_property(site: Site) -> None:
     config.parent.mkdir(parents=True)
     config.write_text(f"[auth]\nimpersonate_service_account = {CI}\n")
     for argv, more in (
-        (("--impersonate-service-account", CI), {"CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT": "other@x.iam.gserviceaccount.com"}),
-        ((), {"CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT": CI}),
+        (("--impersonate-service-account", CI), {IMPERSONATED: "other@x.iam.gserviceaccount.com"}),
+        ((), {IMPERSONATED: CI}),
         ((), {"CLOUDSDK_CONFIG": str(site.folder / "gcloud")}),
     ):
         done = site.run(*status, *argv, **more)
@@ -145,6 +153,21 @@ def test_flag_variable_and_gclouds_property(site: Site) -> None:
         assert json.loads(done.stdout)["data"]["identity"] == f"serviceAccount:{CI}"
     wrong = site.run(*status, "--impersonate-service-account", f"{CI},{CI}")
     assert (wrong.returncode, json.loads(wrong.stdout)["problems"][0]["code"]) == (2, "service-account-illegal")
+
+
+def test_a_file_that_says_everything_does_not_say_who_applies_it(site: Site) -> None:
+    """--from-yaml, a kept plan and keys act as the account that flag or variable names, like every other verb."""
+    (site.folder / "service.yaml").write_text(SMALL)
+    wish = Serve(P, "us-central1", parse_model("gs://weights/m"), "gemma")
+    plan_file.save(Keep(site.folder / "plan.json", "gemmactl plan"), wish, place(FakeCloud()), Plan(()))
+    for argv in (
+        ("plan", "--from-yaml", "service.yaml", "--project", P),
+        ("deploy", "plan.json"),
+        ("keys", "list", "gemma", "--project", P),
+    ):
+        for flag, variable in ((("--impersonate-service-account", CI), {}), ((), {IMPERSONATED: CI})):
+            done = site.run("-m", "gemmactl", *argv, *flag, "--format", "json", **variable)
+            assert json.loads(done.stdout)["problems"][0]["code"] == "impersonation", done.stdout
 
 
 def test_federation_from_a_file_to_an_account(site: Site) -> None:
