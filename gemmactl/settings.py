@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,9 @@ KEYS: Final = (
     "kms_key", "iam", "set_env_vars", "set_secrets", "adapters", "presets", "skip_unverified", "hf_token",
 )  # fmt: skip
 """Every setting that GEMMACTL_<KEY> and gemmactl.yaml may hold; the same words as the flags."""
+
+_PAIRS: Final = frozenset({"set_env_vars", "set_secrets", "startup_probe"})
+"""Settings of names and values; their flags separate the parts by commas, or by the sign in `^SIGN^` before them, as gcloud's."""
 
 # GEMMACTL_MODEL, _PRESETS and _SKIP_UNVERIFIED are the container's own variables, and mean other things there: a file may say
 # these, the environment not.
@@ -174,34 +177,52 @@ def project_file(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8")
         content: Any = yaml.safe_load(text)
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, a date that is none
         mark = getattr(error, "problem_mark", None)
         raise _bad_file(f"it is not YAML{f': look at line {mark.line + 1}' if mark else ''}") from None
     if content is None:
         return {}
     if not isinstance(content, dict) or not isinstance(tree, yaml.MappingNode):
         raise _bad_file("it must be a mapping, one `setting: value` on each line")
-    lines: dict[str, int] = {}
-    for node, _ in tree.value:
-        key = str(node.value).replace("-", "_")
-        if key in lines:
-            raise _bad_file(f"{node.value} is there twice, in lines {lines[key]} and {node.start_mark.line + 1}")
-        lines[key] = node.start_mark.line + 1
+    lines = _lines(tree, lambda key: key.replace("-", "_"))
+    for _, inner in tree.value:
+        if isinstance(inner, yaml.MappingNode):
+            _lines(inner, str)
     found = {str(key).replace("-", "_"): value for key, value in content.items()}
     for key, value in found.items():
         if key not in KEYS:
             raise _unknown(key, lines.get(key, 0))
         if not _plain(value):
-            raise _bad_file(f"{key.replace('_', '-')} in line {lines[key]} must be a value, or names with a value each")
+            raise _bad_file(f"{key.replace('_', '-')} in line {lines.get(key, 0)} must be a value, or names with a value each")
     if str(found.get("hf_token", "")).startswith("hf_"):
         raise _bad_file("hf-token holds a token; a file is copied and committed, so only a reference to a secret may stand there")
-    return {key: _text(value) for key, value in found.items() if value is not None}
+    return {key: _pairs(value) if key in _PAIRS else _text(value) for key, value in found.items() if value is not None}
+
+
+def _lines(node: Any, name: Callable[[str], str]) -> dict[str, int]:
+    """Line of each key of a YAML mapping; none may be there twice."""
+    found: dict[str, int] = {}
+    for key, _ in node.value:
+        word, line = name(str(key.value)), key.start_mark.line + 1
+        if word in found:
+            raise _bad_file(f"{key.value} is there twice, in lines {found[word]} and {line}")
+        found[word] = line
+    return found
+
+
+def _pairs(value: object) -> str:
+    """A mapping as its flag takes it; a sign that no value has stands between the parts where one of them has a comma."""
+    if not isinstance(value, Mapping) or not any("," in _text(part) for part in value.values()):
+        return _text(value)
+    return "^\x1f^" + "\x1f".join(f"{key}={_text(part)}" for key, part in value.items())
 
 
 def _plain(value: object) -> bool:
-    """A scalar, or one level of them: deeper than that no setting goes."""
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else (value,)
-    return not any(isinstance(part, Mapping | list) for part in parts)
+    """A scalar, or one level of them: deeper than that no setting goes, and a name alone says nothing."""
+    if isinstance(value, Mapping | list):
+        parts = value.values() if isinstance(value, Mapping) else value
+        return not any(part is None or isinstance(part, Mapping | list) for part in parts)
+    return True
 
 
 def _unknown(key: str, line: int) -> Exception:

@@ -6,6 +6,7 @@ import pytest
 
 from gemmactl.errors import Exit, Trouble
 from gemmactl.settings import load
+from gemmactl.spec_parse import environment
 
 
 def gcloud(home: Path, name: str, text: str, active: str | None = None) -> None:
@@ -79,6 +80,9 @@ def test_a_broken_gcloud_file_is_as_none(tmp_path: Path) -> None:
         ("- a\n", "mapping"),
         ("projcet: x\n", "'projcet'"),
         ("a: [1\n", "not YAML"),
+        ("name: 2026-13-45\n", "not YAML"),
+        ("name: " + "[" * 3000, "not YAML"),
+        ("<<: {name: [[1]]}\n", "name in line 0"),
         ("hf-token: hf_abcdefghijkl\n", "reference"),
     ],
 )
@@ -98,6 +102,14 @@ def test_dashes_and_underscores_are_the_same_key(tmp_path: Path) -> None:
     settings = load({}, tmp_path, tmp_path)
     values = [settings.value(key) for key in ("max_instances", "allow_unauthenticated", "set_env_vars")]
     assert [v.text for v in values if v] == ["2", "true", "A=1,B=x"]
+
+
+def test_a_value_with_commas_in_a_mapping_stays_one_value(tmp_path: Path) -> None:
+    """What deploy makes of the mapping is the mapping: JSON in a variable is one variable."""
+    (tmp_path / "gemmactl.yaml").write_text("""set-env-vars: {A: '{"x":1,"B":2}', C: 'd,E=f'}\n""")
+    found = load({}, tmp_path, tmp_path).value("set_env_vars")
+    assert found is not None
+    assert environment(found.text) == (("A", '{"x":1,"B":2}'), ("C", "d,E=f"))
 
 
 @pytest.mark.parametrize("text", ["My Project", "ab", "UPPER-case", "-dash", "x" * 31, "@other"])

@@ -72,6 +72,8 @@ BAD = (
     ("memory: 16Gi\nmemory: 32Gi", "there twice, in lines 1 and 2"),
     ("gpu-type: a\ngpu_type: b", "there twice, in lines 1 and 2"),
     ("set-env-vars: {A: {B: c}}", "set-env-vars in line 1"),
+    ("set-env-vars:\n  A:\n  B: c", "set-env-vars in line 1"),
+    ("set-env-vars: {A: b, A: c}", "A is there twice, in lines 1 and 1"),
     ("- model", "it must be a mapping"),
 )
 
