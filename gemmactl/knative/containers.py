@@ -44,8 +44,8 @@ def depending(boxes: tuple[Container, ...], node: Node | None) -> tuple[Containe
         found = json.loads(node.text())
     except ValueError:
         found = None
-    known = {box.name for box in boxes}
-    if not isinstance(found, dict) or not all(isinstance(v, list) and {k, *v} <= known for k, v in found.items()):
+    known = [box.name for box in boxes]
+    if not isinstance(found, dict) or not all(isinstance(v, list) and all(n in known for n in (k, *v)) for k, v in found.items()):
         node.bad('must be JSON that names containers of the file, like \'{"server":["proxy"]}\'')
         return boxes
     return tuple(replace(box, depends_on=tuple(found.get(box.name, ()))) for box in boxes)

@@ -25,9 +25,9 @@ from gemmactl.resources.service_types import (
     Volume,
 )
 
-_DOLLAR: Final = "\x01"
-"""Forces quotes and an escape: `$NAME` in a value is written "\\x24NAME", which every reader of YAML takes for a dollar and
-neither gemmactl nor envsubst for a variable."""
+_DOLLAR: Final = "\ud800"
+"""No text holds half a pair, and YAML can't print it: it forces quotes and an escape. `$NAME` in a value is written
+"\\x24NAME", which every reader of YAML takes for a dollar and neither gemmactl nor envsubst for a variable."""
 
 
 def write(service: Service, heading: Iterable[str] = ()) -> str:
@@ -44,13 +44,16 @@ def write(service: Service, heading: Iterable[str] = ()) -> str:
     class Dumper(yaml.SafeDumper):
         """Puts quotes around what gemmactl's reader would repair outside of them."""
 
+        ESCAPE_REPLACEMENTS = {**yaml.SafeDumper.ESCAPE_REPLACEMENTS, _DOLLAR: "x24"}  # noqa: RUF012 - the emitter's own name
+
     Dumper.add_representer(str, _quoted)
     body = yaml.dump(_guarded(document), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
-    return "".join(f"# {line}\n" for line in heading) + body.replace("\\x01", "\\x24")
+    return "".join(f"# {line}\n" for line in heading) + body
 
 
 def _quoted(dumper: Any, value: str) -> Any:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, '"' if prepare(f"a: {value}").notes else None)
+    odd = "\x85" in value or prepare(f"a: {value}").notes  # x85: a line end, which single quotes would fold into a space
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, '"' if odd else None)
 
 
 def _document(service: Service, secrets: _Secrets) -> dict[str, Any]:

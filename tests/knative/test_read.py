@@ -263,3 +263,10 @@ def test_every_field_has_its_place() -> None:
     assert lean(found.service.body()) == RICH_BODY
     assert (found.namespace, found.notes) == ("123456789012", ())
     assert found.service.scaling == Scaling(1, None)
+
+
+def test_dependencies_that_are_no_names_are_refused() -> None:
+    """A list inside the list of names is a place in the file, not a crash."""
+    with pytest.raises(Trouble) as caught:
+        sheet(RICH.replace('{"server":["proxy"]}', '{"server":[["proxy"]]}'))
+    assert "names containers of the file" in caught.value.what + caught.value.why

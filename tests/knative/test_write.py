@@ -51,7 +51,7 @@ def test_the_codelabs_file_survives_being_written() -> None:
     assert sheet(write(once), **ENVIRON).service == once
 
 
-VALUES = ["$HOME", "${X}y", "$$Z", "5$", "$(X)", "true", "1", '"', "#", "\xa0x", "“x”", "\u200bx", "한국어"]
+VALUES = ["$HOME", "${X}y", "$$Z", "5$", "$(X)", "true", "1", '"', "#", "\xa0x", "“x”", "\u200bx", "한국어", "\x01", "a\x85b", "\x01$X"]
 
 
 @pytest.mark.parametrize("value", [*VALUES, "", "a: b", "a\nb\n", "a \u00a0 b"])
