@@ -44,7 +44,7 @@ def write(service: Service, heading: Iterable[str] = ()) -> str:
     class Dumper(yaml.SafeDumper):
         """Puts quotes around what gemmactl's reader would repair outside of them."""
 
-        ESCAPE_REPLACEMENTS = {**yaml.SafeDumper.ESCAPE_REPLACEMENTS, _DOLLAR: "x24"}  # noqa: RUF012 - the emitter's own name
+        ESCAPE_REPLACEMENTS = {**yaml.SafeDumper.ESCAPE_REPLACEMENTS, _DOLLAR: "x24"}  # type: ignore[misc]  # noqa: RUF012 - the emitter's own
 
     Dumper.add_representer(str, _quoted)
     body = yaml.dump(_guarded(document), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
