@@ -36,6 +36,11 @@ BREAKS: tuple[tuple[str, str, str], ...] = (
     ("torch", "gemmactl/checkpoint/stray.py", "from transformers import AutoConfig"),
     ("image-light", "inference_image/chunks/stray.py", "import inference_image.stray"),
     ("image-alone", "inference_image/stray.py", "import gemmactl.errors"),
+    ("image-alone", "inference_image/stray.py", "import finetune_image.run"),
+    ("finetune-alone", "finetune_image/stray.py", "import gemmactl.errors"),
+    ("finetune-alone", "finetune_image/stray.py", "from inference_image import engine"),
+    ("finetune-light", "finetune_image/data/stray.py", "import inference_image.stray"),
+    ("finetune-inside", "gemmactl/doctor/stray.py", "import finetune_image.store"),
     ("image-inside", "gemmactl/doctor/stray.py", "import inference_image.chunks"),
     ("image-inside", "gemmactl/commands/stray.py", "from inference_image import engine"),
 )

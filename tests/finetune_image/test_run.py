@@ -1,0 +1,81 @@
+"""The wishes of a fine-tune and the document of a run: what is meant, what is refused, what makes another run."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from finetune_image.contract import Code, TuneFailed
+from finetune_image.run import OWNED, File, Run, Wish, parse, sft_fields
+
+SAID = {"data": {"train": "a.jsonl", "eval": 0}, "train": {"lr": 1e-3, "optim": "adamw_torch"}, "output": {"shard": 1 << 30}}
+
+
+def test_a_wish_survives_its_document() -> None:
+    """SFTConfig's own fields too."""
+    wish = parse(SAID)
+    assert wish.train.sft == {"optim": "adamw_torch"}
+    assert parse(wish.document()) == wish
+
+
+def test_a_run_survives_its_document() -> None:
+    """Pins and files included."""
+    run = Run("ab", "cd", parse(SAID), "gs://b", File("gs://b/x", "00", 3), base="ee", pins={"config.json": "7"})
+    assert Run.parse(run.text()) == run
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": "other"}', '{"schema": "gemmactl/finetune-run.v1", "x": 1}'])
+def test_what_is_no_run_is_refused(text: str) -> None:
+    """With a code, whatever lies there."""
+    with pytest.raises(TuneFailed) as caught:
+        Run.parse(text)
+    assert caught.value.failure.code is Code.RUN_INVALID
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"trian": {}}, "trian: there is no such setting; did you mean train?"),
+        ({"train": {"fp16": True}}, "train.fp16: Gemma overflows in float16"),
+        ({"train": {"optm": "x"}}, "train.optm: there is no such setting; did you mean optim?"),
+        ({"train": {"learning_rate": 1}}, "train.learning_rate: train.lr"),
+        ({"lora": {"r": "8"}}, "lora.r: it must be int"),
+        ({"lora": {"r": True}}, "lora.r: it must be int"),
+        ({"lora": 3}, "lora: it must be a mapping"),
+        ({"name": "Big Name"}, "name: it must be 1 to 40"),
+        ({"data": {"eval": 1.5}}, "data.eval: it must be a share"),
+        ({"output": {"merged": False, "adapter": False}}, "output: it must be merged"),
+    ],
+)
+def test_what_no_run_can_have(said: dict[str, Any], words: str) -> None:
+    """The place, and what was meant."""
+    with pytest.raises(TuneFailed) as caught:
+        parse(said)
+    assert f"finetune.yaml: {words}" in str(caught.value)
+
+
+def test_the_identity_is_of_what_decides_the_weights() -> None:
+    """Money, names and places make no other run; data, base, libraries and every setting of the training do."""
+    wish = parse(SAID)
+    same = wish.identity("base", "data", "libs")
+    for other in (
+        {**SAID, "name": "other"},
+        {**SAID, "stop": {"max_usd": 1}},
+        {**SAID, "checkpoint": {"minutes": 1}},
+        {**SAID, "output": {"adapter": False}},
+        {**SAID, "data": {**SAID["data"], "train": "copy-of-a.jsonl"}},  # type: ignore[dict-item]
+    ):
+        assert parse(other).identity("base", "data", "libs") == same, other
+    for other in ({**SAID, "lora": {"r": 8}}, {**SAID, "train": {"lr": 1e-3}}, {**SAID, "quantize": "nf4"}):
+        assert parse(other).identity("base", "data", "libs") != same, other
+    assert len({same, *(wish.identity(*at) for at in (("x", "data", "libs"), ("base", "x", "libs"), ("base", "data", "x")))}) == 4
+
+
+def test_the_table_of_fields_is_the_pinned_librarys() -> None:
+    """A field that trl takes away or adds shows here; what the worker owns is a field of it."""
+    trl = pytest.importorskip("trl")
+    assert set(sft_fields()) == {field.name for field in dataclasses.fields(trl.SFTConfig)}
+    assert set(OWNED) <= set(sft_fields())
+    assert Wish().train.sft == {}
