@@ -19,8 +19,8 @@ _Kind = TypeVar("_Kind")
 SCHEMA: Final = "gemmactl/finetune-run.v1"
 FORMATS: Final = ("auto", "messages", "sharegpt", "prompt-completion", "alpaca", "text", "template")
 QUANTIZE: Final = ("auto", "none", "nf4")
-TARGETS: Final = ("language-linear", "attention")
-"""Which linear layers of the language model get an adapter: all, or q, k, v and o."""
+TARGETS: Final = ("language-linear", "attention", "query-value")
+"""Which linear layers of the language model get an adapter: all; q, k, v and o; or q and v alone."""
 NAME: Final = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 
 OWNED: Final[Mapping[str, str]] = {
