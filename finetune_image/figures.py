@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Figures:
-    """`step` of `max_steps`: which weights the result is. Losses in nats per trained token, over the held-out rows; None: no such rows.
+    """`step` of `max_steps`: which weights the result is. Losses in nats per trained token, over the held-out rows; None: none.
 
     `curve`, `held_out`: (step, loss) by step, of training and of the held-out rows. `seconds`, `usd`: of all attempts until the
     result was there, merging and publishing not among them; None where the price is not known. `stats`: what the trainer says of
