@@ -6,6 +6,7 @@ from gemmactl.gcp.accounts import ServiceAccounts
 from gemmactl.gcp.artifact_registry import ArtifactRegistry
 from gemmactl.gcp.cloud_build import CloudBuild
 from gemmactl.gcp.cloud_run import CloudRun
+from gemmactl.gcp.cloud_run_jobs import CloudRunJobs
 from gemmactl.gcp.endpoint import Endpoint
 from gemmactl.gcp.identity import Identity
 from gemmactl.gcp.logging import CloudLogging
@@ -21,6 +22,7 @@ from gemmactl.gcp.wire import Wire
 from gemmactl.kernel.resource import Clock
 from gemmactl.resources import cloud as contract
 from gemmactl.resources import surroundings
+from gemmactl.resources.cloud_jobs import Jobs
 
 
 class GoogleCloud:
@@ -38,6 +40,7 @@ class GoogleCloud:
         self.secrets: contract.Secrets = SecretManager(wire)
         self.builds: contract.Builds = CloudBuild(wire)
         self.run: contract.Run = CloudRun(wire)
+        self.jobs: Jobs = CloudRunJobs(wire)
         self.logs: contract.Logs = CloudLogging(wire)
         self.quotas: contract.Quotas = CloudQuotas(wire)
         self.projects: surroundings.Projects = self._projects

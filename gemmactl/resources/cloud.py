@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from gemmactl.resources.cloud_jobs import Jobs
 from gemmactl.resources.surroundings import Login, OrgPolicies, Projects, Subnets
 
 Json = dict[str, Any]
@@ -317,6 +318,7 @@ class Cloud(Protocol):
     secrets: Secrets
     builds: Builds
     run: Run
+    jobs: Jobs
     logs: Logs
     quotas: Quotas
     projects: Projects

@@ -16,6 +16,7 @@ from gemmactl.sandbox.endpoint import Endpoint
 from gemmactl.sandbox.server import Server
 from gemmactl.sandbox.world import World
 from tests.contract.suite import CloudContract
+from tests.contract.suite_jobs import JobsContract
 from tests.contract.suite_keys import KeysContract
 from tests.fakes.cloud import FakeCloud
 
@@ -41,6 +42,20 @@ def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
 
 class TestCloud(CloudContract, KeysContract):
     """Both."""
+
+
+class TestJobs(JobsContract):
+    """The in-memory cloud so far."""
+
+    @pytest.fixture
+    def cloud(self) -> Cloud:
+        cloud = FakeCloud(enforce_apis=True)
+        cloud.apis.enable(["run.googleapis.com"])
+        return cloud
+
+    @pytest.fixture
+    def image(self) -> str:
+        return "us-central1-docker.pkg.dev/demo-proj/images/nothing@sha256:0"
 
 
 def test_the_life_cycle_that_others_set_stays(tmp_path: Path) -> None:

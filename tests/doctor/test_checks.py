@@ -20,7 +20,8 @@ from gemmactl.resources.service import Service
 from gemmactl.resources.service_types import Vpc
 from gemmactl.resources.surroundings import Login, SubnetInfo
 from gemmactl.spec import SecretRef, Serve, parse_model
-from tests.fakes.cloud import DIGEST, FakeCloud, refusal
+from tests.fakes.cloud import DIGEST, FakeCloud
+from tests.fakes.refusal import refusal
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")
 SUBNET = "projects/demo-proj/regions/us-central1/subnetworks/inner"

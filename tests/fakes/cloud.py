@@ -13,7 +13,6 @@ from typing import Any
 
 import google_crc32c
 
-from gemmactl.errors import Trouble
 from gemmactl.limits import GPUS
 from gemmactl.resources.agent_grant import AGENTS
 from gemmactl.resources.cloud import (
@@ -34,6 +33,9 @@ from gemmactl.resources.quota import CPU, GPU, MEMORY
 from gemmactl.resources.service_body import lean
 from gemmactl.resources.service_merge import merge
 from gemmactl.resources.surroundings import Login, OrgPolicy, ProjectInfo, SubnetInfo
+from tests.fakes.executions import Ending
+from tests.fakes.jobs import Jobs
+from tests.fakes.refusal import refusal
 from tests.fakes.rollout import defaulted, rolled, under_way
 
 DIGEST = "sha256:" + "ab" * 32
@@ -46,12 +48,6 @@ class Call:
     name: str
     subject: str
     write: bool
-
-
-def refusal(status: int, message: str, **facts: Any) -> Trouble:
-    """What a gateway would raise for an answer of the API."""
-    code = {404: "not-found", 409: "conflict", 412: "precondition", 403: "denied"}.get(status, "invalid")
-    return Trouble(message, why=message, remedy="test", code=code, facts={"status": status, "message": message, **facts})
 
 
 def fresh_limits() -> dict[tuple[str, str], float]:
@@ -83,6 +79,11 @@ class State:
     builds: dict[str, tuple[Json, BuildInfo]] = field(default_factory=dict)
     services: dict[str, Json] = field(default_factory=dict)
     revisions: dict[str, Json] = field(default_factory=dict)
+    jobs: dict[str, Json] = field(default_factory=dict)
+    executions: dict[str, Json] = field(default_factory=dict)
+    """Full name -> v2 JSON, in the order in which they were started."""
+    endings: dict[str, Ending] = field(default_factory=dict)
+    """Execution -> how it ends."""
     logs: list[tuple[str, LogEntry]] = field(default_factory=list)
     """(a text that the filter must contain, the entry)"""
     limits: dict[tuple[str, str], float] = field(default_factory=fresh_limits)
@@ -114,6 +115,10 @@ class FakeCloud:
         self.polls = 0
         self.rolling: dict[str, tuple[int, Json]] = {}
         """Operation -> (polls that are left, the service when it is over)"""
+        self.ending = Ending()
+        """How the next runs of jobs go."""
+        self.polls_left: dict[str, int] = {}
+        """Execution -> how often it is still found running."""
         self.illegal = ""
         self.held: frozenset[str] | None = None
         self.lacking: frozenset[str] = frozenset()
@@ -122,6 +127,7 @@ class FakeCloud:
         self.apis, self.accounts, self.policies = Apis(self), Accounts(self), Policies(self)
         self.repositories, self.storage, self.secrets = Repositories(self), Storage(self), Secrets(self)
         self.builds, self.run, self.logs, self.quotas = Builds(self), Run(self), Logs(self), Quotas(self)
+        self.jobs = Jobs(self)
         self.projects, self.org_policies, self.subnets = Projects(self), OrgPolicies(self), Subnets(self)
         self.who = Login("authorized_user")
         self.agent = True
@@ -244,6 +250,7 @@ def exists(state: State, target: PolicyTarget) -> bool:
         "secret": state.secrets,
         "service_account": state.accounts,
         "service": state.services,
+        "job": state.jobs,
     }
     return target.kind not in known or target.name in known[target.kind]
 

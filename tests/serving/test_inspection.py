@@ -26,7 +26,8 @@ from gemmactl.spec import Serve, parse_model
 from gemmactl.ui.layout import lay
 from inference_image import contract
 from tests.checkpoint import zoo
-from tests.fakes.cloud import FakeCloud, refusal
+from tests.fakes.cloud import FakeCloud
+from tests.fakes.refusal import refusal
 from tests.serving.ear import SAMPLE, Answers, Ear, place, settings, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")

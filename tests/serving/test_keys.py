@@ -25,7 +25,8 @@ from gemmactl.serving.recall import recalled
 from gemmactl.spec import Serve, parse_model
 from inference_image import api_keys
 from inference_image.contract import KEY_HEADER, REQUEST_STATUS, RequestCode
-from tests.fakes.cloud import DIGEST, FakeCloud, refusal
+from tests.fakes.cloud import DIGEST, FakeCloud
+from tests.fakes.refusal import refusal
 from tests.serving.ear import ANSWER, Ear, place, settings, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma", auth="api-key")

@@ -23,7 +23,8 @@ from gemmactl.serving.regions import Question, asked, regions
 from gemmactl.settings import Value
 from gemmactl.spec import parse_model
 from gemmactl.ui.layout import lay
-from tests.fakes.cloud import FakeCloud, refusal
+from tests.fakes.cloud import FakeCloud
+from tests.fakes.refusal import refusal
 from tests.serving.ear import SAMPLE, place, settings
 
 L4 = GPU["nvidia-l4"][0]
