@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -157,3 +157,12 @@ class Folder:
                 crc = crc32c.crc32c(chunk, crc)
             seen = os.fstat(file.fileno())
         return Held(self._name(path), seen.st_size, crc, f"{seen.st_mtime_ns}-{seen.st_size}")
+
+
+def open_store(uri: str, environ: Mapping[str, str]) -> Store:
+    """`gs://bucket/prefix`, or a directory. Google's libraries are imported at the first request to a bucket."""
+    if uri.startswith("gs://"):
+        from finetune_image.gcs import Bucket
+
+        return Bucket(uri, environ)
+    return Folder(Path(uri))

@@ -29,6 +29,7 @@ BREAKS: tuple[tuple[str, str, str], ...] = (
     ("cloud-is-an-argument", "gemmactl/resources/stray.py", "import gemmactl.sandbox"),
     ("google", "gemmactl/resources/stray.py", "def late():\n    from google.cloud import run_v2"),
     ("google", "inference_image/engine/stray.py", "import google.auth"),
+    ("google", "finetune_image/stray.py", "import google.auth"),
     ("rich", "gemmactl/commands/stray.py", "from rich.console import Console"),
     ("rich", "inference_image/stray.py", "import rich"),
     ("typer", "gemmactl/doctor/stray.py", "import typer"),
