@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the hashes into inference_image/requirements.txt: `make lock-image`, after a pin was changed by hand.
+"""Writes the hashes into requirements.txt of both images: `make lock-image`, after a pin was changed by hand.
 
 pip itself fetches them: the wheel of each pin that Python 3.11 on x86-64 with glibc 2.36 to 2.41 would install, which are
 Debian 12 and 13, and so every tag of the official python:3.11-slim since 2023.
@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-FILE: Final = Path(__file__).resolve().parents[1] / "inference_image" / "requirements.txt"
+ROOT: Final = Path(__file__).resolve().parents[1]
+FILES: Final = tuple(ROOT / package / "requirements.txt" for package in ("inference_image", "finetune_image"))
 GLIBC: Final = (36, 41)
 OLDEST: Final = 5
 PIN: Final = re.compile(r"([A-Za-z0-9][\w.-]*)==([\w.]+)")
@@ -39,9 +40,9 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def main() -> None:
+def lock(file: Path) -> None:
     """Comments and pins stay as they are; what is missing in pip's answer is an error and writes nothing."""
-    lines = [line for line in FILE.read_text().splitlines() if not line.startswith(" ")]
+    lines = [line for line in file.read_text().splitlines() if not line.startswith(" ")]
     pins = [found[0] for line in lines if (found := PIN.match(line))]
     hashes: dict[str, set[str]] = {}
     for glibc in GLIBC:
@@ -55,7 +56,13 @@ def main() -> None:
             continue
         rows = [f"    --hash=sha256:{one}" for one in sorted(hashes[canonical(pin[1])])]
         written.append(" \\\n".join([pin[0], *rows]))
-    FILE.write_text("\n".join(written) + "\n")
+    file.write_text("\n".join(written) + "\n")
+
+
+def main() -> None:
+    """`make lock-image`: every file, or those that are named."""
+    for file in [Path(name) for name in sys.argv[1:]] or FILES:
+        lock(file)
 
 
 if __name__ == "__main__":

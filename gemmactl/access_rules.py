@@ -7,6 +7,7 @@ from typing import Final, TypeVar, get_args
 
 from gemmactl.errors import Trouble, usage
 from gemmactl.spec import Auth, Egress, Ingress, Serve
+from gemmactl.spec_parts import Networked
 from inference_image.contract import ENV_KEYS, ROUTE_HEALTH, ROUTE_READY
 
 T = TypeVar("T", bound=str)
@@ -88,7 +89,7 @@ def check(serve: Serve) -> None:
         )
     if serve.auth == "api-key":
         _keys(serve)
-    _network(serve)
+    network(serve)
 
 
 def _member(text: str) -> None:
@@ -129,7 +130,12 @@ def _keys(serve: Serve) -> None:
         )
 
 
-def _network(serve: Serve) -> None:
+def network(serve: Networked) -> None:
+    """The rules of the way out.
+
+    Raises:
+        Trouble: (usage) a name that is none, or a part of a network without one.
+    """
     for flag, value, form in (("--network", serve.network, _NETWORK), ("--subnet", serve.subnet, _SUBNET)):
         if value is not None and not form.fullmatch(value):
             raise _unreachable(f"{flag} {value!r} is not a name", "a name has 1 to 63 lower-case letters, digits and hyphens")

@@ -7,6 +7,7 @@ from typing import Final
 
 from gemmactl.errors import usage
 from gemmactl.spec import Serve
+from gemmactl.spec_parts import Handed, Keyed
 
 _EMAIL: Final = re.compile(r"[a-z0-9][a-z0-9-]*@([a-z0-9.-]+\.)?gserviceaccount\.com")
 
@@ -19,24 +20,34 @@ def check(serve: Serve) -> None:
     Raises:
         Trouble: (usage) a name that is none, or wishes that contradict each other.
     """
-    _account("--service-account", serve.service_account)
-    _account("--build-service-account", serve.build_service_account)
-    key = _KEY.fullmatch(serve.kms_key) if serve.kms_key is not None else None
-    if serve.kms_key is not None and (key is None or key["location"] != serve.region):
-        raise usage(
-            f"--kms-key {serve.kms_key!r} can't encrypt what is in {serve.region}",
-            why="it is projects/P/locations/L/keyRings/R/cryptoKeys/K, and L is the region of the service"
-            if key is None
-            else f"the key is in {key['location']}: a key works in its own location alone",
-            remedy=f"`gcloud kms keys list --location {serve.region} --keyring KEYRING` shows the keys there",
-            code="kms-key-illegal",
-        )
+    accounts(serve)
+    key(serve)
     if serve.iam is False and serve.invokers:
         raise usage(
             "--invoker and --no-iam are both given",
             why="--invoker writes an IAM binding, and --no-iam says that none is written",
             remedy="keep one of them",
             code="flags-contradict",
+        )
+
+
+def accounts(spec: Handed) -> None:
+    """The rules of given accounts."""
+    _account("--service-account", spec.service_account)
+    _account("--build-service-account", spec.build_service_account)
+
+
+def key(spec: Keyed) -> None:
+    """The rule of a key of the customer's: it works in its own location alone."""
+    found = _KEY.fullmatch(spec.kms_key) if spec.kms_key is not None else None
+    if spec.kms_key is not None and (found is None or found["location"] != spec.region):
+        raise usage(
+            f"--kms-key {spec.kms_key!r} can't encrypt what is in {spec.region}",
+            why="it is projects/P/locations/L/keyRings/R/cryptoKeys/K, and L is the region of the deployment"
+            if found is None
+            else f"the key is in {found['location']}: a key works in its own location alone",
+            remedy=f"`gcloud kms keys list --location {spec.region} --keyring KEYRING` shows the keys there",
+            code="kms-key-illegal",
         )
 
 

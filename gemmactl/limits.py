@@ -1,4 +1,4 @@
-"""Cloud Run's limits for a GPU service, as data with their sources. Knows no rule: spec_rules applies them."""
+"""Cloud Run's limits for a GPU service and a GPU job, as data with their sources. Knows no rule: spec_rules applies them."""
 
 from __future__ import annotations
 
@@ -72,6 +72,11 @@ PROBE_BUDGET_WITHOUT_GPU: Final = 600
 CONCURRENCY_MOST: Final = 1000  # source: google.cloud.run.v2.RevisionTemplate
 TIMEOUT_MOST: Final = 3600  # source: the API's text "maximum allowed time is one hour"
 INSTANCES_MOST: Final = 1000  # source: cloud.google.com/run/quotas
+# source: cloud.google.com/run/docs/configuring/task-timeout: one hour with a GPU; a newer copy of the page says 12, in preview
+GPU_TASK_MOST: Final = 12 * 3600
+TASK_LEAST: Final = 300
+"""A shorter attempt would do little but start: the image, the model, a checkpoint."""
+RETRIES_MOST: Final = 10  # source: google.cloud.run.v2.TaskTemplate
 NAME_MOST: Final = 49  # source: the API's text "must be less than 50 characters"
 ENV_VALUE_MOST: Final = 32 * 1024  # source: cloud.google.com/run/quotas, 32 KiB for each variable
 

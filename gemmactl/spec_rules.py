@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from gemmactl import access_rules, hands_rules, limits, probe_rules
 from gemmactl.errors import usage
 from gemmactl.limits import GPUS, Gpu
 from gemmactl.spec import Serve
+from gemmactl.spec_parts import Sized
 from inference_image.contract import CONTEXT_MOST, ENV_MODEL_NAME, ENV_PIN
 
 
@@ -96,7 +97,8 @@ def _name(serve: Serve) -> None:
         )
 
 
-def _region(serve: Serve) -> None:
+def region(serve: Sized) -> None:
+    """The region has the GPU."""
     row = gpu(serve.gpu_type)
     if serve.region not in row.regions:
         near = [r for r in row.regions if r.partition("-")[0] == serve.region.partition("-")[0]]
@@ -108,7 +110,8 @@ def _region(serve: Serve) -> None:
         )
 
 
-def _size(serve: Serve) -> None:
+def size(serve: Sized) -> None:
+    """CPU and memory are a pair that goes with the GPU."""
     row = gpu(serve.gpu_type)
     memory = gib(serve.memory)
     if serve.cpu not in row.sizes:
@@ -162,7 +165,20 @@ def _numbers(serve: Serve) -> None:
 
 
 def _environment(serve: Serve) -> None:
-    names = [name for name, _ in (*serve.env, *serve.secrets)]
+    variables(
+        serve.env,
+        [name for name, _ in serve.secrets],
+        {ENV_PIN: "it names the weights that a deploy approved, and is written with each revision"},
+    )
+
+
+def variables(env: Sequence[tuple[str, str]], secrets: Sequence[str], own: Mapping[str, str]) -> None:
+    """The rules of the user's variables. `secrets`: names of those that hold a secret; `own`: gemmactl's, and what each is for.
+
+    Raises:
+        Trouble: (usage) a name that is taken, or a value that is too long.
+    """
+    names = [*(name for name, _ in env), *secrets]
     for name in names:
         if name in limits.ENV_RESERVED or name.startswith(limits.ENV_RESERVED_PREFIXES):
             raise usage(
@@ -171,10 +187,10 @@ def _environment(serve: Serve) -> None:
                 remedy="choose another name",
                 code="env-reserved",
             )
-        if name == ENV_PIN:
+        if name in own:
             raise usage(
                 f"the variable {name} is gemmactl's own",
-                why="it names the weights that a deploy approved, and is written with each revision",
+                why=own[name],
                 remedy=f"leave {name} out of --set-env-vars",
                 code="env-reserved",
             )
@@ -185,7 +201,7 @@ def _environment(serve: Serve) -> None:
                 remedy="keep one of the two",
                 code="env-twice",
             )
-    for name, value in serve.env:
+    for name, value in env:
         if len(value.encode()) > limits.ENV_VALUE_MOST:
             raise usage(
                 f"the value of {name} is too long",
@@ -256,8 +272,8 @@ def _adapters(serve: Serve) -> None:
 
 RULES: Final[tuple[Callable[[Serve], None], ...]] = (
     _name,
-    _region,
-    _size,
+    region,
+    size,
     _throttling,
     probe_rules.check,
     _numbers,

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from gemmactl import stack_access, stack_hands, stack_keys, stack_mount, vllm
-from gemmactl.kernel.reference import Digest, Version
+from gemmactl import stack_access, stack_hands, stack_keys, stack_mount, stack_token, vllm
+from gemmactl.kernel.reference import Digest
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources import apis, mark, names
 from gemmactl.resources.adapters import Adapters
@@ -26,7 +26,7 @@ from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount, email_of
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.resources.service_types import Container, EnvVar, Resources, Scaling, SecretEnv
-from gemmactl.spec import SecretRef, Serve, Token
+from gemmactl.spec import Serve
 from inference_image.contract import ENV_ADAPTERS, ENV_HF_TOKEN, ENV_MAX_CONTEXT, ENV_MODEL, ENV_MODEL_NAME, ENV_PIN
 
 SERVE_PACKAGES: Final = ("inference_image",)
@@ -171,17 +171,16 @@ class _Serving:
             teardown=self.teardown,
         )
 
+    @property
+    def token(self) -> stack_token.Given:
+        spec = self.spec
+        return stack_token.Given(
+            spec.project, spec.region, names.token_secret(spec.name), spec.hf_token, rotate=spec.rotate_hf_token
+        )
+
     @cached_property
     def token_secret(self) -> Secret | None:
-        """The secret of ours; None when a stranger's secret or none is used."""
-        spec = self.spec
-        name = names.token_secret(spec.name)
-        token = spec.hf_token if isinstance(spec.hf_token, Token) else None
-        # a wish that was read back from a live service names our own secret like any other
-        known = isinstance(spec.hf_token, SecretRef) and names.secret(spec.project, spec.hf_token.name)[1] == name
-        if token is None and not known and not (self.teardown and spec.hf_token is None):
-            return None
-        return Secret(spec.project, name, spec.region, rotate=spec.rotate_hf_token, value=token, after=(apis.ADDRESS,))
+        return stack_token.secret(self.token, teardown=self.teardown)
 
     @cached_property
     def keys(self) -> Secret | None:
@@ -190,19 +189,9 @@ class _Serving:
     @cached_property
     def secret_env(self) -> dict[str, tuple[str, SecretEnv]]:
         """Variable -> (full name of its secret, the reference)."""
-        found: dict[str, tuple[str, SecretEnv]] = {}
-        spec = self.spec
-        ours = self.token_secret
-        if ours is not None and spec.hf_token is not None:
-            version = Version(ours.full_name, ours.address)
-            found[ENV_HF_TOKEN] = (ours.full_name, SecretEnv(ENV_HF_TOKEN, ours.name, version))
-        elif isinstance(spec.hf_token, SecretRef):
-            found[ENV_HF_TOKEN] = self._reference(ENV_HF_TOKEN, spec.hf_token)
-        return found | {variable: self._reference(variable, ref) for variable, ref in spec.secrets}
-
-    def _reference(self, variable: str, ref: SecretRef) -> tuple[str, SecretEnv]:
-        full, short = names.secret(self.spec.project, ref.name)
-        return full, SecretEnv(variable, short, ref.version)
+        token = stack_token.variable(self.token, ENV_HF_TOKEN, self.token_secret)
+        found = {} if token is None else {ENV_HF_TOKEN: token}
+        return found | {name: stack_token.reference(self.spec.project, name, ref) for name, ref in self.spec.secrets}
 
     def grants(self) -> tuple[IamMember, ...]:
         member = f"serviceAccount:{self.account}"
@@ -228,8 +217,7 @@ class _Serving:
             secrets.add(self.keys.full_name)
         for full in sorted(secrets):
             on = (ours[full],) if full in ours else ()
-            accessor = "roles/secretmanager.secretAccessor"
-            out.append(IamMember(PolicyTarget("secret", full), accessor, member, after=(*first, *on)))
+            out.append(stack_token.accessor(full, member, (*first, *on)))
         return tuple(out)
 
     def runtime(self) -> tuple[Resource, ...]:

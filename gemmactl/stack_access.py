@@ -12,6 +12,7 @@ from gemmactl.resources.secret import Secret
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_types import EGRESS, INGRESS, Mount, Probe, SecretItem, SecretVolume, Volume, Vpc
 from gemmactl.spec import Serve, Token
+from gemmactl.spec_parts import Networked
 from inference_image import api_keys, contract
 
 _VOLUME: Final = "api-keys"
@@ -22,7 +23,7 @@ def ingress(spec: Serve) -> str | None:
     return None if spec.ingress is None else INGRESS[spec.ingress]
 
 
-def network(spec: Serve) -> Vpc | None:
+def network(spec: Networked) -> Vpc | None:
     """Direct VPC egress; None: no opinion, likewise."""
     if spec.network is None and spec.subnet is None:
         return None

@@ -7,11 +7,11 @@ from typing import Final
 
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources import mark
-from gemmactl.resources.built import built
+from gemmactl.resources.built import DOCKERFILE, built
 from gemmactl.resources.context import BuildContext
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.service_account import ServiceAccount, email_of, project_of
-from gemmactl.spec import Serve
+from gemmactl.spec_parts import Handed
 
 IAM_LABEL: Final = "gemmactl-iam"
 """`given`: accounts and bindings are another hand's (--no-iam), so destroy leaves them; `managed` after --iam."""
@@ -19,7 +19,7 @@ BUILDER_LABEL: Final = "gemmactl-builder"
 """A given build account as `ID_PROJECT`: a label takes no e-mail."""
 
 
-def labels(spec: Serve) -> mark.Pairs:
+def labels(spec: Handed) -> mark.Pairs:
     """What the service must remember for a later destroy; nothing where all is gemmactl's own."""
     found: list[tuple[str, str]] = []
     if spec.iam is not None:
@@ -40,20 +40,22 @@ def builder_of(labels: dict[str, str]) -> str | None:
     return email_of(account, project) if project else None
 
 
-def given(spec: Serve, resources: Iterable[Resource]) -> tuple[Resource, ...]:
+def given(spec: Handed, resources: Iterable[Resource]) -> tuple[Resource, ...]:
     """The stack without what is another hand's."""
     if spec.iam is not False:
         return tuple(resources)
     return tuple(r for r in resources if not isinstance(r, IamMember | ServiceAccount))
 
 
-def building(spec: Serve, tag: str, context: BuildContext, *, teardown: bool) -> tuple[Resource, ...]:
+def building(
+    spec: Handed, tag: str, context: BuildContext, *, teardown: bool, dockerfile: str = DOCKERFILE
+) -> tuple[Resource, ...]:
     """What makes the image, with the account that builds."""
-    made = built(spec.project, spec.region, tag, context, spec.build_service_account)
+    made = built(spec.project, spec.region, tag, context, spec.build_service_account, dockerfile=dockerfile)
     if not (teardown and spec.build_service_account):
         return made
     # a service may have been built by both in its time: all that was granted for it goes
-    own = built(spec.project, spec.region, tag, context)
+    own = built(spec.project, spec.region, tag, context, dockerfile=dockerfile)
     return (*(r for r in own if r.address not in {m.address for m in made}), *made)
 
 

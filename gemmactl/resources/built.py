@@ -1,4 +1,4 @@
-"""What makes the image of the server: the account that builds, its rights, where context and image lie. Knows no service."""
+"""What makes an image of ours: the account that builds, its rights, where context and image lie. Knows no service and no job."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from gemmactl.resources.repository import Repository
 from gemmactl.resources.service_account import ServiceAccount
 
 DOCKERFILE: Final = "inference_image/Dockerfile"
+TUNE_DOCKERFILE: Final = "finetune_image/Dockerfile"
 CONTEXT_DAYS: Final = 30
 """A build context can be made again at any time: old ones go by themselves."""
 
 
-def built(project: str, region: str, tag: str, context: BuildContext, given: str | None = None) -> tuple[Resource, ...]:
+def built(
+    project: str, region: str, tag: str, context: BuildContext, given: str | None = None, *, dockerfile: str = DOCKERFILE
+) -> tuple[Resource, ...]:
     """Everything up to the image that `tag` names, in a region; the image is the last of them.
 
     `given`: e-mail of an account that builds; none is made then, and it gets the same rights.
@@ -42,7 +45,7 @@ def built(project: str, region: str, tag: str, context: BuildContext, given: str
         project,
         region,
         tag,
-        dockerfile=DOCKERFILE,
+        dockerfile=dockerfile,
         bucket=bucket.name,
         account=email,
         context=context,

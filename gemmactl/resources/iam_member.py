@@ -69,6 +69,8 @@ class IamMember(Resource):
                 return mark.marked(cloud.secrets.get(self.target.name) or {})
             case "service":
                 return mark.marked((cloud.run.get(self.target.name) or {}).get("labels", {}))
+            case "job":
+                return mark.marked((cloud.jobs.get(self.target.name) or {}).get("labels", {}))
             case "service_account":
                 account = cloud.accounts.get(self.target.name)
                 return account is not None and mark.noted(account.description)

@@ -8,7 +8,9 @@ from typing import Final
 LABEL: Final = "managed-by"
 OWNER: Final = "gemmactl"
 NAME_LABEL: Final = "gemmactl-name"
-"""Label of a service: the name it was deployed under."""
+"""Label of a service or a job: the name it was deployed under."""
+RUN_LABEL: Final = "gemmactl-run"
+"""Label of a fine-tune's job: the run that it was last set to."""
 NOTE: Final = "managed-by=gemmactl"
 """Service accounts have no labels: their description holds the mark."""
 

@@ -9,6 +9,7 @@ from typing import Final
 REPOSITORY: Final = "gemmactl"
 BUILD_ACCOUNT: Final = "gemmactl-build"
 SERVE_IMAGE: Final = "serve"
+TUNE_IMAGE: Final = "finetune"
 BUCKET_LIMIT: Final = 63
 
 
@@ -28,8 +29,18 @@ def runtime_account(project: str, region: str, service: str) -> str:
     return f"gm-{service[:20].strip('-')}-{_hash(project, region, service)[:4]}"
 
 
+def tune_job(name: str) -> str:
+    """The job that makes fine-tunes of one name; at most 49 characters of a name with 40."""
+    return f"finetune-{name}"
+
+
+def tune_account(project: str, region: str, name: str) -> str:
+    """Id of the account that a fine-tune's job runs as: never that of a service of the same name."""
+    return f"gt-{name[:20].strip('-')}-{_hash(project, region, 'job', name)[:4]}"
+
+
 def token_secret(service: str) -> str:
-    """The secret that holds a service's Hugging Face token when a token (not a reference) is given."""
+    """The secret that holds a service's (or a job's) Hugging Face token when a token (not a reference) is given."""
     return f"{service}-hf-token"
 
 

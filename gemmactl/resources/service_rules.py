@@ -22,16 +22,17 @@ DEFAULT_PERIOD, DEFAULT_TIMEOUT, DEFAULT_FAILURES = 10, 1, 3
 
 def violations(service: Service) -> tuple[str, ...]:
     """Each rule that the service breaks, in words that name the field."""
-    return tuple(_of(service))
+    return tuple(parts(service.gpu_type, service.containers or (), service.volumes or ()))
 
 
-def _of(service: Service) -> Iterator[str]:
-    if service.gpu_type and service.gpu_type not in GPUS:
-        yield f"accelerator {service.gpu_type!r} is none of Cloud Run's: {', '.join(GPUS)}"
-    budget = PROBE_BUDGET_MOST if service.gpu_type else PROBE_BUDGET_WITHOUT_GPU
-    for volume in service.volumes or ():
+def parts(gpu_type: str | None, containers: Iterable[Container], volumes: Iterable[Volume]) -> Iterator[str]:
+    """The rules for what services and jobs have alike."""
+    if gpu_type and gpu_type not in GPUS:
+        yield f"accelerator {gpu_type!r} is none of Cloud Run's: {', '.join(GPUS)}"
+    budget = PROBE_BUDGET_MOST if gpu_type else PROBE_BUDGET_WITHOUT_GPU
+    for volume in volumes:
         yield from _volume(volume)
-    for at, box in enumerate(service.containers or ()):
+    for at, box in enumerate(containers):
         where = f"container {box.name or at}"
         yield from _twice(f"{where}: variable", (entry.name for entry in box.env or ()))
         yield from _twice(f"{where}: mount path", (mount.path.rstrip("/") or "/" for mount in box.mounts or ()))

@@ -1,4 +1,4 @@
-"""The Dockerfile and its pins: what the package imports is installed, and it runs from what is copied alone."""
+"""Both Dockerfiles and their pins: what the packages import is installed, and they run from what is copied alone."""
 
 from __future__ import annotations
 
@@ -8,91 +8,170 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
+import pytest
+
 import inference_image
+from gemmactl.sandbox import dockerfile
+from gemmactl.stack import SERVE_PACKAGES
+from gemmactl.stack_tune import TUNE_PACKAGES
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "inference_image"
-DOCKERFILE = (PACKAGE / "Dockerfile").read_text()
 # Where a distribution is not called like its module.
 DISTRIBUTIONS = {
-    "google": "google-auth", "PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic-core",
-    "yaml": "pyyaml",
+    "google": "google-auth", "google.cloud": "google-cloud-storage", "PIL": "pillow", "prometheus_client": "prometheus-client",
+    "pydantic_core": "pydantic-core", "yaml": "pyyaml",
 }  # fmt: skip
 
 
-def third_party() -> set[str]:
+@dataclass(frozen=True)
+class Image:
+    """`packages`: what its build context holds, its own first; `entry`: what it runs; `starts`: the module of it."""
+
+    packages: tuple[str, ...]
+    entry: str
+    starts: str
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / self.packages[0]
+
+    @property
+    def dockerfile(self) -> str:
+        return (self.folder / "Dockerfile").read_text()
+
+    @property
+    def requirements(self) -> dict[str, tuple[str, list[str]]]:
+        """{name: (version, hashes)}; every row is pinned exactly."""
+        text = (self.folder / "requirements.txt").read_text().replace("\\\n", " ")
+        rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+        assert all("==" in row[0] for row in rows)
+        return {row[0].partition("==")[0]: (row[0].partition("==")[2], row[1:]) for row in rows}
+
+    @property
+    def pins(self) -> dict[str, str]:
+        return {name: version for name, (version, _) in self.requirements.items()}
+
+    def modules(self) -> Iterator[Path]:
+        """Files of its own package, and those of the others that one of these imports, however deep."""
+        waiting, seen = sorted(self.folder.rglob("*.py")), set[Path]()
+        while waiting:
+            path = waiting.pop()
+            if path in seen:
+                continue
+            seen.add(path)
+            yield path
+            waiting += [found for name in imported(path) for found in files_of(name) if name.partition(".")[0] in self.packages]
+
+    def third_party(self) -> set[str]:
+        """Distributions that these modules import."""
+        names = {name for path in self.modules() for name in imported(path)}
+        outside = {name for name in names if name.partition(".")[0] not in {*sys.stdlib_module_names, *self.packages}}
+        return {DISTRIBUTIONS.get(".".join(n.split(".")[:2]), DISTRIBUTIONS.get(r := n.partition(".")[0], r)) for n in outside}
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names that a file imports at any place of it, `from x import y` as x and as x.y."""
     names = set()
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names.add(node.module.partition(".")[0])
-    return names - set(sys.stdlib_module_names) - {"inference_image"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
-def requirements() -> dict[str, tuple[str, list[str]]]:
-    """{name: (version, hashes)}; every row is pinned exactly."""
-    text = (PACKAGE / "requirements.txt").read_text().replace("\\\n", " ")
-    rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
-    assert all("==" in row[0] for row in rows)
-    return {row[0].partition("==")[0]: (row[0].partition("==")[2], row[1:]) for row in rows}
+def files_of(name: str) -> list[Path]:
+    """The file of a module, or of a package and those above it."""
+    place = ROOT / name.replace(".", "/")
+    return [one for one in (place.with_suffix(".py"), place / "__init__.py") if one.is_file()]
 
 
-def pins() -> dict[str, str]:
-    return {name: version for name, (version, _) in requirements().items()}
+SERVE = Image(SERVE_PACKAGES, "inference_image.server", "inference_image.server.__main__")
+TUNE = Image(TUNE_PACKAGES, "finetune_image", "finetune_image.run")
 
 
-def test_every_import_is_installed() -> None:
-    """Each third-party module that the package imports is pinned in requirements.txt, or is torch in its own layer."""
-    imported = {DISTRIBUTIONS.get(name, name) for name in third_party()}
-    assert "torch" in imported
-    assert imported - {"torch"} <= pins().keys()
-    assert re.search(r'"torch==\d+\.\d+\.\d+"', DOCKERFILE)
-    assert "torch" not in pins()
+@pytest.fixture(params=[SERVE, TUNE], ids=["serve", "finetune"])
+def image(request: pytest.FixtureRequest) -> Image:
+    found: Image = request.param
+    return found
 
 
-def test_everything_but_torch_is_hashed() -> None:
+def test_every_import_is_installed(image: Image) -> None:
+    """Each third-party module that the image's code imports is pinned in requirements.txt, or is torch in its own layer."""
+    found = image.third_party()
+    assert found - {"torch"} <= image.pins.keys()
+    assert re.search(r'"torch==\d+\.\d+\.\d+"', image.dockerfile)
+    assert "torch" not in image.pins
+
+
+def test_what_is_read_of_the_code_is_what_it_imports() -> None:
+    """Imports inside functions and of packages beside its own count too."""
+    assert {"torch", "fastapi", "google-auth", "transformers"} <= SERVE.third_party()
+    assert "crc32c" in TUNE.third_party()
+
+
+def test_everything_but_torch_is_hashed(image: Image) -> None:
     """Each row has the SHA-256 of a wheel, and pip is told to take nothing else."""
-    for name, (_, hashes) in requirements().items():
+    for name, (_, hashes) in image.requirements.items():
         assert hashes, name
         assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one) for one in hashes), name
-    assert "pip install --require-hashes --only-binary=:all: -r" in DOCKERFILE
-    assert DOCKERFILE.count("pip install") == 2, "torch's layer and this one"
+    assert "pip install --require-hashes --only-binary=:all: -r" in image.dockerfile
+    assert image.dockerfile.count("pip install") == 2, "torch's layer and this one"
 
 
-def test_what_torch_needs_is_hashed_too() -> None:
-    """Its own layer brings it unhashed; the next one puts the pinned wheels over it."""
-    from importlib import metadata
+@pytest.mark.parametrize("package", ["torch", "trl", "peft", "bitsandbytes", "accelerate", "datasets", "matplotlib"])
+def test_what_the_large_ones_need_is_hashed_too(package: str) -> None:
+    """Of torch, whose layer brings its needs unhashed, the next one puts pinned wheels over them; of others all is there."""
+    needed = {
+        re.split(r"[^\w-]", row)[0].lower().replace("_", "-") for row in metadata.requires(package) or () if "extra ==" not in row
+    }
+    plain = {name for name in needed if not name.startswith(("nvidia-", "cuda-", "triton", "torch"))}
+    for one in (SERVE, TUNE) if package == "torch" else (TUNE,):
+        assert plain <= one.pins.keys()
 
-    needed = {re.split(r"[^\w-]", row)[0] for row in metadata.requires("torch") or () if "extra ==" not in row}
-    assert {name for name in needed if not name.startswith(("nvidia-", "cuda-", "triton"))} <= pins().keys()
 
-
-def test_the_dockerfile_is_lint_free(tool: Callable[[str], Path]) -> None:
+def test_the_dockerfile_is_lint_free(image: Image, tool: Callable[[str], Path]) -> None:
     """The linter finds nothing: it comes with the test tools where it has a wheel."""
     beside = Path(sys.executable).with_name("hadolint")
     hadolint = beside if beside.exists() else tool("hadolint")
-    done = subprocess.run([hadolint, PACKAGE / "Dockerfile"], capture_output=True, text=True, check=False)
+    done = subprocess.run([hadolint, image.folder / "Dockerfile"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
-def test_pins_are_what_is_tested() -> None:
+def test_pins_are_what_is_tested(image: Image) -> None:
     """The versions of the image are those that the tests run with, as far as they are installed here."""
-    from importlib import metadata
+    serve = ("transformers", "tokenizers", "fastapi", "uvicorn", "crc32c")
+    tune = (
+        "transformers",
+        "tokenizers",
+        "trl",
+        "peft",
+        "bitsandbytes",
+        "accelerate",
+        "datasets",
+        "crc32c",
+        "google-cloud-storage",
+    )
+    for name in serve if image is SERVE else tune:
+        assert image.pins[name] == metadata.version(name)
+    assert re.search(r"torch==([\d.]+)", image.dockerfile)[1] == metadata.version("torch").partition("+")[0]  # type: ignore[index]
 
-    for name in ("transformers", "tokenizers", "fastapi", "uvicorn", "crc32c"):
-        assert pins()[name] == metadata.version(name)
+
+def test_what_both_images_have_is_one_version() -> None:
+    """A model is merged by the libraries that serve it."""
+    assert {name for name, version in TUNE.pins.items() if SERVE.pins.get(name, version) != version} == set()
 
 
-def test_copies_name_all_that_runs(tmp_path: Path) -> None:
-    """A folder with only what COPY names is enough to import the server, as the ENTRYPOINT does."""
+def test_copies_name_all_that_runs(image: Image, tmp_path: Path) -> None:
+    """A folder with only what COPY names is enough to import what the ENTRYPOINT runs."""
     app = tmp_path / "app"
     app.mkdir()
-    copies = re.findall(r"^COPY (\S+) (\S+)$", DOCKERFILE, re.MULTILINE)
+    copies = re.findall(r"^COPY (\S+) (\S+)$", image.dockerfile, re.MULTILINE)
     assert copies
     for source, target in copies:
         assert target.startswith("/app/")
@@ -102,21 +181,49 @@ def test_copies_name_all_that_runs(tmp_path: Path) -> None:
         else:
             shutil.copy(ROOT / source, place)
     done = subprocess.run(
-        [sys.executable, "-c", "import inference_image.server.__main__ as m; print(m.__file__)"],
+        [sys.executable, "-c", f"import {image.starts} as m; print(m.__file__)"],
         cwd=app, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.strip() == str(app / "inference_image" / "server" / "__main__.py")
+    assert done.stdout.strip() == str(app / f"{image.starts.replace('.', '/')}.py")
 
 
-def test_the_container_is_no_root_and_gets_its_signals() -> None:
-    """A user of its own, the exec form, a base that can be replaced, torch before the rest."""
-    assert re.search(r"^USER (?!root|0\b)\S+$", DOCKERFILE, re.MULTILINE)
-    assert 'ENTRYPOINT ["python3", "-m", "inference_image.server"]' in DOCKERFILE
-    assert re.search(r"^ARG BASE=\S+\nFROM \$\{BASE\}$", DOCKERFILE, re.MULTILINE)
-    assert DOCKERFILE.index("torch==") < DOCKERFILE.index("COPY")
+def test_the_container_is_no_root_and_gets_its_signals(image: Image) -> None:
+    """A user of its own, the exec form, a base that can be replaced, torch of CUDA 12.6 before the rest."""
+    text = image.dockerfile
+    assert re.search(r"^USER (?!root|0\b)\S+$", text, re.MULTILINE)
+    assert f'ENTRYPOINT ["python3", "-m", "{image.entry}"]' in text
+    assert re.search(r"^ARG BASE=\S+\nFROM \$\{BASE\}$", text, re.MULTILINE)
+    assert "ARG TORCH_INDEX=https://download.pytorch.org/whl/cu126\n" in text
+    assert text.index("torch==") < text.index("COPY")
+
+
+def test_the_large_layer_is_shared() -> None:
+    """Up to torch both files say the same, so a registry and a cache hold that layer once."""
+    ends = [text[: text.index("\n", text.index('"torch=='))] for text in (SERVE.dockerfile, TUNE.dockerfile)]
+    bare = ["\n".join(line for line in text.splitlines() if line and not line.startswith("#")) for text in ends]
+    assert bare[0] == bare[1]
+
+
+def test_the_sandbox_reads_the_fine_tunes_dockerfile() -> None:
+    """Its own ENTRYPOINT, user and variables come out, over torch's layer, with nothing that it can't build."""
+    (only,) = dockerfile.parse(TUNE.dockerfile)
+    assert (only.entrypoint, only.user) == (("python3", "-m", "finetune_image"), "10001")
+    assert [one.target for one in only.copies if "." not in one.target] == ["/app/inference_image", "/app/finetune_image"]
+    assert only.env["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
+    assert only.env["HF_HUB_DISABLE_TELEMETRY"] == "1"
+    assert only.env["HOME"] == "/tmp"
+
+
+def test_only_the_library_of_torchs_cuda_stays() -> None:
+    """Of bitsandbytes' backends that of CUDA 12.6 and the CPU's are there, and the Dockerfile's words delete all others."""
+    names = [path.name for path in (Path(sys.prefix) / "lib").rglob("libbitsandbytes_*.so")]
+    kept = {name for name in names if name.endswith(("_cuda126.so", "_cpu.so"))}
+    assert len(kept) == 2 < len(names)
+    deletes = "-name 'libbitsandbytes_*.so' ! -name '*_cuda126.so' ! -name '*_cpu.so' -delete"
+    assert deletes in " ".join(TUNE.dockerfile.replace("\\\n", " ").split())
 
 
 def test_one_version() -> None:
-    """The package in the image and the tool have one version."""
+    """The packages in the images and the tool have one version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert inference_image.__version__ == project["version"]
