@@ -8,11 +8,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from finetune_image.contract import Code, TuneFailed
+from finetune_image.sft_fields import OWNED as OWNED  # noqa: PLC0414 - read from here, too
+from finetune_image.sft_fields import fraction, typed
+from finetune_image.sft_fields import sft_fields as sft_fields  # noqa: PLC0414 - the same
 
 _Kind = TypeVar("_Kind")
 
@@ -22,32 +23,6 @@ QUANTIZE: Final = ("auto", "none", "nf4")
 TARGETS: Final = ("language-linear", "attention", "query-value")
 """Which linear layers of the language model get an adapter: all; q, k, v and o; or q and v alone."""
 NAME: Final = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
-
-OWNED: Final[Mapping[str, str]] = {
-    "fp16": "Gemma overflows in float16: training is always in bfloat16",
-    "fp16_full_eval": "Gemma overflows in float16",
-    "bf16": "training is always in bfloat16",
-    "output_dir": "the run's folder in the bucket is where everything goes",
-    "save_strategy": "checkpoints go by time: checkpoint.minutes",
-    "save_steps": "checkpoints go by time: checkpoint.minutes",
-    "save_total_limit": "checkpoint.keep says how many stay",
-    "save_only_model": "a checkpoint without the optimizer can't be resumed exactly",
-    "enable_jit_checkpoint": "the worker saves on SIGTERM itself",
-    "resume_from_checkpoint": "a run resumes by itself",
-    "load_best_model_at_end": "the best checkpoint is kept by the worker: stop.patience",
-    "eval_strategy": "the held-out rows are evaluated by the worker: data.eval",
-    "max_length": "",
-    "num_train_epochs": "train.epochs",
-    "learning_rate": "train.lr",
-    "push_to_hub": "the result goes to the bucket",
-    "trust_remote_code": "code from a model's folder is never run",
-    "deepspeed": "a job has one GPU",
-    "fsdp": "a job has one GPU",
-    "parallelism_config": "a job has one GPU",
-    "report_to": "metrics.jsonl and report.md are what is reported",
-    "disable_tqdm": "bars are unreadable in Cloud Logging",
-}
-"""Fields of SFTConfig that are the worker's own, and why or where to say it. Without a reason: one of ours."""
 
 
 @dataclass(frozen=True)
@@ -192,13 +167,6 @@ class Run:
             raise TuneFailed(Code.RUN_INVALID, "run.json", str(error), "a newer gemmactl may have written it") from None
 
 
-@cache
-def sft_fields() -> Mapping[str, Any]:
-    """Fields of the pinned trl's SFTConfig: name -> default as JSON. A test holds the file to the library."""
-    found: Mapping[str, Any] = json.loads((Path(__file__).parent / "sft_fields.json").read_text())
-    return found
-
-
 def parse(document: Mapping[str, Any], where: str = "finetune.yaml") -> Wish:
     """A wish from the form of finetune.yaml.
 
@@ -226,8 +194,8 @@ def _train(given: Mapping[str, Any], where: str) -> Train:
         if name not in own and OWNED.get(name):
             raise TuneFailed(Code.SETTINGS_INVALID, f"{where}: train.{name}", OWNED[name], f"remove train.{name}")
     given = _known(given, known, where, "train")
-    return _filled(Train, {**{k: v for k, v in given.items() if k in own}, "sft": {k: given[k] for k in given if k not in own}},
-                   where, "train")  # fmt: skip
+    sft = typed({k: given[k] for k in given if k not in own}, where)
+    return _filled(Train, {**{k: v for k, v in given.items() if k in own}, "sft": sft}, where, "train")
 
 
 def _known(given: Mapping[str, Any], known: set[str], where: str, part: str) -> Mapping[str, Any]:
@@ -259,6 +227,7 @@ def _filled(kind: type[_Kind], given: Mapping[str, Any], where: str, part: str) 
         if one.name not in given:
             continue
         value, types = given[one.name], _TYPES.get(str(one.type))
+        value = fraction(value) if types and float in types and str not in types else value
         none = value is None and "None" in str(one.type)
         if types and not none and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
             spot = f"{part}.{one.name}" if part else one.name

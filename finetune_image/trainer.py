@@ -1,0 +1,270 @@
+"""Owns a run's model, tokenizer and trl's trainer, from rows to an adapter. Knows no bucket, no clock and no attempt."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finetune_image import language_model, micro
+from finetune_image.contract import Code, TuneFailed
+from finetune_image.encode import Encoder, Row
+from finetune_image.sft_config import config, fixed, logging_steps, prepared, silence
+from finetune_image.table import Table, tabled
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import TrainerCallback
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    from finetune_image.language_model import Language
+    from finetune_image.run import Run, Wish
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What became of the rows, and how they are trained. `tokens`: of all used rows, `learned`: those with a label."""
+
+    rows: int
+    used: int
+    dropped: int
+    """Rows without a token to learn once they are cut at max_length."""
+    truncated: int
+    tokens: int
+    learned: int
+    lengths: tuple[int, int, int]
+    """Median, 95th percentile and longest row in tokens, before the cut."""
+    sequences: int
+    """After packing."""
+    held: int
+    trainable: int
+    """Parameters of the adapter."""
+    parameters: int
+    """Of the base."""
+    nf4: bool
+    dtype: str
+    batch: micro.Cut
+
+    def flat(self) -> dict[str, Any]:
+        """As Figures.stats has it."""
+        made = asdict(self)
+        median, most, longest = made.pop("lengths")
+        return made | made.pop("batch") | {"tokens_p50": median, "tokens_p95": most, "tokens_max": longest}
+
+
+@dataclass
+class Built:
+    """One owner of model, tokenizer and trainer. `trainer.train(resume_from_checkpoint=folder)` goes on where a run stood."""
+
+    trainer: SFTTrainer
+    steps: int
+    stats: Stats
+    language: Language
+    encoder: Encoder
+    wish: Wish
+
+    @property
+    def _model(self) -> Any:
+        return self.trainer.model
+
+    @property
+    def micro(self) -> int:
+        """Sequences of a micro-batch: `build(..., micro=smaller)` makes the same steps of smaller ones."""
+        return self.stats.batch.micro
+
+    @property
+    def smaller(self) -> int | None:
+        """The next smaller micro-batch; None: there is none."""
+        cut = micro.smaller(self.stats.batch)
+        return None if cut is None else cut.micro
+
+    def held_out(self, *, base: bool = False) -> float | None:
+        """Mean loss over the learned tokens of the held-out rows; None without any. `base`: without the adapter.
+
+        Leaves the random numbers as they were: a run with more evaluations trains the same weights.
+        """
+        if not self.stats.held:
+            return None
+        import torch
+
+        trainer: Any = self.trainer
+        total, count = 0.0, 0
+        with self._aside(base=base), trainer.compute_loss_context_manager():
+            for batch in trainer.get_eval_dataloader():
+                inputs = trainer._prepare_inputs(batch)  # noqa: SLF001 - to the device, as evaluate() does
+                made = self._model(**inputs, use_cache=False, fused_lm_head=True)
+                total -= float(made.log_probs.sum(dtype=torch.float64))
+                count += int(made.label_mask.sum())
+        return total / max(1, count)
+
+    def answers(self, rows: Sequence[Row], most_tokens: int = 128, *, base: bool = False) -> list[str]:
+        """Greedy answers to the prompts of rows, in the form in which they are trained. `base`: without the adapter."""
+        import torch
+
+        tokenizer, model = self.language.tokenizer, self._model
+        ends = [*self.language.family.stops, str(tokenizer.eos_token)]
+        found: Any = tokenizer.convert_tokens_to_ids(ends)
+        stops = sorted({number for number in found if number is not None})
+        made = []
+        with self._aside(base=base):
+            for row in rows:
+                asked = torch.tensor([self.encoder.prompt(row)], device=model.device)
+                said = model.generate(
+                    input_ids=asked, attention_mask=torch.ones_like(asked), do_sample=False, max_new_tokens=most_tokens,
+                    eos_token_id=stops, pad_token_id=tokenizer.pad_token_id,
+                )  # fmt: skip
+                made.append(str(tokenizer.decode(said[0, asked.shape[1] :], skip_special_tokens=True)))
+        return made
+
+    def save_adapter(self, folder: Path) -> None:
+        """adapter_model.safetensors and adapter_config.json, readable by every user. The base is named as the wish names it."""
+        # embeddings are never trained: without the word for it, PEFT asks the Hub whether they are
+        self._model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)
+        path = folder / "adapter_config.json"
+        told = json.loads(path.read_text()) | {"base_model_name_or_path": self.wish.model.removeprefix("hf:")}
+        told["target_modules"] = sorted(told["target_modules"])  # a set: another order in each process
+        path.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
+        for one in folder.iterdir():
+            one.chmod(0o644)  # safetensors writes 0600, which another user can't read
+
+    @contextmanager
+    def _aside(self, *, base: bool) -> Iterator[None]:
+        """Evaluate in between: no dropout, no gradients, and neither the mode nor any random number is changed after it."""
+        import numpy as np
+        import torch
+
+        model = self._model
+        trained, python, arrays = model.training, random.getstate(), np.random.get_state()
+        without = model.disable_adapter() if base else nullcontext()
+        try:
+            with torch.random.fork_rng(), torch.no_grad(), without:
+                model.eval()
+                yield
+        finally:
+            model.train(trained)
+            random.setstate(python)
+            np.random.set_state(arrays)
+
+
+def build(
+    run: Run, base: Path, train: Sequence[Row], held: Sequence[Row], out: Path, *,
+    device: str, callbacks: Sequence[TrainerCallback] = (), micro: int | None = None, dtype: str | None = None,
+) -> Built:  # fmt: skip
+    """Read the model, make tokens of the rows, give the model its adapter. `out`: trl's folder, checkpoint-N inside.
+
+    `device`: `cpu` or `cuda:0`; `micro`: most sequences of a micro-batch, instead of measuring. `dtype`: bfloat16, or float32,
+    which is the default on CPU: there bfloat16 takes four times as long, and Gemma's weights are the same numbers in both.
+
+    Raises:
+        TuneFailed: (model_invalid, data_invalid, settings_invalid) what it says.
+        torch.OutOfMemoryError: the model itself does not fit.
+    """
+    silence()
+    wish, dtype = run.wish, dtype or ("float32" if device == "cpu" else "bfloat16")
+    language = language_model.read(wish, base, device=device, dtype=dtype)
+    sft = wish.train.sft
+    if sft.get("eos_token"):
+        language.tokenizer.eos_token = sft["eos_token"]
+    whole = sft.get("assistant_only_loss") is False or sft.get("completion_only_loss") is False
+    encoder = Encoder(language.tokenizer, language.family, answers_only=not whole)
+    rows, kept = tabled(encoder, train, wish), tabled(encoder, held, wish)
+    if not rows.used:
+        detail = f"none of {rows.given} rows has an answer within max_length ({wish.train.max_length} tokens)"
+        raise TuneFailed(Code.DATA_INVALID, "train.max_length", detail, "set train.max_length higher")
+    mixed = dtype == "bfloat16"
+    model = _with_adapter(wish, language)
+    batch = _batch(wish, rows, model, device, micro, mixed=mixed)
+    trainer = _trainer(config(wish, out, batch, cpu=device == "cpu", mixed=mixed), language, model, rows, kept, list(callbacks))
+    sequences = len(trainer.train_dataset)  # type: ignore[arg-type]  # a Dataset, as it was given
+    steps = int(trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1])
+    trainer.args.logging_steps = logging_steps(wish, steps)
+    trainable = sum(one.numel() for one in model.parameters() if one.requires_grad)
+    stats = Stats(
+        rows.given, len(rows.used), rows.dropped, rows.truncated, rows.tokens, rows.learned,
+        (rows.percentile(0.5), rows.percentile(0.95), rows.percentile(1)), sequences, len(kept.used),
+        trainable, language.parameters, language.nf4, dtype, batch,
+    )  # fmt: skip
+    return Built(trainer, steps, stats, language, encoder, wish)
+
+
+def _with_adapter(wish: Wish, language: Language) -> PeftModel:
+    """The base frozen, and beside each of its language model's linear layers the adapter, in float32.
+
+    float32: AdamW's second moment moves by a thousandth a step, which bfloat16 can't hold.
+    """
+    from peft import LoraConfig, get_peft_model
+    from transformers import set_seed
+
+    names = language_model.targets(language.model, language.family, wish.lora.target)
+    set_seed(wish.train.seed)  # the adapter begins with random numbers
+    told = LoraConfig(
+        r=wish.lora.r, lora_alpha=wish.lora.alpha, lora_dropout=wish.lora.dropout, bias="none", task_type="CAUSAL_LM",
+        target_modules=language_model.leaves(names), exclude_modules=language_model.others(language.model, language.family),
+    )  # fmt: skip
+    model = get_peft_model(language.model, told)
+    _float(model)
+    return model
+
+
+def _float(model: PeftModel) -> None:
+    for one in model.parameters():
+        if one.requires_grad:
+            one.data = one.data.float()
+
+
+def _batch(wish: Wish, rows: Table, model: PeftModel, device: str, most: int | None, *, mixed: bool) -> micro.Cut:
+    """What a step is made of: the user's own, or batch_tokens in micro-batches that fit."""
+    if (named := fixed(wish)) is not None:
+        checkpointing = bool(wish.train.sft.get("gradient_checkpointing", False))
+        return named if most is None else micro.cut(named.sequences, most, checkpointing=checkpointing)
+    length, packed = wish.train.max_length, wish.train.packing
+    each = length if packed else max(1, rows.tokens // len(rows.used))
+    there = -(-rows.tokens // length) if packed else len(rows.used)
+    sequences = max(1, min(round(wish.train.batch_tokens / each), there))
+    longest = length if packed else min(length, rows.percentile(1))
+    if device == "cpu" or most is not None:
+        return micro.cut(sequences, most or micro.most(longest, packed))
+    said = wish.train.sft.get("gradient_checkpointing")
+    with _fused(model):
+        limit, measure = micro.probe(model, longest, device, mixed=mixed)
+        return micro.fitting(sequences, micro.most(longest, packed), limit, measure, (False, True) if said is None else (said,))
+
+
+@contextmanager
+def _fused(model: PeftModel) -> Iterator[None]:
+    """With trl's head, which never holds a whole row's logits, for as long as it lasts."""
+    from trl.trainer.utils import add_fused_lm_head
+
+    inner: Any = model.get_base_model()
+    own = inner.__dict__.get("forward")
+    add_fused_lm_head(inner)
+    try:
+        yield
+    finally:
+        del inner.forward
+        if own is not None:
+            inner.forward = own
+
+
+def _trainer(
+    settings: SFTConfig, language: Language, model: PeftModel, rows: Table, held: Table, callbacks: list[TrainerCallback]
+) -> SFTTrainer:
+    from transformers import PrinterCallback
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    try:
+        trainer = SFTTrainer(
+            model=model, args=prepared(settings), train_dataset=rows.dataset(), processing_class=language.tokenizer,
+            eval_dataset=held.dataset() if held.used else None, callbacks=callbacks,
+        )  # fmt: skip
+    except (ValueError, TypeError, ImportError) as error:
+        raise TuneFailed(Code.SETTINGS_INVALID, "train", str(error)[:300]) from error
+    trainer.remove_callback(PrinterCallback)  # metrics.jsonl says it
+    _float(model)  # trl makes the adapter of a quantised base bfloat16
+    return trainer
