@@ -52,9 +52,10 @@ class Stats:
 
     def flat(self) -> dict[str, Any]:
         """As Figures.stats has it."""
-        made = asdict(self)
+        made: dict[str, Any] = asdict(self)
         median, most, longest = made.pop("lengths")
-        return made | made.pop("batch") | {"tokens_p50": median, "tokens_p95": most, "tokens_max": longest}
+        batch: dict[str, Any] = made.pop("batch")
+        return made | batch | {"tokens_p50": median, "tokens_p95": most, "tokens_max": longest}
 
 
 @dataclass
