@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from finetune_image.contract import Code, TuneFailed
 from finetune_image.data.order import permutation
 from finetune_image.data.rows import Row, Rows, key, read, refuse
 from finetune_image.run import Data
@@ -37,7 +38,19 @@ def load(train: Path, data: Data, own: Path | None = None) -> Split:
     held = read(own, data) if own else None
     if held:
         refuse(held)
-    return split(rows, data, held)
+    return require(split(rows, data, held), train.name)
+
+
+def require(made: Split, name: str) -> Split:
+    """Raises TuneFailed(data_invalid) where no row is left to train."""
+    if made.train:
+        return made
+    raise TuneFailed(
+        Code.DATA_INVALID,
+        name,
+        "no row is left to train: all say the same as held-out ones",
+        "take other held-out rows: --eval FILE, or a share such as --eval 0.05",
+    )
 
 
 def split(rows: Rows, data: Data, own: Rows | None = None) -> Split:

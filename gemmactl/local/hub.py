@@ -1,4 +1,4 @@
-"""A model on a Hugging Face hub as Files: names, sizes, content ids, ranges, and the failures of the hub as Troubles."""
+"""A model or dataset on a Hugging Face hub as Files: names, sizes, content ids, ranges, and failures of the hub as Troubles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from gemmactl.checkpoint.files import Entry
 from gemmactl.errors import Trouble, refused, usage
@@ -30,14 +30,15 @@ class HubFiles:
     uri: str
     environ: Mapping[str, str] = field(repr=False)
     patience: Patience | None = field(default=None, repr=False)
+    dataset: bool = False
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @classmethod
-    def briefly(cls, uri: str, environ: Mapping[str, str]) -> HubFiles:
+    def briefly(cls, uri: str, environ: Mapping[str, str], *, dataset: bool = False) -> HubFiles:
         """For a look while somebody waits in front of a screen: a hub that does not answer is told within seconds."""
         from inference_image.chunks.source import Patience
 
-        return cls(uri, environ, Patience(attempts=4, first=0.25, longest=2.0, stall=10.0))
+        return cls(uri, environ, Patience(attempts=4, first=0.25, longest=2.0, stall=10.0), dataset)
 
     @property
     def place(self) -> str:
@@ -66,7 +67,7 @@ class HubFiles:
         try:
             self._source.read(one, start, beyond, _From(buffer, start))
         except LoadFailed as failed:
-            raise trouble(failed, self.uri, token=self._token) from failed
+            raise self._told(failed) from failed
         return bytes(buffer.data)
 
     def nearby(self, leaf: str) -> tuple[str, ...]:
@@ -94,14 +95,14 @@ class HubFiles:
         try:
             return self._source.commit()
         except LoadFailed as failed:
-            raise trouble(failed, self.uri, token=self._token) from failed
+            raise self._told(failed) from failed
 
     def again(self) -> HubFiles:
-        return HubFiles(self.uri, self.environ, self.patience)
+        return HubFiles(self.uri, self.environ, self.patience, self.dataset)
 
-    @property
-    def _token(self) -> bool:
-        return bool(self.environ.get(contract.ENV_HF_TOKEN, "").strip())
+    def _told(self, failed: LoadFailed) -> Trouble:
+        token = bool(self.environ.get(contract.ENV_HF_TOKEN, "").strip())
+        return trouble(failed, self.uri, token=token, kind="dataset" if self.dataset else "model")
 
     @property
     def _objects(self) -> Mapping[str, Object]:
@@ -113,7 +114,7 @@ class HubFiles:
         try:
             return {one.name: one for one in self._source.walk()}
         except LoadFailed as failed:
-            raise trouble(failed, self.uri, token=self._token) from failed
+            raise self._told(failed) from failed
 
     @cached_property
     def _source(self) -> HubSource:
@@ -121,9 +122,9 @@ class HubFiles:
         from inference_image.chunks.source import Patience
 
         try:
-            return HubSource(self.uri, self.environ, patience=self.patience or Patience())
+            return HubSource(self.uri, self.environ, patience=self.patience or Patience(), dataset=self.dataset)
         except LoadFailed as failed:
-            raise trouble(failed, self.uri, token=self._token) from failed
+            raise self._told(failed) from failed
 
 
 @dataclass(frozen=True)
@@ -146,25 +147,26 @@ def _entry(one: Object) -> Entry:
     return Entry(one.size, version=one.generation, sha256=one.generation if _SHA256.fullmatch(one.generation) else "")
 
 
-def trouble(failed: LoadFailed, uri: str, *, token: bool) -> Trouble:
+def trouble(failed: LoadFailed, uri: str, *, token: bool, kind: Literal["model", "dataset"] = "model") -> Trouble:
     """A failure of the hub as every error is shown. `token`: whether HF_TOKEN is set."""
     failure = failed.failure
     name = uri.removeprefix("hf:").partition("@")[0]
+    page = f"{SITE}/{'datasets/' if kind == 'dataset' else ''}{name}"
     detail, facts = failure.detail, {"hub": uri, "hub_code": str(failure.code), "object": failure.object}
     if failure.code is Code.ACCESS_DENIED:
-        accept = f"accept its terms at {SITE}/{name} as the account that the token belongs to"
+        accept = f"accept its terms at {page} as the account that the token belongs to"
         if token:
-            why = f"the model is gated or private, and the hub refuses the token in HF_TOKEN ({detail})"
+            why = f"the {kind} is gated or private, and the hub refuses the token in HF_TOKEN ({detail})"
             remedy = f"{accept}; a fine-grained token also needs read access to gated repositories"
         else:
-            why = f"the model is gated or private, or there is none of this name; HF_TOKEN is not set ({detail})"
+            why = f"the {kind} is gated or private, or there is none of this name; HF_TOKEN is not set ({detail})"
             remedy = f"{accept}, then set the variable HF_TOKEN to a read token of it ({SITE}/settings/tokens)"
         return refused(f"{uri} may not be read", why=why, remedy=remedy, code="hub-access", facts=facts)
     if failure.code in (Code.MODEL_NOT_FOUND, Code.SHARD_MISSING):
         return refused(
             f"{uri} is not there" if failure.code is Code.MODEL_NOT_FOUND else f"{failure.object} is gone from {uri}",
             why=f"the hub says: {detail}",
-            remedy=f"check owner, name and revision at {SITE}/{name}; a private model needs HF_TOKEN",
+            remedy=f"check owner, name and revision at {page}; a private {kind} needs HF_TOKEN",
             code="hub-missing",
             facts=facts,
         )
@@ -177,7 +179,7 @@ def trouble(failed: LoadFailed, uri: str, *, token: bool) -> Trouble:
             facts=facts,
         )
     if failure.code is Code.SETTING_INVALID:
-        return usage(f"{uri} is not a Hugging Face model", why=detail, remedy="write hf:owner/name[@revision]", code="model-uri")
+        return usage(f"{uri} is not a Hugging Face {kind}", why=detail, remedy="write hf:owner/name[@revision]", code="model-uri")
     return Trouble(
         f"{uri} can't be reached",
         why=f"{failure.object}: {detail}",

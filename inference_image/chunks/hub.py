@@ -1,4 +1,4 @@
-"""Owns models on a Hugging Face hub: the tree of a revision and its files. The token goes to no other host. Knows no tensors."""
+"""Owns repositories of a Hugging Face hub: a revision's tree, its files. The token goes to no other host. Knows no tensors."""
 
 from __future__ import annotations
 
@@ -23,14 +23,18 @@ _NEXT: Final = re.compile(r'<([^>]+)>;\s*rel="next"')
 
 
 class HubSource:
-    """`hf:owner/name[@revision]`. A file's generation is its content's id on the hub; the hub states no crc32c."""
+    """`hf:owner/name[@revision]`. A file's generation is its content's id on the hub; the hub states no crc32c.
 
-    def __init__(self, uri: str, environ: Mapping[str, str], *, patience: Patience) -> None:
+    `dataset`: it is a repository of data, which the hub keeps under addresses of their own.
+    """
+
+    def __init__(self, uri: str, environ: Mapping[str, str], *, patience: Patience, dataset: bool = False) -> None:
         self.uri = uri
         found = _MODEL.fullmatch(uri)
         if found is None:
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_MODEL, f"{uri[:80]}: expected hf:owner/name[@revision]")
         self._id, self._revision = found["id"], found["revision"] or "main"
+        self._api, self._files = ("api/datasets", f"datasets/{self._id}") if dataset else ("api/models", self._id)
         self._endpoint = (environ.get(contract.ENV_HF_ENDPOINT) or _ENDPOINT).rstrip("/")
         self._host = _origin(self._endpoint)
         self._token = environ.get(contract.ENV_HF_TOKEN, "").strip()
@@ -47,7 +51,7 @@ class HubSource:
 
     def walk(self) -> tuple[Object, ...]:
         """Every file of the revision by its path, those of all subfolders too. Raises what list() raises; empty is no failure."""
-        url: str | None = f"{self._endpoint}/api/models/{self._id}/tree/{quote(self._revision, safe='')}?recursive=true"
+        url: str | None = f"{self._endpoint}/{self._api}/{self._id}/tree/{quote(self._revision, safe='')}?recursive=true"
         objects: list[Object] = []
         while url:
             rows, url = persist(partial(self._page, url), self.uri, self._patience)
@@ -62,7 +66,7 @@ class HubSource:
         """The commit that the revision is now, 40 hexadecimal digits. Raises LoadFailed, also for an answer without one."""
         if _COMMIT.fullmatch(self._revision):
             return self._revision
-        url = f"{self._endpoint}/api/models/{self._id}/revision/{quote(self._revision, safe='')}"
+        url = f"{self._endpoint}/{self._api}/{self._id}/revision/{quote(self._revision, safe='')}"
 
         def ask() -> str:
             with self._wire.get(url, self._headers(url, {})) as response:
@@ -76,7 +80,7 @@ class HubSource:
         return found
 
     def read(self, object: Object, begin: int, end: int, sink: Sink) -> None:  # noqa: A002 - the field's own word
-        url = f"{self._endpoint}/{self._id}/resolve/{quote(self._revision, safe='')}/{quote(object.name)}"
+        url = f"{self._endpoint}/{self._files}/resolve/{quote(self._revision, safe='')}/{quote(object.name)}"
 
         @contextmanager
         def get(first: int, beyond: int, limit: float) -> Iterator[Response]:
