@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from gemmactl.errors import usage
-from gemmactl.knative import containers, words
+from gemmactl.knative import about, containers, words
 from gemmactl.knative.tree import Fields, Node, parse
+from gemmactl.knative.volumes import volume
 from gemmactl.resources.service import Service
-from gemmactl.resources.service_types import (
-    Container,
-    EmptyDir,
-    GcsVolume,
-    OtherVolume,
-    Scaling,
-    SecretItem,
-    SecretVolume,
-    Traffic,
-    Volume,
-    Vpc,
-)
+from gemmactl.resources.service_types import Container, Scaling, Traffic
 
 
 @dataclass(frozen=True)
@@ -35,6 +23,10 @@ class Read:
     """What was repaired or left out, one sentence each."""
     namespace: str = ""
     """The project's id or number, where the file says one."""
+
+    @property
+    def region(self) -> str:
+        return self.service.region
 
 
 def read(raw: str, file: str, environ: Mapping[str, str]) -> Read:
@@ -68,13 +60,13 @@ def read(raw: str, file: str, environ: Mapping[str, str]) -> Read:
 def _metadata(meta: Fields, notes: list[str]) -> tuple[Service, str]:
     name = meta.must("name").text()
     namespace = said.text() if (said := meta.take("namespace")) else ""
-    labels = {key: node.text() for key, node in _own(meta.take("labels"), notes).items()}
+    labels = {key: node.text() for key, node in about.own(meta.take("labels"), notes).items()}
     region = labels.pop(words.LOCATION, "")
-    marks = _annotations(meta, notes)
+    marks = about.annotations(meta, notes)
     disabled = marks.take(words.INVOKER_IAM_DISABLED)
     ingress, stage = marks.take(words.INGRESS), marks.take(words.LAUNCH_STAGE)
     marks.done(words.NOT_CARRIED)
-    _servers(meta, notes)
+    about.servers(meta, notes)
     meta.done()
     return (
         Service(
@@ -100,8 +92,8 @@ def _spec(spec: Fields, service: Service, notes: list[str]) -> Service:
     template.done()
     if inner.take("name") is not None:
         notes.append("spec.template.metadata.name is left out: Cloud Run names each revision itself")
-    labels = {key: node.text() for key, node in _own(inner.take("labels"), notes).items()}
-    marks = _annotations(inner, notes)
+    labels = {key: node.text() for key, node in about.own(inner.take("labels"), notes).items()}
+    marks = about.annotations(inner, notes)
     inner.done()
     service = _revision(pod, marks, replace(service, template_labels=tuple(sorted(labels.items())) or None), notes)
     pod.done(words.NOT_CARRIED)
@@ -119,14 +111,14 @@ def _revision(pod: Fields, marks: Fields, service: Service, notes: list[str]) ->
         chosen = selector.fields()
         gpu = found.text() if (found := chosen.take(words.ACCELERATOR)) else None
         chosen.done()
-    aliases = _aliases(marks.take(words.SECRETS))
+    aliases = about.aliases(marks.take(words.SECRETS))
     boxes = tuple(containers.container(node, aliases) for node in pod.must("containers").list())
     boxes = containers.depending(_cpu(boxes, marks, notes), marks.take(words.DEPENDENCIES))
     volumes = pod.take("volumes")
     return replace(
         service,
         containers=boxes,
-        volumes=tuple(_volume(one, aliases) for one in volumes.list()) if volumes else (),
+        volumes=tuple(volume(one, aliases) for one in volumes.list()) if volumes else (),
         scaling=_scaling(marks),
         concurrency=concurrency.number() if concurrency else None,
         timeout=timeout.number() if timeout else None,
@@ -134,7 +126,7 @@ def _revision(pod: Fields, marks: Fields, service: Service, notes: list[str]) ->
         gpu_type=gpu,
         gpu_zonal_redundancy_disabled=redundancy.switch() if redundancy else None,
         execution_environment=environment.choice(words.ENVIRONMENTS) if environment else None,
-        vpc=_vpc(marks),
+        vpc=about.vpc(marks),
     )
 
 
@@ -161,93 +153,6 @@ def _scaling(marks: Fields) -> Scaling | None:
     return Scaling(least.number() if least else 0, most.number() if most else None)
 
 
-def _vpc(marks: Fields) -> Vpc | None:
-    interfaces, egress, connector = (marks.take(name) for name in (words.INTERFACES, words.EGRESS, words.CONNECTOR))
-    if interfaces is None and egress is None and connector is None:
-        return None
-    first: dict[str, Any] = {}
-    if interfaces:
-        first = _one_interface(interfaces)
-    tags = first.get("tags")
-    return Vpc(
-        first.get("network"),
-        first.get("subnetwork"),
-        tuple(tags.split(",")) if isinstance(tags, str) else tuple(map(str, tags)) if tags else None,
-        egress.choice(words.EGRESSES) if egress else None,
-        connector.text() if connector else None,
-    )
-
-
-def _one_interface(node: Node) -> dict[str, Any]:
-    try:
-        found = json.loads(node.text())
-    except ValueError:
-        found = None
-    if not (isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict)):
-        node.bad('must be a JSON list of one interface, like \'[{"network":"default","subnetwork":"default"}]\'')
-        return {}
-    if unknown := sorted(set(found[0]) - {"network", "subnetwork", "tags"}):
-        node.bad(f"has {', '.join(map(repr, unknown))}; an interface has network, subnetwork and tags")
-    return found[0]
-
-
-def _aliases(node: Node | None) -> dict[str, str]:
-    """Alias -> full name, of secrets in other projects: `alias:projects/P/secrets/S,...`."""
-    pairs = [part.partition(":") for part in (node.text() if node else "").split(",") if part.strip()]
-    return {alias.strip(): full.strip() for alias, _, full in pairs}
-
-
-def _volume(node: Node, aliases: Mapping[str, str]) -> Volume:
-    volume = node.fields()
-    name = volume.must("name").text()
-    csi, secret, empty, nfs = (volume.take(kind) for kind in ("csi", "secret", "emptyDir", "nfs"))
-    volume.done(words.NOT_CARRIED)
-    if csi:
-        return _bucket(csi.fields(), name)
-    if secret:
-        return _secret(secret.fields(), name, aliases)
-    if empty:
-        room = empty.fields()
-        medium, size = room.take("medium"), room.take("sizeLimit")
-        room.done(words.NOT_CARRIED)
-        return EmptyDir(name, medium.text().upper() if medium else None, size.text() if size else None)
-    if nfs:
-        return _nfs(nfs.fields(), name)
-    node.bad("must have one of csi, secret, emptyDir and nfs")
-    return EmptyDir(name)
-
-
-def _bucket(csi: Fields, name: str) -> GcsVolume:
-    driver = csi.must("driver")
-    if driver.text() != words.GCSFUSE:
-        driver.bad(f"must be {words.GCSFUSE}")
-    read_only = csi.take("readOnly")
-    more = csi.must("volumeAttributes").fields()
-    csi.done(words.NOT_CARRIED)
-    bucket, options = more.must("bucketName").text(), more.take("mountOptions")
-    more.done(words.NOT_CARRIED)
-    parts = tuple(part.strip() for part in (options.text() if options else "").split(",") if part.strip())
-    return GcsVolume(name, bucket, read_only.switch() if read_only else False, parts)
-
-
-def _secret(secret: Fields, name: str, aliases: Mapping[str, str]) -> SecretVolume:
-    alias, items = secret.must("secretName").text(), secret.take("items")
-    secret.done(words.NOT_CARRIED)
-    found = []
-    for node in items.list() if items else []:
-        item = node.fields()
-        found.append(SecretItem(item.must("path").text(), item.must("key").text()))
-        item.done(words.NOT_CARRIED)
-    return SecretVolume(name, aliases.get(alias, alias), tuple(found))
-
-
-def _nfs(nfs: Fields, name: str) -> OtherVolume:
-    server, path, read_only = nfs.must("server").text(), nfs.must("path").text(), nfs.take("readOnly")
-    nfs.done(words.NOT_CARRIED)
-    body = {"server": server, "path": path} | ({"readOnly": True} if read_only and read_only.switch() else {})
-    return OtherVolume(name, json.dumps({"nfs": body}, sort_keys=True))
-
-
 def _traffic(node: Node) -> Traffic:
     part = node.fields()
     percent, latest, revision, tag = (part.take(name) for name in ("percent", "latestRevision", "revisionName", "tag"))
@@ -257,21 +162,3 @@ def _traffic(node: Node) -> Traffic:
     if newest == (revision is not None):
         node.bad("must have one of latestRevision: true and revisionName")
     return Traffic(percent.number() if percent else 0, revision.text() if revision else None, tag.text() if tag else None)
-
-
-def _annotations(meta: Fields, notes: list[str]) -> Fields:
-    node = meta.take("annotations")
-    return Fields(node or meta.node, _own(node, notes))
-
-
-def _own(node: Node | None, notes: list[str]) -> dict[str, Node]:
-    """Labels or annotations without those that a server or a client writes about itself."""
-    found = dict(node.pairs()) if node else {}
-    if left := [key for key in found if key in words.SERVERS_OWN]:
-        notes.append(f"{', '.join(left)}: written by Cloud Run or a client about itself, left out")
-    return {key: one for key, one in found.items() if key not in words.SERVERS_OWN}
-
-
-def _servers(meta: Fields, notes: list[str]) -> None:
-    if left := [name for name in sorted(words.META_OWN) if meta.left.pop(name, None)]:
-        notes.append(f"metadata.{', metadata.'.join(left)}: the server's own, left out")

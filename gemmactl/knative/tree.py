@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +24,8 @@ class Complaints:
     """What is wrong with one file. All of it is told at once, first line first."""
 
     file: str
+    form: str = "service"
+    """What the file is of: service or job."""
     found: list[tuple[int, str]] = field(default_factory=list)
     unset: dict[str, int] = field(default_factory=dict)
     """Variables that are not set, with the first line that names them."""
@@ -138,19 +140,21 @@ class Fields:
             return Node(self.node.line, f"{self.node.path}.{name}".lstrip("."), None, self.node.complaints)
         return found
 
-    def done(self, elsewhere: Mapping[str, str] | None = None) -> None:
-        """Complain of what is left. `elsewhere`: fields that Cloud Run knows and gemmactl does not carry, and what to say."""
+    def done(self, elsewhere: Collection[str] = ()) -> None:
+        """Complain of what is left. `elsewhere`: fields that Cloud Run knows and gemmactl does not carry."""
+        complaints = self.node.complaints
         for name, node in self.left.items():
-            if why := (elsewhere or {}).get(name):
-                self.node.complaints.add(node.line, f"{node.path} is not carried by gemmactl: {why}")
+            if name in elsewhere:
+                why = f"`gcloud run {complaints.form}s replace` applies it"
+                complaints.add(node.line, f"{node.path} is not carried by gemmactl: {why}")
                 continue
             near = get_close_matches(name, self.known, 1, 0.5) or get_close_matches(name.lower(), self.known, 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(self.known))}"
-            self.node.complaints.add(node.line, f"{node.path} is no field of a service; {hint}")
+            complaints.add(node.line, f"{node.path} is no field of a {complaints.form}; {hint}")
 
 
-def parse(raw: str, file: str, environ: Mapping[str, str]) -> tuple[Node, tuple[str, ...]]:
-    """The document of a file, with its variables put in, and what was repaired.
+def parse(raw: str, file: str, environ: Mapping[str, str], form: str = "service") -> tuple[Node, tuple[str, ...]]:
+    """The document of a file, with its variables put in, and what was repaired. `form`: service or job.
 
     Raises:
         Trouble: (usage) it is no YAML, too much of it, or names variables that are not set; each with its line.
@@ -158,27 +162,27 @@ def parse(raw: str, file: str, environ: Mapping[str, str]) -> tuple[Node, tuple[
     import yaml
 
     prepared = text.prepare(raw)
-    complaints = Complaints(file)
+    complaints = Complaints(file, form)
     try:
         loader = yaml.SafeLoader(prepared.text)
         root = loader.get_single_node()
     except yaml.YAMLError as error:
         raise _no_yaml(error, file) from None
     except RecursionError:
-        raise complaints_of_size(file) from None
+        raise complaints_of_size(file, form) from None
     if root is None:
-        raise usage(f"{file} is empty", why="there is no document in it", remedy="give a service's YAML", code="yaml-illegal")
+        raise usage(f"{file} is empty", why="there is no document in it", remedy=f"give a {form}'s YAML", code="yaml-illegal")
     built = _Builder(complaints, environ).node(root, "", 1)
     if complaints.unset:
         complaints.end()
     return built, prepared.notes
 
 
-def complaints_of_size(file: str) -> Trouble:
+def complaints_of_size(file: str, form: str = "service") -> Trouble:
     return usage(
-        f"{file} is no service's YAML",
+        f"{file} is no {form}'s YAML",
         why="it is larger or nested deeper than one can be, or refers to itself",
-        remedy="give the file of one service",
+        remedy=f"give the file of one {form}",
         code="yaml-illegal",
     )
 
@@ -207,7 +211,7 @@ class _Builder:
 
         self.count += 1
         if self.count > NODES or depth > DEEPEST:
-            raise complaints_of_size(self.complaints.file)
+            raise complaints_of_size(self.complaints.file, self.complaints.form)
         line = node.start_mark.line + 1
         value: dict[str, Node] | list[Node] | str | None
         if isinstance(node, yaml.MappingNode):

@@ -11,6 +11,8 @@ from typing import Final
 
 API_VERSION: Final = "serving.knative.dev/v1"
 KIND: Final = "Service"
+JOB_API_VERSION: Final = "run.googleapis.com/v1"
+JOB_KIND: Final = "Job"
 
 RUN, SCALING = "run.googleapis.com/", "autoscaling.knative.dev/"
 LOCATION: Final = "cloud.googleapis.com/location"
@@ -27,6 +29,7 @@ EGRESS: Final = f"{RUN}vpc-access-egress"
 CONNECTOR: Final = f"{RUN}vpc-access-connector"
 DEPENDENCIES: Final = f"{RUN}container-dependencies"
 SECRETS: Final = f"{RUN}secrets"
+ENCRYPTION_KEY: Final = f"{RUN}encryption-key"
 MIN_SCALE: Final = f"{SCALING}minScale"
 MAX_SCALE: Final = f"{SCALING}maxScale"
 ACCELERATOR: Final = f"{RUN}accelerator"
@@ -52,14 +55,15 @@ SERVERS_OWN: Final = frozenset(
         f"{RUN}startupProbeType",
         "serving.knative.dev/creator",
         "serving.knative.dev/lastModifier",
+        f"{RUN}creator",
+        f"{RUN}lastModifier",
     }
 )
 """Annotations and labels that Cloud Run or a client writes about itself: they ask for nothing."""
 META_OWN: Final = frozenset({"creationTimestamp", "generation", "resourceVersion", "selfLink", "uid"})
 """Fields of metadata that the server fills in."""
 
-_OTHER: Final = "`gcloud run services replace` applies it"
-NOT_CARRIED: Final[Mapping[str, str]] = dict.fromkeys(
+NOT_CARRIED: Final = frozenset(
     (
         f"{RUN}sessionAffinity",
         f"{RUN}cloudsql-instances",
@@ -91,7 +95,6 @@ NOT_CARRIED: Final[Mapping[str, str]] = dict.fromkeys(
         "mode",
         "runtimeClassName",
         "enableServiceLinks",
-    ),
-    _OTHER,
+    )
 )
 """What the form knows and gemmactl's Service has no place for: refused, so that nothing of a file is lost unseen."""

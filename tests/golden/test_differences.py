@@ -21,8 +21,7 @@ from tests.golden.replay import Asked, golden, replaying, sent
 from tests.golden.test_bodies import ACCOUNT, PROJECT, normal
 from tests.golden.test_services import IMAGE, PROBES, built
 from tests.house.tree import ROOT
-from tests.knative.sheets import codelab
-from tests.resources.test_job import CODELAB
+from tests.knative.sheets import codelab, codelab_job
 
 Both = tuple[Any, Any]
 PAGE = (ROOT / "docs/gcloud.md").read_text()
@@ -141,7 +140,7 @@ BODIES: dict[str, Callable[[], Both]] = {
     "03": lambda: _deploy("03"),
     "04b": lambda: _deploy("04b"),
     "04c": lambda: _deploy("04c"),
-    "29": lambda: (golden("29"), CODELAB.body()),
+    "29": lambda: (golden("29"), codelab_job().job.body()),
     "31": lambda: (golden("31"), lean(codelab().service.body())),
 }
 
