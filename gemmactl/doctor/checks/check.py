@@ -11,6 +11,7 @@ from gemmactl.doctor.finding import Context, Finding
 
 if TYPE_CHECKING:
     from gemmactl.resources.cloud import Cloud
+    from gemmactl.resources.job import Job
     from gemmactl.resources.service import Service
 
 End = Literal["ok", "finding", "unknown"]
@@ -26,13 +27,18 @@ class Ground:
     """Of the model; `` when it lies elsewhere."""
     context: Context = field(default_factory=Context)
     live: bool = False
-    """Whether the service is there already."""
+    """Whether the service or the job is there already."""
 
     @cached_property
-    def service(self) -> Service:
-        """The one service of the stack."""
-        found: Service = next(r for r in self.stack if r.kind == "service")
+    def service(self) -> Service | Job:
+        """What runs: the one service of the stack, or its job."""
+        found: Service | Job = next(r for r in self.stack if r.kind in ("service", "job"))
         return found
+
+    @property
+    def what(self) -> str:
+        """`service` or `job`: what a sentence calls it."""
+        return self.service.kind
 
     def of_kind(self, kind: str) -> tuple[Any, ...]:
         """The resources of one kind."""

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from gemmactl.doctor.checks.check import Answer, Check, Ground
 from gemmactl.doctor.checks.locations import allows
 from gemmactl.doctor.finding import Finding
+from gemmactl.resources.job import Job
 from gemmactl.resources.service_account import project_of
 from gemmactl.resources.surroundings import OrgPolicy
 
@@ -53,6 +54,8 @@ def limits(policy: OrgPolicy) -> bool:
 
 
 def ingress(policy: OrgPolicy, ground: Ground) -> Bite | None:
+    if isinstance(ground.service, Job):
+        return None  # nobody calls a job
     wanted = INGRESS.get(ground.service.ingress or "INGRESS_TRAFFIC_ALL", "all")
     if permits(policy, wanted):
         return None
@@ -69,7 +72,7 @@ def egress(policy: OrgPolicy, ground: Ground) -> Bite | None:
     if vpc is not None and permits(policy, wanted):
         return None
     legal = next((value for value in EGRESS.values() if permits(policy, value)), "all-traffic")
-    what = f"egress {wanted}" if vpc else "a service without VPC egress"
+    what = f"egress {wanted}" if vpc else f"a {ground.what} without VPC egress"
     return Bite(what, f"Deploy with --network, --subnet and --vpc-egress {legal}.")
 
 
@@ -90,7 +93,7 @@ def members(policy: OrgPolicy, ground: Ground) -> Bite | None:
 
 
 def invoker(policy: OrgPolicy, ground: Ground) -> Bite | None:
-    if not (policy.enforced and ground.service.invoker_iam_disabled):
+    if isinstance(ground.service, Job) or not (policy.enforced and ground.service.invoker_iam_disabled):
         return None
     return Bite("a service without the invoker check", "Keep the service private: --auth iam, and name callers with --invoker.")
 

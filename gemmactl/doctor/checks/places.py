@@ -1,4 +1,4 @@
-"""What a deploy finds rather than makes: the model's bucket, secrets, accounts, a given image, Cloud Run's own agent."""
+"""What a deploy or a fine-tune finds rather than makes: the model's bucket, secrets, accounts, a given image, Cloud Run's own agent."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def _secret(full: str, version: str, state: str | None) -> Finding:
         category="secret",
         subcategory="version",
         title=f"secret {name} {said}",
-        cause="An instance reads it before its container starts; without it no revision becomes ready.",
+        cause="An instance reads it before its container starts; without it none starts.",
         remedy="Add a version, or name one that is enabled.",
         commands=(enable if state == "DISABLED" and version != "latest" else add,),
         resource=full,
@@ -219,7 +219,7 @@ def _account(email: str, *, disabled: bool) -> Finding:
         category="iam",
         subcategory="service_account",
         title=f"service account {email} {'is disabled' if disabled else 'does not exist'}",
-        cause="It was named to run or build the service.",
+        cause="It was named to run or build it.",
         remedy="Enable it." if disabled else "Check the name; without the flag a dedicated account is made.",
         commands=(f"gcloud iam service-accounts {'enable ' + email if disabled else 'list'}",),
         resource=email,

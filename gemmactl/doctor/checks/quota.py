@@ -9,6 +9,8 @@ from gemmactl.doctor.checks.check import Answer, Check, Ground
 from gemmactl.doctor.finding import Finding
 from gemmactl.limits import QUOTA_LINK
 from gemmactl.resources import quota
+from gemmactl.resources.job import Job
+from gemmactl.resources.service import Service
 
 LIST: Final = "run.services.list"
 
@@ -23,19 +25,27 @@ def room(ground: Ground) -> Answer:
         listed = pool.submit(ground.cloud.run.list, wish.region)
         told = ground.cloud.quotas.limits((pair[0],))
     limit = next((one.value for one in told if one.region == wish.region), None)
-    others = [live for live in listed.result() if str(live.get("name", "")).rpartition("/")[2] != wish.name]
+    own = "" if isinstance(wish, Job) else wish.name
+    others = [live for live in listed.result() if str(live.get("name", "")).rpartition("/")[2] != own]
     use = quota.uses(others)[pair[0]]
     if limit is None:
         return f"no limit is told for {wish.region}"
-    left, most = limit - use.held, (wish.scaling and wish.scaling.max_instances) or quota.UNSET_MAXIMUM
+    left, most = limit - use.held, _most(wish)
     names = ", ".join(use.names)
     if left < 1:
         why = f"others keep {use.held:g} of {limit:g} with their minimum instances: {names}" if use.held else f"it is {limit:g}"
         return (_finding(ground, pair[0], "leaves no GPU for the first instance", why, sure=True),)
     if limit - use.claimed < most:
-        why = f"{limit:g} in all; this service may take {most}, others up to {use.claimed:g}: {names}"
+        why = f"{limit:g} in all; this {ground.what} may take {most}, others up to {use.claimed:g}: {names}"
         return (_finding(ground, pair[0], "is shared with other services", why, sure=False),)
     return f"{limit:g} GPUs in {wish.region}, {use.claimed:g} claimed by others"
+
+
+def _most(wish: Service | Job) -> int:
+    """GPUs that it may take at a time."""
+    if isinstance(wish, Job):
+        return wish.parallelism or wish.task_count or 1
+    return (wish.scaling and wish.scaling.max_instances) or quota.UNSET_MAXIMUM
 
 
 def _finding(ground: Ground, name: str, what: str, why: str, *, sure: bool) -> Finding:
