@@ -1,9 +1,10 @@
-"""A service's log: the newest entries, and those that follow. Makes read calls only."""
+"""The log of a service or a job: the newest entries, and those that follow. Makes read calls only."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -23,21 +24,61 @@ _LATE: Final = timedelta(seconds=60)
 """An entry may come into the log that long after its time: that much is read again."""
 
 
+@dataclass(frozen=True)
+class Source:
+    """Whose log: a filter without times and words. `kind`: service or job."""
+
+    kind: str
+    name: str
+    filter: str
+    missing: Callable[[], Trouble | None]
+    """What to say where the log is empty: it is not there at all; None: it only wrote nothing."""
+    verb: str = "logs"
+
+    def query(self, *more: str) -> str:
+        return " AND ".join((self.filter, *more))
+
+
 def logs(place: Place, settings: Settings, name: str | None, wanted: Wanted, voice: Voice, clock: Clock | None = None) -> Result:
-    """The newest entries; with --follow everything after them until Ctrl-C.
+    """The newest entries of a service; with --follow everything after them until Ctrl-C.
 
     Raises:
         Trouble: (usage) what is asked for excludes itself, or is no time, no severity and no text. There is no such service.
     """
-    _possible(wanted, voice)
+    possible(wanted, voice)
+    return shown(place, source(place, find.name_of(place, settings, name)), wanted, voice, clock)
+
+
+def source(place: Place, name: str) -> Source:
+    """The log of a service."""
+
+    def missing() -> Trouble | None:
+        if place.cloud.run.get(find.full_name(place, name)) is not None:
+            return None
+        return Trouble(
+            f"there is no service {name}",
+            why="and nothing in the log under that name",
+            remedy=f"gemmactl status {place.flags} shows what is there",
+            code="service-missing",
+        )
+
+    return Source("service", name, evidence.query(place, name), missing)
+
+
+def shown(place: Place, of: Source, wanted: Wanted, voice: Voice, clock: Clock | None = None) -> Result:
+    """The same of any log.
+
+    Raises:
+        Trouble: (usage) what is asked for excludes itself, or is no time, no severity and no text. There is no such thing.
+    """
+    possible(wanted, voice)
     now = datetime.now(UTC)
     parts = wanted.filters(now)
-    short = find.name_of(place, settings, name)
     form = raw if wanted.raw else line
     # one more than asked for tells whether there are more; following reads the last minute again, and what is older than the
     # tail must be known by then, or it comes after the tail
     most = max(wanted.tail + 1, _PAGE) if wanted.follow else wanted.tail + 1
-    read = place.cloud.logs.entries(evidence.query(place, short, *parts), newest=True, limit=most)
+    read = place.cloud.logs.entries(of.query(*parts), newest=True, limit=most)
     entries = read[max(0, len(read) - wanted.tail) :]
     cut = len(read) > wanted.tail
     if wanted.narrowed and cut:
@@ -48,20 +89,15 @@ def logs(place: Place, settings: Settings, name: str | None, wanted: Wanted, voi
         for entry in entries:
             voice.data(f"{form(entry)}\n")
         try:
-            for entry in fresh(place, short, wanted, read, clock or Clock(), floor):
+            for entry in fresh(place, of, wanted, read, clock or Clock(), floor):
                 voice.data(f"{form(entry)}\n")
         except KeyboardInterrupt:  # how following ends: nothing was under way
-            return Result("logs", {"service": short}, target=place.target, exit=Exit.INTERRUPTED)
-    if not entries and not wanted.follow and place.cloud.run.get(find.full_name(place, short)) is None:
-        raise Trouble(
-            f"there is no service {short}",
-            why="and nothing in the log under that name",
-            remedy=f"gemmactl status {place.flags} shows what is there",
-            code="service-missing",
-        )
-    data = {"service": short, "entries": [_document(e, whole=wanted.raw) for e in entries], "more": cut}
-    shown = (Verbatim("\n".join(map(form, entries))),) if entries else ()
-    return Result("logs", data, shown, target=place.target)
+            return Result(of.verb, {of.kind: of.name}, target=place.target, exit=Exit.INTERRUPTED)
+    if not entries and not wanted.follow and (trouble := of.missing()):
+        raise trouble
+    data = {of.kind: of.name, "entries": [_document(e, whole=wanted.raw) for e in entries], "more": cut}
+    screen = (Verbatim("\n".join(map(form, entries))),) if entries else ()
+    return Result(of.verb, data, screen, target=place.target)
 
 
 def line(entry: LogEntry) -> str:
@@ -76,7 +112,7 @@ def raw(entry: LogEntry) -> str:
 
 
 def fresh(
-    place: Place, name: str, wanted: Wanted, seen: tuple[LogEntry, ...], clock: Clock, floor: str = ""
+    place: Place, of: Source, wanted: Wanted, seen: tuple[LogEntry, ...], clock: Clock, floor: str = ""
 ) -> Iterator[LogEntry]:
     """Every entry but those seen, for ever, each once. Entries may arrive late: the last minute is read again.
 
@@ -86,7 +122,7 @@ def fresh(
     newest = seen[-1].timestamp if seen else evidence.stamp(datetime.now(UTC))
     while True:
         back = _before(newest)
-        for entry in _after(place, name, wanted, back):
+        for entry in _after(place, of, wanted, back):
             if entry.insert_id not in known and entry.timestamp >= floor:
                 known[entry.insert_id] = entry.timestamp
                 newest = max(newest, entry.timestamp)
@@ -96,11 +132,11 @@ def fresh(
         clock.sleep(2.0)
 
 
-def _after(place: Place, name: str, wanted: Wanted, start: str) -> Iterator[LogEntry]:
+def _after(place: Place, of: Source, wanted: Wanted, start: str) -> Iterator[LogEntry]:
     """All entries since a moment, however many, oldest first; those of the moment where two reads meet come twice."""
     limit = _PAGE
     while True:
-        query = evidence.query(place, name, *wanted.lasting(), f'timestamp>="{start}"')
+        query = of.query(*wanted.lasting(), f'timestamp>="{start}"')
         entries = place.cloud.logs.entries(query, limit=limit)
         yield from entries
         if len(entries) < limit:
@@ -114,7 +150,8 @@ def _before(moment: str) -> str:
     return evidence.stamp(datetime.fromisoformat(moment) - _LATE)
 
 
-def _possible(wanted: Wanted, voice: Voice) -> None:
+def possible(wanted: Wanted, voice: Voice) -> None:
+    """Raise Trouble (usage) where what is asked for excludes itself."""
     if not wanted.follow:
         return
     if not voice.streams:

@@ -17,7 +17,7 @@ from gemmactl.result import Verbatim
 from gemmactl.sandbox.log_filter import matcher
 from gemmactl.serving.evidence import stamp
 from gemmactl.serving.log_filter import Wanted, moment, quoted
-from gemmactl.serving.logs import fresh, logs, raw
+from gemmactl.serving.logs import fresh, logs, raw, source
 from tests.serving.ear import Ear, settings
 from tests.serving.test_watching import entry, up, write
 
@@ -76,7 +76,7 @@ def test_follow_tells_each_entry_once(tmp_path: Path) -> None:
         slept.append(seconds)
         write(here, entry(9 if len(slept) == 1 else 20 + len(slept), f"new {len(slept)}"))
 
-    found: Iterator[LogEntry] = fresh(here, "one", Wanted(), first, Clock(sleep=sleep))
+    found: Iterator[LogEntry] = fresh(here, source(here, "one"), Wanted(), first, Clock(sleep=sleep))
     assert [next(found).payload for _ in range(3)] == ["new 1", "new 2", "new 3"]
 
 
@@ -106,7 +106,7 @@ def test_follow_of_a_silent_service_loses_no_late_entry() -> None:
         assert len(log.held) < 2, "the late one was passed over"
         log.held = [newer] if not log.held else [late, newer]
 
-    found = fresh(here, "one", Wanted(), (), Clock(sleep=sleep))
+    found = fresh(here, source(here, "one"), Wanted(), (), Clock(sleep=sleep))
     assert [next(found).payload for _ in range(2)] == ["20 s", "5 s"]
 
 

@@ -1,0 +1,113 @@
+"""A run on the screen: facts, attempts, what it failed of, and what to type next. Pure: knows no cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from finetune_image.contract import CHECKPOINTS
+from gemmactl.result import Block, Facts, Item, Line, Table
+from gemmactl.serving.evidence import clean
+from gemmactl.tune.executions import Execution
+from gemmactl.tune.find import Tune
+from gemmactl.tune.runs import Attempt, Tuned, Word
+from gemmactl.tune.told import details, headline, span
+
+WORDS: Mapping[Word, str] = {
+    "done": "done",
+    "cancelled": "cancelled; its checkpoints stay",
+    "failed": "failed",
+    "running": "running",
+    "starting": "starting",
+    "stopped": "not running, and not done",
+}
+
+
+def facts(tune: Tune, run: Tuned, execution: Execution | None, latest: str) -> Facts:
+    """The run in a few rows."""
+    state = run.state(execution)
+    wish = run.run.wish if run.run else None
+    step = f"{run.told.step} of {run.told.max_steps}" if run.told.max_steps else ""
+    held = run.told
+    kept = ", ".join(f"step {one.step}" for one in run.checkpoints)
+    rows = (
+        ("name", tune.name),
+        ("run", run.run_id),
+        ("state", WORDS[state] + (f": {headline(held)}" if state == "running" else "")),
+        ("base", clean(wish.model) if wish else ""),
+        ("data", clean(run.run.train.uri) if run.run else ""),
+        ("step", step),
+        ("told", details(held)),
+        ("held-out loss", loss(run)),
+        ("cost", f"${run.usd:.2f} for all attempts" if run.usd is not None else ""),
+        ("checkpoints", f"{kept} in {run.uri}/{CHECKPOINTS}" if kept else ""),
+        ("job", tune.short or "none: it was removed"),
+        ("execution", f"{execution.short}: {clean(execution.words)}" if execution else ""),
+        ("published", run.published + (" (LATEST)" if run.published and latest == run.run_id else "")),
+        ("LATEST", f"is run {clean(latest)}" if latest and latest != run.run_id else ""),
+    )
+    return Facts(tuple(row for row in rows if row[1]))
+
+
+def loss(run: Tuned) -> str:
+    """`1.234, best 1.210, before training 2.345`."""
+    one = run.told
+    if one.held_out is None:
+        return ""
+    best = f", best {one.best:.3f}" if one.best is not None else ""
+    before = f", before training {one.baseline:.3f}" if one.baseline is not None else ""
+    return f"{one.held_out:.3f}{best}{before}"
+
+
+def attempts(run: Tuned) -> tuple[Block, ...]:
+    """Each with why it ended."""
+    if not run.attempts:
+        return ()
+    columns = ("ATTEMPT", "STARTED", "TOOK", "STEPS", "COST", "ENDED")
+    return (Table(columns, tuple(_row(one) for one in run.attempts)),)
+
+
+def failure(run: Tuned) -> tuple[Block, ...]:
+    """Why no attempt may go on, and the advice, best first."""
+    if run.failure is None:
+        return ()
+    said = {key: clean(str(run.failure.get(key, "")))[:400] for key in ("code", "where", "detail")}
+    advice = run.failure.get("advice")
+    lines = tuple(clean(str(one))[:300] for one in advice) if isinstance(advice, list) else ()
+    return (Item("!", f"{said['code']}: {said['where']}: {said['detail']}", lines, "bad"),)
+
+
+def notes(run: Tuned) -> tuple[Block, ...]:
+    return tuple(Line(clean(note), "dim") for note in run.told.notes[-5:])
+
+
+def document(tune: Tune, run: Tuned, execution: Execution | None, latest: str) -> dict[str, Any]:
+    """The same for machines."""
+    return {
+        "name": tune.name,
+        "run": run.run_id,
+        "uri": run.uri,
+        "state": run.state(execution),
+        "job": tune.short,
+        "model": run.run.wish.model if run.run else "",
+        "data": run.run.train.uri if run.run else "",
+        "progress": run.told.document(),
+        "usd": run.usd,
+        "attempts": [one.document() for one in run.attempts],
+        "checkpoints": [{"step": one.step, "size": one.size} for one in run.checkpoints],
+        "failed": dict(run.failure) if run.failure is not None else None,
+        "cancelled": run.cancelled,
+        "done": dict(run.done) if run.done is not None else None,
+        "execution": execution.document() if execution else None,
+        "published": run.published,
+        "latest": latest,
+    }
+
+
+def _row(one: Attempt) -> tuple[str, ...]:
+    started = datetime.fromtimestamp(one.started, UTC).strftime("%Y-%m-%d %H:%M") if 0 < one.started < 1e11 else ""
+    cost = f"${one.usd:.2f}" if one.usd is not None else ""
+    # a line without an end is of an attempt that runs, or of one that was killed without a word
+    why = (one.why if one.ended is not None else f"{one.why or 'not'} yet known") + (f": {one.error}" if one.error else "")
+    return (str(one.number), started, span(one.seconds), f"{one.first} to {one.step}", cost, clean(why)[:200])
