@@ -10,9 +10,9 @@ from gemmactl.knative.tree import Fields, Node
 from gemmactl.resources.service_types import Vpc
 
 
-def vpc(marks: Fields) -> Vpc | None:
+def vpc(said: Fields) -> Vpc | None:
     """Direct VPC egress or a connector; None where no annotation speaks of it."""
-    interfaces, egress, connector = (marks.take(name) for name in (words.INTERFACES, words.EGRESS, words.CONNECTOR))
+    interfaces, egress, connector = (said.take(name) for name in (words.INTERFACES, words.EGRESS, words.CONNECTOR))
     if interfaces is None and egress is None and connector is None:
         return None
     first: dict[str, Any] = {}
@@ -47,7 +47,7 @@ def aliases(node: Node | None) -> dict[str, str]:
     return {alias.strip(): full.strip() for alias, _, full in pairs}
 
 
-def annotations(meta: Fields, notes: list[str]) -> Fields:
+def marks(meta: Fields, notes: list[str]) -> Fields:
     """Those that ask for something."""
     node = meta.take("annotations")
     return Fields(node or meta.node, own(node, notes))

@@ -62,7 +62,7 @@ def _metadata(meta: Fields, notes: list[str]) -> tuple[Service, str]:
     namespace = said.text() if (said := meta.take("namespace")) else ""
     labels = {key: node.text() for key, node in about.own(meta.take("labels"), notes).items()}
     region = labels.pop(words.LOCATION, "")
-    marks = about.annotations(meta, notes)
+    marks = about.marks(meta, notes)
     disabled = marks.take(words.INVOKER_IAM_DISABLED)
     ingress, stage = marks.take(words.INGRESS), marks.take(words.LAUNCH_STAGE)
     marks.done(words.NOT_CARRIED)
@@ -93,7 +93,7 @@ def _spec(spec: Fields, service: Service, notes: list[str]) -> Service:
     if inner.take("name") is not None:
         notes.append("spec.template.metadata.name is left out: Cloud Run names each revision itself")
     labels = {key: node.text() for key, node in about.own(inner.take("labels"), notes).items()}
-    marks = about.annotations(inner, notes)
+    marks = about.marks(inner, notes)
     inner.done()
     service = _revision(pod, marks, replace(service, template_labels=tuple(sorted(labels.items())) or None), notes)
     pod.done(words.NOT_CARRIED)

@@ -68,7 +68,7 @@ def _metadata(meta: Fields, notes: list[str]) -> tuple[Job, str]:
     namespace = said.text() if (said := meta.take("namespace")) else ""
     labels = {key: node.text() for key, node in about.own(meta.take("labels"), notes).items()}
     region = labels.pop(words.LOCATION, "")
-    marks = about.annotations(meta, notes)
+    marks = about.marks(meta, notes)
     stage = marks.take(words.LAUNCH_STAGE)
     marks.done(words.NOT_CARRIED)
     about.servers(meta, notes)
@@ -85,9 +85,9 @@ def _execution(spec: Fields, job: Job, notes: list[str]) -> Job:
     inner = meta.fields() if meta else Fields(template.node, {})
     body = template.must("spec").fields()
     template.done()
-    for key, node in about.own(inner.take("labels"), notes).items():
-        node.bad(f"is not carried by gemmactl: `gcloud run jobs replace` labels an execution with {key}")
-    marks = about.annotations(inner, notes)
+    for label, node in about.own(inner.take("labels"), notes).items():
+        node.bad(f"is not carried by gemmactl: `gcloud run jobs replace` labels an execution with {label}")
+    marks = about.marks(inner, notes)
     environment, redundancy = marks.take(words.EXECUTION_ENVIRONMENT), marks.take(words.REDUNDANCY_DISABLED)
     key = marks.take(words.ENCRYPTION_KEY)
     aliases = about.aliases(marks.take(words.SECRETS))

@@ -1,4 +1,4 @@
-"""Which fine-tunes a project has, and which one a command means: jobs with our label, and the buckets they write to. Read calls only."""
+"""The fine-tunes of a project, and which one a command means: jobs with our label, and their buckets. Makes read calls only."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def home(place: Place) -> str:
 
 def everything(place: Place) -> tuple[Tune, ...]:
     """Every name of the region: those that have a job, and those of which only runs are left."""
-    tunes = {(t.bucket, t.name): t for job in place.cloud.jobs.list(place.region.text) if is_tune(job) for t in (of_job(job, place),)}
+    with_job = [of_job(job, place) for job in place.cloud.jobs.list(place.region.text) if is_tune(job)]
+    tunes = {(one.bucket, one.name): one for one in with_job}
     for bucket in sorted({home(place), *(bucket for bucket, _ in tunes)}):
         for name in _kept(place, bucket):
             tunes.setdefault((bucket, name), Tune(name, bucket))

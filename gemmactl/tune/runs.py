@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from finetune_image.contract import (
@@ -68,7 +68,7 @@ class Tuned:
     run_id: str
     bucket: str
     run: Run | None = None
-    told: Told = Told()
+    told: Told = field(default_factory=Told)
     attempts: tuple[Attempt, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
     failure: Mapping[str, Any] | None = None

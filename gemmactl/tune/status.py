@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from gemmactl.errors import Trouble
 from gemmactl.result import Block, Line, Result, Table
@@ -23,7 +24,7 @@ def status(place: Place, name: str | None, run_id: str | None = None) -> Result:
     tune = find.tune(place, name)
     run, execution, latest = seen(place, tune, run_id)
     blocks: list[Block] = [place.line()]
-    data = {**place.document(), "name": tune.name, "job": tune.short, "bucket": tune.bucket}
+    data: dict[str, Any] = {**place.document(), "name": tune.name, "job": tune.short, "bucket": tune.bucket}
     if run is None:
         said = execution.words if execution else "it was never started"
         blocks.append(Line(f"{tune.name}: no run has begun in gs://{tune.bucket}/{tune.runs}; job {tune.short}: {clean(said)}"))

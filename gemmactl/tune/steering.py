@@ -45,7 +45,8 @@ def cancel(place: Place, name: str | None, voice: Voice, clock: Clock | None = N
     if run is not None and not run.cancelled:
         place.cloud.storage.write(run.bucket, f"{run.folder}/{CANCELLED}", _mark(place))
         changed = True
-    ended = [_end(place, one, voice, clock or Clock()) for one in (executions.alive(place.cloud, tune.job_name) if tune.job else ())]
+    alive = executions.alive(place.cloud, tune.job_name) if tune.job else ()
+    ended = [_end(place, one, voice, clock or Clock()) for one in alive]
     data |= {"changed": changed or bool(ended), "executions": [one.document() for one in ended]}
     again = f"gemmactl finetune resume {tune.name} {place.flags}"
     if not ended and not changed:
@@ -124,7 +125,7 @@ def _end(place: Place, one: Execution, voice: Voice, clock: Clock) -> Execution:
     began = clock.now()
     for pause in pauses():
         found = place.cloud.jobs.execution(one.name)
-        one = executions.read(found) if found else one  # noqa: PLW2901 - the same execution, newer
+        one = executions.read(found) if found else one
         if found is None or one.over or clock.now() - began > STOPPING:
             break
         clock.sleep(pause)

@@ -11,7 +11,7 @@ from tests.knative.sheets import JOB, JOB_ENVIRON, SMALL, codelab_job, job_sheet
 
 
 def test_the_codelabs_yaml_gives_the_body_that_gcloud_sent() -> None:
-    """As published, indented with non-breaking spaces: golden 29, but for the container's name, which the recording leaves out."""
+    """As published, indented with non-breaking spaces: golden 29, but for the container's name, which it leaves out."""
     body, recorded = codelab_job().job.body(), golden("29")
     assert "\u00a0" in JOB
     (container,) = body["template"]["template"]["containers"]
@@ -39,7 +39,10 @@ def test_the_variables_of_the_page_must_be_set() -> None:
 
 RICH = (
     ("run.googleapis.com/launch-stage: ALPHA", "run.googleapis.com/creator: me@example.com"),
-    ("execution-environment: gen2", "gpu-zonal-redundancy-disabled: 'true'\n        run.googleapis.com/secrets: a:projects/q/secrets/t"),
+    (
+        "execution-environment: gen2",
+        "gpu-zonal-redundancy-disabled: 'true'\n        run.googleapis.com/secrets: a:projects/q/secrets/t",
+    ),
     ("parallelism: 1", "parallelism: 0"),
     ("name: HF_TOKEN\n", "name: a\n"),
 )

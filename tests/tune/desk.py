@@ -1,4 +1,4 @@
-"""A cloud in memory with a fine-tune in it: job, bucket, the folder of a run. What a worker would have written is written by hand."""
+"""A cloud in memory with a fine-tune in it: job, bucket, the folder of a run. What a worker writes is written by hand."""
 
 from __future__ import annotations
 
@@ -86,11 +86,9 @@ def trained(made: FakeCloud, run_id: str = RUN_ID) -> None:
         metric(Kind.EVAL, 3.0, 2, step=20, loss=1.5, baseline=2.5, best=1.4),
     ]
     put(made, METRICS, "".join(f"{line}\n" for line in lines).encode(), run_id)
-    attempts = [
-        {"number": 1, "execution": "e1", "started": 1.8e9, "first": 0, "step": 12, "seconds": 3480.0, "usd": 1.0, "ended": 1.9e9,
-         "why": "deadline"},
-        {"number": 2, "execution": "e2", "started": 1.9e9, "first": 12, "step": 20, "seconds": 60.0, "usd": 0.25, "why": "killed"},
-    ]  # fmt: skip
+    first = {"number": 1, "execution": "e1", "started": 1.8e9, "first": 0, "step": 12, "seconds": 3480.0, "usd": 1.0}
+    second = {"number": 2, "execution": "e2", "started": 1.9e9, "first": 12, "step": 20, "seconds": 60.0, "usd": 0.25}
+    attempts = ({**first, "ended": 1.9e9, "why": "deadline"}, {**second, "ended": None, "why": "killed"})
     put(made, ATTEMPTS, "".join(f"{json.dumps(one)}\n" for one in attempts).encode(), run_id)
     for step, whole in ((12, True), (20, False)):
         at = f"{CHECKPOINTS}/step-{step:06d}"

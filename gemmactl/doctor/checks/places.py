@@ -1,4 +1,4 @@
-"""What a deploy or a fine-tune finds rather than makes: the model's bucket, secrets, accounts, a given image, Cloud Run's own agent."""
+"""What a deploy or a fine-tune finds rather than makes: bucket, secrets, accounts, a given image, Cloud Run's agent."""
 
 from __future__ import annotations
 
