@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from finetune_image.encode import Encoded, Encoder, Row
+from finetune_image.data.encode import Encoded, Encoder, Row
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from finetune_image import language_model, micro
 from finetune_image.contract import Code, TuneFailed
-from finetune_image.encode import Encoder, Row
+from finetune_image.data.encode import Encoder, Row
 from finetune_image.sft_config import config, fixed, logging_steps, prepared, silence
 from finetune_image.table import Table, tabled
+from finetune_image.words import TokenizerWords
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -173,7 +174,7 @@ def build(
     if sft.get("eos_token"):
         language.tokenizer.eos_token = sft["eos_token"]
     whole = sft.get("assistant_only_loss") is False or sft.get("completion_only_loss") is False
-    encoder = Encoder(language.tokenizer, language.family, answers_only=not whole)
+    encoder = Encoder(TokenizerWords(language.tokenizer), language.family, answers_only=not whole)
     rows, kept = tabled(encoder, train, wish), tabled(encoder, held, wish)
     if not rows.used:
         detail = f"none of {rows.given} rows has an answer within max_length ({wish.train.max_length} tokens)"
