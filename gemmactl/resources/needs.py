@@ -16,11 +16,13 @@ from gemmactl.resources.bucket import Bucket
 from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.image import Image
+from gemmactl.resources.job import Job
 from gemmactl.resources.model_files import ModelFiles
 from gemmactl.resources.repository import Repository
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount
+from gemmactl.resources.service_types import Container
 from gemmactl.resources.stored_model import StoredModel
 from gemmactl.resources.weights_pin import WeightsPin
 
@@ -84,6 +86,8 @@ def write(step: Step, project: PolicyTarget) -> Iterator[Need]:
             yield from _on(PolicyTarget("bucket", bucket), "storage.objects.create")
         case Service() as service:
             yield from _service(service, step, project)
+        case Job() as job:
+            yield from _job(job, step, project)
         case resource if step.op is Op.CREATE:
             yield from _make(resource, project)
         case resource:
@@ -135,9 +139,29 @@ def _service(service: Service, step: Step, project: PolicyTarget) -> Iterator[Ne
         yield from _on(PolicyTarget("service_account", service.service_account), ACT_AS)
     if service.invoker_iam_disabled is not None and service.invoker_iam_disabled != bool(live and live.invoker_iam_disabled):
         yield from _on(own, "run.services.setIamPolicy")
-    for box in service.containers or ():
+    yield from _images(service.containers)
+
+
+def _job(job: Job, step: Step, project: PolicyTarget) -> Iterator[Need]:
+    own = PolicyTarget("job", job.full_name)
+    yield from _on(own, "run.jobs.create" if step.op is Op.CREATE else "run.jobs.update", "run.jobs.get")
+    yield from _on(project, "run.operations.get")
+    if job.service_account:
+        yield from _on(PolicyTarget("service_account", job.service_account), ACT_AS)
+    yield from _images(job.containers)
+
+
+def _images(containers: tuple[Container, ...] | None) -> Iterator[Need]:
+    """Cloud Run asks whether the caller may read what is to run."""
+    for box in containers or ():
         if repository := repository_of(box.image.tag if isinstance(box.image, Digest) else box.image):
             yield from _on(repository, PULL)
+
+
+def starting(job: Job, project: PolicyTarget) -> Iterator[Need]:
+    """To start an execution of a job that is there, and to follow it; to stop one needs run.executions.cancel."""
+    yield from _on(PolicyTarget("job", job.full_name), "run.jobs.run")
+    yield from _on(project, "run.operations.get", "run.executions.get", "run.executions.list")
 
 
 def delete(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
@@ -161,6 +185,9 @@ def delete(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
             yield from _on(PolicyTarget("bucket", resource.bucket), "storage.objects.list", "storage.objects.delete")
         case Service():
             yield from _on(PolicyTarget("service", resource.full_name), "run.services.delete")
+            yield from _on(project, "run.operations.get")
+        case Job():
+            yield from _on(PolicyTarget("job", resource.full_name), "run.jobs.delete")
             yield from _on(project, "run.operations.get")
 
 
@@ -186,6 +213,8 @@ def read(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
             yield from _policy(resource.target, "getIamPolicy")
         case Service():
             yield from _on(PolicyTarget("service", resource.full_name), "run.services.get")
+        case Job():
+            yield from _on(PolicyTarget("job", resource.full_name), "run.jobs.get")
 
 
 def _read_content(resource: Resource) -> Iterator[Need]:

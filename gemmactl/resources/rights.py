@@ -13,6 +13,7 @@ from gemmactl.kernel.resource import Resource
 from gemmactl.resources import needs as calls
 from gemmactl.resources.bucket import Bucket
 from gemmactl.resources.cloud import Cloud, PolicyTarget
+from gemmactl.resources.job import Job
 from gemmactl.resources.needs import Need
 from gemmactl.resources.repository import Repository
 from gemmactl.resources.secret import Secret
@@ -67,6 +68,8 @@ def target_of(resource: Resource) -> PolicyTarget | None:
             return PolicyTarget("secret", resource.full_name)
         case Service():
             return PolicyTarget("service", resource.full_name)
+        case Job():
+            return PolicyTarget("job", resource.full_name)
         case _:
             return None
 

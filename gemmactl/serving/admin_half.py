@@ -10,11 +10,13 @@ from gemmactl.kernel.plan import Op, Plan, Step
 from gemmactl.resources import rights
 from gemmactl.resources.cloud import Cloud, PolicyTarget
 from gemmactl.resources.iam_member import IamMember
-from gemmactl.resources.needs import Need
+from gemmactl.resources.job import Job
+from gemmactl.resources.needs import Need, starting
 from gemmactl.resources.rights import target_of
 from gemmactl.spec import Serve
+from gemmactl.tune_spec import Tune
 
-CALLERS: Final = frozenset({"image", "model_files", "pin", "service", "stored_model"})
+CALLERS: Final = frozenset({"image", "job", "model_files", "pin", "service", "stored_model"})
 """Kinds that the caller always carries out: an administrator has neither the files nor the wish to build and deploy."""
 CALLER: Final = "$CALLER"
 """Stands for the member who deploys."""
@@ -23,6 +25,12 @@ ROLES: Final[Mapping[str, str]] = {
     "run.services.create": "roles/run.developer",
     "run.services.update": "roles/run.developer",
     "run.services.get": "roles/run.developer",
+    "run.jobs.create": "roles/run.developer",
+    "run.jobs.update": "roles/run.developer",
+    "run.jobs.get": "roles/run.developer",
+    "run.jobs.run": "roles/run.developer",
+    "run.executions.get": "roles/run.developer",
+    "run.executions.list": "roles/run.developer",
     "run.operations.get": "roles/run.developer",
     "run.routes.invoke": "roles/run.developer",
     "run.services.setIamPolicy": "roles/run.admin",
@@ -76,7 +84,7 @@ class Half:
         return bool(self.steps or self.grants)
 
 
-def split(plan: Plan, cloud: Cloud, wish: Serve) -> Half:
+def split(plan: Plan, cloud: Cloud, wish: Serve | Tune) -> Half:
     """Ask which rights the caller has and divide the plan. Makes read calls only."""
     project = PolicyTarget("project", cloud.project)
     more: dict[str, tuple[Need, ...]] = {
@@ -84,15 +92,30 @@ def split(plan: Plan, cloud: Cloud, wish: Serve) -> Half:
     }
     # a person's calls count on the project; and a failure is only explained by its log
     more["calls"] = (Need(project, "serviceusage.services.use"), Need(project, "logging.logEntries.list"))
-    service = next(s.resource for s in plan.steps if s.resource.kind == "service")
-    more["smoke test"] = (Need(target_of(service) or project, rights.INVOKE),)
-    for place in (wish.model, *(model for _, model in wish.adapters)):
-        if place.kind == "gs":
-            bucket = PolicyTarget("bucket", place.bucket)
-            more[f"model {place.uri}"] = (Need(bucket, "storage.objects.get"), Need(bucket, "storage.objects.list"))
+    more |= _of_a_tune(plan, wish, project) if isinstance(wish, Tune) else _of_a_service(plan, wish, project)
     found = rights.ask(plan.steps, cloud, more)
     steps = tuple(s for s in plan.steps if _others(s, found))
     return Half(cloud.caller(), steps, _grants(plan, steps, found, cloud), {s.address: _why(s, found) for s in steps})
+
+
+def _of_a_service(plan: Plan, wish: Serve, project: PolicyTarget) -> dict[str, tuple[Need, ...]]:
+    """The smoke test, and the look at the model before it."""
+    service = next(s.resource for s in plan.steps if s.resource.kind == "service")
+    buckets = {p.uri: p.bucket for p in (wish.model, *(model for _, model in wish.adapters)) if p.kind == "gs"}
+    looks = {f"model {uri}": _reading(PolicyTarget("bucket", bucket)) for uri, bucket in buckets.items()}
+    return {"smoke test": (Need(target_of(service) or project, rights.INVOKE),), **looks}
+
+
+def _of_a_tune(plan: Plan, wish: Tune, project: PolicyTarget) -> dict[str, tuple[Need, ...]]:
+    """The start, the run's document and data that are written before it, and the look at the base."""
+    job = next(s.resource for s in plan.steps if isinstance(s.resource, Job))
+    own = PolicyTarget("bucket", wish.bucket)
+    looks = {f"base {name}": _reading(PolicyTarget("bucket", name)) for name in wish.reads}
+    return {"start": tuple(starting(job, project)), "run": (*_reading(own), Need(own, "storage.objects.create")), **looks}
+
+
+def _reading(bucket: PolicyTarget) -> tuple[Need, ...]:
+    return Need(bucket, "storage.objects.get"), Need(bucket, "storage.objects.list")
 
 
 def _others(step: Step, found: rights.Rights) -> bool:

@@ -10,12 +10,14 @@ from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.resources.needs import Need, repository_of
 from gemmactl.resources.rights import ask, needed, reading
 from tests.fakes.cloud import FakeCloud
+from tests.resources.test_stack_tune import wanted
+from tests.resources.test_stack_tune import with_token as tuned
 from tests.resources.wishes import stack, with_token
 
 
 def test_every_step_of_a_deploy_has_needs() -> None:
-    """No kind of the stack was forgotten: each step that makes, changes or removes something needs at least one permission."""
-    for resource in stack(with_token()):
+    """No kind of either stack was forgotten: each step that makes, changes or removes something needs at least one permission."""
+    for resource in (*stack(with_token()), *wanted(tuned())):
         assert needed(Step(Op.CREATE, resource), "demo-proj"), resource.address
         assert reading(resource, "demo-proj"), resource.address
         assert needed(Step(Op.KEEP, resource), "demo-proj") == ()

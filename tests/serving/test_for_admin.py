@@ -18,6 +18,10 @@ from gemmactl.spec import Serve, Token, parse_model
 from gemmactl.stack import serving
 from tests.fakes.cloud import FakeCloud, refusal
 from tests.fakes.gcloud import heard, replay
+from tests.resources.test_stack_tune import BUCKET, with_token
+from tests.resources.test_stack_tune import fresh as tune_cloud
+from tests.resources.test_stack_tune import wanted as tune_stack
+from tests.resources.wishes import TOKEN
 from tests.serving.ear import Ear, place, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma", hf_token=Token("hf_canary"))
@@ -203,3 +207,23 @@ def test_a_role_covers_only_what_it_holds(role: str) -> None:
     """By the same data; a role that another one makes needless is not asked for."""
     assert all(roles.holds(role, permission) for permission in admin_half.COVERS[role])
     assert set(admin_half._roles(["resourcemanager.projects.get", "run.services.create"])) == {"roles/run.developer"}
+
+
+def test_a_fine_tunes_other_half() -> None:
+    """The same script for a job: who may deploy to Cloud Run lacks accounts and buckets, and starts it himself afterwards."""
+    cloud = tune_cloud()
+    cloud.held = DEVELOPER
+    half = admin_half.split(make_plan(tune_stack(with_token()), cloud), cloud, with_token())
+    assert {s.resource.kind for s in half.steps} == {"apis", "service_account", "repository", "bucket", "secret", "iam_member"}
+    own = {(str(g.binding.target), g.binding.role) for g in half.grants if g.binding.target.name == BUCKET}
+    assert own == {
+        (f"bucket {BUCKET}", f"roles/storage.{role}") for role in ("objectViewer", "objectCreator", "legacyBucketReader")
+    }
+    assert ("bucket weights", "roles/storage.objectViewer") in {(str(g.binding.target), g.binding.role) for g in half.grants}
+    assert "roles/run.developer" not in {g.binding.role for g in half.grants}
+    cloud.held = frozenset()
+    nobody = admin_half.split(make_plan(tune_stack(with_token()), cloud), cloud, with_token())
+    assert "roles/run.developer" in {g.binding.role for g in nobody.grants}
+    script = admin_gcloud.script(nobody, "demo-proj", "gemmactl finetune run")
+    assert "--member=serviceAccount:gt-sql-" in script
+    assert TOKEN not in script
