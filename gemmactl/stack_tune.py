@@ -29,6 +29,8 @@ NEEDED: Final = ("run", "iam", "logging", "storage", "cloudresourcemanager")
 WRITER: Final = "roles/storage.objectUser"
 """Reads base and data, makes objects, replaces metrics and LATEST, removes old checkpoints; sets no policy and no bucket."""
 READER: Final = "roles/storage.objectViewer"
+READS: Final = "gemmactl/reads"
+"""Annotation of the job: the other buckets that it may read, which no other field of it says."""
 
 
 def tuning(spec: Tune, *, context: BuildContext | None = None, teardown: bool = False) -> tuple[Resource, ...]:
@@ -159,6 +161,7 @@ class _Tuning:
             gpu_zonal_redundancy_disabled=True,
             execution_environment="EXECUTION_ENVIRONMENT_GEN2",
             vpc=stack_access.network(spec),
+            annotations=((READS, " ".join(sorted(spec.reads))),) if spec.reads else (),
             labels=tuple(sorted(((mark.NAME_LABEL, spec.name), *mark.OURS, *run, *stack_hands.labels(spec)))),
             after=(apis.ADDRESS, *image, *(one.address for one in self.around())),
         )
