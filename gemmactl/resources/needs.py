@@ -14,11 +14,13 @@ from gemmactl.resources.agent_grant import AgentGrant
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.bucket import Bucket
 from gemmactl.resources.cloud import PolicyTarget
+from gemmactl.resources.execution import Execution
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.image import Image
 from gemmactl.resources.job import Job
 from gemmactl.resources.model_files import ModelFiles
 from gemmactl.resources.repository import Repository
+from gemmactl.resources.run_files import DataFile, RunDocument
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount
@@ -82,8 +84,12 @@ def write(step: Step, project: PolicyTarget) -> Iterator[Need]:
             yield from _on(PolicyTarget("bucket", bucket), "storage.objects.list", "storage.objects.create")
             if step.op is Op.UPDATE:  # a file that differs is replaced
                 yield from _on(PolicyTarget("bucket", bucket), "storage.objects.delete")
-        case WeightsPin(bucket=bucket):
+        case WeightsPin(bucket=bucket) | DataFile(bucket=bucket) | RunDocument(bucket=bucket):
             yield from _on(PolicyTarget("bucket", bucket), "storage.objects.create")
+            if step.op is Op.UPDATE:  # an object that is replaced
+                yield from _on(PolicyTarget("bucket", bucket), "storage.objects.delete")
+        case Execution(job=job):
+            yield from _on(PolicyTarget("job", job), "run.jobs.run")
         case Service() as service:
             yield from _service(service, step, project)
         case Job() as job:
@@ -194,7 +200,7 @@ def delete(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
 def read(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
     """To look at it."""
     match resource:
-        case ModelFiles() | StoredModel() | WeightsPin() | Image():
+        case ModelFiles() | StoredModel() | WeightsPin() | Image() | DataFile() | RunDocument():
             yield from _read_content(resource)
         case Apis():
             yield from _on(project, "serviceusage.services.get")
@@ -224,7 +230,7 @@ def _read_content(resource: Resource) -> Iterator[Need]:
                 yield from _on(repository, "artifactregistry.tags.get")
         case ModelFiles() | StoredModel():
             yield from _on(PolicyTarget("bucket", resource.bucket), "storage.objects.list")
-        case WeightsPin():
+        case WeightsPin() | DataFile() | RunDocument():
             # list: who may not list is told 403 instead of 404 for a pin that is not there yet
             yield from _on(PolicyTarget("bucket", resource.bucket), "storage.objects.get", "storage.objects.list")
 

@@ -22,6 +22,7 @@ class Told:
 
     at: float = 0.0
     attempt: int = 0
+    """The first is 1."""
     phase: str = ""
     step: int = 0
     max_steps: int = 0
@@ -115,7 +116,7 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
 def headline(now: Told) -> str:
     """`training 120/400 (attempt 2)`."""
     steps = f" {now.step}/{now.max_steps}" if now.phase == "training" and now.max_steps else ""
-    return f"{now.phase or 'starting'}{steps}" + (f" (attempt {now.attempt + 1})" if now.attempt else "")
+    return f"{now.phase or 'starting'}{steps}" + (f" (attempt {now.attempt})" if now.attempt > 1 else "")
 
 
 def details(now: Told) -> str:

@@ -8,18 +8,18 @@ from finetune_image.contract import Kind, metric
 from gemmactl.tune.told import Told, details, headline, span, sparkline, told
 
 
-def _train(step: int, loss: float, attempt: int = 0, **more: float) -> str:
+def _train(step: int, loss: float, attempt: int = 1, **more: float) -> str:
     return metric(Kind.TRAIN, 100.0 + step, attempt, step=step, max_steps=40, loss=loss, **more)
 
 
 def test_the_newest_of_everything_is_told() -> None:
     """Phase, steps, losses in order, rate, time left, dollars, held-out loss with its baseline."""
     lines = [
-        metric(Kind.PHASE, 1.0, 0, phase="reading model"),
+        metric(Kind.PHASE, 1.0, 1, phase="reading model"),
         _train(1, 3.0, tokens_per_s=900, eta_s=90, usd=0.01),
-        metric(Kind.EVAL, 2.0, 0, step=1, loss=2.5, baseline=2.9, best=2.5),
+        metric(Kind.EVAL, 2.0, 1, step=1, loss=2.5, baseline=2.9, best=2.5),
         _train(2, 2.0, tokens_per_s=1000, eta_s=80, usd=0.02, tokens=512),
-        metric(Kind.NOTE, 2.0, 0, text="3 rows left out"),
+        metric(Kind.NOTE, 2.0, 1, text="3 rows left out"),
     ]
     now = told("\n".join(lines).encode())
     assert (now.phase, now.step, now.max_steps, now.losses, now.eta) == ("training", 2, 40, (3.0, 2.0), 80)
@@ -31,9 +31,9 @@ def test_the_newest_of_everything_is_told() -> None:
 def test_a_further_attempt_computes_steps_again() -> None:
     """What was lost is not shown twice, and the end of the attempt before is no end of the run."""
     lines = [_train(n, 5.0 - n) for n in (1, 2, 3)]
-    lines += [metric(Kind.END, 200.0, 0, why="deadline"), _train(2, 2.9, 1), _train(3, 2.1, 1)]
+    lines += [metric(Kind.END, 200.0, 1, why="deadline"), _train(2, 2.9, 2), _train(3, 2.1, 2)]
     now = told("\n".join(lines))
-    assert (now.losses, now.attempt, now.end) == ((4.0, 2.9, 2.1), 1, "")
+    assert (now.losses, now.attempt, now.end) == ((4.0, 2.9, 2.1), 2, "")
     assert headline(now) == "training 3/40 (attempt 2)"
     assert told("\n".join(lines[:4])).end == "deadline"
 
