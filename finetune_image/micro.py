@@ -40,9 +40,16 @@ def cut(sequences: int, most: int, *, checkpointing: bool = False) -> Cut:
     return Cut(micro, sequences // micro, checkpointing)
 
 
-def smaller(now: Cut) -> Cut | None:
-    """About half of it; None when it is one sequence already."""
-    return None if now.micro == 1 else cut(now.sequences, now.micro // 2, checkpointing=now.checkpointing)
+def smaller(micro: int, accumulation: int) -> int | None:
+    """About half of the micro-batch, of the same step; None when it is one sequence already."""
+    return None if micro == 1 else cut(micro * accumulation, micro // 2).micro
+
+
+def gpu_gb() -> float | None:
+    """Most memory of the GPU that was in use since the start, in GB of 1e9 bytes; None without one."""
+    import torch
+
+    return round(torch.cuda.max_memory_allocated() / 1e9, 2) if torch.cuda.is_available() else None
 
 
 def most(length: int, packed: bool) -> int:

@@ -29,34 +29,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stats:
-    """What became of the rows, and how they are trained. `tokens`: of all used rows, `learned`: those with a label."""
+    """What became of the rows, and how they are trained."""
 
     rows: int
     used: int
     dropped: int
     """Rows without a token to learn once they are cut at max_length."""
     truncated: int
+    """Rows that are used, but not whole."""
     tokens: int
+    """Of all used rows; `learned`: those of them with a label."""
     learned: int
-    lengths: tuple[int, int, int]
-    """Median, 95th percentile and longest row in tokens, before the cut."""
+    tokens_p50: int
+    """Of the rows as they came: median, 95th percentile, longest."""
+    tokens_p95: int
+    tokens_max: int
     sequences: int
     """After packing."""
     held: int
     trainable: int
-    """Parameters of the adapter."""
+    """Parameters of the adapter; `parameters`: of the base."""
     parameters: int
-    """Of the base."""
     nf4: bool
     dtype: str
-    batch: micro.Cut
-
-    def flat(self) -> dict[str, Any]:
-        """As Figures.stats has it."""
-        made: dict[str, Any] = asdict(self)
-        median, most, longest = made.pop("lengths")
-        batch: dict[str, Any] = made.pop("batch")
-        return made | batch | {"tokens_p50": median, "tokens_p95": most, "tokens_max": longest}
+    micro: int
+    accumulation: int
+    checkpointing: bool
 
 
 @dataclass
@@ -69,6 +67,7 @@ class Built:
     language: Language
     encoder: Encoder
     wish: Wish
+    device: str = "cpu"
 
     @property
     def _model(self) -> Any:
@@ -77,13 +76,15 @@ class Built:
     @property
     def micro(self) -> int:
         """Sequences of a micro-batch: `build(..., micro=smaller)` makes the same steps of smaller ones."""
-        return self.stats.batch.micro
+        return self.stats.micro
 
     @property
     def smaller(self) -> int | None:
-        """The next smaller micro-batch; None: there is none."""
-        cut = micro.smaller(self.stats.batch)
-        return None if cut is None else cut.micro
+        """What to build with after memory ran out: less, or the same with activation checkpointing; None: nothing is left."""
+        stats = self.stats
+        if self.device != "cpu" and not stats.checkpointing and self.wish.train.sft.get("gradient_checkpointing") is not False:
+            return stats.micro
+        return micro.smaller(stats.micro, stats.accumulation)
 
     def held_out(self, *, base: bool = False) -> float | None:
         """Mean loss over the learned tokens of the held-out rows; None without any. `base`: without the adapter.
@@ -160,7 +161,8 @@ def build(
 ) -> Built:  # fmt: skip
     """Read the model, make tokens of the rows, give the model its adapter. `out`: trl's folder, checkpoint-N inside.
 
-    `device`: `cpu` or `cuda:0`; `micro`: most sequences of a micro-batch, instead of measuring. `dtype`: bfloat16, or float32,
+    `device`: `cpu` or `cuda:0`; `micro`: most sequences of a micro-batch, instead of measuring, and on a GPU with activation
+    checkpointing: it is given after memory ran out. `dtype`: bfloat16, or float32,
     which is the default on CPU: there bfloat16 takes four times as long, and Gemma's weights are the same numbers in both.
 
     Raises:
@@ -188,11 +190,12 @@ def build(
     trainer.args.logging_steps = logging_steps(wish, steps)
     trainable = sum(one.numel() for one in model.parameters() if one.requires_grad)
     stats = Stats(
-        rows.given, len(rows.used), rows.dropped, rows.truncated, rows.tokens, rows.learned,
-        (rows.percentile(0.5), rows.percentile(0.95), rows.percentile(1)), sequences, len(kept.used),
-        trainable, language.parameters, language.nf4, dtype, batch,
+        rows=rows.given, used=len(rows.used), dropped=rows.dropped, truncated=rows.truncated, tokens=rows.tokens,
+        learned=rows.learned, tokens_p50=rows.percentile(0.5), tokens_p95=rows.percentile(0.95), tokens_max=rows.percentile(1),
+        sequences=sequences, held=len(kept.used), trainable=trainable, parameters=language.parameters, nf4=language.nf4,
+        dtype=dtype, **asdict(batch),
     )  # fmt: skip
-    return Built(trainer, steps, stats, language, encoder, wish)
+    return Built(trainer, steps, stats, language, encoder, wish, device)
 
 
 def _with_adapter(wish: Wish, language: Language) -> PeftModel:
@@ -222,20 +225,21 @@ def _float(model: PeftModel) -> None:
 
 def _batch(wish: Wish, rows: Table, model: PeftModel, device: str, most: int | None, *, mixed: bool) -> micro.Cut:
     """What a step is made of: the user's own, or batch_tokens in micro-batches that fit."""
-    if (named := fixed(wish)) is not None:
-        checkpointing = bool(wish.train.sft.get("gradient_checkpointing", False))
-        return named if most is None else micro.cut(named.sequences, most, checkpointing=checkpointing)
-    length, packed = wish.train.max_length, wish.train.packing
-    each = length if packed else max(1, rows.tokens // len(rows.used))
-    there = -(-rows.tokens // length) if packed else len(rows.used)
-    sequences = max(1, min(round(wish.train.batch_tokens / each), there))
+    length, packed, said = wish.train.max_length, wish.train.packing, wish.train.sft.get("gradient_checkpointing")
     longest = length if packed else min(length, rows.percentile(1))
+    named = fixed(wish)
+    if named is None:
+        each = length if packed else max(1, rows.tokens // len(rows.used))
+        there = -(-rows.tokens // length) if packed else len(rows.used)
+        sequences, cap = max(1, min(round(wish.train.batch_tokens / each), there)), micro.most(longest, packed)
+    else:
+        sequences, cap = named.sequences, named.micro
     if device == "cpu" or most is not None:
-        return micro.cut(sequences, most or micro.most(longest, packed))
-    said = wish.train.sft.get("gradient_checkpointing")
+        careful = device != "cpu" if said is None else said  # memory ran out before
+        return micro.cut(sequences, min(cap, most or cap), checkpointing=careful)
     with _fused(model):
         limit, measure = micro.probe(model, longest, device, mixed=mixed)
-        return micro.fitting(sequences, micro.most(longest, packed), limit, measure, (False, True) if said is None else (said,))
+        return micro.fitting(sequences, cap, limit, measure, (False, True) if said is None else (said,))
 
 
 @contextmanager
