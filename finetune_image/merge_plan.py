@@ -80,7 +80,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Base:
+class _Weights:
     """A base's weights: objects by name, the first bytes of each shard (its header), all tensors in order, bytes of a Block."""
 
     objects: Mapping[str, Object]
@@ -133,7 +133,7 @@ def _part(source: Source, one: Object, begin: int, end: int) -> bytes:
     return bytes(buffer.data[begin:])
 
 
-def _read(source: Source, objects: Mapping[str, Object], block: int) -> _Base:
+def _read(source: Source, objects: Mapping[str, Object], block: int) -> _Weights:
     index = whole(source, objects[INDEX]) if INDEX in objects else None
     parsed = layout.parse_index(index) if index is not None else None
     headers: dict[str, bytes] = {}
@@ -145,7 +145,7 @@ def _read(source: Source, objects: Mapping[str, Object], block: int) -> _Base:
         tensors += layout.parse_header(headers[name], name, one.size)
     if parsed is not None:
         layout.check_index(parsed, tensors)
-    return _Base(objects, headers, tuple(tensors), index, block)
+    return _Weights(objects, headers, tuple(tensors), index, block)
 
 
 def _adapter(folder: Path) -> tuple[lora.Config, tuple[Tensor, ...]]:
@@ -159,7 +159,7 @@ def _adapter(folder: Path) -> tuple[lora.Config, tuple[Tensor, ...]]:
     return lora.Config.parse((folder / lora.CONFIG).read_bytes()), layout.parse_header(head, lora.WEIGHTS, size)
 
 
-def _shard(base: _Base, name: str, changed: Mapping[str, Pair]) -> Shard:
+def _shard(base: _Weights, name: str, changed: Mapping[str, Pair]) -> Shard:
     """A shard of the base's own layout: its header as it is, its tensors where they are."""
     one, header = base.objects[name], base.headers[name]
     tensors = [tensor for tensor in base.tensors if tensor.object == name]
@@ -167,7 +167,7 @@ def _shard(base: _Base, name: str, changed: Mapping[str, Pair]) -> Shard:
     return Shard(name, blocks, None if any(tensor.name in changed for tensor in tensors) else one)
 
 
-def _blocks(base: _Base, tensors: Sequence[Tensor], changed: Mapping[str, Pair]) -> Iterator[Block]:
+def _blocks(base: _Weights, tensors: Sequence[Tensor], changed: Mapping[str, Pair]) -> Iterator[Block]:
     """The tensors' bytes, in their order; what is not changed and lies together is read together."""
     begin = end = 0
     place = ""
@@ -183,12 +183,12 @@ def _blocks(base: _Base, tensors: Sequence[Tensor], changed: Mapping[str, Pair])
     yield from _plain(base, place, begin, end)
 
 
-def _plain(base: _Base, place: str, begin: int, end: int) -> Iterator[Block]:
+def _plain(base: _Weights, place: str, begin: int, end: int) -> Iterator[Block]:
     for at in range(begin, end, base.block):
         yield Block(base.objects[place], at, min(at + base.block, end))
 
 
-def _rows(base: _Base, tensor: Tensor, pair: Pair) -> Iterator[Block]:
+def _rows(base: _Weights, tensor: Tensor, pair: Pair) -> Iterator[Block]:
     rows, columns = tensor.shape
     length = columns * layout.ITEM_SIZE[tensor.dtype]
     step = max(1, base.block // length)
@@ -220,7 +220,7 @@ def _names(count: int) -> list[str]:
     return [f"model-{number:05}-of-{count:05}.safetensors" for number in range(1, count + 1)]
 
 
-def _cut(base: _Base, name: str, tensors: Sequence[Tensor], changed: Mapping[str, Pair]) -> Shard:
+def _cut(base: _Weights, name: str, tensors: Sequence[Tensor], changed: Mapping[str, Pair]) -> Shard:
     at = 0
     rows: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     for tensor in tensors:
