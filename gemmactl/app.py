@@ -33,6 +33,7 @@ VERBS: Final = (
     Verb("inspect", "Model", "Look a model through without a GPU: what it is, what fits, what is wrong and how to mend it."),
     Verb("regions", "Model", "Where this model can run now: GPU, quota left, distance of the bucket, price."),
     Verb("copy", "Model", "Copy a model between Cloud Storage, directories and Hugging Face, checksummed and resumable."),
+    Verb("finetune", "Tune", "Fine-tune a model on your own rows: check them, train, merge, publish.", group=True),
     Verb("init", "Deploy", "Write gemmactl.yaml: what a service is, found where it can be, asked where not."),
     Verb("deploy", "Deploy", "Put a model into service: plan, ask, apply, wait until ready, try one prompt."),
     Verb("plan", "Deploy", "Show what deploy would do, and change nothing: only read calls are made."),

@@ -53,6 +53,7 @@ CASES = (
     Case(("copy", "gs://bucket/model", "gs://bucket/model"), 2, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("copy", "nowhere", "out"), 4, ALWAYS_LATE | CLOUD | SCREEN),  # no side is in a bucket: nothing to connect to
     Case(("keys", "create", "gemma", "--expires", "soon"), 2, ALWAYS_LATE | CLOUD | SCREEN),
+    Case(("finetune", "check", "nowhere"), 4, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("sandbox", "status"), 0, ALWAYS_LATE | SCREEN),
 )
 
