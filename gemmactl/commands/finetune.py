@@ -13,7 +13,7 @@ from gemmactl.commands.session import session
 from gemmactl.result import Result
 
 app = typer.Typer(
-    help="Fine-tune a model on your own rows, on a Cloud Run GPU job or on this machine.",
+    help="Fine-tune a model on your own rows: check them, train, merge, publish. On a Cloud Run GPU job, or here.",
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     add_completion=False,

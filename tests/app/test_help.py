@@ -8,6 +8,7 @@ from tests.app.shell import Shell
 
 GROUPS = {
     "Model": ["inspect", "regions", "copy"],
+    "Tune": ["finetune"],
     "Deploy": ["init", "deploy", "plan", "promote", "rollback", "stop", "start", "destroy", "keys", "export"],
     "Ask": ["generate", "serve"],
     "Watch": ["status", "logs"],

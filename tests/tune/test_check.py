@@ -23,7 +23,7 @@ def test_faults_end_it_with_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert run(tmp_path, "a.jsonl", "--eval", "own.csv") == 4
     shown = capsys.readouterr().out
     assert "! 30 rows can't be used" in shown
-    assert "a.jsonl:2: no column prompt" not in shown
+    assert "a.jsonl:2: no column prompt; there are none" in shown
     assert "and 10 more" in shown
     assert "own.csv:2: 1 fields, the header has 2" in shown
 
