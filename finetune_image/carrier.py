@@ -1,0 +1,63 @@
+"""Owns bringing checkpoints away while training goes on: one at a time, in order, in a thread. Knows no trainer."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from finetune_image import checkpoints
+from finetune_image.contract import Kind, TuneFailed
+from finetune_image.store import Store
+
+Tell = Callable[..., Any]
+
+
+class Carrier:
+    """`store`: the place of checkpoints. `background` False: `send` returns when it is there, for tests."""
+
+    def __init__(self, store: Store, identity: str, keep: int, tell: Tell, *, background: bool = True) -> None:
+        self._store, self._identity, self._keep, self._tell = store, identity, keep, tell
+        self._background = background
+        self._thread: threading.Thread | None = None
+        self.error: TuneFailed | None = None
+        """Why the last one did not arrive; None: it did."""
+        self.step: int | None = None
+        """The newest that is there because of this attempt."""
+
+    @property
+    def busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def send(self, folder: Path, step: int, best: Iterable[int]) -> None:
+        """Bring a trainer's folder away and delete it here. `best`: steps that must stay there. Waits for the one before."""
+        self.settle()
+        if not self._background:
+            self._bring(folder, step, tuple(best))
+            return
+        self._thread = threading.Thread(target=self._bring, args=(folder, step, tuple(best)), name="checkpoint", daemon=True)
+        self._thread.start()
+
+    def settle(self) -> TuneFailed | None:
+        """Wait until nothing is under way. What went wrong with the last one."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        return self.error
+
+    def _bring(self, folder: Path, step: int, best: tuple[int, ...]) -> None:
+        began = time.monotonic()
+        try:
+            checkpoints.put(self._store, folder, step, self._identity)
+            self.error, self.step = None, step
+            self._tell(Kind.CHECKPOINT, step=step, seconds=round(time.monotonic() - began, 2))
+            checkpoints.prune(self._store, self._keep, best)
+        except TuneFailed as failed:
+            # training goes on: the one before is still there, and the next one may arrive
+            self.error = failed
+            self._tell(Kind.NOTE, text=f"the checkpoint of step {step} could not be saved: {failed.failure.detail}")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
