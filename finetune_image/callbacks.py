@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -81,10 +80,9 @@ class Loop:
     """The worker's hand in the trainer's loop. `measure`: the loss over the held-out rows; None: there are none."""
 
     def __init__(
-        self, wish: Wish, halt: Halt, carrier: Carrier, tell: Callable[..., Any], *,
-        progress: Progress | None = None, clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
-        self._wish, self._halt, self._carrier, self._tell, self._clock = wish, halt, carrier, tell, clock
+        self, wish: Wish, halt: Halt, carrier: Carrier, tell: Callable[..., Any], progress: Progress | None = None
+    ) -> None:
+        self._wish, self._halt, self._carrier, self._tell, self._clock = wish, halt, carrier, tell, halt.clock
         self.progress = progress or Progress()
         self.measure: Callable[[], float | None] | None = None
         self.steps = 0
@@ -94,11 +92,11 @@ class Loop:
         self.stepped: Callable[[int], None] = lambda _: None
         self.stopped: Why | None = None
         """Why training stopped before its end."""
-        self._saved_at = self._began = clock()
+        self._saved_at = self._began = self._ended_at = halt.clock()
         self._saved_step = self._first = self.progress.step
         self._numbers: dict[str, Any] = {}
         self._strange = 0
-        self._tokens, self._logged = self.progress.tokens, (clock(), 0)
+        self._tokens, self._logged = self.progress.tokens, (halt.clock(), 0)
 
     def __getattr__(self, name: str) -> Any:
         """Events that are none of ours."""
@@ -109,7 +107,7 @@ class Loop:
     # --- events of the loop -----------------------------------------------------------------------
 
     def on_train_begin(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._began = self._saved_at = self._clock()
+        self._began = self._saved_at = self._ended_at = self._clock()
         self._logged = (self._began, 0)
         if state.global_step == 0:
             rng.seed(self._wish.train.seed)
@@ -122,22 +120,25 @@ class Loop:
         self._numbers = rng.state()
         self.progress = replace(self.progress, step=step)
         self.stepped(step)
-        if step >= self.steps:
-            self.progress = replace(self.progress, ended=Ended.STEPS)
         # what is saved before its evaluation is evaluated by the next attempt, first thing
         if self._halt.why in {Why.TERMINATED, Why.DEADLINE, Why.CANCELLED}:
             return self._stop(step, control)
-        improved = self._due(step) and self._evaluate(step)
+        took, self._ended_at = self._clock() - self._ended_at, self._clock()
+        improved = self._weigh(step)
+        if self.progress.ended is None and self._halt.left(Why.BUDGET) <= took:
+            return self._stop(step, control, Why.BUDGET)  # one more like it would not be paid for
         if (why := self._halt.why) is not None:
             return self._stop(step, control, why)
-        if self._wish.stop.patience and self.progress.worse >= self._wish.stop.patience:
-            self.progress = replace(self.progress, ended=Ended.PATIENCE)
         late = self._clock() - self._saved_at >= self._wish.checkpoint.minutes * 60
         if improved or self.progress.ended or (late and not self._carrier.busy):
             control.should_save = True
         if self.progress.ended:
             control.should_training_stop = True
         return None
+
+    def finish(self) -> None:
+        """For weights of the last step that no evaluation followed: a signal came between."""
+        self._weigh(self.progress.step)
 
     def on_substep_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._halt.why is not None:
@@ -163,8 +164,8 @@ class Loop:
         done, passed = state.global_step - self._first, now - self._began
         left = (self.steps - state.global_step) * passed / done if done > 0 else None
         self._tell(
-            Kind.TRAIN, step=state.global_step, max_steps=self.steps, epoch=_short(logs.get("epoch", state.epoch)), loss=_short(loss),
-            lr=logs.get("learning_rate"), grad_norm=_short(norm), tokens=self.progress.tokens or None,
+            Kind.TRAIN, step=state.global_step, max_steps=self.steps, epoch=_short(logs.get("epoch", state.epoch)),
+            loss=_short(loss), lr=logs.get("learning_rate"), grad_norm=_short(norm), tokens=self.progress.tokens or None,
             tokens_per_s=None if rate is None else round(rate, 1), eta_s=None if left is None else round(left),
             **self.facts(),
         )  # fmt: skip
@@ -182,6 +183,18 @@ class Loop:
         if self.measure is None or step == 0 or self.progress.evaluated >= step:
             return False
         return step >= self.steps or step % every_of(self.steps, self._wish.train.epochs) == 0
+
+    def _weigh(self, step: int) -> bool:
+        """Evaluate when it is time, and see whether training is over. Whether it is the best so far."""
+        due = self._due(step)
+        improved = due and self._evaluate(step)
+        if due and self.progress.evaluated < step:
+            return False  # interrupted
+        if step >= self.steps:
+            self.progress = replace(self.progress, ended=Ended.STEPS)
+        elif self._wish.stop.patience and self.progress.worse >= self._wish.stop.patience:
+            self.progress = replace(self.progress, ended=Ended.PATIENCE)
+        return improved
 
     def _evaluate(self, step: int) -> bool:
         """Whether it is the best so far. A signal interrupts it: saving counts for more."""

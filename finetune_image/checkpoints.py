@@ -1,4 +1,4 @@
-"""Owns a run's checkpoints: a folder of the trainer to the run's place and back. One without COMPLETE is not there. Knows no torch."""
+"""Owns a run's checkpoints: the trainer's folder to the run's place and back. Without COMPLETE none is there. Knows no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import crc32c
 
-from finetune_image.contract import CHECKPOINTS, COMPLETE, Code, TuneFailed
+from finetune_image.contract import COMPLETE, Code, TuneFailed
 from finetune_image.store import Store
 
 PROGRESS: Final = "progress.json"

@@ -38,7 +38,7 @@ class Halt:
     """One attempt's reasons to stop. Asked from the training loop, told from signals and other threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self.clock = clock
         self._asked: Why | None = None
         self._times: dict[Why, float] = {}
         self._gentle = False
@@ -50,11 +50,11 @@ class Halt:
 
     def after(self, seconds: float, why: Why) -> None:
         """Stop `seconds` from now."""
-        self._times[why] = self._clock() + seconds
+        self._times[why] = self.clock() + seconds
 
     def left(self, why: Why) -> float:
         """Seconds until that time; infinite where none is set."""
-        return self._times.get(why, float("inf")) - self._clock()
+        return self._times.get(why, float("inf")) - self.clock()
 
     @property
     def why(self) -> Why | None:
@@ -100,8 +100,8 @@ def deadline_of(task_seconds: float) -> float:
 def listen(halt: Halt, signals: tuple[int, ...] = (signal.SIGTERM,), leave: Callable[[int], object] = os._exit) -> None:
     """Signals go to `halt` from now on. Only from the main thread.
 
-    As PID 1 a process without a handler doesn't even get SIGTERM. The handler runs between two instructions of Python, which a long
-    call into torch may hold up: a thread that the kernel wakes ends the process in time all the same.
+    As PID 1 a process without a handler doesn't even get SIGTERM. The handler runs between two instructions of Python, which a
+    long call into torch may hold up: a thread that the kernel wakes ends the process in time all the same.
     """
     for number in signals:
         signal.signal(number, halt.signalled)

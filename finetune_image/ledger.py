@@ -63,9 +63,7 @@ def parse(data: bytes) -> tuple[Attempt, ...]:
 class Ledger:
     """This attempt among those before it. Written by one process; safe from its threads."""
 
-    def __init__(
-        self, store: Store, execution: str, price: float | None, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, store: Store, execution: str, price: float | None, clock: Callable[[], float] = time.time) -> None:
         self._store, self._price, self._clock = store, price, clock
         self._lock = threading.RLock()
         self.before = parse(store.read(ATTEMPTS) or b"")
@@ -85,11 +83,10 @@ class Ledger:
         known = [usd for usd in dollars if usd is not None]
         return sum(one.seconds for one in (*self.before, now)), sum(known) if len(known) == len(dollars) else None
 
-    def note(self, *, first: int | None = None, step: int | None = None, phase: str | None = None, micro: int | None = None) -> None:
-        """Remember, without a call; the next beat writes it."""
-        said = {"first": first, "step": step, "phase": phase, "micro": micro}
+    def note(self, **said: int | str) -> None:
+        """Remember first, step, phase or micro, without a call; the next beat writes it."""
         with self._lock:
-            self.now = replace(self.now, **{k: v for k, v in said.items() if v is not None})
+            self.now = replace(self.now, **said)  # type: ignore[arg-type]  # each is a field of Attempt
 
     def beat(self) -> None:
         """A sign of life: what a killed attempt cost is known up to the last one."""

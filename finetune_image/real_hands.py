@@ -1,0 +1,77 @@
+"""Owns what an attempt really does: data and base from their places, trl's trainer, the merge. Loads each when it is its turn."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Final
+
+from finetune_image.contract import ENV_THREADS, Code, TuneFailed
+from finetune_image.fetch import data_file, model_folder
+from finetune_image.figures import Answer
+from finetune_image.hands import Built, Material, Model
+from finetune_image.run import Run
+
+SAMPLES: Final = 5
+"""Held-out rows that the report shows answers to."""
+
+
+class RealHands:
+    """`device`: `auto`, `cpu` or `cuda:0`."""
+
+    def __init__(self, environ: Mapping[str, str], device: str = "auto") -> None:
+        self._environ, self._device = environ, device
+
+    def rows(self, run: Run, scratch: Path) -> Material:
+        from finetune_image.data.split import load
+
+        train = data_file(run.train, self._environ, scratch / "data" / "train")
+        own = data_file(run.eval, self._environ, scratch / "data" / "eval") if run.eval else None
+        found = load(train, run.wish.data, own)
+        return Material(found.train, found.eval, found.notes)
+
+    def model(self, run: Run, scratch: Path) -> AbstractContextManager[Model]:
+        return model_folder(run, self._environ, scratch)
+
+    def build(self, run: Run, model: Model, material: Material, out: Path, callbacks: Sequence[Any], micro: int | None) -> Built:
+        import torch
+
+        from finetune_image.trainer import build
+
+        if (threads := self._environ.get(ENV_THREADS, "")).isdigit():
+            torch.set_num_threads(int(threads))
+        device = self._place()
+        return build(run, model.folder, material.train, material.held, out, device=device, callbacks=callbacks, micro=micro)
+
+    def _place(self) -> str:
+        """Raises TuneFailed(no_gpu): torch was built for one, and there is none."""
+        import torch
+
+        if self._device != "auto":
+            return self._device
+        if torch.cuda.is_available():
+            return "cuda:0"
+        if torch.version.cuda:
+            raise TuneFailed(
+                Code.NO_GPU, "cuda:0", "no GPU is to be seen, or its driver is too old for this torch",
+                f"torch is built for CUDA {torch.version.cuda}: an image with an older one", "ask for a GPU: --gpu nvidia-l4",
+            )  # fmt: skip
+        return "cpu"
+
+    def answers(self, built: Built, material: Material, *, base: bool) -> tuple[Answer, ...]:
+        from finetune_image.trainer import Built as Trained
+
+        assert isinstance(built, Trained)  # noqa: S101 - ours
+        rows = material.held[:SAMPLES]
+        given = built.answers(rows, base=base)
+        tokenizer, encoder = built.language.tokenizer, built.encoder
+        asked = [str(tokenizer.decode(encoder.prompt(row), skip_special_tokens=True)) for row in rows]
+        return tuple(Answer(*one) for one in zip(asked, map(encoder.answer, rows), given, strict=True))
+
+    def facts(self) -> Mapping[str, Any]:
+        torch = sys.modules.get("torch")
+        if torch is None or not torch.cuda.is_available():
+            return {}
+        return {"gpu_gb": round(torch.cuda.max_memory_allocated() / 1e9, 2)}
