@@ -15,7 +15,7 @@ from typing import Any, Final
 from finetune_image.contract import Code, TuneFailed
 from finetune_image.hands import Model
 from finetune_image.run import File, Run
-from finetune_image.store import open_store
+from finetune_image.store import Store, open_store
 from inference_image import contract as served
 from inference_image.chunks import Object, Source, open_source
 from inference_image.contract import LoadFailed
@@ -41,8 +41,8 @@ def place_of(model: str) -> str:
 
 
 @contextmanager
-def model_folder(run: Run, environ: Mapping[str, str], scratch: Path) -> Iterator[Model]:
-    """The base here until the block ends. A directory is used as it is, and stays.
+def model_folder(run: Run, environ: Mapping[str, str], scratch: Path, source: Source | None = None) -> Iterator[Model]:
+    """The base here until the block ends. A directory is used as it is, and stays. `source` replaces the wish's, for tests.
 
     Raises:
         TuneFailed: (model_not_found, model_gated, access_denied, model_invalid, network_failed) also when a file is not the one
@@ -50,7 +50,7 @@ def model_folder(run: Run, environ: Mapping[str, str], scratch: Path) -> Iterato
     """
     place = place_of(run.wish.model)
     try:
-        source = open_source(place, environ)
+        source = source or open_source(place, environ)
         wanted = tuple(one for one in source.list() if _wanted(one))
         _check_pins(place, wanted, run.pins)
         size = sum(one.size for one in wanted if one.name.endswith(".safetensors"))
@@ -144,8 +144,8 @@ def _told(place: str, failed: LoadFailed) -> TuneFailed:
     return TuneFailed(code, where, failed.failure.detail)
 
 
-def data_file(wanted: File, environ: Mapping[str, str], folder: Path) -> Path:
-    """A data file here, byte for byte the one that the run was made for.
+def data_file(wanted: File, environ: Mapping[str, str], folder: Path, store: Store | None = None) -> Path:
+    """A data file here, byte for byte the one that the run was made for. `store` replaces the bucket's folder, for tests.
 
     Raises:
         TuneFailed: (data_not_found, data_changed, access_denied, network_failed).
@@ -159,7 +159,7 @@ def data_file(wanted: File, environ: Mapping[str, str], folder: Path) -> Path:
             raise TuneFailed(Code.DATA_NOT_FOUND, wanted.uri, error.strerror or str(error)) from None
     else:
         parent, _, name = wanted.uri.rpartition("/")
-        store, path, seen = open_store(parent, environ), folder / name, hashlib.sha256()
+        store, path, seen = store or open_store(parent, environ), folder / name, hashlib.sha256()
         if (held := store.stat(name)) is None:
             raise TuneFailed(Code.DATA_NOT_FOUND, wanted.uri, "it is not there", "start the run again: gemmactl finetune run")
         folder.mkdir(parents=True, exist_ok=True)

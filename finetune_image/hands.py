@@ -49,7 +49,7 @@ class Built(Protocol):
 
     @property
     def stats(self) -> Any:
-        """A dataclass."""
+        """`flat()` is a mapping of plain values: Figures.stats."""
 
     @property
     def smaller(self) -> int | None:

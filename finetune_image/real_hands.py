@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
 from finetune_image.contract import ENV_THREADS, Code, TuneFailed
 from finetune_image.fetch import data_file, model_folder
-from finetune_image.figures import Answer
+from finetune_image.figures import Answer, Figures
 from finetune_image.hands import Built, Material, Model
 from finetune_image.run import Run
 
@@ -75,3 +75,6 @@ class RealHands:
         if torch is None or not torch.cuda.is_available():
             return {}
         return {"gpu_gb": round(torch.cuda.max_memory_allocated() / 1e9, 2)}
+
+    def publish(self, run: Run, adapter: Path, figures: Figures, tell: Callable[..., Any]) -> Mapping[str, Any]:
+        raise TuneFailed(Code.INTERNAL, "publishing", "this build can't publish")

@@ -34,6 +34,7 @@ class Teller:
         self._store, self._attempt, self._out, self._clock = store, attempt, out, clock
         self._lock = threading.Lock()
         self._lines = (store.read(METRICS) or b"").decode("utf-8", "replace").splitlines()
+        self._size = sum(map(len, self._lines))
         self._told = 0
 
     def tell(self, kind: Kind, **fields: Any) -> None:
@@ -41,9 +42,11 @@ class Teller:
         line = metric(kind, self._clock(), self._attempt, **fields)
         with self._lock:
             self._lines.append(line)
+            self._size += len(line)
             self._told += 1
-            if sum(map(len, self._lines)) > LIMIT:
+            if self._size > LIMIT:
                 self._lines = thinned(self._lines)
+                self._size = sum(map(len, self._lines))
         self._out(line)
 
     def flush(self) -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -169,8 +169,9 @@ class Training:
         # what the trainer holds is the newest step or, after a resume, nothing yet
         built.trainer._load_from_checkpoint(str(folder))  # noqa: SLF001 - what train(resume_from_checkpoint=...) does first
         after = self._hands.answers(built, material, base=False)
-        stats = asdict(built.stats) if is_dataclass(built.stats) and not isinstance(built.stats, type) else dict(built.stats)
-        return self._keep(progress, {"steps": built.steps, **stats}, after, baseline=baseline, before=before, folder=folder)
+        return self._keep(
+            progress, {"steps": built.steps, **built.stats.flat()}, after, baseline=baseline, before=before, folder=folder
+        )
 
     def _adapter(self, progress: Progress) -> Path:
         """The best checkpoint's adapter here. Raises TuneFailed(internal): it is not there any more."""

@@ -134,7 +134,7 @@ def test_killed_at_every_event_of_the_loop(tmp_path: Path, undisturbed: bytes) -
 
 @pytest.mark.parametrize(("why", "code"), [(Why.TERMINATED, EXIT_TERMINATED), (Why.DEADLINE, EXIT_DEADLINE)])
 def test_stopped_at_every_event_of_the_loop(tmp_path: Path, undisturbed: bytes, why: Why, code: int) -> None:
-    """SIGTERM or the deadline, inside a step as well: saved, said by the exit code, nothing published, and the same weights later."""
+    """SIGTERM or the deadline, inside a step as well: saved, said by the exit code, nothing published, same weights later."""
     for number in range(1, EVENTS):
         root, hands, _ = fresh(tmp_path / "run", minutes=1e9)
         halt = Halt()
@@ -159,12 +159,7 @@ def test_stopped_three_times_on_the_way(tmp_path: Path, undisturbed: bytes) -> N
     hands.beat = lambda *_: None
     assert finished(root, hands) == undisturbed
     lines = [json.loads(line) for line in (root / "run" / "attempts.jsonl").read_text().splitlines()]
-    assert [(one["number"], one["why"]) for one in lines] == [
-        (1, "terminated"),
-        (2, "terminated"),
-        (3, "terminated"),
-        (4, "done"),
-    ]
+    assert [(one["number"], one["why"]) for one in lines] == [*((number, "terminated") for number in (1, 2, 3)), (4, "done")]
     assert lines[1]["first"] == lines[0]["step"] > 0
 
 
@@ -227,7 +222,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, undisturbed: bytes)
     halt = Halt()
     hands.beat = at_event(12, halt.signalled)
     once(root, hands, halt)
-    last = sorted((root / "run" / "checkpoints").iterdir())[-1]
+    last = max((root / "run" / "checkpoints").iterdir())
     (last / "optimizer.pt").write_bytes((last / "optimizer.pt").read_bytes()[:-1] + b"9")
     hands.beat = lambda *_: None
     assert finished(root, hands) == undisturbed

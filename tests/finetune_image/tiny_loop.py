@@ -104,7 +104,14 @@ class TinyBuilt:
     smaller: int | None
     losses: Mapping[int, float] = field(default_factory=dict)
     held: bool = True
-    stats: Mapping[str, Any] = field(default_factory=lambda: {"rows": 2})
+    rows: int = 2
+
+    @property
+    def stats(self) -> TinyBuilt:
+        return self
+
+    def flat(self) -> dict[str, Any]:
+        return {"rows": self.rows}
 
     def held_out(self, *, base: bool = False) -> float | None:
         random.random()  # an evaluation may draw numbers
@@ -214,7 +221,7 @@ class Shelf:
 
 
 class Mortal:
-    """A Store whose process is killed at call number `at`, before it does anything. Each call is whole: it is killed between two."""
+    """A Store whose process is killed at call number `at`, before it does anything: between two calls."""
 
     def __init__(self, inner: Store, at: int = 0, *, counter: list[int] | None = None) -> None:
         self._inner, self._at = inner, at
@@ -256,7 +263,7 @@ class Mortal:
 
 
 def run_of(root: Path, stop: Stop | None = None, minutes: float = 1e-9, place: Store | None = None) -> Run:
-    """A run's document in `place`, by default the folder `root`/run. `minutes`: between checkpoints; the default saves every step."""
+    """A run's document in `place`, by default `root`/run. `minutes`: between checkpoints; the default saves every step."""
     wish = Wish("m", "tiny", Data("d"), train=Train(epochs=0.3), checkpoint=Checkpoint(minutes, 2), stop=stop or Stop(patience=0))
     made = Run("0123456789ab", "0123456789ab" + "0" * 52, wish, str(root), File("d", "0" * 64))
     (place or Folder(root / "run")).write("run.json", made.text().encode())
