@@ -11,7 +11,8 @@ from gemmactl.gcp.wire import TIMEOUT, Wire
 from gemmactl.resources.cloud import Json
 
 API: Final = "run.googleapis.com"
-INTERNAL: Final = 500
+ENDED: Final = frozenset({500, 504})
+"""INTERNAL and DEADLINE_EXCEEDED: of a request they may pass, of an operation that has ended they are its result."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,7 @@ class Operations:
         try:
             self.wire.send(API, doing, fail)
         except Trouble as trouble:
-            if trouble.facts.get("status") == INTERNAL:
-                # the answer of an operation that has ended, not a server that stumbled: each new revision would fail alike
+            if trouble.facts.get("status") in ENDED:
                 trouble.facts.pop("passing", None)
             raise
 

@@ -62,4 +62,8 @@ class Jobs(Protocol):
         """The tasks of an execution, by index."""
 
     def finished(self, operation: str) -> bool:
-        """One poll. Raises Trouble with the operation's own error."""
+        """One poll. Raises Trouble with the operation's own error.
+
+        Of a run: 409 when a task's last attempt failed, 504 when it was too long. A cancelled one has no error: only its
+        execution says so.
+        """

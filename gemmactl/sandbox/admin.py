@@ -1,4 +1,4 @@
-"""The sandbox's own routes under `/-/`: status, faults, settings, IAM and surroundings, stop. Only for the admin's token."""
+"""The sandbox's own routes under `/-/`: status, faults, maintenance, settings, IAM and so on. Only for the admin's token."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from gemmactl.sandbox.endpoint import ADMIN
 from gemmactl.sandbox.faults import fault_of
+from gemmactl.sandbox.maintenance import maintenance_of
 from gemmactl.sandbox.stream_faults import stream_fault_of
 from gemmactl.sandbox.surroundings_api import put
 from gemmactl.sandbox.tokens import member_of
@@ -41,8 +42,13 @@ class Admin:
                 world.faults.add(fault_of(body))
             case "POST", "/-/stream-faults":
                 world.storage.faults.add(stream_fault_of(body))
+            case "POST", "/-/maintenance":
+                world.executions.attempts.calendar.add(maintenance_of(body))
+            case "POST", "/-/maintenance/now":
+                world.executions.attempts.kill(str(body.get("job", "")))
             case "DELETE", "/-/faults":
                 world.faults.clear()
+                world.executions.attempts.calendar.clear()
                 world.storage.faults.clear()
             case "POST", "/-/settings":
                 _set(world, body)

@@ -5,20 +5,16 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmactl.sandbox.container_logs import Entry
-from gemmactl.sandbox.instances import Instance, NothingToStart, Recipe
+from gemmactl.sandbox.instances import Instance, NothingToStart
 from gemmactl.sandbox.metadata import Identity
 from gemmactl.sandbox.probes import wait_started
-from gemmactl.sandbox.resource_rules import has_gpu
-from gemmactl.sandbox.run_secrets import of_volume, resolved
-from gemmactl.sandbox.secret_volumes import mounted
+from gemmactl.sandbox.recipes import recipe
 from gemmactl.sandbox.store import private_folder
 from gemmactl.sandbox.wire import ApiError, failed
 
@@ -169,13 +165,6 @@ class Containers:
         document = self._world.store.get("revisions", revision) or {}
         return int(document.get("scaling", {}).get("minInstanceCount", 0)) > 0
 
-    def _files(self, document: Json, container: Json, email: str) -> dict[str, Callable[[], bytes]]:
-        """Each is read once now: Cloud Run checks at a deployment that the account may."""
-        found = {file.path: file.selector for file in mounted(document, container)}
-        for selector in found.values():
-            of_volume(self._world, selector, email, f"Revision '{document['name'].rpartition('/')[2]}' is not ready. ")
-        return {path: partial(of_volume, self._world, selector, email) for path, selector in found.items()}
-
     def _start(self, revision: str, slot: _Slot) -> Instance:
         world = self._world
         document = world.store.get("revisions", revision)
@@ -185,17 +174,10 @@ class Containers:
         short = revision.rpartition("/")[2]
         service, region = revision.split("/")[5], revision.split("/")[3]
         container, email = document["containers"][0], document["serviceAccount"]
-        recipe = Recipe(
-            service=service,
-            revision=short,
-            image_root=Path(image["root"]),
-            config=image["config"],
-            command=tuple(container.get("command", ())),
-            args=tuple(container.get("args", ())),
-            env=resolved(world, container, email, f"Revision '{short}' is not ready and cannot serve traffic. "),
-            gpu=has_gpu(document),
-            storage_url=world.base_url,
-            files=self._files(document, container, email),
+        not_ready = f"Revision '{short}' is not ready and cannot serve traffic. "
+        told = {"K_SERVICE": service, "K_REVISION": short, "K_CONFIGURATION": service}
+        made = recipe(
+            world, document, image, told, serves=True, prefix=not_ready, volume_prefix=f"Revision '{short}' is not ready. "
         )
         identity = Identity(
             world.project, world.number, region, email, short, lambda: world.tokens.access(email),
@@ -209,16 +191,15 @@ class Containers:
                 f"run.googleapis.com/{stream}", "cloud_run_revision", labels, entry, severity, entry_labels=entry_labels
             )
 
-        not_ready = f"Revision '{short}' is not ready and cannot serve traffic. "
         write("varlog/system", "Starting new instance.", "INFO")
-        if recipe.gpu:
+        if made.gpu:
             write(
                 "varlog/system",
                 "SANDBOX: no GPU is attached; the container sees the devices of this machine, if there are any.",
                 "INFO",
             )
         try:
-            instance = Instance(recipe, self._folder, identity, write)
+            instance = Instance(made, self._folder, identity, write, world.settings.grace)
         except NothingToStart:
             text = "The image has no ENTRYPOINT and no CMD, and the sandbox pulls no base image that might have one."
             raise failed("FAILED_PRECONDITION", not_ready + text) from None

@@ -1,4 +1,4 @@
-"""What moves bytes and starts processes, put into a World: storage, builds, services. Knows no request."""
+"""What moves bytes and starts processes, put into a World: storage, builds, services, jobs. Knows no request."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ if TYPE_CHECKING:
 
 
 def attach(world: World) -> None:
-    """Set `world.storage` and `world.containers` and register their behaviours.
+    """Set `world.storage`, `world.containers` and `world.executions` and register their behaviours.
 
-    Services of an earlier daemon get their ports back at once; instances start when the first request comes.
+    Services of an earlier daemon get their ports back at once; instances start when the first request comes. Executions that
+    it had not ended are failed.
     """
     from gemmactl.sandbox import quotas_api
     from gemmactl.sandbox.builder import Builder
     from gemmactl.sandbox.containers import Containers
+    from gemmactl.sandbox.execution_life import ExecutionLife
+    from gemmactl.sandbox.executions import Executions
+    from gemmactl.sandbox.jobs import Jobs
     from gemmactl.sandbox.services import Services
     from gemmactl.sandbox.storage import Storage
 
@@ -30,3 +34,7 @@ def attach(world: World) -> None:
     services.install()
     world.behaviours.update(quotas_api.behaviours(lambda: services.quota))
     services.recover()
+    world.executions = life = ExecutionLife(world)
+    Jobs(world, life, lambda: services.quota).install()
+    Executions(world, life).install()
+    life.recover()

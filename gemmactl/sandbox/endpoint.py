@@ -55,6 +55,15 @@ class Endpoint:
     def clear_faults(self) -> None:
         self.order("DELETE", "/-/faults")
 
+    def maintenance(self, job: str = "", match: str = "", times: int = 1) -> None:
+        """Kill the running attempts of a job (short name; empty: any) as a maintenance event does: now, or, with `match`,
+        those that write a line which the expression is found in, `times` times.
+        """
+        if match:
+            self.order("POST", "/-/maintenance", {"job": job, "match": match, "times": times})
+        else:
+            self.order("POST", "/-/maintenance/now", {"job": job})
+
     def settings(self, **fields: float) -> None:
         """Change settings of the running sandbox (see `world.Settings`)."""
         self.order("POST", "/-/settings", fields)

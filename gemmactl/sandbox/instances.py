@@ -14,14 +14,14 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from gemmactl.sandbox.assembling import inside
 from gemmactl.sandbox.container_logs import Entry, pump
 from gemmactl.sandbox.metadata import Identity, MetadataServer
+from gemmactl.sandbox.recipes import Recipe
 from gemmactl.sandbox.secret_volumes import Pipe
 
 GRACE: Final = 10.0
@@ -31,31 +31,6 @@ _OF_THIS_MACHINE: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH"
 """Names whose value in an image speaks of paths that only the image has."""
 _OF_THE_NETWORK: Final = ("HTTPS_PROXY", "https_proxy", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "HF_ENDPOINT")
 """How this machine reaches the outside; a container on Cloud Run reaches it too."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that an instance of one revision is started from."""
-
-    service: str
-    revision: str
-    image_root: Path
-    config: Mapping[str, Any]
-    """entrypoint, cmd, env, workdir of the image."""
-    command: tuple[str, ...]
-    args: tuple[str, ...]
-    env: Mapping[str, str]
-    """The spec's own, secrets resolved."""
-    gpu: bool
-    storage_url: str
-    files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
-    """Paths that are answered by a call each time they are read: secret volumes."""
-
-    def argv(self) -> list[str]:
-        """As Cloud Run combines image and spec: `command` replaces ENTRYPOINT and drops CMD, `args` replaces CMD."""
-        entry = list(self.command) or list(self.config.get("entrypoint", ()))
-        rest = list(self.args) or ([] if self.command else list(self.config.get("cmd", ())))
-        return entry + rest
 
 
 class NothingToStart(Exception):  # noqa: N818 - what is wrong with the image
@@ -71,6 +46,9 @@ class Instance:
         self.id = uuid.uuid4().hex
         self.exited = threading.Event()
         self.exit_code: int | None = None
+        """128 + n when signal n has ended it."""
+        self.term_signal = 0
+        """The signal that has ended it; 0: it exited by itself."""
         self.stopping = False
         self._grace = grace
         self._folder = folder / self.id
@@ -126,12 +104,23 @@ class Instance:
                 self._process.stdin.close()
         self.exited.wait(self._grace + 5)
 
+    def kill(self) -> None:
+        """SIGKILL at once to all of its processes, as when the machine below it goes away. Does not wait."""
+        if self._process.stdin:
+            with contextlib.suppress(OSError, ValueError):  # it was gone already, or is being stopped
+                self._process.stdin.write(b"k")
+                self._process.stdin.flush()
+
     def _wait(self, write: Callable[[str, Entry, str], None]) -> None:
-        code = self._process.wait()
+        status = self._process.wait()
+        self.term_signal = max(-status, 0)
+        code = 128 - status if status < 0 else status
         for reader in self._pumps:
             reader.join(timeout=5)  # its last line is the reason: it must be in the log before anybody looks
         if not self.stopping:
-            write("varlog/system", f"Container called exit({code}).", "WARNING")  # source: corpus run-005
+            # source: corpus run-005; of a signal: published logs of OOM kills
+            ending = f"terminated on signal {self.term_signal}" if self.term_signal else f"called exit({code})"
+            write("varlog/system", f"Container {ending}.", "WARNING")
         self.exit_code = code
         self._metadata.close()
         self._unmount()
@@ -163,11 +152,8 @@ class Instance:
             "PYTHONPATH": os.pathsep.join(dict.fromkeys([str(_HERE / "guard"), str(work), *own_paths])),
             "PYTHONNOUSERSITE": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PORT": str(self.port),
-            "HOST": "127.0.0.1",
-            "K_SERVICE": recipe.service,
-            "K_REVISION": recipe.revision,
-            "K_CONFIGURATION": recipe.service,
+            **({"PORT": str(self.port), "HOST": "127.0.0.1"} if recipe.serves else {}),
+            **recipe.told,
             "GCE_METADATA_HOST": self._metadata.address,
             "GCE_METADATA_IP": self._metadata.address,
             "GCE_METADATA_ROOT": self._metadata.address,

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
+from gemmactl.sandbox.container_rules import seconds
 from gemmactl.sandbox.containers import Busy, Containers
 from gemmactl.sandbox.front_door import NOT_FOUND, refusal_of
 from gemmactl.sandbox.rollout import SERVICES, disabled, revision_of
-from gemmactl.sandbox.service_rules import seconds
 from gemmactl.sandbox.wire import ApiError
 
 if TYPE_CHECKING:

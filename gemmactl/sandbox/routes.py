@@ -26,6 +26,7 @@ CLIENTS: Final = {
     "google.cloud.run_v2.services.revisions": "run.googleapis.com",
     "google.cloud.run_v2.services.jobs": "run.googleapis.com",
     "google.cloud.run_v2.services.executions": "run.googleapis.com",
+    "google.cloud.run_v2.services.tasks": "run.googleapis.com",
     "google.cloud.artifactregistry_v1.services.artifact_registry": "artifactregistry.googleapis.com",
     "google.cloud.secretmanager_v1.services.secret_manager_service": "secretmanager.googleapis.com",
     "google.cloud.devtools.cloudbuild_v1.services.cloud_build": "cloudbuild.googleapis.com",

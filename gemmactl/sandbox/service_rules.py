@@ -7,24 +7,17 @@ path before them is a guess.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
+from gemmactl.sandbox import container_rules as shared
+from gemmactl.sandbox.container_rules import Finding, seconds, violation
 from gemmactl.sandbox.late_rules import late
 from gemmactl.sandbox.probe_rules import probes
 from gemmactl.sandbox.resource_rules import resources
-from gemmactl.sandbox.wire import ApiError, failed
 
 Json = dict[str, Any]
-Finding = tuple[str, str]
-_NAME: Final = re.compile(r"[a-z]([a-z0-9-]{0,47}[a-z0-9])?")
-_SECRET: Final = re.compile(r"(projects/[\w:.-]+/secrets/)?[A-Za-z0-9_-]{1,255}")
 _RESERVED: Final = re.compile(r"PORT|K_.*|CLOUD_RUN_.*|X_GOOGLE_.*")
-
-
-def seconds(text: str) -> float:
-    """A protobuf duration in JSON."""
-    return float(text.removesuffix("s"))
 
 
 def check(service: Json, service_id: str, *, dry: bool) -> None:
@@ -35,7 +28,16 @@ def check(service: Json, service_id: str, *, dry: bool) -> None:
     """
     findings = list(_service(service, service_id))
     template = service.get("template", {})
-    for rule in (_containers, resources, _limits_of_requests, _environment, probes, _volumes, _scaling):
+    for rule in (
+        shared.containers,
+        resources,
+        _limits_of_requests,
+        shared.networks,
+        _environment,
+        probes,
+        shared.volumes,
+        _scaling,
+    ):
         findings += rule(template)
     if not dry:
         findings += late(template)
@@ -43,30 +45,10 @@ def check(service: Json, service_id: str, *, dry: bool) -> None:
         raise violation(findings)
 
 
-def violation(findings: Iterable[Finding]) -> ApiError:
-    """400 INVALID_ARGUMENT in Google's shape."""
-    rows = list(findings)
-    field, text = rows[0]
-    details = {
-        "@type": "type.googleapis.com/google.rpc.BadRequest",
-        "fieldViolations": [{"field": f, "description": t} for f, t in rows],
-    }
-    return failed("INVALID_ARGUMENT", f"{field}: {text}" if field else text, details)
-
-
 def _service(service: Json, service_id: str) -> Iterator[Finding]:
-    if not _NAME.fullmatch(service_id):
-        text = "only lowercase, digits, and hyphens; must begin with letter, and cannot end with hyphen"
-        yield "service_id", f"{text}; must be less than 50 characters."
-    for place, labels in (
-        ("labels", service.get("labels", {})),
-        ("template.labels", service.get("template", {}).get("labels", {})),
-    ):
-        for key, value in labels.items():
-            if key.startswith(("run.googleapis.com/", "serving.knative.dev/")):
-                yield place, "system annotations are not supported"
-            elif not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", key) or not re.fullmatch(r"[a-z0-9_-]{0,63}", value):
-                yield place, f"label {key}={value} must consist of lowercase letters, digits, hyphens and underscores"  # guess
+    yield from shared.name("service_id", service_id)
+    of_template = service.get("template", {}).get("labels", {})
+    yield from shared.labels((("labels", service.get("labels", {})), ("template.labels", of_template)))
     traffic = service.get("traffic", [])
     if traffic and sum(t.get("percent", 0) for t in traffic) != 100:
         yield "traffic", "Traffic percent must sum to 100."  # guess
@@ -80,62 +62,15 @@ def _service(service: Json, service_id: str) -> Iterator[Finding]:
         yield "template.revision", f"Revision name must be prefixed by the service name {service_id}-"  # guess
 
 
-def _containers(template: Json) -> Iterator[Finding]:
-    containers = template.get("containers", [])
-    if not containers:
-        yield "template.containers", "at least one container is required"
-    if len(containers) > 1:
-        yield "template.containers", "the sandbox runs one container for each instance"
-    for number, container in enumerate(containers):
-        at = f"template.containers[{number}]"
-        if not container.get("image"):
-            yield f"{at}.image", "image is required"
-        for port in container.get("ports", []):
-            if not 1 <= port.get("containerPort", 0) <= 65535:
-                yield f"{at}.ports[0].container_port", "port must be between 1 and 65535"
-
-
 def _limits_of_requests(template: Json) -> Iterator[Finding]:
     if not 0 <= template.get("maxInstanceRequestConcurrency", 0) <= 1000:
         yield "template.max_instance_request_concurrency", "concurrency must be between 0 and 1000"
     if seconds(template.get("timeout", "300s")) > 3600:
         yield "template.timeout", "The maximum allowed time is one hour."
-    if len(template.get("vpcAccess", {}).get("networkInterfaces", [])) > 1:
-        yield "template.vpc_access.network_interfaces", "at most 1 network interface is allowed"
 
 
 def _environment(template: Json) -> Iterator[Finding]:
-    for number, container in enumerate(template.get("containers", [])):
-        reserved = [e.get("name", "") for e in container.get("env", []) if _RESERVED.fullmatch(e.get("name", ""))]
-        if reserved:
-            text = f"The following reserved env names were provided: {', '.join(reserved)}."  # guess
-            yield f"template.containers[{number}].env", f"{text} These values are automatically set by the system."
-        for place, env in enumerate(container.get("env", [])):
-            at = f"template.containers[{number}].env[{place}]"
-            if not env.get("name"):
-                yield f"{at}.name", "name is required"
-            selector = env.get("valueSource", {}).get("secretKeyRef")
-            if selector is None:
-                continue
-            if selector.get("secret") and not _SECRET.fullmatch(selector["secret"]):
-                yield f"{at}.value_source.secret_key_ref.secret", f"invalid secret name: {selector.get('secret', '')}"
-            if not re.fullmatch(r"latest|\d+|[A-Za-z][\w-]{0,62}", selector.get("version", "latest")):
-                yield f"{at}.value_source.secret_key_ref.version", f"invalid secret version: {selector['version']}"
-
-
-def _volumes(template: Json) -> Iterator[Finding]:
-    names = {v.get("name", "") for v in template.get("volumes", [])}
-    for number, container in enumerate(template.get("containers", [])):
-        for mount in container.get("volumeMounts", []):
-            at, path = f"template.containers[{number}].volume_mounts", mount.get("mountPath", "")
-            if mount.get("name") not in names:
-                yield at, f"volume {mount.get('name')} is not defined"  # guess
-            if not path.startswith("/"):
-                yield f"{at}.mount_path", f"{path} should be a valid unix absolute path"
-            elif re.match(r"/(dev|proc|sys)(/|$)", path):
-                yield f"{at}.mount_path", f"mounting under {path} is not allowed"  # guess
-    if any("secret" not in volume for volume in template.get("volumes", [])):
-        yield "template.volumes", "the sandbox mounts secrets alone: it starts the container as a process of this machine"
+    return shared.environment(template, _RESERVED)
 
 
 def _scaling(template: Json) -> Iterator[Finding]:

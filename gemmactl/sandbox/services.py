@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 from google.cloud import run_v2 as api
 from google.protobuf import json_format
 
-from gemmactl.sandbox import images
 from gemmactl.sandbox.blobs import stamp
 from gemmactl.sandbox.containers import Containers
 from gemmactl.sandbox.iam_methods import methods
-from gemmactl.sandbox.keys_api import agent_of, require_key
 from gemmactl.sandbox.proxy import Fronts
 from gemmactl.sandbox.quota import Quota, check_quota
 from gemmactl.sandbox.regions import require_region
 from gemmactl.sandbox.revisions import Revisions, missing
 from gemmactl.sandbox.rollout import REVISIONS, SERVICES, Rollout
+from gemmactl.sandbox.run_admission import admit
 from gemmactl.sandbox.service_defaults import with_defaults
 from gemmactl.sandbox.service_rules import check
 from gemmactl.sandbox.wire import failed
@@ -144,34 +143,9 @@ class Services:
 
     def _admit(self, caller: str, name: str, service: Json, old: Json | None) -> None:
         """What the deployer himself must be allowed."""
-        world, template = self._world, service["template"]
-        email = template["serviceAccount"]
-        known = email == world.compute_account or world.account(email) is not None
-        if not known or not world.iam.holds(
-            caller, "iam.serviceAccounts.actAs", f"projects/{world.project}/serviceAccounts/{email}"
-        ):
-            # source: Cloud Run's pages and published logs, corpus iam-027
-            raise failed(
-                "PERMISSION_DENIED",
-                f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} (or it may not exist).",
-            )
-        _require_agent(world, email)
-        require_key(world, template.get("encryptionKey", ""), "run.googleapis.com")
+        admit(self._world, caller, service["template"])
         if bool(service.get("invokerIamDisabled")) != bool(old and old.get("invokerIamDisabled")):
-            world.iam.require(caller, "run.services.setIamPolicy", name)
-        image = template["containers"][0]["image"]
-        where = images.parse(image)
-        if where is None:
-            raise failed("INVALID_ARGUMENT", f"The sandbox runs images of its own Artifact Registry only, not {image}")
-        permission = "artifactregistry.repositories.downloadArtifacts"
-        if not world.iam.holds(caller, permission, where.parent):
-            # source: corpus iam-036, Cloud Run's pages and published logs
-            text = (
-                f"User must have permission to read the image, {image}. Ensure that the provided container image URL is correct "
-                f'and that the above account has permission to access the image. Permission "{permission}" denied on '
-                f'resource "{where.parent}" (or it may not exist)'
-            )
-            raise failed("PERMISSION_DENIED", text)
+            self._world.iam.require(caller, "run.services.setIamPolicy", name)
 
     def _delete(self, world: World, caller: str, request: Any) -> operations_pb2.Operation:
         name = world.name(request.name)
@@ -215,21 +189,6 @@ class Services:
 
 def _exists(world: World, name: str) -> None:
     _found(world, name)
-
-
-def _require_agent(world: World, email: str) -> None:
-    """Cloud Run's own account makes the tokens of the service's account."""
-    agent = agent_of(world, "run.googleapis.com")
-    permission = "iam.serviceAccounts.getAccessToken"
-    if not world.iam.holds(f"serviceAccount:{agent}", permission, f"projects/{world.project}/serviceAccounts/{email}"):
-        # source: corpus iam-032
-        raise failed(
-            "PERMISSION_DENIED",
-            f"Google Cloud Run Service Agent does not have permission to get access tokens for the service account {email}. "
-            f"Please give {agent} permission {permission} on the service account. Alternatively, if the service account is "
-            "unspecified or in the same project you are deploying in, ensure that the Service Agent is assigned the Google "
-            "Cloud Run Service Agent role roles/run.serviceAgent.",
-        )
 
 
 def _found(world: World, name: str) -> Json:

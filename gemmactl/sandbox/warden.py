@@ -1,12 +1,13 @@
 """A small process between the daemon and one container: passes SIGTERM on, and ends the container when the daemon is gone.
 
 Run as a script, isolated, with the standard library only: `warden.py GRACE ARGV...`. Its stdin is a pipe that the daemon holds:
-closed (also by a SIGKILL of the daemon) it means stop. The daemon itself can't use PR_SET_PDEATHSIG: that fires already when the
-thread ends that started the process.
+a byte in it means kill now; closed (also by a SIGKILL of the daemon) it means stop. The daemon itself can't use
+PR_SET_PDEATHSIG: that fires already when the thread ends that started the process.
 """
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Callable
 
 
 def main(arguments: list[str]) -> int:
-    """Run ARGV in a process group of its own. Returns its exit status, 128 + n for signal n."""
+    """Run ARGV in a process group of its own. Returns its exit status; what a signal has ended ends the warden alike."""
     grace, argv = float(arguments[0]), arguments[1:]
     before = _die_with_me()
     try:
@@ -29,12 +30,14 @@ def main(arguments: list[str]) -> int:
     threading.Thread(target=_watch, args=(child, grace), daemon=True).start()
     status = child.wait()
     _signal(child, signal.SIGKILL)  # what the container had started and left behind
-    return 128 - status if status < 0 else status
+    if status < 0:
+        _die_of(-status)
+    return status
 
 
 def _watch(child: "subprocess.Popen[bytes]", grace: float) -> None:
     while os.read(0, 4096):
-        pass
+        _signal(child, signal.SIGKILL)
     _stop(child, grace)
 
 
@@ -48,6 +51,14 @@ def _stop(child: "subprocess.Popen[bytes]", grace: float) -> None:
 def _signal(child: "subprocess.Popen[bytes]", kind: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, kind)
+
+
+def _die_of(number: int) -> None:
+    """The same signal, so that the daemon sees which it was: an exit status of 128 + n may be the container's own."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):  # SIGKILL needs no handler and can have none
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def _die_with_me() -> Callable[[], object] | None:

@@ -68,13 +68,15 @@ class Settings:
     """Factor on every wait the sandbox makes up (builds, operations, probe periods). 0: none."""
     idle_stop: float = 600.0
     """Seconds without a request after which an instance is stopped."""
+    grace: float = 10.0
+    """Seconds between SIGTERM and SIGKILL of a container; Cloud Run's own is 10."""
     daemon_idle: float = 4 * 3600.0
     """Seconds without any request after which the daemon ends by itself."""
 
 
 @dataclass
 class World:
-    """State and its engines. `storage` and `containers` are set by their own rooms in `assembly.assemble`."""
+    """State and its engines. `storage`, `containers` and `executions` are set by their own rooms in `assembly.assemble`."""
 
     home: Path
     clock: Clock = field(default_factory=SystemClock)
@@ -96,6 +98,7 @@ class World:
     """Called in reverse when the daemon stops: processes and ports that a room owns."""
     storage: Any = None
     containers: Any = None
+    executions: Any = None
     last_used: float = field(default_factory=time.monotonic)
     """When anybody last asked for something; `touch()` it when a request comes by another port."""
 

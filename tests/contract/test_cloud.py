@@ -11,22 +11,35 @@ import pytest
 from gemmactl.gcp.cloud import connect
 from gemmactl.gcp.storage import CloudStorage
 from gemmactl.resources.cloud import BucketInfo, Cloud
+from gemmactl.sandbox import images
 from gemmactl.sandbox.assembly import assemble
 from gemmactl.sandbox.endpoint import Endpoint
 from gemmactl.sandbox.server import Server
-from gemmactl.sandbox.world import World
+from gemmactl.sandbox.world import Settings, World
 from tests.contract.suite import CloudContract
 from tests.contract.suite_jobs import JobsContract
 from tests.contract.suite_keys import KeysContract
 from tests.fakes.cloud import FakeCloud
+
+IMAGE = "us-central1-docker.pkg.dev/{}/ready/nothing:v1"
 
 
 def in_memory(_home: Path) -> Iterator[Cloud]:
     yield FakeCloud(enforce_apis=True)
 
 
+def put_image(world: World, root: Path) -> None:
+    """What IMAGE names, as if it had been built: a program that ends at once."""
+    root.mkdir()
+    parent = f"projects/{world.project}/locations/us-central1/repositories/ready"
+    world.store.put("repositories", parent, {"name": parent, "format": "DOCKER"})
+    image = IMAGE.format(world.project)
+    images.push(world, image, f"sha256:{'0' * 64}", str(root), {"entrypoint": ["true"]})
+
+
 def on_the_sandbox(home: Path) -> Iterator[Cloud]:
-    world = assemble(World(home))
+    world = assemble(World(home, settings=Settings(pace=0)))
+    put_image(world, home.parent / "image")
     server = Server(world)
     server.start()
     yield connect(world.project, Endpoint(world.base_url, world.project, world.number, secret=world.secret))
@@ -40,22 +53,13 @@ def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
     yield from request.param(tmp_path / "home")
 
 
-class TestCloud(CloudContract, KeysContract):
+@pytest.fixture
+def image(cloud: Cloud) -> str:
+    return IMAGE.format(cloud.project)
+
+
+class TestCloud(CloudContract, KeysContract, JobsContract):
     """Both."""
-
-
-class TestJobs(JobsContract):
-    """The in-memory cloud so far."""
-
-    @pytest.fixture
-    def cloud(self) -> Cloud:
-        cloud = FakeCloud(enforce_apis=True)
-        cloud.apis.enable(["run.googleapis.com"])
-        return cloud
-
-    @pytest.fixture
-    def image(self) -> str:
-        return "us-central1-docker.pkg.dev/demo-proj/images/nothing@sha256:0"
 
 
 def test_the_life_cycle_that_others_set_stays(tmp_path: Path) -> None:

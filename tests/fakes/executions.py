@@ -81,10 +81,10 @@ def ended(execution: Json, ending: Ending, *, cancelled: bool = False) -> Json:
     counted = "cancelledCount" if cancelled else "failedCount" if ending.exit_code else "succeededCount"
     condition: dict[str, Any] = {"type": "Completed", "state": "CONDITION_SUCCEEDED"}
     if cancelled:
-        condition |= {"state": "CONDITION_FAILED", "executionReason": "CANCELLED", "message": "Execution was cancelled."}
+        condition |= {"state": "CONDITION_FAILED", "executionReason": "CANCELLED", "message": "Cancelled by user."}
     elif ending.exit_code:
         task = f"{execution['name'].rpartition('/')[2]}-task0"
-        said = f"Task {task} failed with message: The container exited with an error."
+        said = f"Task {task} failed with exit code: {ending.exit_code} and message: The container exited with an error."
         condition |= {"state": "CONDITION_FAILED", "executionReason": "NON_ZERO_EXIT_CODE", "message": said}
     out = {**execution, counted: count, "completionTime": END, "conditions": [condition]}
     if ending.retried:
@@ -98,7 +98,9 @@ def tasks_of(execution: Json, ending: Ending) -> tuple[Json, ...]:
     """Its tasks, as far as they are."""
     short = execution["name"].rpartition("/")[2]
     over = "completionTime" in execution
-    result: Json = {"lastAttemptResult": {"exitCode": ending.exit_code} if ending.exit_code else {}} if over else {}
+    status = {"code": 10, "message": "The container exited with an error."} if ending.exit_code else {}
+    last = {"status": status, **({"exitCode": ending.exit_code} if ending.exit_code else {})}
+    result: Json = {"lastAttemptResult": last} if over else {}
     return tuple(
         {
             **{key: value for key, value in execution["template"].items() if key != "containers"},

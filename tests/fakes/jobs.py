@@ -96,7 +96,7 @@ class Jobs:
             if one is None:
                 raise refusal(404, f"Resource '{execution.rpartition('/')[2]}' of kind 'EXECUTION' does not exist.")
             if "completionTime" in one:
-                raise refusal(400, "The execution has already completed.")
+                raise refusal(400, f"Execution '{execution.rpartition('/')[2]}' cannot be cancelled because it is not running.")
             state.executions[execution] = ended(one, state.endings[execution], cancelled=True)
             return f"{execution}/operations/cancelled"
 
@@ -115,7 +115,7 @@ class Jobs:
             one = self._polled(state, f"{name}/executions/{short}") if short else None
             condition = one["conditions"][0] if one else {}
             if condition.get("executionReason") == "NON_ZERO_EXIT_CODE":
-                raise refusal(400, condition["message"], operation=operation)
+                raise refusal(409, condition["message"], operation=operation)
             return one is None or "completionTime" in one
 
     def _judge(self, *, dry: bool) -> None:

@@ -14,6 +14,7 @@ import requests
 from google.auth.credentials import Credentials
 from google.cloud import storage
 
+from gemmactl.sandbox.admin import Admin
 from gemmactl.sandbox.apis_api import switch_on
 from gemmactl.sandbox.assembly import assemble
 from gemmactl.sandbox.server import Server
@@ -187,7 +188,7 @@ def context(**files: str) -> dict[str, str]:
 def boot(home: Path, **settings: Any) -> tuple[World, Server]:
     """Start a sandbox on a home folder."""
     world = assemble(World(home, settings=Settings(**{"pace": 0.02, **settings})))
-    server = Server(world)
+    server = Server(world, admin=Admin("of a test", lambda: None))
     server.start()
     return world, server
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gemmactl.sandbox.instances import GRACE, Instance, Recipe
+from gemmactl.sandbox.instances import GRACE, Instance
 from gemmactl.sandbox.metadata import Identity
+from gemmactl.sandbox.recipes import Recipe
 
 
 def start(folder: Path, program: str, lines: list[tuple[str, object, str]], grace: float = GRACE, **more: object) -> Instance:
@@ -14,7 +15,7 @@ def start(folder: Path, program: str, lines: list[tuple[str, object, str]], grac
     (root / "app").mkdir(parents=True, exist_ok=True)
     (root / "app" / "main.py").write_text(program)
     config = {"entrypoint": ["python", "/app/main.py"], "workdir": "/app", "env": {"PYTHONPATH": "/app/lib:/elsewhere"}}
-    recipe = Recipe("s", "s-1", root, {**config, **more}, (), (), {"PIDS": str(folder / "pids")}, False, "http://127.0.0.1:1")
+    recipe = Recipe({}, root, {**config, **more}, (), (), {"PIDS": str(folder / "pids")}, False, "http://127.0.0.1:1")
     identity = Identity("p", "1", "us-central1", "a@b", "i", lambda: "t", lambda _audience: "j")
     instances = folder / "instances"
     instances.mkdir(exist_ok=True)

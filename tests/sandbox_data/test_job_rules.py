@@ -1,0 +1,81 @@
+"""What Cloud Run refuses in a job before anything starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemmactl.sandbox.job_defaults import with_defaults
+from gemmactl.sandbox.job_rules import check
+from gemmactl.sandbox.quota import Quota, check_job_quota
+from gemmactl.sandbox.wire import ApiError
+
+GOLDEN = Path(__file__).parent / "golden" / "jobs" / "29-alpha-run-jobs-replace.json"
+
+
+def job(outer: dict[str, Any] | None = None, container: dict[str, Any] | None = None, **task: Any) -> dict[str, Any]:
+    """A legal GPU job, changed."""
+    limits = {"cpu": "8", "memory": "32Gi", "nvidia.com/gpu": "1"}
+    containers = [{"image": "us-central1-docker.pkg.dev/p/r/i:t", "resources": {"limits": limits}, **(container or {})}]
+    legal = {"nodeSelector": {"accelerator": "nvidia-l4"}, "gpuZonalRedundancyDisabled": True, "timeout": "3600s"}
+    return {"template": {"taskCount": 1, **(outer or {}), "template": {"containers": containers, **legal, **task}}}
+
+
+def refusal(document: dict[str, Any], *, dry: bool = False) -> str:
+    """Field and sentence, or nothing."""
+    try:
+        check(document, "tune", dry=dry)
+        check_job_quota(with_defaults(document, "x")["template"], Quota())
+    except ApiError as error:
+        return error.message
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (job(), ""),
+        (job(maxRetries=10), ""),
+        (job(maxRetries=11), "template.template.max_retries: max_retries must be between 0 and 10"),
+        (job(timeout="3601s"), "template.template.timeout: timeout must be less than or equal to 3600 seconds when using GPU"),
+        (job(timeout="0s"), "template.template.timeout"),
+        (job(gpuZonalRedundancyDisabled=False), "template.template.gpu_zonal_redundancy_disabled"),
+        (job(executionEnvironment="EXECUTION_ENVIRONMENT_GEN1"), "template.template.execution_environment"),
+        (job(container={"livenessProbe": {"httpGet": {}}}), "template.template.containers[0].liveness_probe"),
+        (job(container={"startupProbe": {"tcpSocket": {"port": 8080}}}), ""),
+        (job(container={"env": [{"name": "CLOUD_RUN_JOB", "value": "x"}]}), "template.template.containers[0].env: The following"),
+        (job(container={"env": [{"name": "PORT", "value": "1"}]}), ""),
+        (job({"taskCount": 10_001}), "template.task_count"),
+        (job({"taskCount": 2}), "template.parallelism: Parallelism must be set to 1 or fewer to set the requested total memory"),
+        (job({"taskCount": 4, "parallelism": 1}), ""),
+        (
+            job({"taskCount": 9, "parallelism": 4}),
+            "template.parallelism: Parallelism must be set to 3 or fewer in order to set",
+        ),
+        (job(volumes=[{"name": "m", "gcs": {"bucket": "b"}}]), "template.template.volumes: the sandbox mounts secrets alone"),
+        ({"template": {"template": {"containers": [{"image": "a/b"}], "timeout": "604800s", "maxRetries": 0}}}, ""),
+        ({"template": {"template": {"containers": [{"image": "a/b"}], "timeout": "604801s"}}}, "template.template.timeout"),
+    ],
+)
+def test_refusals(document: dict[str, Any], said: str) -> None:
+    """Each rule with its field; what is legal passes."""
+    assert refusal(document).startswith(said)
+    assert bool(refusal(document)) == bool(said)
+
+
+def test_a_dry_run_overlooks_what_the_api_does() -> None:
+    """A variable that is set twice is seen only when the job is really made."""
+    document = job(container={"env": [{"name": "A"}, {"name": "A"}]})
+    assert refusal(document) == "template.template.containers[0].env: duplicate value: A"
+    assert not refusal(document, dry=True)
+
+
+def test_what_gcloud_made_of_the_codelabs_job() -> None:
+    """Refused for two reasons: redundancy, which jobs of today must switch off, and the bucket, which the sandbox can't mount."""
+    with pytest.raises(ApiError) as refused:
+        check(json.loads(GOLDEN.read_text()), "finetune", dry=False)
+    fields = [row["field"] for row in refused.value.details[0]["fieldViolations"]]
+    assert fields == ["template.template.gpu_zonal_redundancy_disabled", "template.template.volumes"]
