@@ -54,7 +54,7 @@ def _bucket(tune: Tune) -> None:
 def _numbers(tune: Tune) -> None:
     for flag, value, low, high, more in (
         ("--timeout", tune.timeout, limits.TASK_LEAST, limits.GPU_TASK_MOST, " seconds for one attempt"),
-        ("--max-retries", tune.retries, 0, limits.RETRIES_MOST, ""),
+        ("--retries", tune.retries, 0, limits.RETRIES_MOST, ""),
     ):
         if not low <= value <= high:
             raise usage(

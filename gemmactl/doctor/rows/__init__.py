@@ -13,6 +13,7 @@ FAMILIES: Final = (
     "billing",
     "orgpolicy",
     "load",
+    "tune",
     "build",
     "agent",
     "secrets",
