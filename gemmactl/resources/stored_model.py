@@ -1,4 +1,4 @@
-"""A model's folder in the bucket of ours, as something to be removed: only `destroy --all` has it in a plan."""
+"""A folder in the bucket of ours, a model's or that of runs, as something to be removed: only a destroy has it in a plan."""
 
 from __future__ import annotations
 
@@ -54,6 +54,17 @@ class StoredModel(Resource):
             for done in [pool.submit(cloud.storage.delete, self.bucket, name) for name in names[len(small) :]]:
                 done.result()
         work.progress(f"{len(names)} files removed")
+
+
+@dataclass(frozen=True)
+class StoredRuns(StoredModel):
+    """The folders of a fine-tune's runs: checkpoints, metrics, attempts. Models and data lie elsewhere."""
+
+    kind: ClassVar[str] = "stored_runs"
+
+    @property
+    def address(self) -> str:
+        return f"runs gs://{self.bucket}/{self.prefix}"
 
 
 def stored(bucket: str, models: Iterable[Model]) -> tuple[StoredModel, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from finetune_image.contract import ADAPTERS, MODELS
 from gemmactl import stack
 from gemmactl.errors import Trouble, usage
 from gemmactl.kernel.apply import apply
@@ -155,7 +156,8 @@ def shared(place: Place, wish: Serve) -> dict[str, str]:
     """Addresses that another service of ours also stands on: in this region, or in another one for what is project-wide."""
     mine = _addresses(wish)
     keep: dict[str, str] = {}
-    for region, services in everywhere(place).services.items():
+    found = everywhere(place).services
+    for region, services in found.items():
         there = replace(place, region=Value(region, "where it is"))
         for live in services:
             name = find.short(live)
@@ -164,7 +166,14 @@ def shared(place: Place, wish: Serve) -> dict[str, str]:
             theirs = _addresses(recalled(there, name, live))
             where = "" if region == place.region.text else f" in {region}"
             keep |= dict.fromkeys(mine & theirs, f"service {name}{where} uses it")
-    return keep
+    return keep | _trained(place, mine, tuple(found))
+
+
+def _trained(place: Place, mine: set[str], regions: tuple[str, ...]) -> dict[str, str]:
+    """Those that a fine-tune stands on: builds in one project share account, repository and bucket."""
+    from gemmactl.tune.destroy import used
+
+    return used(place, mine, regions)
 
 
 def _addresses(wish: Serve) -> set[str]:
@@ -172,9 +181,10 @@ def _addresses(wish: Serve) -> set[str]:
 
 
 def _folders(wish: Serve) -> tuple[StoredModel, ...]:
-    """What deploy uploaded for it and only --all removes."""
+    """What deploy uploaded for it and only --all removes; what was trained here is no upload, and nobody could make it again."""
     bucket = names.bucket(wish.project, "models", wish.region)
-    return stored(bucket, (wish.model, *(model for _, model in wish.adapters)))
+    models = (wish.model, *(model for _, model in wish.adapters))
+    return stored(bucket, (one for one in models if not one.prefix.startswith((f"{MODELS}/", f"{ADAPTERS}/"))))
 
 
 def _wish(place: Place, settings: Settings, name: str | None, model: str | None, adapters: Sequence[str]) -> Serve:
