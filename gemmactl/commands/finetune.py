@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gemmactl.commands import finetune_runs
 from gemmactl.commands import options as o
 from gemmactl.commands import options_tune as t
 from gemmactl.commands.impersonating import impersonating
@@ -50,3 +51,6 @@ def check(
 
     here = session(ctx)
     return checking(here.settings(), ctx.params, here.voice, here.folder)
+
+
+finetune_runs.register(app)

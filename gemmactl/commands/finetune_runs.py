@@ -38,7 +38,7 @@ def status(
     return work(here.place(here.settings(), project, region), name, run)
 
 
-def list_(
+def show(
     ctx: typer.Context,
     project: o.Project = None,
     region: o.Region = None,
@@ -138,6 +138,7 @@ def destroy(
 
 def register(app: typer.Typer) -> None:
     """The verbs on runs that are there, beside those that start one."""
-    for verb in (status, logs, cancel, resume, destroy):
-        app.command()(impersonating(verb))
-    app.command("list")(impersonating(list_))
+    for name, verb in (
+        ("status", status), ("list", show), ("logs", logs), ("cancel", cancel), ("resume", resume), ("destroy", destroy)
+    ):  # fmt: skip
+        app.command(name)(impersonating(verb))
