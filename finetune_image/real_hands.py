@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from finetune_image.contract import ENV_THREADS, Code, TuneFailed
+from finetune_image.contract import ENV_DEVICE, ENV_THREADS, Code, TuneFailed
 from finetune_image.fetch import data_file, model_folder
 from finetune_image.figures import Answer, Figures
 from finetune_image.hands import Built, Material, Model
@@ -22,7 +22,7 @@ class RealHands:
     """`device`: `auto`, `cpu` or `cuda:0`."""
 
     def __init__(self, environ: Mapping[str, str], device: str = "auto") -> None:
-        self._environ, self._device = environ, device
+        self._environ, self._device = environ, environ.get(ENV_DEVICE) or device
 
     def rows(self, run: Run, scratch: Path) -> Material:
         from finetune_image.data.split import load

@@ -8,6 +8,7 @@ import typer
 
 from gemmactl.commands import finetune_runs
 from gemmactl.commands import options as o
+from gemmactl.commands import options_train as r
 from gemmactl.commands import options_tune as t
 from gemmactl.commands.impersonating import impersonating
 from gemmactl.commands.session import session
@@ -19,6 +20,76 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
+
+
+@app.command()
+@impersonating
+def run(
+    ctx: typer.Context,
+    data: t.DataArgument = None,
+    config: t.Config = None,
+    set_: r.Set = None,
+    model: t.Model = None,
+    name: r.Name = None,
+    bucket: r.Bucket = None,
+    eval: t.Eval = None,  # noqa: A002 - the flag's own name
+    data_format: t.DataFormat = None,
+    prompt: t.Prompt = None,
+    completion: t.Completion = None,
+    system: t.System = None,
+    limit: t.Limit = None,
+    epochs: r.Epochs = None,
+    lr: r.Lr = None,
+    lora_r: r.LoraR = None,
+    lora_alpha: r.LoraAlpha = None,
+    max_length: t.MaxLength = None,
+    quantize: r.Quantize = None,
+    max_usd: r.MaxUsd = None,
+    max_hours: r.MaxHours = None,
+    follow: r.Follow = True,
+    dry_run: r.DryRun = False,
+    again: r.Again = False,
+    local: r.Local = False,
+    cpu: r.Cpu = None,
+    memory: r.Memory = None,
+    timeout: r.Timeout = None,
+    retries: r.Retries = None,
+    network: r.Network = None,
+    subnet: r.Subnet = None,
+    vpc_egress: r.VpcEgress = None,
+    service_account: r.ServiceAccount = None,
+    hf_token: r.HfToken = None,
+    project: o.Project = None,
+    region: o.Region = None,
+    yes: o.Yes = False,
+    format: o.Format = "text",  # noqa: A002 - the flag's own name
+) -> Result:
+    """Make a served model out of rows: check, plan, ask, train on a GPU job, merge, publish.
+
+    The same command again joins the run, goes on with it after an interruption, or says that it is done. It ends with the
+    `gemmactl deploy` line of the result.
+
+    Example: gemmactl finetune run sql.jsonl --project PROJECT_ID
+
+    Example: gemmactl finetune run sql.jsonl --epochs 3 --max-usd 5 --project PROJECT_ID
+    """
+    here = session(ctx)
+    if local:
+        here.alone(ctx, "local", *r.WITH_LOCAL)
+        from gemmactl.local.tuning import run as train
+
+        return train(ctx.params, here.voice, here.environ, here.folder)
+    from gemmactl.tune.wishes import asked
+
+    settings = here.settings()
+    wish = asked(settings, ctx.params, here.voice, here.folder)
+    from gemmactl.tune.data_source import Places
+    from gemmactl.tune.run import Way
+    from gemmactl.tune.run import run as start
+
+    place = here.at(wish.project, wish.region)
+    way = Way(yes=yes, follow=follow, again=again, dry=dry_run)
+    return start(wish, place, Places(lambda: place.cloud, here.folder), here.voice, way)
 
 
 @app.command()

@@ -22,6 +22,8 @@ class Progress:
     address: str
     text: str
     fraction: float | None = None
+    detail: str = ""
+    """More of the same moment, for a line of its own."""
 
 
 @dataclass(frozen=True)

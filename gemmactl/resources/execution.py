@@ -45,7 +45,8 @@ class Execution(Resource):
                 code="job-changed",
             )
         if active(cloud, self.job, self.run_uri) is None:
-            cloud.jobs.run(self.job, etag=str(job.get("etag", "")))
+            operation = cloud.jobs.run(self.job, etag=str(job.get("etag", "")))
+            work.progress(cloud.jobs.started(operation).rpartition("/")[2])
 
     def delete(self, cloud: Cloud, live: Execution, work: Work) -> None:
         raise TypeError("an execution goes with its job")

@@ -24,6 +24,10 @@ def _last_line(facts: Mapping[str, Any]) -> str:
     """The container's last log line, which doctor knows by its form."""
     from inference_image.contract import LoadFailure
 
+    if isinstance(tuned := facts.get("finetune_failed"), Mapping):
+        from finetune_image.contract import Code, Failure
+
+        return Failure(Code(str(tuned["code"])), str(tuned["where"]), str(tuned["detail"])).line()
     failure = LoadFailure.parse(dict(facts))
     return failure.line() if failure else ""
 

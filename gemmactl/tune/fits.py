@@ -15,7 +15,7 @@ from gemmactl.checkpoint.inspect import Report
 from gemmactl.checkpoint.memory import RUNTIME
 from gemmactl.checkpoint.too_large import gb
 from gemmactl.errors import Trouble, refused
-from gemmactl.limits import Gpu
+from gemmactl.limits import GPUS, Gpu
 from inference_image import layout
 
 AUTO_MOST: Final = 5_000_000_000
@@ -115,6 +115,11 @@ def need(wish: Wish, shape: Shape) -> Need:
     kept, again = shape.layers * shape.hidden * 2, (3 * widest + 6 * shape.hidden) * 4
     mask = tokens * tokens * 2
     return Need(weights, low_rank * item * 4, tokens * (kept + again) + mask, min(tokens, HEAD_CHUNK) * shape.vocabulary * 4)
+
+
+def limit(gpu: str) -> int:
+    """Bytes of a GPU."""
+    return GPUS[gpu].usable
 
 
 def require(wish: Wish, report: Report, gpu: Gpu) -> Need | None:

@@ -18,11 +18,15 @@ from gemmactl.ui.stream import Stream
 class _Running:
     verb: str
     text: str = ""
+    fraction: float | None = None
+    detail: str = ""
     since: float = field(default_factory=time.monotonic)
 
 
 FRAME: Final = 1 / 8
 """Seconds between two pictures."""
+BAR: Final = 12
+"""Columns of a bar."""
 
 
 class Live:
@@ -50,8 +54,9 @@ class Live:
             match event:
                 case Started(address, verb):
                     self._running[address] = _Running(verb)
-                case Progress(address, text):
-                    self._running.setdefault(address, _Running("")).text = text
+                case Progress(address, text, fraction, detail):
+                    step = self._running.setdefault(address, _Running(""))
+                    step.text, step.fraction, step.detail = text, fraction, detail
                 case Log(address, text):
                     self._running.setdefault(address, _Running("")).text = text
                 case Done(address) | Failed(address) | Skipped(address) | Detached(address):
@@ -91,4 +96,23 @@ class Live:
             text = Text(f"{now - step.since:3.0f} s  {address}: {words}", no_wrap=True, overflow="ellipsis")
             text.truncate(self._stream.width - 4, overflow="ellipsis")
             lines.append(Columns([self._spinner, text]))
+            if step.detail:
+                lines.append(_detail(step, self._stream.width))
         return Group(*lines)
+
+
+def _detail(step: _Running, width: int) -> Any:
+    """The second line of a step: how far it is, and what it tells beside."""
+    from rich.text import Text
+
+    text = Text(f"      {bar(step.fraction)}{scrub(step.detail)}", style="dim", no_wrap=True, overflow="ellipsis")
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def bar(fraction: float | None, width: int = BAR) -> str:
+    """`━━━━━━╌╌╌╌  60 %  `; empty where nobody knows how far it is."""
+    if fraction is None:
+        return ""
+    done = round(min(1.0, max(0.0, fraction)) * width)
+    return f"{'━' * done}{'╌' * (width - done)} {fraction:4.0%}  "

@@ -9,8 +9,22 @@ from gemmactl.kernel.events import Detached, Done, Event, Failed, Log, Progress,
 from gemmactl.ui.layout import Styled, fold
 from gemmactl.ui.stream import Stream
 
-DOING: Final = {"create": "creating", "update": "updating", "delete": "removing", "load": "loading", "copy": "copying"}
-DID: Final = {"create": "created", "update": "updated", "delete": "removed", "load": "loaded", "copy": "copied"}
+DOING: Final = {
+    "create": "creating",
+    "update": "updating",
+    "delete": "removing",
+    "load": "loading",
+    "copy": "copying",
+    "train": "training",
+}
+DID: Final = {
+    "create": "created",
+    "update": "updated",
+    "delete": "removed",
+    "load": "loaded",
+    "copy": "copied",
+    "train": "trained",
+}
 
 
 def line(event: Event, verb: str = "") -> Styled:
@@ -18,8 +32,8 @@ def line(event: Event, verb: str = "") -> Styled:
     match event:
         case Started(address, said):
             return Styled(f"  {address}: {DOING.get(said, said)}")
-        case Progress(address, text):
-            return Styled(f"  {address}: {text}", "dim")
+        case Progress(address, text, _, detail):
+            return Styled(f"  {address}: {text}{f' · {detail}' if detail else ''}", "dim")
         case Log(address, text):
             return Styled(f"  {address} | {text}", "dim")
         case Done(address, said, seconds):
@@ -50,9 +64,10 @@ class Lines:
             if isinstance(event, Started):
                 self._verbs[event.address] = event.verb
             if isinstance(event, Progress):
-                if self._last.get(event.address) == event.text:
+                now = f"{event.text} {event.detail}"
+                if self._last.get(event.address) == now:
                     return
-                self._last[event.address] = event.text
+                self._last[event.address] = now
             verb = "" if isinstance(event, Stopping) else self._verbs.get(event.address, "")
             self._stream.lines(fold(line(event, verb), self._stream.width))
 

@@ -1,0 +1,247 @@
+"""Everything that is known of a run before somebody says yes: base, data, identity, size, time, money. Makes read calls only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from finetune_image.contract import RUNS
+from finetune_image.run import Output, Run, Wish
+from gemmactl import __version__, limits, prices, spec_rules, tune_spec
+from gemmactl.errors import Trouble
+from gemmactl.kernel.plan import api_disabled
+from gemmactl.prices import Price
+from gemmactl.resources import names
+from gemmactl.resources.cloud import Json
+from gemmactl.resources.context import BuildContext, stage
+from gemmactl.resources.execution import finished
+from gemmactl.serving.folder import Folders
+from gemmactl.serving.place import Place
+from gemmactl.stack_tune import TUNE_PACKAGES
+from gemmactl.tune import executions, fits, recall, runs
+from gemmactl.tune.base_model import BaseModel, look
+from gemmactl.tune.data_source import Places
+from gemmactl.tune.data_upload import PreparedData, resolve
+from gemmactl.tune.estimate import Estimate, estimate, retries
+from gemmactl.tune.executions import Execution
+from gemmactl.tune.fits import Need
+from gemmactl.tune.runs import Tuned
+from gemmactl.tune.wishes import Asked
+from gemmactl.tune_spec import Tune
+
+if TYPE_CHECKING:
+    from gemmactl.resources.cloud import Cloud
+
+ID: Final = 12
+"""Hexadecimal digits of a run id."""
+PER_TOKEN: Final = 3.6
+"""Characters of a token of Gemma's in English, about; a guess where nobody counted."""
+LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
+"""Packages whose version is part of a run's identity."""
+SALTS: Final = 1000
+REMEMBERED: Final = 3
+"""Earlier runs of the same name that are asked for their rate."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run that could be started. `before`: what its folder says already; `execution`: one of it that is under way."""
+
+    asked: Asked
+    base: BaseModel
+    data: PreparedData
+    run: Run
+    tune: Tune
+    need: Need | None
+    tokens: int
+    """Of one epoch."""
+    estimate: Estimate | None
+    """None where nothing is known of the base."""
+    hour: Price
+    before: Tuned
+    execution: Execution | None = None
+    stranger: Execution | None = None
+    """One of another run of the same name that is under way."""
+
+    @property
+    def wish(self) -> Wish:
+        return self.run.wish
+
+    @property
+    def slug(self) -> str:
+        """`sql/0123456789ab`."""
+        return f"{self.wish.name}/{self.run.run_id}"
+
+
+def prepare(asked: Asked, place: Place, places: Places, *, again: bool = False, context: BuildContext | None = None) -> Ready:
+    """Look at base, data and what is there.
+
+    Raises:
+        Trouble: (refused) the base can't be trained or does not fit, the data can't be read or has a row that can't be used.
+    """
+    cloud, tune = place.cloud, asked.tune
+    job = f"projects/{tune.project}/locations/{tune.region}/jobs/{names.tune_job(tune.name)}"
+    with ThreadPoolExecutor(3) as pool:
+        looked = pool.submit(look, asked.model, Folders(lambda: cloud, place.hub))
+        ran = pool.submit(_job, cloud, job)
+        data = resolve(asked.wish.data, places)
+        base = looked.result()
+        live, alive = ran.result()
+    row = spec_rules.gpu(tune.gpu_type)
+    need = fits.require(asked.wish, base.report, row) if base.report else None
+    wish = replace(asked.wish, model=base.model.uri)
+    identity = wish.identity(base.fingerprint, _of_data(data), libraries(context or stage(TUNE_PACKAGES)))
+    bucket = f"gs://{tune.bucket}"
+    run = Run(
+        chosen(identity, wish, lambda one: again and _is_done(cloud, f"{bucket}/{RUNS}/{wish.name}/{one}")),
+        identity,
+        wish,
+        bucket,
+        data.train.file(bucket),
+        data.eval.file(bucket) if data.eval else None,
+        base.fingerprint,
+        base.pins,
+        libraries(context or stage(TUNE_PACKAGES)),
+        f"gemmactl {__version__}",
+    )
+    before = _before(cloud, tune.bucket, wish.name, run.run_id)
+    tune = recall.remembering(_sized(asked, base, tune), live)
+    hour = prices.per_hour(tune.gpu_type, tune.cpu, spec_rules.gib(tune.memory), tune.region)
+    tokens = tokens_of(data, wish)
+    found = _estimate(base, wish, tokens, hour, tune, cloud)
+    uri = f"{bucket}/{before.folder}"
+    tune = replace(tune, run_uri=uri, usd_per_hour=hour.usd)
+    if "retries" not in asked.given:
+        tune = replace(tune, retries=retries(None, wish.stop.max_hours, found))
+    own = next((one for one, of in alive if of == uri), None)
+    other = next((one for one, of in alive if of != uri), None)
+    return Ready(asked, base, data, run, tune, need, tokens, found, hour, before, own, other)
+
+
+def chosen(identity: str, wish: Wish, taken: Callable[[str], bool]) -> str:
+    """The run's id: the same for the same wish, so that the same command is the same run.
+
+    `taken` says that an id is not to be used again: then the next of its kind is. What a run publishes is no part of its weights'
+    identity, and yet another result.
+    """
+    for salt in range(SALTS):
+        plain = not salt and wish.output == Output()
+        told = [identity, wish.document()["output"], salt]
+        one = (identity if plain else hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest())[:ID]
+        if not taken(one):
+            return one
+    raise Trouble(
+        f"this fine-tune was run {SALTS} times",
+        why="each of them is done",
+        remedy="choose another --name",
+        code="runs-spent",
+    )
+
+
+def libraries(context: BuildContext) -> str:
+    """What it is trained with: the pins of the image, `torch==2.9.1 trl==1.16.0 ...`."""
+    text = next((content.decode() for path, content in context.files if path == "finetune_image/requirements.txt"), "")
+    found = dict(re.findall(r"^([a-z0-9_-]+)==([^\s;\\]+)", text, re.MULTILINE))
+    return " ".join(f"{name}=={found[name]}" for name in LIBRARIES if name in found)
+
+
+def tokens_of(data: PreparedData, wish: Wish) -> int:
+    """Tokens of one epoch, from characters."""
+    longest = wish.train.max_length
+    return math.ceil(sum(min(longest, _length(row) / PER_TOKEN + 8) for row in data.split.train))
+
+
+def _length(value: object) -> int:
+    match value:
+        case str():
+            return len(value)
+        case dict():
+            return sum(_length(part) for part in value.values())
+        case list() | tuple():
+            return sum(map(_length, value))
+        case _:
+            return 0
+
+
+def _of_data(data: PreparedData) -> str:
+    return data.train.sha256 + (f" {data.eval.sha256}" if data.eval else "")
+
+
+def _sized(asked: Asked, base: BaseModel, tune: Tune) -> Tune:
+    """CPU and memory by the base's size, where nobody chose."""
+    if asked.given & {"cpu", "memory"}:
+        return tune
+    cpu, memory = tune_spec.size_for(base.parameters)
+    if tune.gpu_type != limits.L4.name:
+        cpu, memory = spec_rules.default_pair(spec_rules.gpu(tune.gpu_type), None, None)
+    return replace(tune, cpu=cpu, memory=memory)
+
+
+def _estimate(base: BaseModel, wish: Wish, tokens: int, hour: Price, tune: Tune, cloud: Cloud) -> Estimate | None:
+    if base.parameters is None or base.report is None:
+        return None
+    mode = fits.quantized(wish, base.parameters)
+    rate = _measured(cloud, tune, wish, base.fingerprint)
+    size = base.report.weights.size
+    return estimate(base.parameters, tokens, wish.train.epochs, mode, hour, tune.gpu_type, size=size, measured=rate)
+
+
+def _measured(cloud: Cloud, tune: Tune, wish: Wish, fingerprint: str) -> float | None:
+    """Tokens a second that an earlier run of this name had with the same base and the same settings of speed."""
+    try:
+        ids = runs.ids(cloud, tune.bucket, tune.name)[:REMEMBERED]
+        for one in (runs.read(cloud, tune.bucket, tune.name, run_id) for run_id in ids):
+            then = one.run.wish if one.run and one.run.base == fingerprint else None
+            if then and one.told.rate and _speed(then) == _speed(wish):
+                return one.told.rate
+    except Trouble:  # a bucket that is not there yet, or may not be listed: the guess is all there is
+        return None
+    return None
+
+
+def _speed(wish: Wish) -> tuple[object, ...]:
+    return (wish.quantize, wish.lora.r, wish.lora.target, wish.train.max_length, wish.train.packing)
+
+
+def _job(cloud: Cloud, name: str) -> tuple[Json | None, tuple[tuple[Execution, str], ...]]:
+    """The live job, and its executions that have not ended with the run of each."""
+    from gemmactl.resources.execution import run_of
+
+    try:
+        live = cloud.jobs.get(name)
+        bodies = cloud.jobs.executions(name) if live else ()
+    except Trouble as trouble:
+        if api_disabled(trouble):
+            return None, ()
+        raise
+    found = ((executions.read(body), run_of(body)) for body in bodies)
+    return live, tuple((one, of) for one, of in found if not one.over)
+
+
+def _is_done(cloud: Cloud, uri: str) -> bool:
+    try:
+        return finished(cloud, uri)
+    except Trouble as trouble:
+        if _nothing(trouble):
+            return False
+        raise
+
+
+def _before(cloud: Cloud, bucket: str, name: str, run_id: str) -> Tuned:
+    try:
+        return runs.read(cloud, bucket, name, run_id)
+    except Trouble as trouble:
+        if _nothing(trouble):
+            return Tuned(name, run_id, bucket)
+        raise
+
+
+def _nothing(trouble: Trouble) -> bool:
+    """The bucket is made with the first run."""
+    return trouble.facts.get("status") == 404 or api_disabled(trouble)
