@@ -48,6 +48,14 @@ class Verbatim:
 
 
 @dataclass(frozen=True)
+class Marked:
+    """A text in pieces, some of which stand out: painted on a terminal, in [[brackets]] elsewhere."""
+
+    pieces: tuple[tuple[str, bool], ...]
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class Item:
     """One finding or step: a sign, a heading, and indented lines below it."""
 
@@ -57,7 +65,7 @@ class Item:
     tone: Tone = "plain"
 
 
-Block = Line | Facts | Table | Verbatim | Item
+Block = Line | Facts | Table | Verbatim | Marked | Item
 
 
 @dataclass(frozen=True)

@@ -218,11 +218,13 @@ class ChatTemplate:
                 raise TemplateSyntaxError(f"{word!r} has no place in a chat template", found.lineno)
         self._template = self._environment.from_string(tree)
 
-    def text(self, messages: Sequence[Mapping[str, Any]], special: Mapping[str, str]) -> str:
+    def text(self, messages: Sequence[Mapping[str, Any]], special: Mapping[str, str], *, ask: bool = True) -> str:
         """The conversation as the template prints it; a message's content is a text, or a list of items with a `type`.
+
+        `ask`: with the opening of an answer at its end.
 
         Raises whatever the template raises, Overrun among it.
         """
         turns = sum(1 if isinstance(one["content"], str) else 1 + len(one["content"]) for one in messages)
         with self._environment.budget(STEPS + STEPS_A_MESSAGE * turns):
-            return self._template.render(messages=messages, add_generation_prompt=True, **special)
+            return self._template.render(messages=messages, add_generation_prompt=ask, **special)

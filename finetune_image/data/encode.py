@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Protocol
 
 from finetune_image.contract import Code, TuneFailed
@@ -119,6 +120,8 @@ class Encoder:
         if not self._words.chats:
             advice = ("train the -it model of this family", "or give prompt and completion: a base model learns plain text")
             raise TuneFailed(Code.DATA_INVALID, "messages", "the model has no chat template: it is a base model", *advice)
+        if messages[0]["role"] == "system" and not self._takes_system:
+            messages, first = _folded(messages), max(0, first - 1)
         whole = self._words.render(messages)
         parts: list[tuple[str, bool]] = []
         at = 0
@@ -133,6 +136,15 @@ class Encoder:
             parts += [(whole[at : len(head)], False), (whole[len(head) : end], True)]
             at = end
         return [*parts, (whole[at:], False)] if whole[at:] else parts
+
+    @cached_property
+    def _takes_system(self) -> bool:
+        """Has the template a place for a system message? Those of Gemma 1 and 2 refuse one."""
+        word = "the system's text"
+        try:
+            return word in self._words.render([{"role": "system", "content": word}, {"role": "user", "content": "?"}], ask=True)
+        except TuneFailed:
+            return False
 
     def _by_marks(self, whole: str, *, last: bool) -> list[tuple[str, bool]]:
         """For a template that prints the same words differently when more follow: found by the family's turn marks.
@@ -166,3 +178,9 @@ class Encoder:
 
     def _odd(self, detail: str) -> TuneFailed:
         return TuneFailed(Code.MODEL_INVALID, "chat_template.jinja", detail, "use the chat template of the original model")
+
+
+def _folded(messages: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
+    """The system's text at the head of the first question, where Gemma 3's own template puts it."""
+    system, user, *rest = messages
+    return [{"role": user["role"], "content": f"{system['content']}\n\n{user['content'].strip()}"}, *rest]

@@ -1,91 +1,95 @@
-"""finetune check: what is wrong with the data, what is there twice, and how much is trained. Opens no cloud by itself."""
+"""finetune check: what is wrong with the data, what is there twice, what the model sees, how much is trained, what it costs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Final
 
-from finetune_image.data.problem import Findings
+from finetune_image.contract import TuneFailed
+from finetune_image.data.encode import Encoder
+from finetune_image.data.tokens import Lengths, measure
 from finetune_image.run import Wish
-from gemmactl.errors import Exit
-from gemmactl.result import Block, Facts, Item, Line, Result, Target
+from gemmactl import limits, prices, spec_rules, tune_spec
+from gemmactl.errors import Exit, Trouble
+from gemmactl.result import Result, Target
+from gemmactl.serving.folder import Folders
+from gemmactl.spec import Model
+from gemmactl.tune import check_screen, fits
 from gemmactl.tune.data_source import Places
-from gemmactl.tune.data_upload import Prepared, PreparedData, resolve
+from gemmactl.tune.data_upload import PreparedData, resolve
+from gemmactl.tune.estimate import Estimate, estimate
+from gemmactl.tune.failing import trouble
+from gemmactl.tune.speaking import Speaking, speaking
 
-SHOWN = 20
-"""Faults on the screen; a document has all that are kept."""
+GPU: Final = limits.L4.name
 
 
-def check(wish: Wish, places: Places, *, target: Target = "local") -> Result:
-    """Exit 4 when a row can't be used."""
-    data = resolve(wish.data, places, faults=True)
-    files = [data.train, *([data.eval] if data.eval else [])]
-    bad = any(one.rows.problems for one in files)
+@dataclass(frozen=True)
+class Checked:
+    """Everything that was seen. From `spoken` on: None while a row can't be used, or the base can't be spoken to."""
+
+    wish: Wish
+    data: PreparedData
+    region: str
+    spoken: Speaking | None = None
+    shown: tuple[tuple[str, bool], ...] = ()
+    """The first row to train as the model sees it; True: learned."""
+    lengths: Lengths | None = None
+    estimate: Estimate | None = None
+    refusal: Trouble | None = None
+    """Why the rows can't be trained on this base."""
+
+    @property
+    def faulty(self) -> bool:
+        files = [self.data.train, *([self.data.eval] if self.data.eval else [])]
+        return self.refusal is not None or any(one.rows.problems for one in files)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be checked. `full`: every row is measured."""
+
+    wish: Wish
+    model: Model
+    region: str
+    full: bool = False
+    target: Target = "local"
+
+
+def check(asked: Asked, places: Places, folders: Folders) -> Result:
+    """Exit 4 when a row can't be used, or the base can't learn from such rows."""
+    found = look_through(asked, places, folders)
     return Result(
         "finetune check",
-        _document(data, files),
-        tuple(_blocks(data, files, bad=bad)),
-        target=target,
-        exit=Exit.REFUSED if bad else Exit.OK,
+        check_screen.document(found),
+        tuple(check_screen.blocks(found)),
+        target=asked.target,
+        exit=Exit.REFUSED if found.faulty else Exit.OK,
     )
 
 
-def _blocks(data: PreparedData, files: list[Prepared], *, bad: bool) -> Iterator[Block]:
-    yield Facts(tuple(_facts(data)), title=data.train.source.origin)
-    for one in files:
-        yield from _listed("!", "bad", one.rows.problems, "rows can't be used")
-        yield from _listed("?", "warn", one.rows.conflicts, "rows ask what an earlier one asks and answer otherwise")
-        yield from _listed("?", "warn", one.rows.control, "rows hold a control token")
-        yield from _listed("=", "dim", one.rows.duplicates, "rows are there twice")
-    for note in data.split.notes:
-        yield Line(note, "dim")
-    if bad:
-        yield Line("no row is trained until each can be: correct the lines above, then check again", "bad")
-    else:
-        yield Line("every row can be used", "good")
+def look_through(asked: Asked, places: Places, folders: Folders) -> Checked:
+    """Rows first: a base is only opened for rows that can be trained."""
+    wish, data = asked.wish, resolve(asked.wish.data, places, faults=True)
+    plain = Checked(wish, data, asked.region)
+    if plain.faulty or not data.split.train:
+        return plain
+    spoken = speaking(asked.model, folders)
+    try:
+        shown = Encoder(spoken.words, spoken.family).parts(data.split.train[0])
+        lengths = measure(data.split.train, spoken.words, spoken.family, wish.train.max_length, full=asked.full)
+    except TuneFailed as failed:
+        return Checked(wish, data, asked.region, spoken, refusal=trouble(failed))
+    cost = _estimate(wish, spoken, lengths, asked.region)
+    return Checked(wish, data, asked.region, spoken, tuple(shown), lengths, cost)
 
 
-def _facts(data: PreparedData) -> Iterator[tuple[str, str]]:
-    rows, made = data.train.rows, data.split
-    yield "form", rows.format or "none known"
-    yield "columns", ", ".join(rows.columns)
-    yield "rows", f"{rows.read:,} read, {len(rows.rows):,} can be used"
-    yield "trained", f"{len(made.train):,}"
-    source = f" of {data.eval.source.origin}" if data.eval else ""
-    yield "held out", f"{len(made.eval):,}{source}"
-    yield "sha256", data.train.sha256
-
-
-def _listed(sign: str, tone: Any, found: Findings, what: str) -> Iterator[Block]:
-    if not found:
-        return
-    more = found.count - min(len(found.kept), SHOWN)
-    lines = [str(one) for one in found.kept[:SHOWN]] + ([f"and {more:,} more"] if more else [])
-    yield Item(sign, f"{found.count:,} {what}", tuple(lines), tone)
-
-
-def _document(data: PreparedData, files: list[Prepared]) -> dict[str, Any]:
-    made = data.split
-    return {
-        "source": data.train.source.origin,
-        "files": list(data.train.source.files),
-        "sha256": data.train.sha256,
-        "form": data.train.rows.format or None,
-        "columns": list(data.train.rows.columns),
-        "rows": {
-            "read": data.train.rows.read,
-            "usable": len(data.train.rows.rows),
-            "trained": len(made.train),
-            "held_out": len(made.eval),
-        },
-        "notes": list(made.notes),
-        **{kind: _found(files, kind) for kind in ("problems", "duplicates", "conflicts", "control")},
-    }
-
-
-def _found(files: list[Prepared], kind: str) -> dict[str, Any]:
-    each = [getattr(one.rows, kind) for one in files]
-    return {
-        "count": sum(found.count for found in each),
-        "first": [{"file": one.file, "line": one.line, "reason": one.reason} for found in each for one in found],
-    }
+def _estimate(wish: Wish, spoken: Speaking, lengths: Lengths, region: str) -> Estimate | None:
+    """Of a job as `finetune run` makes it; None where nothing is known of the base."""
+    base = spoken.base
+    if base is None or base.report is None or base.parameters is None:
+        return None
+    cpu, memory = tune_spec.size_for(base.parameters)
+    hour = prices.per_hour(GPU, cpu, spec_rules.gib(memory), region)
+    mode = fits.quantized(wish, base.parameters)
+    return estimate(base.parameters, lengths.tokens, wish.train.epochs, mode, hour, GPU, size=base.report.weights.size)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gemmactl.errors import Trouble
-from gemmactl.result import Block, Facts, Item, Line, Table, Tone, Verbatim
+from gemmactl.result import Block, Facts, Item, Line, Marked, Table, Tone, Verbatim
 
 COMMANDS = ("gemmactl ", "gcloud ", "$ ", "pip ", "export ", "curl ")
 """A line that starts so is for copying: it is never wrapped."""
@@ -21,12 +21,14 @@ class Styled:
     text: str
     tone: Tone = "plain"
     bold: bool = False
+    marks: tuple[tuple[int, int], ...] = ()
+    """Stretches of the text that stand out, from and to."""
 
 
 def lay(blocks: tuple[Block, ...], width: int) -> Iterator[Styled]:
     """All blocks, an empty line between tables and facts and what follows."""
     for number, block in enumerate(blocks):
-        if number and isinstance(block, Facts | Table) and block.title:
+        if number and isinstance(block, Facts | Table | Marked) and block.title:
             yield Styled("")
         yield from _block(block, width)
 
@@ -64,6 +66,8 @@ def _block(block: Block, width: int) -> Iterator[Styled]:
             yield from _wrap(text, width, tone)
         case Verbatim(text):
             yield from (Styled(line) for line in text.splitlines())
+        case Marked():
+            yield from _marked(block)
         case Item(sign, head, lines, tone):
             yield from _wrap(f"{sign} {head}", width, tone, indent=2, bold=sign in "!-")
             for line in lines:
@@ -76,6 +80,24 @@ def _block(block: Block, width: int) -> Iterator[Styled]:
                 yield from _wrap(f"  {pad(key, left)}  {value}", width, "plain", indent=left + 4)
         case Table():
             yield from _table(block, width)
+
+
+def _marked(block: Marked) -> Iterator[Styled]:
+    """Line by line as it is, not wrapped: where a line ends is part of what is shown."""
+    if block.title:
+        yield Styled(block.title, bold=True)
+    text = "    "
+    marks: list[tuple[int, int]] = []
+    for piece, marked in block.pieces:
+        for number, part in enumerate(piece.split("\n")):
+            if number:
+                yield Styled(text if text.strip() else "", marks=tuple(marks))
+                text, marks = "    ", []
+            if marked and part:
+                marks.append((len(text), len(text) + len(part)))
+            text += part
+    if text.strip():
+        yield Styled(text, marks=tuple(marks))
 
 
 def _table(table: Table, width: int) -> Iterator[Styled]:

@@ -12,6 +12,8 @@ from gemmactl.ui.layout import Styled
 
 _STYLES: Final = {"plain": "", "good": "green", "warn": "yellow", "bad": "red", "dim": "dim"}
 
+_MARK: Final = "bold green reverse"
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -31,7 +33,7 @@ class Stream:
         if self.fancy:
             self._paint(lines)
         else:
-            self.file.write("".join(f"{scrub(line.text)}\n" for line in lines))
+            self.file.write("".join(f"{scrub(_bracketed(line))}\n" for line in lines))
         self.file.flush()
 
     def raw(self, text: str) -> None:
@@ -50,7 +52,18 @@ class Stream:
         console = self.console()
         for line in lines:
             # Text, not markup: a log line with [brackets] is data
-            console.print(Text(scrub(line.text), style=f"{'bold ' if line.bold else ''}{_STYLES[line.tone]}".strip()))
+            text = Text(scrub(line.text), style=f"{'bold ' if line.bold else ''}{_STYLES[line.tone]}".strip())
+            if text.plain == line.text:  # what was scrubbed has other places
+                for begin, end in line.marks:
+                    text.stylize(_MARK, begin, end)
+            console.print(text)
+
+
+def _bracketed(line: Styled) -> str:
+    text = line.text
+    for begin, end in reversed(line.marks):
+        text = f"{text[:begin]}[[{text[begin:end]}]]{text[end:]}"
+    return text
 
 
 def open_stream(file: TextIO, environ: Mapping[str, str]) -> Stream:

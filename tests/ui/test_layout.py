@@ -1,7 +1,7 @@
 """Blocks become lines: aligned, wrapped where a person reads, untouched where something is copied."""
 
 from gemmactl.errors import Trouble
-from gemmactl.result import Facts, Item, Line, Table, Verbatim
+from gemmactl.result import Facts, Item, Line, Marked, Table, Verbatim
 from gemmactl.ui import layout
 
 
@@ -59,3 +59,10 @@ def test_trouble_has_three_parts_and_copyable_remedies() -> None:
     """what, why, remedy; a remedy of two lines keeps its second one whole."""
     found = [s.text for s in layout.trouble(Trouble("it broke", why="rain", remedy="wait\ngcloud run services list"), 80)]
     assert found == ["error: it broke", "  why:    rain", "  remedy: wait", "          gcloud run services list"]
+
+
+def test_marked_pieces_keep_their_lines() -> None:
+    """Where a line ends is part of the text; a piece over two lines is marked on both."""
+    found = list(layout.lay((Marked((("a\nb ", False), ("c\nd", True), ("\n", False)), title="row"),), 80))
+    assert [line.text for line in found] == ["row", "    a", "    b c", "    d"]
+    assert [[line.text[a:b] for a, b in line.marks] for line in found] == [[], [], ["c"], ["d"]]

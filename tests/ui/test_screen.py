@@ -10,7 +10,7 @@ import pytest
 
 from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.events import Done, Failed, Log, Progress, Started
-from gemmactl.result import SCHEMA, Line, Result, Verbatim, failure
+from gemmactl.result import SCHEMA, Line, Marked, Result, Verbatim, failure
 from gemmactl.ui.screen import Screen
 
 CANARY = "hf_CANARYcanaryCANARYcanary"
@@ -194,3 +194,15 @@ def test_an_api_key_leaves_only_where_it_was_made() -> None:
     text, out, _ = screen()
     text.result(Result("keys create", {"key": key}, (Verbatim(key),), reveals=frozenset({key})))
     assert out.getvalue() == f"{key}\n"
+
+
+def test_marked_text_is_painted_on_a_terminal_and_bracketed_elsewhere() -> None:
+    """In a pipe and without colours it can be read all the same."""
+    result = Result("v", {}, (Marked((("a ", False), ("b", True))),))
+    plain, out, _ = screen()
+    plain.result(result)
+    assert out.getvalue() == "    a [[b]]\n"
+    fancy, painted, _ = screen(environ={"TERM": "xterm-256color"}, out=Tty())
+    fancy.result(result)
+    assert "[[" not in painted.getvalue()
+    assert "\x1b[" in painted.getvalue().partition("b")[0]
