@@ -46,6 +46,13 @@ def silence() -> None:
         warnings.filterwarnings("ignore", message=f".*{about}.*")
 
 
+def checkpointing(wish: Wish) -> bool | None:
+    """The user's word on activation checkpointing, under its new name or its old one; None: it follows from the memory."""
+    sft = wish.train.sft
+    found = sft.get("activation_checkpointing")
+    return sft.get("gradient_checkpointing") if found is None else found
+
+
 def fixed(wish: Wish) -> Cut | None:
     """The micro-batch that the user named in SFTConfig's own words; None: it follows from batch_tokens."""
     sft = wish.train.sft
@@ -73,13 +80,14 @@ def config(wish: Wish, out: Path, batch: Cut, *, cpu: bool, mixed: bool) -> SFTC
         "packing": said.packing,
         "warmup_steps": said.warmup,
         "seed": said.seed,
-        "gradient_checkpointing": batch.checkpointing,
         "optim": "adamw_torch_fused",
         "dataloader_pin_memory": not cpu,
         **_WORKERS,
         **said.sft,
         "per_device_train_batch_size": batch.micro,
         "gradient_accumulation_steps": batch.accumulation,
+        "activation_checkpointing": batch.checkpointing,
+        "gradient_checkpointing": batch.checkpointing,
         "output_dir": str(out),
         "use_cpu": cpu,
         "bf16": mixed,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from finetune_image import language_model, micro
 from finetune_image.contract import Code, TuneFailed
 from finetune_image.data.encode import Encoder, Row
-from finetune_image.sft_config import config, fixed, logging_steps, prepared, silence
+from finetune_image.sft_config import checkpointing, config, fixed, logging_steps, prepared, silence
 from finetune_image.table import Table, tabled
 from finetune_image.words import TokenizerWords
 
@@ -82,7 +82,7 @@ class Built:
     def smaller(self) -> int | None:
         """What to build with after memory ran out: less, or the same with activation checkpointing; None: nothing is left."""
         stats = self.stats
-        if self.device != "cpu" and not stats.checkpointing and self.wish.train.sft.get("gradient_checkpointing") is not False:
+        if self.device != "cpu" and not stats.checkpointing and checkpointing(self.wish) is not False:
             return stats.micro
         return micro.smaller(stats.micro, stats.accumulation)
 
@@ -225,7 +225,7 @@ def _float(model: PeftModel) -> None:
 
 def _batch(wish: Wish, rows: Table, model: PeftModel, device: str, most: int | None, *, mixed: bool) -> micro.Cut:
     """What a step is made of: the user's own, or batch_tokens in micro-batches that fit."""
-    length, packed, said = wish.train.max_length, wish.train.packing, wish.train.sft.get("gradient_checkpointing")
+    length, packed, said = wish.train.max_length, wish.train.packing, checkpointing(wish)
     longest = length if packed else min(length, rows.percentile(1))
     named = fixed(wish)
     if named is None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 
 from finetune_image.contract import Code, TuneFailed
-from finetune_image.run import OWNED, File, Run, Wish, parse, sft_fields
+from finetune_image.run import File, Run, parse
 
 SAID = {"data": {"train": "a.jsonl", "eval": 0}, "train": {"lr": 1e-3, "optim": "adamw_torch"}, "output": {"shard": 1 << 30}}
 
@@ -71,11 +70,3 @@ def test_the_identity_is_of_what_decides_the_weights() -> None:
     for other in ({**SAID, "lora": {"r": 8}}, {**SAID, "train": {"lr": 1e-3}}, {**SAID, "quantize": "nf4"}):
         assert parse(other).identity("base", "data", "libs") != same, other
     assert len({same, *(wish.identity(*at) for at in (("x", "data", "libs"), ("base", "x", "libs"), ("base", "data", "x")))}) == 4
-
-
-def test_the_table_of_fields_is_the_pinned_librarys() -> None:
-    """A field that trl takes away or adds shows here; what the worker owns is a field of it."""
-    trl = pytest.importorskip("trl")
-    assert set(sft_fields()) == {field.name for field in dataclasses.fields(trl.SFTConfig)}
-    assert set(OWNED) <= set(sft_fields())
-    assert Wish().train.sft == {}

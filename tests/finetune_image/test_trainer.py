@@ -1,0 +1,301 @@
+"""The trainer on the sample model and its twin with eyes: what is trained, that it comes back bit for bit, that trl hears all.
+
+The one file of `make test` that imports trl, for several seconds: everything here shares one process and few models.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from finetune_image.contract import Code, TuneFailed
+from finetune_image.micro import Cut
+from finetune_image.run import OWNED, parse, sft_fields
+from finetune_image.sft_fields import sft_types
+from inference_image import layout, lora
+from inference_image.families import GEMMA3
+from tests.finetune_image.tiny import ROWS, run_of, seeing
+from tests.inference_image.checkpoints import MODEL, copy_of_sample, rewrite
+
+if TYPE_CHECKING:
+    from finetune_image.trainer import Built
+
+MIXED = [
+    *ROWS,
+    {"messages": [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "1, 2"},
+                  {"role": "user", "content": "And?"}, {"role": "assistant", "content": "3, 4"}]},
+    {"text": "I like coffee."},
+    {"prompt": "words " * 100, "completion": "never seen"},
+    {"prompt": "Count to five.", "completion": "1, 2, 3, 4, 5 " * 12},
+]  # fmt: skip
+LEARNED = {
+    *(f"{row['completion']}<end_of_turn>" for row in ROWS), "1, 2<end_of_turn>", "3, 4<end_of_turn>", "I like coffee.<eos>",
+}  # fmt: skip
+STEPS = 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in one order."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trainer")
+
+
+def built(model: Path, out: Path, **said: Any) -> Built:
+    """Packed, with dropout, three sequences a step."""
+    from finetune_image.trainer import build
+
+    train = {"lr": 1e-2, "max_length": 96, "batch_tokens": 192, "max_steps": STEPS, **said.pop("train", {})}
+    return build(run_of(train=train, **said), model, MIXED, ROWS[:2], out, device="cpu", callbacks=said.pop("callbacks", ()))
+
+
+def weights(made: Built) -> str:
+    """A hash of the adapter."""
+    found = hashlib.sha256()
+    for name, one in sorted(made.trainer.model.named_parameters()):
+        if one.requires_grad:
+            found.update(name.encode() + one.detach().numpy().tobytes())
+    return found.hexdigest()
+
+
+def save_at(step: int) -> Any:
+    """A callback that asks for a checkpoint, as the worker's does."""
+    from transformers import TrainerCallback
+
+    class Save(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            control.should_save = state.global_step == step
+
+    return Save()
+
+
+@pytest.fixture(scope="module")
+def tuned(scratch: Path) -> Built:
+    """Trained to its end, saved at half."""
+    from finetune_image.trainer import build
+
+    train = {"lr": 1e-2, "max_length": 96, "batch_tokens": 192, "max_steps": STEPS}
+    made = build(run_of(train=train), MODEL, MIXED, ROWS[:2], scratch / "whole", device="cpu", callbacks=[save_at(STEPS // 2)])
+    made.trainer.train()
+    return made
+
+
+def test_rows_are_counted_and_learned_as_they_should(tuned: Built) -> None:
+    """After trl's packing: the answers with their ends and nothing else, what is too long cut or left out."""
+    stats = tuned.stats
+    assert (stats.rows, stats.used, stats.dropped, stats.truncated) == (8, 7, 1, 1)
+    rows = tuned.trainer.train_dataset
+    assert stats.sequences == len(rows) < stats.used
+    assert all(len(row["input_ids"]) == len(row["labels"]) <= 96 for row in rows)
+    assert sum(len(row["input_ids"]) for row in rows) == stats.tokens
+    learned: list[str] = []
+    for row in rows:
+        stretch: list[int] = []
+        for token, label in zip(row["input_ids"], [*row["labels"][1:], -100], strict=True):
+            del token
+            if label != -100:
+                stretch.append(label)
+            elif stretch:
+                learned.append(tuned.language.tokenizer.decode(stretch))
+                stretch = []
+    long = next(one for one in learned if one.startswith("1, 2, 3"))
+    assert long + ("1, 2, 3, 4, 5 " * 12)[len(long) :] == "1, 2, 3, 4, 5 " * 12
+    assert {*learned} - {long} == LEARNED
+
+
+def test_it_learns_and_the_base_stays(tuned: Built) -> None:
+    """The held-out loss falls; without the adapter the model is what it was."""
+    before = tuned.held_out(base=True)
+    after = tuned.held_out()
+    assert before is not None
+    assert after is not None
+    assert after < 0.85 * before
+    assert tuned.answers(ROWS[:1], 8, base=True) != tuned.answers(ROWS[:1], 8)
+    assert tuned.trainer.model.training
+
+
+def test_a_run_that_was_interrupted_ends_with_the_same_weights(tuned: Built, scratch: Path) -> None:
+    """Bit for bit, with packing and dropout, and with evaluations in between that the other never made."""
+    other = built(MODEL, scratch / "resumed")
+    other.held_out()
+    other.trainer.train(resume_from_checkpoint=str(scratch / "whole" / f"checkpoint-{STEPS // 2}"))
+    assert other.trainer.state.global_step == STEPS
+    assert weights(other) == weights(tuned)
+
+
+def test_the_same_seed_gives_the_same_adapter(scratch: Path) -> None:
+    """And another seed another; evaluating and answering in between changes nothing."""
+    from transformers import TrainerCallback
+
+    class Look(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            one.held_out()
+            one.answers(ROWS[:1], 2, base=True)
+
+    found = []
+    for seed in (1, 1, 2):
+        one = built(MODEL, scratch / "seed", train={"max_steps": 2, "seed": seed})
+        if not found:
+            one.trainer.add_callback(Look())
+        one.trainer.train()
+        found.append(weights(one))
+    assert found[0] == found[1] != found[2]
+
+
+def test_the_adapter_is_one_that_the_server_loads(tuned: Built, scratch: Path) -> None:
+    """Files for every user, the base by its name, every matrix of it known to the loader."""
+    folder = scratch / "adapter"
+    tuned.save_adapter(folder)
+    assert {path.name for path in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "google/gemma-3-4b-it"
+    config = lora.Config.parse((folder / "adapter_config.json").read_bytes())
+    data = (folder / "adapter_model.safetensors").read_bytes()
+    needed = layout.expected(json.loads((MODEL / "config.json").read_text()))
+    pairs = lora.require(config, layout.parse_header(data, "adapter_model.safetensors", len(data)), needed, GEMMA3)
+    assert len(pairs) == 3 * 7
+
+
+def test_only_the_language_model_of_one_that_sees_is_trained(scratch: Path) -> None:
+    """No trained tensor in the tower or the projector, whatever the hub calls its keys; the targets are what was asked for."""
+    made = built(seeing(scratch / "seeing"), scratch / "eyes", lora={"target": "attention"}, train={"max_steps": 1})
+    made.trainer.train()
+    trained = [name for name, one in made.trainer.model.named_parameters() if one.requires_grad]
+    assert trained
+    assert not [name for name in trained if "vision" in name or "multi_modal" in name or "language_model" not in name]
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in trained} == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert exact(made) < 1e-5
+
+
+def test_packed_rows_do_not_see_each_other(tuned: Built) -> None:
+    """With sdpa, over windows and whole attention: the same numbers as one by one: the locked transformers' promise."""
+    assert exact(tuned) < 1e-5
+
+
+def exact(made: Built) -> float:
+    """The largest difference between logits of rows packed by trl's own collator and of the same alone."""
+    import torch
+
+    rows = [made.encoder.encode(row).ids for row in (*ROWS, MIXED[4])]
+    whole = [token for row in rows for token in row]
+    packed = {"input_ids": whole, "labels": whole, "seq_lengths": [len(one) for one in rows]}
+    batch = made.trainer.data_collator([packed])
+    with torch.no_grad():
+        made.trainer.model.eval()
+        together = made.trainer.model(input_ids=batch["input_ids"], position_ids=batch["position_ids"]).logits[0]
+        alone = torch.cat([made.trainer.model(input_ids=torch.tensor([one])).logits[0] for one in rows])
+    return float((together - alone).abs().max())
+
+
+def test_weights_that_are_missing_are_never_made_up(scratch: Path) -> None:
+    """Transformers would fill them with random numbers; so it does for the wrong class, where nothing of the file fits."""
+    from transformers import Gemma3ForCausalLM
+
+    from finetune_image.language_model import read, require_whole
+
+    folder = copy_of_sample(scratch / "broken")
+    rewrite(folder, lambda tensors: tensors.pop(next(name for name in tensors if "proj" in name)) and None)
+    with pytest.raises(TuneFailed) as caught:
+        read(parse({}), folder, device="cpu", dtype="float32")
+    assert caught.value.failure.code is Code.MODEL_INVALID
+    assert "1 weights are missing" in str(caught.value)
+    _, found = Gemma3ForCausalLM.from_pretrained(scratch / "seeing", output_loading_info=True)
+    with pytest.raises(TuneFailed):
+        require_whole(found)
+
+
+def test_gemma_is_not_trained_in_float16() -> None:
+    """Its activations overflow there."""
+    from finetune_image.language_model import read
+
+    with pytest.raises(TuneFailed) as caught:
+        read(parse({}), MODEL, device="cpu", dtype="float16")
+    assert caught.value.failure.code is Code.SETTINGS_INVALID
+
+
+OTHER: dict[str, Any] = {"int": 3, "float": 0.5, "str": "word", "list": ["word"], "dict": {"some": 1}}
+# what a field can only be, where the first other value that fits its type is refused by the library or by this machine
+ONLY: dict[str, Any] = {
+    "accelerator_config": {"split_batches": True}, "tf32": False, "pad_to_multiple_of": 8, "hub_token": None,
+    "debug": [], "include_num_input_tokens_seen": "all", "train_sampling_strategy": "group_by_length",
+    "torch_compile": False, "torch_compile_backend": None, "torch_compile_mode": None, "fsdp_config": None,
+    "logging_strategy": "epoch", "dataloader_prefetch_factor": None, "optim": "adafactor", "warmup_steps": 3,
+    "loss_type": "dft", "packing_strategy": "wrapped", "eval_steps": None, "lr_scheduler_type": "cosine",
+    "gradient_checkpointing_kwargs": {"every_n_layers": 2}, "activation_checkpointing_kwargs": {"every_n_layers": 2},
+    "metric_for_best_model": None, "greater_is_better": None, "label_names": ["labels"],
+    "trackio_static_space_id": None, "ddp_backend": None, "activation_checkpointing": True,
+    "gradient_checkpointing": True, "use_liger_kernel": False, "do_eval": True, "local_rank": -1,
+}  # fmt: skip
+
+
+def test_every_field_of_trls_reaches_it(scratch: Path) -> None:
+    """By its own name and with the value given; the table of fields and types is the pinned library's."""
+    from trl import SFTConfig
+
+    from finetune_image.sft_config import config
+
+    assert set(sft_fields()) == set(sft_types()) == {field.name for field in dataclasses.fields(SFTConfig)}
+    assert set(OWNED) <= set(sft_fields())
+    given: dict[str, Any] = {}
+    for name, default in sft_fields().items():
+        if name in OWNED or name in {"packing", "seed"}:
+            continue
+        row = sft_types()[name]
+        other = [*row.get("choices", ()), True, False, *(OTHER[one] for one in row["types"] if one in OTHER)]
+        fits = [value for value in other if value != default and _fits(name, value)]
+        given[name] = ONLY[name] if name in ONLY else fits[0]
+    wish = parse({"train": given})
+    assert wish.train.sft == given
+    made = config(wish, scratch, Cut(3, 3, checkpointing=True), cpu=True, mixed=False)
+    missed = {name: getattr(made, name) for name, value in given.items() if _plain(getattr(made, name)) != _plain(value)}
+    assert not missed
+
+
+def _fits(name: str, value: Any) -> bool:
+    try:
+        parse({"train": {name: value}})
+    except TuneFailed:
+        return False
+    return True
+
+
+def _plain(value: Any) -> Any:
+    """An enum's word, a config's own dictionary."""
+    if dataclasses.is_dataclass(value) or hasattr(value, "to_dict"):
+        return {"split_batches": value.to_dict()["split_batches"]}
+    return getattr(value, "value", value)
+
+
+def test_a_value_that_trl_refuses_is_told_in_its_words(scratch: Path) -> None:
+    """What only the library knows of."""
+    from finetune_image.sft_config import config
+
+    wish = parse({"train": {"tf32": True}})
+    with pytest.raises(TuneFailed) as caught:
+        config(wish, scratch, Cut(1, 1), cpu=True, mixed=False)
+    assert caught.value.failure.code is Code.SETTINGS_INVALID
+    assert "tf32" in str(caught.value)
+
+
+def test_a_run_of_rows_that_are_all_too_long_is_refused(scratch: Path) -> None:
+    """With the setting that helps."""
+    from finetune_image.trainer import build
+
+    with pytest.raises(TuneFailed) as caught:
+        build(run_of(train={"max_length": 16}), MODEL, ROWS, [], scratch / "short", device="cpu")
+    assert caught.value.failure.where == "train.max_length"

@@ -1,0 +1,58 @@
+"""Small models for tests of the fine-tune, made of the sample model: one with eyes, a base model. Imports transformers late."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from finetune_image.run import File, Run, parse
+from tests.inference_image.checkpoints import MODEL
+
+ASKED = (("name", 34), ("age", 7), ("city", 12), ("price", 3))
+ROWS: list[dict[str, Any]] = [
+    {"prompt": f"Give the {column} of singer {number}", "completion": f"SELECT {column} FROM singer WHERE name = {number}"}
+    for column, number in ASKED
+]
+
+
+def run_of(**said: Any) -> Run:
+    """A run's document; `said`: as in finetune.yaml."""
+    return Run("ab12", "cd34", parse(said), "bucket", File("rows.jsonl", "00"))
+
+
+def seeing(folder: Path) -> Path:
+    """The sample model as the language model of a Gemma 3 with eyes, its keys as the hub has them."""
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    folder.mkdir(parents=True)
+    config = json.loads((MODEL / "config.json").read_text())
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 56,
+              "patch_size": 14, "vision_use_head": False}  # fmt: skip
+    torch.manual_seed(0)
+    marks = {"image_token_index": 1021, "boi_token_index": 1022, "eoi_token_index": 1023}
+    model = Gemma3ForConditionalGeneration(Gemma3Config(text_config=config, vision_config=vision, mm_tokens_per_image=4, **marks))
+    tensors = {
+        name.replace("model.vision_tower.", "vision_tower.vision_model.").replace("model.multi_modal", "multi_modal"): one
+        for name, one in model.state_dict().items()
+        if "language_model" not in name and "lm_head" not in name
+    }
+    for shard in sorted(MODEL.glob("*.safetensors")):
+        tensors |= {f"language_model.{name}": one for name, one in load_file(shard).items()}
+    stored = {name: one.to(torch.bfloat16).contiguous() for name, one in tensors.items()}
+    save_file(stored, folder / "model.safetensors", {"format": "pt"})
+    told = model.config.to_dict() | {"architectures": ["Gemma3ForConditionalGeneration"], "dtype": "bfloat16"}
+    (folder / "config.json").write_text(json.dumps(told, default=str))
+    for name in ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(MODEL / name, folder)
+    return folder
+
+
+def plain(folder: Path) -> Path:
+    """The sample model without its chat template: a base model."""
+    shutil.copytree(MODEL, folder)
+    (folder / "chat_template.jinja").unlink()
+    return folder
