@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TRAINED: Final = ("gemma", "gemma2", "gemma3")
 """Keys of inference_image.families that this version trains."""
+_EAGER: Final = ("gemma2",)
+"""Families whose attention caps its logits: torch's own attention can't, so it is written out."""
 SMALL: Final = 5_000_000_000
 """Most parameters that `quantize: auto` leaves in bfloat16: "4B" is 4.3e9 with its images, 8.6 GB of an L4's 24."""
 _LINEAR: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -96,7 +98,7 @@ def read(wish: Wish, folder: Path, *, device: str, dtype: str) -> Language:
 
     family, parameters = family_of(folder), size(folder)
     nf4, precision = in_nf4(wish, parameters), getattr(torch, dtype)
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"attn_implementation": "eager" if family.key in _EAGER else "sdpa"}
     if nf4:
         told["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]  # transformers leaves it untyped
             load_in_4bit=True,
@@ -106,7 +108,7 @@ def read(wish: Wish, folder: Path, *, device: str, dtype: str) -> Language:
         )
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=precision, attn_implementation="sdpa", device_map={"": device}, output_loading_info=True,
+            folder, dtype=precision, device_map={"": device}, output_loading_info=True,
             local_files_only=True, trust_remote_code=False, **told,
         )  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

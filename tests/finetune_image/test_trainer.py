@@ -20,7 +20,7 @@ from finetune_image.run import OWNED, parse, sft_fields
 from finetune_image.sft_fields import sft_types
 from inference_image import layout, lora
 from inference_image.families import GEMMA3
-from tests.finetune_image.tiny import ROWS, run_of, seeing
+from tests.finetune_image.tiny import ROWS, packed_apart, run_of, seeing
 from tests.inference_image.checkpoints import MODEL, copy_of_sample, rewrite
 
 if TYPE_CHECKING:
@@ -179,27 +179,12 @@ def test_only_the_language_model_of_one_that_sees_is_trained(scratch: Path) -> N
     assert trained
     assert not [name for name in trained if "vision" in name or "multi_modal" in name or "language_model" not in name]
     assert {name.split(".lora_")[0].rpartition(".")[2] for name in trained} == {"q_proj", "k_proj", "v_proj", "o_proj"}
-    assert exact(made) < 1e-5
+    assert packed_apart(made, (*ROWS, MIXED[4])) < 1e-5
 
 
 def test_packed_rows_do_not_see_each_other(tuned: Built) -> None:
     """With sdpa, over windows and whole attention: the same numbers as one by one: the locked transformers' promise."""
-    assert exact(tuned) < 1e-5
-
-
-def exact(made: Built) -> float:
-    """The largest difference between logits of rows packed by trl's own collator and of the same alone."""
-    import torch
-
-    rows = [made.encoder.encode(row).ids for row in (*ROWS, MIXED[4])]
-    whole = [token for row in rows for token in row]
-    packed = {"input_ids": whole, "labels": whole, "seq_lengths": [len(one) for one in rows]}
-    batch = made.trainer.data_collator([packed])
-    with torch.no_grad():
-        made.trainer.model.eval()
-        together = made.trainer.model(input_ids=batch["input_ids"], position_ids=batch["position_ids"]).logits[0]
-        alone = torch.cat([made.trainer.model(input_ids=torch.tensor([one])).logits[0] for one in rows])
-    return float((together - alone).abs().max())
+    assert packed_apart(tuned, (*ROWS, MIXED[4])) < 1e-5
 
 
 def test_weights_that_are_missing_are_never_made_up(scratch: Path) -> None:

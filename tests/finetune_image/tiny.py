@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finetune_image.run import File, Run, parse
 from tests.inference_image.checkpoints import MODEL
+
+if TYPE_CHECKING:
+    from finetune_image.trainer import Built
 
 ASKED = (("name", 34), ("age", 7), ("city", 12), ("price", 3))
 ROWS: list[dict[str, Any]] = [
@@ -56,3 +60,18 @@ def plain(folder: Path) -> Path:
     shutil.copytree(MODEL, folder)
     (folder / "chat_template.jinja").unlink()
     return folder
+
+
+def packed_apart(made: Built, given: Iterable[dict[str, Any]]) -> float:
+    """The largest difference between logits of rows packed by trl's own collator and of the same alone, beside the largest of them."""
+    import torch
+
+    rows = [made.encoder.encode(row).ids for row in given]
+    whole = [token for row in rows for token in row]
+    packed = {"input_ids": whole, "labels": whole, "seq_lengths": [len(one) for one in rows]}
+    batch = made.trainer.data_collator([packed])
+    with torch.no_grad():
+        made.trainer.model.eval()
+        together = made.trainer.model(input_ids=batch["input_ids"], position_ids=batch["position_ids"]).logits[0]
+        alone = torch.cat([made.trainer.model(input_ids=torch.tensor([one])).logits[0] for one in rows])
+    return float((together - alone).abs().max() / alone.abs().max().clamp(min=1))
