@@ -63,7 +63,7 @@ def plain(folder: Path) -> Path:
 
 
 def packed_apart(made: Built, given: Iterable[dict[str, Any]]) -> float:
-    """The largest difference between logits of rows packed by trl's own collator and of the same alone, beside the largest of them."""
+    """The largest difference between logits of rows packed by trl's collator and of the same alone, beside the largest logit."""
     import torch
 
     rows = [made.encoder.encode(row).ids for row in given]
