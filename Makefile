@@ -75,7 +75,7 @@ lock: python ## constraints.txt from a fresh environment without it
 	mv constraints.new constraints.txt
 	rm -rf $(VENV)-lock
 
-lock-image: python ## the hashes of the serving image's packages, after a pin in inference_image/requirements.txt was changed
+lock-image: python ## the hashes of both images' packages, after a pin in one of their requirements.txt was changed
 	$(PYTHON) .ci/image_hashes.py
 
 clean: ## remove what make and the tests made here
@@ -88,12 +88,12 @@ $(BIN)/python: | python
 	$(PYTHON) -m venv $(VENV)
 
 $(LOCAL): constraints.txt pyproject.toml | $(BIN)/python
-	@$(call announce,,70 MB)
+	@$(call announce,,85 MB,1.3 GB)
 	@$(call install,local)
 	@touch $@
 
 $(DEV): constraints.txt pyproject.toml | $(BIN)/python
-	@$(call announce,$(comma) the test tools,110 MB)
+	@$(call announce,$(comma) trl$(comma) bitsandbytes$(comma) datasets and the test tools,270 MB,2 GB)
 	@$(call install,dev)
 	@touch $@ $(LOCAL)
 
@@ -103,7 +103,7 @@ has_torch = $(BIN)/python -c 'import importlib.metadata as m, sys; sys.exit(m.ve
 has_gpu = nvidia-smi -L >/dev/null 2>&1
 index_answers = $(BIN)/python -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1] + "/torch/", timeout=4)' $(TORCH_CPU_INDEX) >/dev/null 2>&1
 
-# $(call announce,what else,download without torch)
+# $(call announce,what else,download without torch,on disk with the CPU build)
 define announce
 if $(has_torch); then echo "Installing into $(VENV): torch $(TORCH) is there; packages that are missing or changed are downloaded."; \
 else \
@@ -113,7 +113,7 @@ else \
 	echo "About to download and install into $(VENV):"; \
 	echo "  torch $(TORCH), $$torch"; \
 	echo "  transformers, tokenizers, fastapi, google-cloud clients, typer, rich$(1): about $(2)"; \
-	echo "All versions are those of constraints.txt. Nothing is written outside this folder (1.4 GB on disk with the CPU build)."; \
+	echo "All versions are those of constraints.txt. Nothing is written outside this folder ($(3) on disk with the CPU build)."; \
 	echo "Ctrl-C stops; the same command goes on."; \
 fi
 endef
