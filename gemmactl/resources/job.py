@@ -15,6 +15,7 @@ from gemmactl.resources import job_body, job_rules, mark, service_show
 from gemmactl.resources.cloud import Cloud, Json
 from gemmactl.resources.pace import pauses
 from gemmactl.resources.service_rollout import TRIES, conflict
+from gemmactl.resources.service_trouble import denied
 from gemmactl.resources.service_types import Container, Volume, Vpc
 
 WISHES: Final = (
@@ -136,8 +137,14 @@ class Job(Resource):
 
     def _finish(self, cloud: Cloud, work: Work, operation: str) -> None:
         pace = pauses()
-        while operation and not cloud.jobs.finished(operation):
-            work.wait(next(pace))
+        try:
+            while operation and not cloud.jobs.finished(operation):
+                work.wait(next(pace))
+        except Trouble as trouble:
+            # a grant of this very run may not be in effect yet: Cloud Run looks at image and secrets as whoever runs them
+            if not trouble.facts.get("denied") and denied(str(trouble.facts.get("message") or trouble.why)):
+                trouble.facts["denied"] = True
+            raise
         self._settle(cloud, work)
 
     def _settle(self, cloud: Cloud, work: Work) -> None:
@@ -148,13 +155,15 @@ class Job(Resource):
                 break
             work.wait(pause)
         if not ready(body):
+            said = _condition(body)
+            message, reason = str(said.get("message", "")), str(said.get("reason", ""))
             raise Trouble(
                 f"job {self.name} did not become ready",
-                why=_condition(body).get("message") or "Cloud Run gave no reason",
+                why=message or "Cloud Run gave no reason",
                 remedy="gemmactl doctor explains it",
                 code="job-not-ready",
                 exit=Exit.GATE,
-                facts={"message": _condition(body).get("message", ""), "condition": _condition(body).get("reason", "")},
+                facts={"message": message, "condition": reason, "denied": denied(message, reason)},
             )
 
 

@@ -77,7 +77,7 @@ def explain(cloud: Cloud, name: str, cause: Trouble | None) -> Trouble:
         "revision": revision,
         "condition": now.reason,
         "logs": [_line(e) for e in entries],
-        "denied": _denied(message, now.reason, failure),
+        "denied": denied(message, now.reason, failure),
     }
     if failure is None:
         return Trouble(
@@ -105,7 +105,7 @@ def _message(cause: Trouble | None, now: State, revision: Json) -> str:
     return "\n".join(dict.fromkeys(m for m in (said, now.message, own) if m))
 
 
-def _denied(message: str, reason: str, failure: LoadFailure | None) -> bool:
+def denied(message: str, reason: str = "", failure: LoadFailure | None = None) -> bool:
     """A lack of rights that a grant of this very run may still cure when it takes effect."""
     if failure is not None:
         return failure.code is Code.ACCESS_DENIED

@@ -11,9 +11,11 @@ import pytest
 from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.plan import Op, make_plan, make_teardown
 from gemmactl.resources import mark
+from gemmactl.resources.cloud import PolicyTarget
+from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.job import Job
 from gemmactl.resources.service_types import Container, EnvVar, GcsVolume, Mount, Resources, SecretEnv, Vpc
-from tests.fakes.cloud import FakeCloud
+from tests.fakes.cloud import FakeCloud, refusal
 from tests.resources.wishes import changes, go
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "29-alpha-run-jobs-replace.json"
@@ -169,6 +171,24 @@ def test_a_job_that_is_not_ready_is_not_as_wished(cloud: FakeCloud) -> None:
     assert (trouble.code, trouble.why) == ("job-not-ready", "Image 'x' not found.")
     cloud.after_call = lambda _name: None
     assert go(make_plan([OURS], cloud), cloud).ok
+    assert changes(make_plan([OURS], cloud)) == {}
+
+
+def test_a_grant_that_is_not_yet_in_effect_is_waited_for(cloud: FakeCloud) -> None:
+    """Cloud Run may read a secret minutes after the grant: the step comes again, and its job is not made twice."""
+    words = "Permission denied on secret: projects/1/secrets/HF_TOKEN/versions/latest for Revision service account a@b.c"
+    refusals = [2]
+
+    def early(name: str) -> None:
+        if name == "jobs.finished" and refusals[0]:
+            refusals[0] -= 1
+            live(cloud)["terminalCondition"] = {"type": "Ready", "state": "CONDITION_FAILED", "message": words}
+            raise refusal(400, words)
+
+    cloud.before_call = early
+    grant = IamMember(PolicyTarget("project", "demo-proj"), "roles/viewer", "user:me@example.com")
+    assert go(make_plan([grant, replace(OURS, after=(grant.address,))], cloud), cloud).ok
+    assert [call.name for call in cloud.writes] == ["policies.add", "jobs.create", "jobs.update", "jobs.update"]
     assert changes(make_plan([OURS], cloud)) == {}
 
 

@@ -19,6 +19,7 @@ from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.resources.context import BuildContext
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.image import Image
+from gemmactl.resources.job import Job
 from gemmactl.resources.local_model import read_folder
 from gemmactl.resources.model_files import ModelFiles
 from gemmactl.resources.needs import Need
@@ -191,6 +192,11 @@ def service(name: str, *, public: bool = False) -> Service:
     return Service(P, REGION, name, (box,), service_account=RUNNER, invoker_iam_disabled=public)
 
 
+def job(name: str, timeout: int = 600) -> Job:
+    box = Container(image("img").tag, resources=Resources("1", "512Mi"))
+    return Job(P, REGION, name, (box,), timeout=timeout, service_account=RUNNER)
+
+
 def built(make: Callable[[Desk, str], Step]) -> Callable[[Desk, str], Step]:
     """A case that stands on the image."""
 
@@ -227,6 +233,9 @@ CASES: dict[str, Callable[[Desk, str], Step]] = {
     "make service": built(created(lambda name: service(name, public=True))),
     "open service": built(changed(service, lambda name: service(name, public=True))),
     "remove service": built(removed(service)),
+    "make job": built(created(job)),
+    "change job": built(changed(job, lambda name: job(name, timeout=900))),
+    "remove job": built(removed(job)),
 }
 
 LONG = frozenset({"open service", "remove service", "remove image"})  # they start several containers or builds
@@ -278,6 +287,7 @@ READ: dict[str, Callable[[Desk], Resource]] = {
     "image": lambda _: image("nothing"),
     "models": lambda desk: files(desk.world.home, "nothing"),
     "service": lambda _: service("nothing"),
+    "job": lambda _: job("nothing"),
 }
 
 
