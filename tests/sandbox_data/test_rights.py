@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from gemmactl.errors import Trouble
-from gemmactl.gcp.cloud import GoogleCloud, connect
 from gemmactl.kernel.plan import Op, Step, decide
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources.apis import Apis
@@ -30,54 +28,10 @@ from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount
 from gemmactl.resources.service_types import Container, Resources
 from gemmactl.sandbox.apis_api import switch_on
-from gemmactl.sandbox.endpoint import Endpoint
-from gemmactl.sandbox.world import World
 from gemmactl.spec import Token
 from tests.resources.wishes import work
 from tests.sandbox_data.conftest import boot, context, shut
-
-P, REGION, DEV = "gemmactl-sandbox", "us-central1", "dev@sandbox.invalid"
-BUILDER = f"serviceAccount:builder@{P}.iam.gserviceaccount.com"
-REPO = f"projects/{P}/locations/{REGION}/repositories/gemmactl"
-RUNNER = f"runner@{P}.iam.gserviceaccount.com"
-
-
-class Desk:
-    """A sandbox with what steps stand on, its owner, and a caller who holds what he is given."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.owner = self.as_(f"you@{DEV.partition('@')[2]}")
-        self.dev = self.as_(DEV)
-        self.names = map("n{}".format, itertools.count())
-        for resource in (
-            ServiceAccount(P, "builder"),
-            ServiceAccount(P, "runner"),
-            Repository(P, REGION, "gemmactl"),
-            BuildBucket("sources", REGION),
-            IamMember(PolicyTarget("project", P), "roles/logging.logWriter", BUILDER),
-            IamMember(PolicyTarget("bucket", "sources"), "roles/storage.objectViewer", BUILDER),
-            IamMember(PolicyTarget("repository", REPO), "roles/artifactregistry.writer", BUILDER),
-        ):
-            resource.create(self.owner, work())
-
-    def as_(self, email: str) -> GoogleCloud:
-        return connect(P, Endpoint(self.world.base_url, P, self.world.number, email, self.world.secret))
-
-    def only(self, needs: tuple[Need, ...]) -> None:
-        """The caller holds these permissions, each on its own thing, and no other."""
-        for name, document in self.world.store.items("policies"):
-            for binding in document["policy"]["bindings"]:
-                self.world.iam.revoke(f"user:{DEV}", binding["role"], name)
-        for target in {need.target for need in needs}:
-            role = f"projects/{P}/roles/{target.kind}"
-            self.world.iam.define(role, [n.permission for n in needs if n.target == target])
-            self.world.iam.grant(f"user:{DEV}", role, full_name(target))
-
-
-def full_name(target: PolicyTarget) -> str:
-    kinds = {"project": "projects/{}", "bucket": "projects/_/buckets/{}", "service_account": f"projects/{P}/serviceAccounts/{{}}"}
-    return kinds.get(target.kind, "{}").format(target.name)
+from tests.sandbox_data.desk import BUILDER, DEV, REGION, RUNNER, Desk, P
 
 
 @pytest.fixture(scope="module")
