@@ -92,7 +92,7 @@ def files_of(name: str) -> list[Path]:
 
 
 SERVE = Image(SERVE_PACKAGES, "inference_image.server", "inference_image.server.__main__")
-TUNE = Image(TUNE_PACKAGES, "finetune_image", "finetune_image.run")
+TUNE = Image(TUNE_PACKAGES, "finetune_image", "finetune_image.__main__")
 
 
 @pytest.fixture(params=[SERVE, TUNE], ids=["serve", "finetune"])
