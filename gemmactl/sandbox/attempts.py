@@ -99,13 +99,14 @@ class Attempts:
             elif running.doomed:
                 instance.kill()
             timed_out = self._wait(attempt, instance, write)
-            return _outcome(instance, timed_out=timed_out, cancelled=cancelled())
+            return _outcome(instance, timed_out=timed_out)
         finally:
             del self._running[attempt.task]
 
     def stop(self, execution: str) -> None:
-        """SIGTERM to all attempts of an execution, SIGKILL after the grace time; returns when they are over."""
-        found = [one.instance for task, one in list(self._running.items()) if task.startswith(f"{execution}/tasks/")]
+        """SIGTERM to all attempts of an execution (empty: of all), SIGKILL after the grace time; returns when they are over."""
+        base = f"{execution}/tasks/" if execution else ""
+        found = [one.instance for task, one in list(self._running.items()) if task.startswith(base)]
         threads = [threading.Thread(target=instance.stop) for instance in found if instance]
         for thread in threads:
             thread.start()
@@ -155,7 +156,7 @@ class Attempts:
         """Until it is over; True when its time was over first."""
         timeout = seconds(attempt.template["timeout"])
         end = time.monotonic() + timeout
-        while not instance.exited.wait(min(max(end - time.monotonic(), 0.0), 5.0)):
+        while not instance.exited.wait(min(max(end - time.monotonic(), 0.1 if instance.stopping else 0.0), 5.0)):
             self._world.touch()  # somebody waits for this, although nobody asks
             if time.monotonic() >= end and not instance.stopping:
                 # source: published logs of jobs that timed out
@@ -187,10 +188,10 @@ class Attempts:
         return write
 
 
-def _outcome(instance: Instance, *, timed_out: bool, cancelled: bool) -> Outcome:
+def _outcome(instance: Instance, *, timed_out: bool) -> Outcome:
     if timed_out:
         return Outcome(words.DEADLINE, words.TIMED_OUT)
-    if cancelled:
+    if instance.stopping:
         return Outcome(words.CANCELLED, words.BY_USER)
     if instance.term_signal:
         # guess: of a container that a signal has ended only the signal is known, as for one that was killed for its memory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 import uuid
@@ -100,9 +101,9 @@ class ExecutionLife:
     def _close(self) -> None:
         """The daemon stops: its processes end now; what they were part of is failed by `recover`."""
         self._closed.set()
-        for name, flag in list(self._cancelled.items()):
+        for flag in list(self._cancelled.values()):
             flag.set()
-            self.attempts.stop(name)
+        self.attempts.stop("")
 
     def _run(self, name: str) -> Json:
         begun = time.monotonic()
@@ -130,7 +131,12 @@ class ExecutionLife:
                 index = next(todo, None)
             if index is None:
                 return
-            self._task(name, execution, index)
+            try:
+                self._task(name, execution, index)
+            except Exception:
+                logging.getLogger(__name__).exception("task %d of %s", index, name)
+                lost = Outcome(words.INTERNAL, "The sandbox failed while it ran the task; see its daemon log.")
+                self._task_over(name, f"{name}/tasks/{name.rpartition('/')[2]}-task{index}", lost)
 
     def _task(self, name: str, execution: Json, index: int) -> None:
         flag, template = self._cancelled[name], execution["template"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,16 @@ def test_an_image_that_is_not_there(desk: Desk) -> None:
     with pytest.raises(exceptions.NotFound, match=r"Image '.*none:v1' not found"):
         desk.jobs.create_job(request={"parent": REGION, "job_id": "tune", "job": body}).result(timeout=20)
     assert desk.jobs.get_job(request={"name": JOB}).terminal_condition.state.name == "CONDITION_FAILED"
+
+
+def test_an_image_whose_files_are_lost(desk: Desk) -> None:
+    """An attempt that this machine can't start is a failed one, and its log says so."""
+    desk.create("exit 0", max_retries=0)
+    shutil.rmtree(desk.folder)
+    operation, name = desk.run()
+    with pytest.raises(exceptions.InternalServerError, match="could not start the container"):
+        desk.end(operation)
+    assert desk.lines(name)[0].startswith("SANDBOX: the attempt could not be started")
 
 
 def test_a_patch_that_changes_nothing_keeps_the_generation(desk: Desk) -> None:
