@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from finetune_image.contract import ENV_RUN, EXIT_FAILED, EXIT_TERMINATED, Code, TuneFailed
 from finetune_image.halt import Halt, Terminated, listen
+from finetune_image.seed_env import is_seed
 from finetune_image.telling import say
 from finetune_image.worker import attempt
 
@@ -29,6 +30,10 @@ def _run_of(environ: Mapping[str, str]) -> str:
     """The run's place. Raises TuneFailed(run_invalid)."""
     if uri := environ.get(ENV_RUN, "").strip():
         return uri
+    if is_seed(environ):
+        from finetune_image.seed_run import prepared
+
+        return prepared(environ)
     raise TuneFailed(Code.RUN_INVALID, ENV_RUN, "it names no run", "gemmactl finetune run starts the job with it")
 
 

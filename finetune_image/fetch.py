@@ -64,7 +64,7 @@ def model_folder(run: Run, environ: Mapping[str, str], scratch: Path, source: So
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     except LoadFailed as failed:
-        raise _told(place, failed) from None
+        raise told(place, failed) from None
 
 
 def _wanted(one: Object) -> bool:
@@ -132,7 +132,8 @@ def _crc(path: Path) -> int:
     return crc
 
 
-def _told(place: str, failed: LoadFailed) -> TuneFailed:
+def told(place: str, failed: LoadFailed) -> TuneFailed:
+    """A failure of reading a place in the words of a fine-tune."""
     code = _CODES.get(failed.failure.code, Code.MODEL_INVALID)
     where = f"{place}: {failed.failure.object}" if failed.failure.object not in place else place
     if code is Code.ACCESS_DENIED and place.startswith("hf:"):

@@ -9,6 +9,7 @@ import pytest
 from finetune_image.contract import Code, TuneFailed
 from finetune_image.run import Wish, parse
 from finetune_image.seed_env import DATASET, TEMPLATE, VARIABLES, is_seed, named, read
+from finetune_image.sft_config import fixed
 
 JOB = {
     "MODEL_NAME": "google/gemma-2b", "NEW_MODEL": "gemma-2b-sql-finetuned", "BUCKET_NAME": "demo-proj-codelab-finetuning-jobs",
@@ -73,6 +74,13 @@ def test_it_is_a_wish_like_any_other() -> None:
     """Its document is one that finetune.yaml could hold: every name is known and legal."""
     wish = read(JOB).wish
     assert parse(wish.document()) == wish
+
+
+def test_the_trainer_keeps_the_two_numbers_of_a_batch() -> None:
+    """TRAIN_BATCH_SIZE sequences at a time, GRADIENT_ACCUMULATION_STEPS times a step, whatever batch_tokens would give."""
+    cut = fixed(read({**JOB, "TRAIN_BATCH_SIZE": "3"}).wish)
+    assert cut is not None
+    assert (cut.micro, cut.accumulation) == (3, 2)
 
 
 def test_all_rows() -> None:
