@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from finetune_image.data.encode import Encoded, Encoder, Row
+from finetune_image.data.encode import Encoder, Row
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -16,46 +17,60 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """What became of the rows. `truncated`: used, but not whole; `lengths`: of the rows given, in tokens, by size."""
+    """What became of the rows. `truncated`: used, but not whole; `lengths`: of the rows given, in tokens, by size.
 
-    used: Sequence[Encoded] = field(repr=False)
+    `ids` and `labels` of the used ones as 32-bit numbers: a list of Python's takes ten times as much, and rows may be a million.
+    """
+
+    ids: Sequence[array[int]] = field(repr=False)
+    labels: Sequence[array[int]] = field(repr=False)
     given: int
     truncated: int
+    learned: int
     lengths: Sequence[int] = field(repr=False)
+
+    @property
+    def used(self) -> int:
+        return len(self.ids)
 
     @property
     def dropped(self) -> int:
         """Rows that have nothing to learn within max_length."""
-        return self.given - len(self.used)
+        return self.given - self.used
 
     @property
     def tokens(self) -> int:
-        return sum(len(one.ids) for one in self.used)
-
-    @property
-    def learned(self) -> int:
-        return sum(one.learned for one in self.used)
+        return sum(len(one) for one in self.ids)
 
     def percentile(self, share: float) -> int:
         return self.lengths[min(len(self.lengths) - 1, int(len(self.lengths) * share))] if self.lengths else 0
 
     def dataset(self) -> Dataset:
         """As trl takes rows that are tokens already."""
+        import numpy as np
         from datasets import Dataset
 
-        return Dataset.from_dict({"input_ids": [one.ids for one in self.used], "labels": [one.labels for one in self.used]})
+        columns = {"input_ids": self.ids, "labels": self.labels}
+        return Dataset.from_dict({name: [np.frombuffer(one, dtype=np.int32) for one in rows] for name, rows in columns.items()})
 
 
 def tabled(encoder: Encoder, rows: Sequence[Row], wish: Wish) -> Table:
     """Raises TuneFailed as Encoder.encode."""
     length, sft = wish.train.max_length, wish.train.sft
-    encoded = [encoder.encode(row) for row in rows]
-    lengths = sorted(len(one.ids) for one in encoded)
-    if wish.train.packing and sft.get("packing_strategy", "bfd") != "bfd":  # trl makes several of a long row
-        used = [one for one in encoded if one.learned]
-        return Table(used, len(encoded), 0, lengths)
+    splits = wish.train.packing and sft.get("packing_strategy", "bfd") != "bfd"  # trl makes several of a long row
     late = sft.get("truncation_mode") == "keep_end"
-    cut = [(one, one.cut(length, late=late)) for one in encoded]
-    used = [after for _, after in cut if after.learned]
-    truncated = sum(len(before.ids) > length and after.learned > 0 for before, after in cut)
-    return Table(used, len(encoded), truncated, lengths)
+    ids: list[array[int]] = []
+    labels: list[array[int]] = []
+    lengths: list[int] = []
+    truncated = learned = 0
+    for row in rows:
+        encoded = encoder.encode(row)
+        lengths.append(len(encoded.ids))
+        kept = encoded if splits else encoded.cut(length, late=late)
+        if not (found := kept.learned):
+            continue
+        ids.append(array("i", kept.ids))
+        labels.append(array("i", kept.labels))
+        truncated += len(kept.ids) < len(encoded.ids)
+        learned += found
+    return Table(ids, labels, len(rows), truncated, learned, sorted(lengths))

@@ -190,9 +190,9 @@ def build(
     trainer.args.logging_steps = logging_steps(wish, steps)
     trainable = sum(one.numel() for one in model.parameters() if one.requires_grad)
     stats = Stats(
-        rows=rows.given, used=len(rows.used), dropped=rows.dropped, truncated=rows.truncated, tokens=rows.tokens,
+        rows=rows.given, used=rows.used, dropped=rows.dropped, truncated=rows.truncated, tokens=rows.tokens,
         learned=rows.learned, tokens_p50=rows.percentile(0.5), tokens_p95=rows.percentile(0.95), tokens_max=rows.percentile(1),
-        sequences=sequences, held=len(kept.used), trainable=trainable, parameters=language.parameters, nf4=language.nf4,
+        sequences=sequences, held=kept.used, trainable=trainable, parameters=language.parameters, nf4=language.nf4,
         dtype=dtype, **asdict(batch),
     )  # fmt: skip
     return Built(trainer, steps, stats, language, encoder, wish, device)
@@ -229,8 +229,8 @@ def _batch(wish: Wish, rows: Table, model: PeftModel, device: str, most: int | N
     longest = length if packed else min(length, rows.percentile(1))
     named = fixed(wish)
     if named is None:
-        each = length if packed else max(1, rows.tokens // len(rows.used))
-        there = -(-rows.tokens // length) if packed else len(rows.used)
+        each = length if packed else max(1, rows.tokens // rows.used)
+        there = -(-rows.tokens // length) if packed else rows.used
         sequences, cap = max(1, min(round(wish.train.batch_tokens / each), there)), micro.most(longest, packed)
     else:
         sequences, cap = named.sequences, named.micro

@@ -129,7 +129,7 @@ class Encoder:
             if message["role"] != "assistant" or number < first:
                 continue
             head = self._words.render(messages[:number], ask=True)
-            until = self._words.render(messages[: number + 1])
+            until = whole if number + 1 == len(messages) else self._words.render(messages[: number + 1])
             if not (whole.startswith(until) and until.startswith(head) and len(head) >= at):
                 return self._by_marks(whole, last=first > 0)
             end = self._end(until, len(head))
