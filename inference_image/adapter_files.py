@@ -103,15 +103,17 @@ def _folders(
     with ThreadPoolExecutor(_AT_ONCE) as adapters, ThreadPoolExecutor(_AT_ONCE) as reads:
 
         def one(name: str) -> _Folder:
-            names = (lora.CONFIG, lora.WEIGHTS)
+            names = (lora.CONFIG, lora.WEIGHTS, contract.MANIFEST)
             source = open_source(places[name], environ, patience=patience, names=names, pin=settings.pin)
-            return _read(name, source, settings.chunk, reads, timeline)
+            return _read(name, source, settings, reads, timeline)
 
         return dict(zip(places, adapters.map(lambda name: _named(name, lambda: one(name)), places), strict=True))
 
 
-def _read(name: str, source: Source, chunk: int, reads: ThreadPoolExecutor, timeline: Timeline) -> _Folder:
+def _read(name: str, source: Source, settings: Settings, reads: ThreadPoolExecutor, timeline: Timeline) -> _Folder:
     there = {one.name: one for one in source.list()}
+    if not settings.pin:  # a pin names the two files that are read, of a folder that was whole when it was approved
+        layout.require_published(there, source.uri)
     for wanted in (lora.CONFIG, lora.WEIGHTS):
         if wanted not in there:
             pickle = "; adapter_model.bin is a pickle, which can run code" if "adapter_model.bin" in there else ""
@@ -120,7 +122,7 @@ def _read(name: str, source: Source, chunk: int, reads: ThreadPoolExecutor, time
     for one, most in ((config, layout.CONFIG_LIMIT), (weights, lora.WEIGHTS_LIMIT)):
         if not 0 < one.size <= most:
             raise LoadFailed(Code.ADAPTER_INVALID, one.name, f"it has {one.size} bytes; 1 to {most} are read")
-    small, large = ((one, *_whole(source, one, chunk, reads)) for one in (config, weights))
+    small, large = ((one, *_whole(source, one, settings.chunk, reads)) for one in (config, weights))
     for one, _, parts in (small, large):
         verdict = judge(one, parts, None)
         sum_ = f"{verdict.crc32c:08x}" if verdict.crc32c is not None else None

@@ -191,6 +191,7 @@ PINS: Final = "gemmactl/pins"
 PIN_SCHEMA: Final = "gemmactl/pin.v1"
 FINGERPRINT: Final = "gemmactl/fingerprint.json"
 LINEAGE: Final = "gemmactl/lineage.json"
+"""Where a fine-tuned model came from: the first object of its folder. With it and without MANIFEST a folder is half-published."""
 REPORT: Final = "gemmactl/report.md"
 
 OVERRIDABLE: Final = (CONFIG, GENERATION_CONFIG, TOKENIZER_CONFIG, CHAT_TEMPLATE)
@@ -200,6 +201,7 @@ class Code(StrEnum):
     """Why a model could not be served. Stable: doctor has one row for each, and a test compares both lists."""
 
     MODEL_NOT_FOUND = "model_not_found"
+    MODEL_UNFINISHED = "model_unfinished"
     ACCESS_DENIED = "access_denied"
     CONFIG_MISSING = "config_missing"
     CONFIG_INVALID = "config_invalid"

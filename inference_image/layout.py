@@ -41,7 +41,8 @@ __all__ = [
     "SEEING", "SERVABLE", "SMALL", "SMALL_FILE_LIMIT", "TEMPLATE_LIMIT", "TOKENIZER_CONFIG_LIMIT", "Completeness", "Index",
     "Tensor", "Vision", "capped", "check_index", "check_pointer", "check_size", "check_tokenizer", "compare", "expected",
     "family", "header_end", "key_widths", "layer_types", "limit_of", "parse_header", "parse_index", "parse_json",
-    "require_complete", "require_files", "require_unknown", "require_vocabulary", "serving_name", "shards_of", "spare",
+    "require_complete", "require_files", "require_published", "require_unknown", "require_vocabulary", "serving_name",
+    "shards_of", "spare",
     "text_config", "token_ids", "value", "vision", "vocabulary", "wanted", "weights",
 ]  # fmt: skip
 """All that the engine and inspect decide with: what one passes the other loads."""
@@ -56,6 +57,8 @@ SERVABLE: Final = frozenset({"BF16", "F16", "F32"})
 MOST_SHARDS: Final = 1024
 """safetensors files of one folder; the largest published checkpoints have a few hundred."""
 _MOST_DIMENSIONS: Final = 8
+_PUBLISHED: Final = re.compile(r"(?:^|/)gemmactl/(?:models|adapters)/[^/]+/[0-9a-f]{12}$")
+"""Where a fine-tune publishes: NAME/RUN_ID. A place whose list can't show the lineage is known by its address."""
 _SHARD_END: Final = ".safetensors"
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -116,12 +119,24 @@ def _instead(names: Iterable[str]) -> str:
     return ""
 
 
+def require_published(names: Container[str], where: str) -> None:
+    """A folder that a fine-tune publishes into is a model, or an adapter, once its manifest is there: that comes last.
+
+    Raises LoadFailed(model_unfinished).
+    """
+    if contract.MANIFEST in names or not (contract.LINEAGE in names or _PUBLISHED.search(where.rstrip("/"))):
+        return
+    detail = f"{where} is half-published: a fine-tune is writing it, or was stopped while it did"
+    raise LoadFailed(Code.MODEL_UNFINISHED, contract.MANIFEST, detail)
+
+
 def require_files(sizes: Mapping[str, int], where: str) -> None:
     """What can be said of a folder from its files' names and sizes, before a byte is read.
 
-    Raises LoadFailed: config_missing, tokenizer_missing, shard_missing, index_invalid (more shards than any model has), and what
-    check_size raises.
+    Raises LoadFailed: model_unfinished, config_missing, tokenizer_missing, shard_missing, index_invalid (more shards than any
+    model has), and what check_size raises.
     """
+    require_published(sizes, where)
     if contract.CONFIG not in sizes:
         detail = f"not in {where}{_instead(sizes) or ': is it the folder of a model?'}"
         raise LoadFailed(Code.CONFIG_MISSING, contract.CONFIG, detail)

@@ -18,8 +18,9 @@ from gemmactl.checkpoint.promised import promised
 from gemmactl.checkpoint.reading import Contents, Reading, read
 from gemmactl.checkpoint.tensors import Weights, index_of, weights
 from gemmactl.checkpoint.tokens import Tokens, beside_of, tokens
-from gemmactl.checkpoint.whereabouts import whereabouts
+from gemmactl.checkpoint.whereabouts import FINISH, whereabouts
 from gemmactl.errors import Trouble, refused
+from inference_image import layout
 from inference_image.contract import ADAPTER_CONFIG, CONFIG
 from inference_image.overrides import Overrides
 from inference_image.presets import BUILT_IN, Presets
@@ -143,6 +144,7 @@ def inspect_adapter(files: Files, base: str, *, open_base: OpenBase) -> Report:
     ledger = Ledger()
     with read(files) as reading:
         contents = reading.finish()
+    ledger.attempt(lambda: layout.require_published(contents.top, files.place), remedy=FINISH)
     found = adapter(contents, open_base, ledger, base)
     untrained(files, contents, ledger)
     form = form_of((ADAPTER_CONFIG,), None)

@@ -14,6 +14,7 @@ from inference_image.contract import Code, LoadFailed
 
 SAVE: Final = "save the model again with save_pretrained (model and tokenizer), and upload the whole folder"
 UPLOAD: Final = "bring the whole folder again; `gemmactl copy` checks every byte and puts the index last"
+FINISH: Final = "wait until `gemmactl finetune status` says done, or complete it with `gemmactl finetune resume NAME`"
 TOO_LARGE: Final = "no real one is nearly that large: bring the base model's, or save it again"
 PICKLES: Final = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 """Endings of files that run code when Python loads them."""
@@ -45,7 +46,9 @@ def whereabouts(files: Files, contents: Contents, form: Form, ledger: Ledger) ->
 def _not_whole(files: Files, contents: Contents, form: Form, failed: LoadFailed, ledger: Ledger) -> None:
     code = failed.failure.code
     weights = any(n.endswith(SHARD) and n.startswith("model") for n in contents.top)
-    if not weights and form.key in ("adapter", "gguf"):
+    if code is Code.MODEL_UNFINISHED:
+        ledger.refuse(failed, what=failed.failure.detail, remedy=FINISH)
+    elif not weights and form.key in ("adapter", "gguf"):
         ledger.refuse(
             failed,
             code=f"{form.key}-only",

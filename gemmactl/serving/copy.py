@@ -15,6 +15,7 @@ from gemmactl.checkpoint.files import BucketFiles, DirectoryFiles, Files
 from gemmactl.checkpoint.manifest import PART
 from gemmactl.checkpoint.stores import BucketStore, DirectoryStore, Store
 from gemmactl.checkpoint.transfer import READERS, Transfer
+from gemmactl.checkpoint.whereabouts import FINISH
 from gemmactl.errors import Exit, Trouble, refused, usage
 from gemmactl.kernel.resource import Clock, Work
 from gemmactl.local.hub import HubFiles
@@ -23,7 +24,8 @@ from gemmactl.result import Facts, Line, Result
 from gemmactl.serving.place import Place
 from gemmactl.spec import Model, parse_model
 from gemmactl.voice import Voice
-from inference_image.contract import MANIFEST
+from inference_image.contract import MANIFEST, LoadFailed
+from inference_image.layout import require_published
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def copy(wish: Wish, place: Callable[[], Place], voice: Voice, environ: Mapping[
             remedy="check how it is spelled",
             code="model-not-found",
         )
+    _whole(source)
     names = chosen(source.entries, everything=wish.everything)
     if not names:
         raise refused(
@@ -98,6 +101,15 @@ def copy(wish: Wish, place: Callable[[], Place], voice: Voice, environ: Mapping[
         finally:
             transfer.stop.set()  # readers that are ahead of a failure stop at their next range
     return _result(wish, here, transfer, found, clock.now() - began, _left(source, names), manifest)
+
+
+def _whole(source: Files) -> None:
+    """A copy gets a manifest, which says that all is there: of a half-published model it would be a lie."""
+    try:
+        require_published(source.entries, source.place)
+    except LoadFailed as failed:
+        why = failed.failure.detail
+        raise refused(f"{source.place} can't be copied", why=why, remedy=FINISH, code="model-unfinished") from None
 
 
 def _left(source: Files, names: tuple[str, ...]) -> int:

@@ -121,7 +121,11 @@ def edit_text(folder: Path, **changes: Any) -> None:
 
 
 def put(name: str, data: bytes) -> Change:
-    return lambda folder: (folder / name).write_bytes(data) and None
+    def change(folder: Path) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+
+    return change
 
 
 def gone(*names: str) -> Change:
@@ -301,6 +305,7 @@ FAULTS: tuple[tuple[str, Change, set[str], Code | None], ...] = (
     ("config says nothing", put("config.json", b"{}"), {"family-unsupported"}, Code.FAMILY_UNSUPPORTED),
     ("layers that are no number", lambda f: edit_text(f, num_hidden_layers="3"), {"config-invalid"}, Code.CONFIG_INVALID),
     ("heads that don't divide", lambda f: edit_text(f, num_key_value_heads=3), {"config-invalid"}, Code.CONFIG_INVALID),
+    ("half-published by a fine-tune", put("gemmactl/lineage.json", b"{}"), {"model-unfinished"}, Code.MODEL_UNFINISHED),
     ("tokenizer missing", gone("tokenizer.json"), {"tokenizer-missing"}, Code.TOKENIZER_MISSING),
     ("tokenizer is no JSON", put("tokenizer.json", b"not json"), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),
     ("tokenizer without a vocabulary", put("tokenizer.json", b'{"model": {"type": "BPE"}}'), {"tokenizer-invalid"}, Code.TOKENIZER_INVALID),

@@ -70,6 +70,12 @@ HALF = {"base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight": ("F32"
 TWICE = {f"{STEM}.lora_A.default.weight": ("F32", [4, 128], bytes(2048))}
 INTEGERS = {f"{STEM}.lora_A.weight": ("I32", [4, 128], bytes(2048))}
 
+
+def half_published(folder: Path) -> None:
+    (written(folder) / "gemmactl").mkdir()
+    (folder / "gemmactl" / "lineage.json").write_text("{}")
+
+
 REFUSED: dict[str, tuple[Change, Code, str]] = {
     "vision beside text": (lambda f: written(f, {**halves(), **halves(VISION)}), Code.ADAPTER_INVALID, "vision tower"),
     "the projector alone": (only(PROJECTOR), Code.ADAPTER_INVALID, f"{PROJECTOR}.lora_A.weight"),
@@ -107,6 +113,7 @@ REFUSED: dict[str, tuple[Change, Code, str]] = {
     "no weights": (broken(WEIGHTS, None), Code.ADAPTER_INVALID, "adapter_model.safetensors: not in"),
     "an empty file": (broken(WEIGHTS, b""), Code.ADAPTER_INVALID, "it has 0 bytes"),
     "a pointer of Git LFS": (broken(WEIGHTS, b"version https://git-lfs.github.com"), Code.HEADER_INVALID, "Git LFS pointer"),
+    "half-published": (half_published, Code.MODEL_UNFINISHED, "half-published: a fine-tune is writing it"),
     "no folder": (lambda f: None, Code.MODEL_NOT_FOUND, "no such directory"),
 }  # fmt: skip
 

@@ -187,3 +187,15 @@ def test_what_it_says(cloud: FakeCloud) -> None:
     assert result.data["bytes"] == sum(map(len, FILES.values()))
     assert result.data["manifest"] == {"name": MANIFEST, "files": len(FILES)}
     assert result.next == ("gemmactl inspect gs://bkt/m --project demo-proj",)
+
+
+def test_a_half_published_model_is_not_copied(cloud: FakeCloud, tmp_path: Path) -> None:
+    """Its copy would get a manifest, which says that all is there. Known by its lineage, wherever it lies, or by its address."""
+    put(cloud, "m", {**LARGE, "gemmactl/lineage.json": b"{}"})
+    put(cloud, "gemmactl/models/sql/0123456789ab", LARGE)
+    for place in ("m", "gemmactl/models/sql/0123456789ab"):
+        with pytest.raises(Trouble) as refused:
+            run(cloud, f"gs://bkt/{place}", tmp_path / "out")
+        assert (refused.value.code, refused.value.exit) == ("model-unfinished", Exit.REFUSED)
+        assert "gemmactl finetune resume" in refused.value.remedy
+    assert not (tmp_path / "out").exists()

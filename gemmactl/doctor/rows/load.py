@@ -29,6 +29,13 @@ WHY: Final[dict[Code, _Why]] = {
         "List the bucket and give the folder that holds config.json.",
         commands=("gcloud storage ls gs://{bucket}",),
     ),
+    Code.MODEL_UNFINISHED: _Why(
+        "The fine-tuned model at the service's place is half-published",
+        "Its manifest, which a fine-tune writes last, is not there: the fine-tune still runs, or was stopped while it published.",
+        "Wait for `gemmactl finetune status` to say done, or complete it with `gemmactl finetune resume`; then deploy again.",
+        "user_action",
+        commands=("gemmactl finetune list",),
+    ),
     Code.ACCESS_DENIED: _Why(
         "The service's own account may not read {object}",
         "The runtime account has no objectViewer on the bucket; for an hf: model the token has no access to it.",
