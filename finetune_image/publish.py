@@ -1,7 +1,7 @@
 """Owns how a result becomes a published model and adapter: in which order, never twice, whole or not there. Knows no trainer.
 
 A folder of MODELS or ADAPTERS gets its lineage first and its manifest last. Readers refuse one with the first and without the
-second (inference_image.layout.require_published), so what is under way is never served. Every object is made as one that is not
+second (inference_image.published), so what is under way is never served. Every object is made as one that is not
 there yet; the same call, at any moment after any kill, goes on.
 """
 

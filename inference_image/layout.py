@@ -14,6 +14,7 @@ from inference_image.architecture import family, text_config
 from inference_image.contract import Code, LoadFailed
 from inference_image.families import GEMMA3, Family
 from inference_image.fields import capped, value
+from inference_image.published import require_published
 from inference_image.shapes import EMBEDDING, HEAD, expected, key_widths, layer_types, spare
 from inference_image.small_files import (
     CONFIG_LIMIT,
@@ -57,8 +58,6 @@ SERVABLE: Final = frozenset({"BF16", "F16", "F32"})
 MOST_SHARDS: Final = 1024
 """safetensors files of one folder; the largest published checkpoints have a few hundred."""
 _MOST_DIMENSIONS: Final = 8
-_PUBLISHED: Final = re.compile(r"(?:^|/)gemmactl/(?:models|adapters)/[^/]+/[0-9a-f]{12}$")
-"""Where a fine-tune publishes: NAME/RUN_ID. A place whose list can't show the lineage is known by its address."""
 _SHARD_END: Final = ".safetensors"
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -117,17 +116,6 @@ def _instead(names: Iterable[str]) -> str:
     if pickles := [name for name in there if name.endswith(_PICKLES)]:
         return f"; {pickles[0][:80]} is a pickle, which can run code: save the model as safetensors"
     return ""
-
-
-def require_published(names: Container[str], where: str) -> None:
-    """A folder that a fine-tune publishes into is a model, or an adapter, once its manifest is there: that comes last.
-
-    Raises LoadFailed(model_unfinished).
-    """
-    if contract.MANIFEST in names or not (contract.LINEAGE in names or _PUBLISHED.search(where.rstrip("/"))):
-        return
-    detail = f"{where} is half-published: a fine-tune is writing it, or was stopped while it did"
-    raise LoadFailed(Code.MODEL_UNFINISHED, contract.MANIFEST, detail)
 
 
 def require_files(sizes: Mapping[str, int], where: str) -> None:
