@@ -43,8 +43,7 @@ __all__ = [
     "Tensor", "Vision", "capped", "check_index", "check_pointer", "check_size", "check_tokenizer", "compare", "expected",
     "family", "header_end", "key_widths", "layer_types", "limit_of", "parse_header", "parse_index", "parse_json",
     "require_complete", "require_files", "require_published", "require_unknown", "require_vocabulary", "serving_name",
-    "shards_of", "spare",
-    "text_config", "token_ids", "value", "vision", "vocabulary", "wanted", "weights",
+    "shards_of", "spare", "text_config", "token_ids", "value", "vision", "vocabulary", "wanted", "weights",
 ]  # fmt: skip
 """All that the engine and inspect decide with: what one passes the other loads."""
 
@@ -121,8 +120,7 @@ def _instead(names: Iterable[str]) -> str:
 def require_files(sizes: Mapping[str, int], where: str) -> None:
     """What can be said of a folder from its files' names and sizes, before a byte is read.
 
-    Raises LoadFailed: model_unfinished, config_missing, tokenizer_missing, shard_missing, index_invalid (more shards than any
-    model has), and what check_size raises.
+    Raises LoadFailed: model_unfinished, config_missing, tokenizer_missing, shard_missing, index_invalid, what check_size raises.
     """
     require_published(sizes, where)
     if contract.CONFIG not in sizes:
@@ -133,9 +131,8 @@ def require_files(sizes: Mapping[str, int], where: str) -> None:
     if not weights(sizes):
         raise LoadFailed(Code.SHARD_MISSING, contract.SINGLE_SHARD, f"no safetensors weights in {where}{_instead(sizes)}")
     if (count := len(weights(sizes))) > MOST_SHARDS:
-        raise LoadFailed(
-            Code.INDEX_INVALID, contract.INDEX, f"{count} safetensors files in {where}; at most {MOST_SHARDS} are read"
-        )
+        detail = f"{count} safetensors files in {where}; at most {MOST_SHARDS} are read"
+        raise LoadFailed(Code.INDEX_INVALID, contract.INDEX, detail)
     for name in SMALL:
         if name in sizes:
             check_size(name, sizes[name])
