@@ -23,15 +23,15 @@ from gemmactl.kernel.resource import Clock
 from gemmactl.local.model import quiet
 from gemmactl.local.shelf import Library, Shelf
 from gemmactl.resources.cloud import Cloud
-from gemmactl.result import Facts, Line, Result
-from gemmactl.serving.folder import Folders
+from gemmactl.result import Block, Facts, Line, Result
+from gemmactl.serving.evidence import clean
 from gemmactl.serving.looking import folders
 from gemmactl.tune import ending, fits, runs
-from gemmactl.tune.base_model import BaseModel, look
 from gemmactl.tune.data_source import Places
-from gemmactl.tune.data_upload import Prepared, PreparedData, resolve
+from gemmactl.tune.data_upload import Prepared, PreparedData
 from gemmactl.tune.follow import follow
-from gemmactl.tune.prepare import LIBRARIES, chosen, tokens_of
+from gemmactl.tune.material import Material, cautions, look_through
+from gemmactl.tune.prepare import LIBRARIES, chosen
 from gemmactl.tune.told import Told, told
 from gemmactl.tune.wishes import Local, here
 from gemmactl.voice import Voice
@@ -54,16 +54,17 @@ def run(flags: Mapping[str, Any], voice: Voice, environ: Mapping[str, str], fold
     voice.aim("local")
     require()
     cloud = folders(environ.get("GOOGLE_CLOUD_PROJECT", ""))
-    base, data = _looked(asked, cloud, folder)
-    made = document(asked, base, data, again=bool(flags.get("again")))
+    found = look_through(asked.wish, asked.model, Places(cloud.cloud, folder), cloud)
+    data = found.data
+    made = document(asked, found, again=bool(flags.get("again")))
     tuned = _read(made)
     if tuned.done is not None:
         voice.say(Line(f"run {_slug(made)} is done already; --again trains it once more", "good"))
         return _done(made, tuned)
     if flags.get("dry_run"):
-        return Result(VERB, _document(made, data), (*_blocks(made, base, data), Line("a dry run: nothing was changed", "good")),
+        return Result(VERB, _document(made, data), (*_blocks(made, found), Line("a dry run: nothing was changed", "good")),
                       target="local")  # fmt: skip
-    voice.show(*_blocks(made, base, data))
+    voice.show(*_blocks(made, found))
     lay_out(made, data)
     worker = Worker(made, environ)
     worker.start()
@@ -87,12 +88,12 @@ def require() -> None:
         )
 
 
-def document(asked: Local, base: BaseModel, data: PreparedData, *, again: bool) -> Run:
+def document(asked: Local, found: Material, *, again: bool) -> Run:
     """The run of a wish on this machine, the same for the same wish, data, base and libraries."""
+    base, data = found.base, found.data
     wish = replace(asked.wish, model=base.model.uri)
     used = " ".join(f"{name}=={one}" for name in LIBRARIES if (one := _version(name)))
-    files = data.train.sha256 + (f" {data.eval.sha256}" if data.eval else "")
-    identity, bucket = wish.identity(base.fingerprint, files, used), str(asked.bucket.resolve())
+    identity, bucket = wish.identity(base.fingerprint, found.sha256, used), str(asked.bucket.resolve())
 
     def taken(run_id: str) -> bool:
         return again and (Path(bucket) / RUNS / wish.name / run_id / DONE).is_file()
@@ -181,10 +182,6 @@ def _started(env: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
     )
 
 
-def _looked(asked: Local, opened: Folders, folder: Path) -> tuple[BaseModel, PreparedData]:
-    return look(asked.model, opened), resolve(asked.wish.data, Places(opened.cloud, folder))
-
-
 def _put(made: Run, one: Prepared) -> None:
     try:
         Folder(Path(made.bucket)).write(one.object, one.content, only_if=ABSENT)
@@ -206,17 +203,17 @@ def _read(made: Run) -> runs.Tuned:
     return runs.read(shelf, bucket.name, made.wish.name, made.run_id)
 
 
-def _blocks(made: Run, base: BaseModel, data: PreparedData) -> tuple[Facts | Line, ...]:
-    split = data.split
+def _blocks(made: Run, found: Material) -> tuple[Block, ...]:
+    base, data, split = found.base, found.data, found.data.split
     mode = fits.quantized(made.wish, base.parameters) if base.parameters else made.wish.quantize
     rows = (
         ("base", base.text),
         ("data", f"{data.train.source.origin}: {len(split.train):,} rows, {len(split.eval):,} held out"),
-        ("training", f"{made.wish.train.epochs:g} epochs, about {tokens_of(data, made.wish):,} tokens each, base in {mode}"),
+        ("training", f"{made.wish.train.epochs:g} epochs, {found.lengths.tokens:,} tokens each, base in {mode}"),
         ("here", "GPU" if GPU.exists() else "CPU: a model of a billion parameters or more takes days"),
         ("makes", f"{made.bucket}/{MODELS}/{_slug(made)}" if made.wish.output.merged else f"an adapter in {made.bucket}"),
     )
-    return (Facts(rows, f"fine-tune {_slug(made)} on this machine"), *(Line(note, "dim") for note in split.notes))
+    return (Facts(rows, f"fine-tune {_slug(made)} on this machine"), *cautions(found))
 
 
 def _document(made: Run, data: PreparedData) -> dict[str, Any]:
@@ -248,9 +245,10 @@ def _ended(made: Run, worker: Worker) -> Result:
     if tuned.failure is not None:
         raise ending.failed(tuned, tuned.failure, Exit.FAILURE, "then run the same command again", facts)
     code = worker.process.returncode if worker.process else None
+    said = clean(tuned.attempts[-1].error) if tuned.attempts else ""
     raise Trouble(
         f"run {_slug(made)} ended without a result",
-        why=f"its process ended with {code}; what it wrote is in {worker.log}",
+        why=f"its process ended with {code}{f' ({said})' if said else ''}; what it wrote is in {worker.log}",
         remedy="run the same command again: it goes on from the last checkpoint",
         code="run-stopped",
         facts=facts,

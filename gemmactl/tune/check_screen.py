@@ -90,7 +90,7 @@ def _spoken(found: Checked) -> Iterator[Block]:
         yield Item("?", spoken.unfit.what, (spoken.unfit.why, f"remedy: {spoken.unfit.remedy}"), "warn")
     if found.shown:
         marks = "learned: what is marked" if len(found.shown) > 1 else "learned: all of it"
-        yield Marked(tuple(_clipped(found.shown)), title=f"the first row as the model sees it ({marks})")
+        yield Marked(tuple(clipped(found.shown)), title=f"the first row as the model sees it ({marks})")
     if found.lengths:
         yield Facts(tuple(_lengths(found, found.lengths)), title="tokens")
 
@@ -122,7 +122,7 @@ def _verdict(found: Checked) -> Block:
     return Line("every row can be used", "good")
 
 
-def _clipped(pieces: tuple[tuple[str, bool], ...]) -> Iterator[tuple[str, bool]]:
+def clipped(pieces: tuple[tuple[str, bool], ...]) -> Iterator[tuple[str, bool]]:
     """Long pieces without their middle: how they begin and end is what matters."""
     share = max(200, ROW // max(1, len(pieces)))
     for text, learned in pieces[:40]:

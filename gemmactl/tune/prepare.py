@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,12 +24,13 @@ from gemmactl.serving.folder import Folders
 from gemmactl.serving.place import Place
 from gemmactl.stack_tune import TUNE_PACKAGES
 from gemmactl.tune import executions, fits, recall, runs
-from gemmactl.tune.base_model import BaseModel, look
+from gemmactl.tune.base_model import BaseModel
 from gemmactl.tune.data_source import Places
-from gemmactl.tune.data_upload import PreparedData, resolve
+from gemmactl.tune.data_upload import PreparedData
 from gemmactl.tune.estimate import Estimate, estimate, retries
 from gemmactl.tune.executions import Execution
 from gemmactl.tune.fits import Need
+from gemmactl.tune.material import Material, look_through, to_bucket
 from gemmactl.tune.runs import Tuned
 from gemmactl.tune.wishes import Asked
 from gemmactl.tune_spec import Tune
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 ID: Final = 12
 """Hexadecimal digits of a run id."""
-PER_TOKEN: Final = 3.6
-"""Characters of a token of Gemma's in English, about; a guess where nobody counted."""
 LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 """Packages whose version is part of a run's identity."""
 SALTS: Final = 1000
@@ -54,13 +52,10 @@ class Ready:
     """A run that could be started. `before`: what its folder says already; `execution`: one of it that is under way."""
 
     asked: Asked
-    base: BaseModel
-    data: PreparedData
+    made: Material
     run: Run
     tune: Tune
     need: Need | None
-    tokens: int
-    """Of one epoch."""
     estimate: Estimate | None
     """None where nothing is known of the base."""
     hour: Price
@@ -68,6 +63,19 @@ class Ready:
     execution: Execution | None = None
     stranger: Execution | None = None
     """One of another run of the same name that is under way."""
+
+    @property
+    def base_model(self) -> BaseModel:
+        return self.made.base
+
+    @property
+    def data(self) -> PreparedData:
+        return self.made.data
+
+    @property
+    def tokens(self) -> int:
+        """Of one epoch."""
+        return self.made.lengths.tokens
 
     @property
     def wish(self) -> Wish:
@@ -87,16 +95,16 @@ def prepare(asked: Asked, place: Place, places: Places, *, again: bool = False, 
     """
     cloud, tune = place.cloud, asked.tune
     job = f"projects/{tune.project}/locations/{tune.region}/jobs/{names.tune_job(tune.name)}"
-    with ThreadPoolExecutor(3) as pool:
-        looked = pool.submit(look, asked.model, Folders(lambda: cloud, place.hub))
+    with ThreadPoolExecutor(1) as pool:
         ran = pool.submit(_job, cloud, job)
-        data = resolve(asked.wish.data, places)
-        base = looked.result()
+        made = look_through(asked.wish, asked.model, places, Folders(lambda: cloud, place.hub))
         live, alive = ran.result()
+    made = to_bucket(made, tune.bucket)
+    base, data = made.base, made.data
     row = spec_rules.gpu(tune.gpu_type)
     need = fits.require(asked.wish, base.report, row) if base.report else None
     wish = replace(asked.wish, model=base.model.uri)
-    identity = wish.identity(base.fingerprint, _of_data(data), libraries(context or stage(TUNE_PACKAGES)))
+    identity = wish.identity(base.fingerprint, made.sha256, libraries(context or stage(TUNE_PACKAGES)))
     bucket = f"gs://{tune.bucket}"
     run = Run(
         chosen(identity, wish, lambda one: again and _is_done(cloud, f"{bucket}/{RUNS}/{wish.name}/{one}")),
@@ -113,15 +121,14 @@ def prepare(asked: Asked, place: Place, places: Places, *, again: bool = False, 
     before = _before(cloud, tune.bucket, wish.name, run.run_id)
     tune = recall.remembering(_sized(asked, base, tune), live)
     hour = prices.per_hour(tune.gpu_type, tune.cpu, spec_rules.gib(tune.memory), tune.region)
-    tokens = tokens_of(data, wish)
-    found = _estimate(base, wish, tokens, hour, tune, cloud)
+    found = _estimate(base, wish, made.lengths.tokens, hour, tune, cloud)
     uri = f"{bucket}/{before.folder}"
     tune = replace(tune, run_uri=uri, usd_per_hour=hour.usd)
     if "retries" not in asked.given:
         tune = replace(tune, retries=retries(None, wish.stop.max_hours, found))
     own = next((one for one, of in alive if of == uri), None)
     other = next((one for one, of in alive if of != uri), None)
-    return Ready(asked, base, data, run, tune, need, tokens, found, hour, before, own, other)
+    return Ready(asked, made, run, tune, need, found, hour, before, own, other)
 
 
 def chosen(identity: str, wish: Wish, taken: Callable[[str], bool]) -> str:
@@ -149,28 +156,6 @@ def libraries(context: BuildContext) -> str:
     text = next((content.decode() for path, content in context.files if path == "finetune_image/requirements.txt"), "")
     found = dict(re.findall(r"^([a-z0-9_-]+)==([^\s;\\]+)", text, re.MULTILINE))
     return " ".join(f"{name}=={found[name]}" for name in LIBRARIES if name in found)
-
-
-def tokens_of(data: PreparedData, wish: Wish) -> int:
-    """Tokens of one epoch, from characters."""
-    longest = wish.train.max_length
-    return math.ceil(sum(min(longest, _length(row) / PER_TOKEN + 8) for row in data.split.train))
-
-
-def _length(value: object) -> int:
-    match value:
-        case str():
-            return len(value)
-        case dict():
-            return sum(_length(part) for part in value.values())
-        case list() | tuple():
-            return sum(map(_length, value))
-        case _:
-            return 0
-
-
-def _of_data(data: PreparedData) -> str:
-    return data.train.sha256 + (f" {data.eval.sha256}" if data.eval else "")
 
 
 def _sized(asked: Asked, base: BaseModel, tune: Tune) -> Tune:

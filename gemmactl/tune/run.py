@@ -15,6 +15,7 @@ from gemmactl.resources import apis
 from gemmactl.resources.context import BuildContext
 from gemmactl.resources.execution import Execution
 from gemmactl.resources.job import Job
+from gemmactl.resources.model_files import ModelFiles
 from gemmactl.resources.run_files import DataFile, RunDocument
 from gemmactl.result import Block, Line, Result, Verbatim
 from gemmactl.serving.deploy import unfinished
@@ -53,7 +54,7 @@ def run(asked: Asked, place: Place, places: Places, voice: Voice, way: Way) -> R
     ready = prepare(asked, place, places, again=way.again, context=way.context)
     if ready.before.done is not None and not way.dry:
         voice.say(Line(f"run {ready.slug} is done already; --again trains it once more", "good"))
-        return ending.done(VERB, place, ready.before, run_screen.document(ready, place), ready.base.engine)
+        return ending.done(VERB, place, ready.before, run_screen.document(ready, place), ready.base_model.engine)
     _stands_still(ready, place)
     stack = resources(ready, way.context)
     ground = survey(stack, place, bucket=ready.tune.bucket, live=False)
@@ -78,7 +79,7 @@ def run(asked: Asked, place: Place, places: Places, voice: Voice, way: Way) -> R
     job = job_of(stack).full_name
     follow.follow(follow.Followed(place, job, ready.tune.bucket, ready.wish, ready.run.run_id), voice, way.clock)
     tuned = runs.read(place.cloud, ready.tune.bucket, ready.wish.name, ready.run.run_id)
-    return ending.ended(VERB, place, tuned, data, ready.base.engine)
+    return ending.ended(VERB, place, tuned, data, ready.base_model.engine)
 
 
 def resources(ready: Ready, context: BuildContext | None = None) -> tuple[Resource, ...]:
@@ -89,8 +90,17 @@ def resources(ready: Ready, context: BuildContext | None = None) -> tuple[Resour
     parts = [ready.data.train, *([ready.data.eval] if ready.data.eval else [])]
     files = tuple(DataFile(bucket, one.object, one.content, after) for one in {part.object: part for part in parts}.values())
     document = RunDocument.of(bucket, f"{RUNS}/{ready.slug}", ready.run.text(), (*after, *(one.address for one in files)))
-    start = Execution(job.full_name, ready.tune.run_uri, (document.address, job.address, *(one.address for one in made)))
-    return (*made, *files, document, start)
+    upload = _brought(ready, after)
+    start = Execution(
+        job.full_name, ready.tune.run_uri, (document.address, job.address, *(one.address for one in (*made, *upload)))
+    )
+    return (*made, *upload, *files, document, start)
+
+
+def _brought(ready: Ready, after: tuple[str, ...]) -> tuple[Resource, ...]:
+    """The base of a directory, as deploy uploads one: whole or visibly incomplete, and named by its content."""
+    upload, model = ready.made.upload, ready.base_model.model
+    return () if upload is None else (ModelFiles(model.bucket, model.prefix, model=upload, after=after),)
 
 
 def _stands_still(ready: Ready, place: Place) -> None:

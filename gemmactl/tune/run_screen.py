@@ -14,6 +14,7 @@ from gemmactl.serving import show
 from gemmactl.serving.place import Place
 from gemmactl.tune import fits
 from gemmactl.tune.estimate import SLICE
+from gemmactl.tune.material import cautions
 from gemmactl.tune.prepare import Ready
 from gemmactl.tune.told import span
 
@@ -37,7 +38,7 @@ def document(ready: Ready, place: Place, planned: Plan | None = None) -> dict[st
         "name": ready.wish.name,
         "run": ready.run.run_id,
         "uri": tune.run_uri,
-        "base": ready.base.document(),
+        "base": ready.base_model.document(),
         "data": {
             "train": ready.run.train.uri,
             "eval": ready.run.eval.uri if ready.run.eval else None,
@@ -69,10 +70,10 @@ def estimated(ready: Ready) -> str:
 
 def _facts(ready: Ready) -> Iterator[tuple[str, str]]:
     wish, tune, data = ready.wish, ready.tune, ready.data
-    yield "base", ready.base.text
+    yield "base", ready.base_model.text
     held = f", {len(data.split.eval):,} held out" if data.split.eval else ", none held out"
-    yield "data", f"{data.train.source.origin}: {len(data.split.train):,} rows{held}, about {ready.tokens:,} tokens an epoch"
-    mode = fits.quantized(wish, ready.base.parameters) if ready.base.parameters else wish.quantize
+    yield "data", f"{data.train.source.origin}: {len(data.split.train):,} rows{held}, {_tokens(ready)} tokens an epoch"
+    mode = fits.quantized(wish, ready.base_model.parameters) if ready.base_model.parameters else wish.quantize
     base = {"nf4": "4 bits (NF4)", "none": "bfloat16"}.get(mode, mode)
     epochs = f"{wish.train.epochs:g} epoch{'s' * (wish.train.epochs != 1)}"
     yield "training", f"{epochs}, LoRA r {wish.lora.r} alpha {wish.lora.alpha}, lr {wish.train.lr:g}, base in {base}"
@@ -90,14 +91,16 @@ def _facts(ready: Ready) -> Iterator[tuple[str, str]]:
     yield "makes", ", ".join(filter(None, made))
 
 
+def _tokens(ready: Ready) -> str:
+    seen = ready.made.lengths
+    return f"{'about ' if seen.sampled or not seen.exact else ''}{seen.tokens:,}"
+
+
 def _cautions(ready: Ready) -> Iterator[Block]:
-    unseen, found, tune, stop = ready.base.unseen, ready.estimate, ready.tune, ready.wish.stop
+    unseen, found, tune, stop = ready.base_model.unseen, ready.estimate, ready.tune, ready.wish.stop
     if unseen is not None:
-        yield Item("?", f"{ready.base.model.uri} can't be looked at from here: {unseen.what}", (unseen.remedy,), "warn")
-    for note in ready.data.split.notes:
-        yield Line(note, "dim")
-    if conflicts := ready.data.train.rows.conflicts.count:
-        yield Item("?", f"{conflicts:,} rows ask what an earlier one asks and answer otherwise", (), "warn")
+        yield Item("?", f"{ready.base_model.model.uri} can't be looked at from here: {unseen.what}", (unseen.remedy,), "warn")
+    yield from cautions(ready.made)
     if found is None:
         return
     if stop.max_usd is not None and found.usd is not None and found.usd.least > stop.max_usd:

@@ -104,8 +104,6 @@ def asked(settings: Settings, flags: Mapping[str, Any], voice: Voice, folder: Pa
     said |= {key: str(flags[key]) for key in JOB if flags.get(key) is not None}
     project, region = settings.project(said.get("project")), settings.region(said.get("region"))
     model = base_model(wish.model, folder)
-    if model.kind == "dir":
-        raise _directory(wish, project)
     row = spec_rules.gpu(said.get("gpu_type", Tune.gpu_type))
     cpu, memory = spec_rules.partner(row, _whole("cpu", said), said.get("memory"))
     bucket = said.get("bucket", "").removeprefix("gs://").rstrip("/")
@@ -163,16 +161,6 @@ def base_model(text: str, folder: Path) -> Model:
     if text.startswith((".", "/", "~")) or (folder / text).is_dir() or text.count("/") != 1:
         return Model("dir", str(folder / Path(text).expanduser()))
     return parse_model(f"hf:{text}")
-
-
-def _directory(wish: Wish, project: Value) -> Trouble:
-    return usage(
-        f"the base model {wish.model} is a directory of this machine",
-        why="the job reads its base from a bucket or from Hugging Face",
-        remedy=f"gemmactl copy {wish.model} gs://BUCKET/{Path(wish.model).name} --project {project.text}, then --model with that "
-        "place; or train here: --local",
-        code="model-not-reachable",
-    )
 
 
 def _job(found: Any, where: str) -> settings_file.Document:

@@ -16,7 +16,7 @@ from gemmactl.kernel.events import Progress
 from gemmactl.result import Facts
 from gemmactl.tune.run import VERB
 from tests.fakes.cloud import FakeCloud
-from tests.serving.ear import Ear
+from tests.serving.ear import SAMPLE, Ear
 from tests.tune.running import ROWS, Desk, train
 
 
@@ -197,6 +197,17 @@ def test_only_an_adapter_has_its_own_line(desk: Desk) -> None:
     adapter = f"sql=gs://{desk.bucket}/gemmactl/adapters/sql/{run_id}"
     assert result.next == (f"gemmactl deploy gs://weights/m --adapter {adapter} --name sql --project demo-proj",)
     assert desk.run(dry=True).data["run"] != run_id
+
+
+def test_a_base_of_this_machine_is_uploaded(desk: Desk) -> None:
+    """As deploy does it; the run is the same as with a copy of it that lies in a bucket already."""
+    wanted = desk.run(dry=True).data["run"]
+    desk.played = [desk.done]
+    assert desk.run(model=str(SAMPLE)).data["run"] == wanted
+    uploaded = {o.name.rpartition("/")[2] for o in desk.cloud.storage.list(desk.bucket, "model-")}
+    assert uploaded == {path.name for path in SAMPLE.iterdir()}
+    model = json.loads(desk.cloud.storage.read(desk.bucket, f"{RUNS}/sql/{wanted}/{RUN_FILE}") or b"")["wish"]["model"]
+    assert model.startswith(f"gs://{desk.bucket}/model-")
 
 
 def test_what_the_budget_will_cut_off_is_said_before(desk: Desk) -> None:

@@ -101,7 +101,6 @@ def test_the_job_is_said_by_flags_or_the_file(tmp_path: Path) -> None:
         ({"set_": ["job.cpus=8"]}, "did you mean cpu?"),
         ({"epochs": 0.0}, "train.epochs"),
         ({"data": None}, "no data is named"),
-        ({"model": "./base"}, "gemmactl copy ./base gs://BUCKET/base --project demo-proj"),
         ({"model": "ftp://x/y"}, "is not a place"),
         ({"retries": 11}, "out of range"),
         ({"hf_token": CANARY, "model": "o/n"}, "--hf-token takes no token"),
