@@ -23,6 +23,8 @@ from finetune_image.run import Wish
 EVALUATIONS: Final = 10
 """In an epoch; by steps, never by time: when a run is evaluated decides when it stops early."""
 EVALUATIONS_MOST: Final = 40
+APART: Final = 5
+"""Least steps between two: after fewer a loss says more of the rows than of the training, and stop.patience would be soon gone."""
 NOT_FINITE: Final = 3
 """Logs in a row whose loss or gradient is no number, after which nothing good comes any more."""
 _CURVE: Final = 4000
@@ -73,7 +75,7 @@ class Progress:
 def every_of(steps: int, epochs: float) -> int:
     """Steps between two evaluations."""
     wanted = max(1.0, min(EVALUATIONS * epochs, EVALUATIONS_MOST))
-    return max(1, round(steps / wanted))
+    return max(APART, round(steps / wanted))
 
 
 class Loop:

@@ -49,7 +49,7 @@ class Built(Protocol):
 
     @property
     def stats(self) -> Any:
-        """`flat()` is a mapping of plain values: Figures.stats."""
+        """A dataclass of plain values: Figures.stats."""
 
     @property
     def smaller(self) -> int | None:

@@ -42,8 +42,12 @@ class RealHands:
 
         if (threads := self._environ.get(ENV_THREADS, "")).isdigit():
             torch.set_num_threads(int(threads))
-        device = self._place()
-        return build(run, model.folder, material.train, material.held, out, device=device, callbacks=callbacks, micro=micro)
+        built = build(
+            run, model.folder, material.train, material.held, out, device=self._place(), callbacks=callbacks, micro=micro
+        )
+        # a checkpoint would look up at the Hub whether the base's vocabulary is another one
+        built.trainer.model.peft_config["default"].base_model_name_or_path = ""
+        return built
 
     def _place(self) -> str:
         """Raises TuneFailed(no_gpu): torch was built for one, and there is none."""
@@ -67,7 +71,7 @@ class RealHands:
         rows = material.held[:SAMPLES]
         given = built.answers(rows, base=base)
         tokenizer, encoder = built.language.tokenizer, built.encoder
-        asked = [str(tokenizer.decode(encoder.prompt(row), skip_special_tokens=True)) for row in rows]
+        asked = [question(row) or str(tokenizer.decode(encoder.prompt(row), skip_special_tokens=True)) for row in rows]
         return tuple(Answer(*one) for one in zip(asked, map(encoder.answer, rows), given, strict=True))
 
     def facts(self) -> Mapping[str, Any]:
@@ -78,3 +82,12 @@ class RealHands:
 
     def publish(self, run: Run, adapter: Path, figures: Figures, tell: Callable[..., Any]) -> Mapping[str, Any]:
         raise TuneFailed(Code.INTERNAL, "publishing", "this build can't publish")
+
+
+def question(row: Mapping[str, Any]) -> str:
+    """The last thing that is said before a row's answer, for a reader; empty for plain text."""
+    said = row.get("prompt", row.get("messages", ""))
+    if isinstance(said, str):
+        return said
+    asked = [str(one["content"]) for one in said if one["role"] == "user"]
+    return asked[-1] if asked else ""

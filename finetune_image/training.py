@@ -170,7 +170,7 @@ class Training:
         built.trainer._load_from_checkpoint(str(folder))  # noqa: SLF001 - what train(resume_from_checkpoint=...) does first
         after = self._hands.answers(built, material, base=False)
         return self._keep(
-            progress, {"steps": built.steps, **built.stats.flat()}, after, baseline=baseline, before=before, folder=folder
+            progress, {"steps": built.steps, **asdict(built.stats)}, after, baseline=baseline, before=before, folder=folder
         )
 
     def _adapter(self, progress: Progress) -> Path:

@@ -97,6 +97,11 @@ class TinyTrainer:
             getattr(one, name)(self.args, self.state, self.control, **more)
 
 
+@dataclass(frozen=True)
+class TinyStats:
+    rows: int = 2
+
+
 @dataclass
 class TinyBuilt:
     trainer: TinyTrainer
@@ -104,14 +109,7 @@ class TinyBuilt:
     smaller: int | None
     losses: Mapping[int, float] = field(default_factory=dict)
     held: bool = True
-    rows: int = 2
-
-    @property
-    def stats(self) -> TinyBuilt:
-        return self
-
-    def flat(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+    stats: TinyStats = TinyStats()
 
     def held_out(self, *, base: bool = False) -> float | None:
         random.random()  # an evaluation may draw numbers
