@@ -24,7 +24,7 @@ EVALUATIONS: Final = 10
 """In an epoch; by steps, never by time: when a run is evaluated decides when it stops early."""
 EVALUATIONS_MOST: Final = 40
 APART: Final = 5
-"""Least steps between two: after fewer a loss says more of the rows than of the training, and stop.patience would be soon gone."""
+"""Least steps between two: after fewer a loss says more of the rows than of the training, and patience is soon gone."""
 NOT_FINITE: Final = 3
 """Logs in a row whose loss or gradient is no number, after which nothing good comes any more."""
 _CURVE: Final = 4000

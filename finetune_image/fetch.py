@@ -49,7 +49,7 @@ def model_folder(run: Run, environ: Mapping[str, str], scratch: Path, source: So
             that the run was made for.
     """
     place = place_of(run.wish.model)
-    try:
+    with loading(place):
         source = source or open_source(place, environ)
         wanted = tuple(one for one in source.list() if _wanted(one))
         _check_pins(place, wanted, run.pins)
@@ -63,6 +63,13 @@ def model_folder(run: Run, environ: Mapping[str, str], scratch: Path, source: So
             yield Model(folder, size)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def loading(place: str) -> Iterator[None]:
+    """What reading a base raises, as a TuneFailed."""
+    try:
+        yield
     except LoadFailed as failed:
         raise told(place, failed) from None
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from finetune_image import memory
 from finetune_image.contract import ENV_DEVICE, ENV_THREADS, Code, TuneFailed
-from finetune_image.fetch import data_file, model_folder
+from finetune_image.fetch import data_file, loading, model_folder, place_of
 from finetune_image.figures import Answer, Figures
 from finetune_image.hands import Built, Material, Model
 from finetune_image.run import Run
+from finetune_image.store import Store, open_store
+from inference_image.chunks import open_source
 
 SAMPLES: Final = 5
 """Held-out rows that the report shows answers to."""
@@ -46,7 +50,8 @@ class RealHands:
             run, model.folder, material.train, material.held, out, device=self._place(), callbacks=callbacks, micro=micro
         )
         # a checkpoint would look up at the Hub whether the base's vocabulary is another one
-        built.trainer.model.peft_config["default"].base_model_name_or_path = ""
+        adapted: Any = built.trainer.model
+        adapted.peft_config["default"].base_model_name_or_path = ""
         return built
 
     def _place(self) -> str:
@@ -81,7 +86,38 @@ class RealHands:
         return {"gpu_gb": round(torch.cuda.max_memory_allocated() / 1e9, 2)}
 
     def publish(self, run: Run, adapter: Path, figures: Figures, tell: Callable[..., Any]) -> Mapping[str, Any]:
-        raise TuneFailed(Code.INTERNAL, "publishing", "this build can't publish")
+        from finetune_image.publish import publish
+
+        place = place_of(run.wish.model)
+        near = open_store(place, self._environ) if place.startswith("gs://") else None
+        with loading(place):
+            base = open_source(place, self._environ)
+            measure = self._measure(run, adapter.parent, figures)
+            made = publish(
+                run, open_store(run.bucket, self._environ), base, adapter, figures, tell=tell, near=near, measure=measure
+            )
+        return made.document()
+
+    def _measure(self, run: Run, scratch: Path, figures: Figures) -> Callable[[Store], float] | None:
+        """What reads merged weights back and measures them over the held-out rows.
+
+        None: there are no such rows, or the base was in 4 bits because it fits the GPU in no other way.
+        """
+        if figures.loss is None or figures.stats.get("nf4"):
+            return None
+
+        def measure(merged: Store) -> float:
+            memory.free()  # what trained is not needed any more
+            material = self.rows(run, scratch)
+            again = replace(run, wish=replace(run.wish, model=merged.uri), pins={})
+            with self.model(again, scratch) as model:
+                built = self.build(again, model, Material(material.held, material.held), scratch / "measuring", (), 1)
+            loss = built.held_out(base=True)
+            if loss is None:
+                raise TuneFailed(Code.MERGE_INEXACT, merged.uri, "none of the held-out rows could be measured again")
+            return loss
+
+        return measure
 
 
 def question(row: Mapping[str, Any]) -> str:

@@ -170,9 +170,8 @@ class _Attempt:
             )
             found = training.result()
         adapter, figures = found
-        for phase in ("merging",) if run.wish.output.merged else ("publishing",):
-            self._ledger.note(first=figures.step, step=figures.step, phase=phase)
-            self._teller.tell(Kind.PHASE, phase=phase)
+        phase = "merging" if run.wish.output.merged else "publishing"
+        self._ledger.note(first=figures.step, step=figures.step, phase=phase)
         if self._halt.why is Why.CANCELLED:
             raise Stopped(Why.CANCELLED)
         published = hands.publish(run, adapter, figures, self._teller.tell)

@@ -69,7 +69,7 @@ def test_a_run_ends_with_done_and_its_figures(tmp_path: Path) -> None:
     assert figures["before"][0]["given"] == "c"
     assert figures["after"][0]["given"] == "b"
     assert [one["phase"] for one in told(root, Kind.PHASE)] == [
-        "reading data", "reading model", "measuring", "training", "evaluating", "merging", "done"
+        "reading data", "reading model", "measuring", "training", "evaluating", "done"
     ]  # fmt: skip
     assert [one["step"] for one in told(root, Kind.EVAL)] == [0, 5, 6]
     assert told(root, Kind.TRAIN)[-1]["gpu_gb"] == 1.5

@@ -250,7 +250,7 @@ def test_attempts_are_charged_from_before_their_python(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("steps", "epochs", "every"), [(100, 1, 10), (300, 3, 10), (10, 1, 5), (3, 1, 5), (4000, 10, 100)])
 def test_evaluations_come_by_steps(steps: int, epochs: float, every: int) -> None:
-    """About ten in an epoch, forty at most, five steps apart at least: by steps, so that when a run stops early depends on no clock."""
+    """Ten in an epoch, forty at most, five steps apart: by steps, so that when a run stops early depends on no clock."""
     assert every_of(steps, epochs) == every
 
 
@@ -258,3 +258,17 @@ def test_quiet_is_a_setting(tmp_path: Path) -> None:
     """What the environment says of a task; nonsense says nothing."""
     said = Setting.of({"GEMMACTL_TASK_SECONDS": "3600", "GEMMACTL_USD_PER_HOUR": "-1", "CLOUD_RUN_EXECUTION": "e"})
     assert (said.task_seconds, said.price, said.execution, QUIET.beats) == (3600.0, None, "e", 0)
+
+
+def test_a_resumed_run_is_tried_again(tmp_path: Path) -> None:
+    """Who removes FAILED after no_progress gets attempts that train: what was mended outside must be able to work."""
+    root, hands, _ = fresh(tmp_path / "run")
+
+    def beat(event: str, _count: int) -> None:
+        raise RuntimeError(event)
+
+    hands.beat = beat
+    assert [once(root, hands) for _ in range(3)] == [EXIT_FAILED] * 3
+    (root / "run" / "FAILED").unlink()
+    hands.beat = lambda *_: None
+    assert once(root, hands) == EXIT_DONE

@@ -1,4 +1,4 @@
-"""A process that has loaded torch and trl, and forks one for each attempt: killed as often as a test likes. Imports them at once."""
+"""What a forked worker must not load again: torch, trl and what they pull in. For the fork server alone; takes seconds."""
 
 from __future__ import annotations
 
@@ -7,21 +7,12 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-import datasets  # noqa: F401 - loaded here, once
-import peft  # noqa: F401 - the same
+import datasets  # noqa: F401 - loaded here, once, as all of these
+import matplotlib.figure  # noqa: F401 - the loss curve
+import peft  # noqa: F401
 import torch
-import trl.trainer.sft_trainer  # noqa: F401 - the same
+import trl.trainer.sft_trainer  # noqa: F401
 
-import finetune_image.trainer  # noqa: F401 - the same
-from finetune_image.halt import Halt, listen
-from finetune_image.worker import Setting, attempt
+import finetune_image.trainer  # noqa: F401
 
 torch.set_num_threads(1)
-
-
-def go(root: str) -> None:
-    """One attempt at the run in `root`/run, in a process of its own: its exit code is the process's."""
-    halt = Halt()
-    listen(halt)
-    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    os._exit(attempt(f"{root}/run", environ, halt=halt, setting=Setting(beats=0.5), out=lambda _: None))
