@@ -111,14 +111,16 @@ class Loop:
     def on_train_begin(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         self._began = self._saved_at = self._ended_at = self._clock()
         self._logged = (self._began, 0)
-        if state.global_step == 0:
-            rng.seed(self._wish.train.seed)
-        self._numbers = rng.state()
         if self._due(state.global_step):
             self._evaluate(state.global_step)
 
+    def on_epoch_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        self._anew(state.epoch or 0)
+
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         step = state.global_step
+        if state.epoch == int(state.epoch):
+            self._anew(state.epoch)  # a checkpoint between two epochs begins as the next one does
         self._numbers = rng.state()
         self.progress = replace(self.progress, step=step)
         self.stepped(step)
@@ -178,6 +180,11 @@ class Loop:
                 f"a lower learning rate: --set train.lr={self._wish.train.lr / 4:g}", "a longer warm-up: --set train.warmup=0.1",
                 "look for rows of broken text: gemmactl finetune check DATA --full",
             )  # fmt: skip
+
+    def _anew(self, epoch: float) -> None:
+        """Numbers of an epoch depend on it alone: samplers that draw the order of rows draw the same one after a resume."""
+        rng.seed((self._wish.train.seed * 1_000_003 + int(epoch)) % 2**32)
+        self._numbers = rng.state()
 
     # --- what they do -----------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from finetune_image.store import Folder, Store
 from finetune_image.worker import Setting, attempt
 from tests.finetune_image.tiny_loop import Killed, Mortal, Shelf, TinyHands, run_of, told
 
-EVENTS = 23
+EVENTS = 26
 """One more than a run has that saves only what is better."""
 QUIET = Setting(beats=0, background=False)
 
@@ -235,7 +235,7 @@ def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
     (root / "run" / "checkpoints" / "step-000001").mkdir(parents=True)
     (root / "run" / "checkpoints" / "step-000001" / "optimizer.pt").write_text("half")
     halt = Halt()
-    hands.beat = at_event(34, halt.signalled)
+    hands.beat = at_event(38, halt.signalled)
     assert once(root, hands, halt) == EXIT_TERMINATED
     names = sorted(path.parent.name for path in (root / "run" / "checkpoints").rglob("*.pt"))
     assert sorted(set(names)) == ["step-000005", "step-000007", "step-000008"]

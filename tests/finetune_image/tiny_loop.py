@@ -28,7 +28,13 @@ class Killed(BaseException):
 
 
 class TinyTrainer:
-    """Adapts one weight with momentum, noise like dropout, `accumulation` micro-batches a step."""
+    """Adapts one weight with momentum, noise like dropout, `accumulation` micro-batches a step, rows in an order that is drawn.
+
+    What is drawn when is transformers' own: a resumed epoch draws its order first, and then goes on with the saved numbers.
+    """
+
+    epoch = 3
+    """Steps of one."""
 
     def __init__(self, out: Path, callbacks: Sequence[Any], steps: int, accumulation: int, beat: BEAT) -> None:
         self.args = SimpleNamespace(output_dir=str(out))
@@ -45,22 +51,31 @@ class TinyTrainer:
             folder = Path(resume_from_checkpoint)
             self.momentum = json.loads((folder / "optimizer.pt").read_text())
             self.state.global_step = json.loads((folder / "trainer_state.json").read_text())
+            self.state.epoch = self.state.global_step / self.epoch
             version, inner, gauss = json.loads((folder / "rng_state.pth").read_text())
             numbers = (version, tuple(inner), gauss)
         self.control.should_training_stop = False
         self._event("on_train_begin")
-        random.random()  # a DataLoader draws one when it begins
-        if numbers:
-            random.setstate(numbers)
         while self.state.global_step < self._steps and not self.control.should_training_stop:
-            self._step()
-        self._event("on_epoch_end")
-        self._save_if_asked()
+            done = self.state.global_step % self.epoch
+            self._event("on_epoch_begin")
+            if numbers and not done:
+                random.setstate(numbers)
+            rows = random.sample(range(self.epoch), self.epoch)
+            if numbers and done:
+                random.setstate(numbers)
+            numbers = None
+            for row in rows[done : done + self._steps - self.state.global_step]:
+                self._step(row)
+                if self.control.should_training_stop:
+                    break
+            self._event("on_epoch_end")
+            self._save_if_asked()
 
-    def _step(self) -> None:
+    def _step(self, row: int) -> None:
         slope = 0.0
         for part in range(self._accumulation):
-            slope += 0.1 * self.weight + random.gauss(0, 0.01)
+            slope += 0.1 * self.weight + 0.01 * row + random.gauss(0, 0.01)
             if part + 1 < self._accumulation:
                 self._event("on_substep_end")
                 if self.control.should_training_stop:
@@ -68,6 +83,7 @@ class TinyTrainer:
         self.momentum = 0.9 * self.momentum + slope
         self.weight -= 0.1 * self.momentum
         self.state.global_step += 1
+        self.state.epoch = self.state.global_step / self.epoch
         self._event("on_step_end")
         self._event("on_log", logs={"loss": self.weight**2, "grad_norm": abs(slope), "num_tokens": 10 * self.state.global_step})
         self._save_if_asked()
