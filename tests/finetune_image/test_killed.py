@@ -69,14 +69,23 @@ def test_killed_at_twenty_random_moments(
     assert {"nothing", "checkpoint"} <= set(left), left
 
 
+CODELAB = {
+    "packing": False, "train_sampling_strategy": "group_by_length", "optim": "paged_adamw_32bit", "lr_scheduler_type": "cosine",
+    "gradient_checkpointing": True, "per_device_train_batch_size": 2,
+}  # fmt: skip
+
+
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_attempts_too_short_for_the_run(
-    forks: ForkServerContext, tmp_path: Path, undisturbed: tuple[dict[str, str], float]
-) -> None:
+@pytest.mark.parametrize("told", [{}, CODELAB], ids=["ours", "codelab"])
+def test_attempts_too_short_for_the_run(forks: ForkServerContext, tmp_path: Path, told: dict[str, object]) -> None:
     """Tasks that end in the middle: each saves before its end and exits 75, none publishes half, the last has the same bytes."""
-    wanted, whole = undisturbed
-    root, codes = fresh(tmp_path / "run", minutes=60), []
+    tried(forks, fresh(tmp_path / "warm"), 0.1)
+    root = fresh(tmp_path / "undisturbed", **told)
+    began = time.monotonic()
+    assert tried(forks, root) == EXIT_DONE
+    whole, wanted = time.monotonic() - began, weights(root)
+    root, codes = fresh(tmp_path / "run", minutes=60, **told), []
     while not codes or (codes[-1] == EXIT_DEADLINE and len(codes) < 12):
         codes.append(tried(forks, root, task_seconds=whole * 0.75))
         assert bool(weights(root)) == (codes[-1] == EXIT_DONE)
