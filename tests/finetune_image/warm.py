@@ -9,10 +9,10 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import datasets  # noqa: F401 - loaded here, once, as all of these
 import matplotlib.figure  # noqa: F401 - the loss curve
-import peft  # noqa: F401
+import peft  # noqa: F401 - loaded here, once
 import torch
-import trl.trainer.sft_trainer  # noqa: F401
+import trl.trainer.sft_trainer  # noqa: F401 - loaded here, once
 
-import finetune_image.trainer  # noqa: F401
+import finetune_image.trainer  # noqa: F401 - loaded here, once
 
 torch.set_num_threads(1)
