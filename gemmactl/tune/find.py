@@ -57,7 +57,9 @@ def variable(job: Mapping[str, Any], name: str) -> str:
 
 
 def is_tune(job: Mapping[str, Any]) -> bool:
-    """Whether it is ours, and a fine-tune."""
+    """Whether it is a fine-tune: one of ours, or the codelab's as its YAML says, which carries no label."""
+    if variable(job, BUCKET_NAME) and variable(job, NEW_MODEL):
+        return True
     return marked(job.get("labels", {})) and bool(variable(job, ENV_RUN) or variable(job, BUCKET_NAME))
 
 
