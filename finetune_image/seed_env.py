@@ -34,13 +34,29 @@ NUMBERS: Final[Mapping[str, int]] = {
 """Variables that hold a whole number, with the script's defaults."""
 VARIABLES: Final = (MODEL_NAME, NEW_MODEL, BUCKET_NAME, *NUMBERS)
 
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that the worker does otherwise than the script did it."""
+
+    what: str
+    was: str
+    now: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.now}, not {self.was}: {self.why}"
+
+
 DIFFERENT: Final = (
-    "trained in bfloat16, not float16: Gemma overflows in float16",
-    "merged into the bfloat16 base tensor by tensor, not into a float16 copy on the GPU",
-    "checkpoints every five minutes and a start that goes on from one, where the script began anew at every attempt",
-    "padding is Gemma's own <pad>, not the end of the text",
-)
-"""What the worker does otherwise than the script, whatever the variables say."""
+    Difference("precision", "float16", "bfloat16", "Gemma overflows in float16, and an L4 has bfloat16"),
+    Difference("merge", "a float16 copy of the base on the GPU", "tensor by tensor into the base's own bfloat16 files",
+               "each sum is rounded once, and no GPU holds the model twice"),
+    Difference("attempt", "begins anew", "goes on from a checkpoint, made every five minutes",
+               "a GPU task is ended after an hour, or any time for maintenance"),
+    Difference("padding", "the end of the text", "Gemma's own <pad>", "the end of an answer must be learnt"),
+)  # fmt: skip
+"""Whatever the variables say."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +65,7 @@ class Seed:
 
     wish: Wish
     bucket: str
-    notes: tuple[str, ...]
-    """What is done otherwise than the script did it, one sentence each."""
+    differences: tuple[Difference, ...]
 
 
 def is_seed(environ: Mapping[str, str]) -> bool:
@@ -84,9 +99,10 @@ def read(environ: Mapping[str, str]) -> Seed:
         stop=Stop(patience=0),
         output=Output(),
     )
-    renamed = (f"{NEW_MODEL} {said!r} is called {name}",) if name != said else ()
-    place = f"the model is gs://{bucket}/{MODELS}/{name}/RUN, whole and never overwritten, not files in the bucket's root"
-    return Seed(wish, bucket, (*renamed, place, *DIFFERENT))
+    place = f"gs://{bucket}/{MODELS}/{name}/RUN"
+    result = Difference("result", f"files in the root of gs://{bucket}", place, "whole or not there, and never overwritten")
+    renamed = (Difference(NEW_MODEL, said, name, "a name has a-z, 0-9 and -"),) if name != said else ()
+    return Seed(wish, bucket, (*renamed, result, *DIFFERENT))
 
 
 def named(said: str) -> str:

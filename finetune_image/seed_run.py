@@ -47,12 +47,9 @@ def prepared(environ: Mapping[str, str], store: Store | None = None, out: Callab
     folder = f"{RUNS}/{wish.name}/{run.run_id}"
     with suppress(Clash):  # an attempt before this one made it
         store.at(folder).write(RUN_FILE, run.text().encode(), only_if=ABSENT)
-        for note in seed.notes:
-            out(
-                json.dumps(
-                    {"severity": "INFO", "message": f"finetune.py's variables: {note.replace('/RUN,', f'/{run.run_id},')}"}
-                )
-            )
+        for one in seed.differences:
+            now = replace(one, now=one.now.replace("/RUN", f"/{run.run_id}"))
+            out(json.dumps({"severity": "INFO", "message": f"unlike finetune.py: {now}"}))
     return f"{store.uri}/{folder}"
 
 

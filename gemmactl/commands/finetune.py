@@ -10,6 +10,7 @@ from gemmactl.commands import finetune_runs
 from gemmactl.commands import options as o
 from gemmactl.commands import options_train as r
 from gemmactl.commands import options_tune as t
+from gemmactl.commands import options_yaml as y
 from gemmactl.commands.impersonating import impersonating
 from gemmactl.commands.session import session
 from gemmactl.result import Result
@@ -59,6 +60,8 @@ def run(
     vpc_egress: r.VpcEgress = None,
     service_account: r.ServiceAccount = None,
     hf_token: r.HfToken = None,
+    from_yaml: y.JobFromYaml = None,
+    modernise: y.ModerniseJob = False,
     project: o.Project = None,
     region: o.Region = None,
     yes: o.Yes = False,
@@ -72,8 +75,22 @@ def run(
     Example: gemmactl finetune run sql.jsonl --project PROJECT_ID
 
     Example: gemmactl finetune run sql.jsonl --epochs 3 --max-usd 5 --project PROJECT_ID
+
+    Example: gemmactl finetune run --from-yaml finetune-job.yaml --modernise --project PROJECT_ID
     """
     here = session(ctx)
+    if from_yaml is not None:
+        here.alone(ctx, "from_yaml", "modernise", "follow", "dry_run", "project", "region", "yes")
+        from gemmactl.tune import from_yaml as yaml
+        from gemmactl.tune.job_file import opened
+
+        found, where = opened(from_yaml, here.environ, here.voice, here.settings(), project, region)
+        how = yaml.Way(yes=yes, modern=modernise, follow=follow)
+        if dry_run:
+            return yaml.plan(found, here.at(*where), how, again=here.again("finetune", "--dry-run"))
+        return yaml.run(found, here.at(*where), here.voice, how)
+    if modernise:
+        here.needs("modernise", "from_yaml")
     if local:
         here.alone(ctx, "local", *r.WITH_LOCAL)
         from gemmactl.local.tuning import run as train

@@ -51,7 +51,7 @@ class Session:
             word = f"--{flag.replace('_', '-')}"
             raise usage(
                 f"{named} can't go with {word}",
-                why="the file says everything about the service",
+                why="the file says everything about it",
                 remedy=f"put it into the file, or leave {word} out",
                 code="flags-contradict",
             )

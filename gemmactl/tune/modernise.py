@@ -55,7 +55,7 @@ def modernise(job: Job, file: str, pins: Mapping[str, str], context: BuildContex
     _variables(made, pins)
     _limits(made)
     _owner(made)
-    made.changes += [Change("training", "finetune.py", "the worker", note) for note in seed.notes]
+    made.changes += [Change(one.what, one.was, one.now, one.why) for one in seed.differences]
     return made
 
 

@@ -112,7 +112,7 @@ def test_a_name_that_is_none_of_ours_is_made_one_and_said() -> None:
     """The script took any text for a folder's name."""
     seed = read({"BUCKET_NAME": "gs://b/", "NEW_MODEL": "me/Gemma 2B_sql"})
     assert (seed.wish.name, seed.bucket) == ("gemma-2b-sql", "b")
-    assert seed.notes[0] == "NEW_MODEL 'me/Gemma 2B_sql' is called gemma-2b-sql"
+    assert str(seed.differences[0]) == "NEW_MODEL: gemma-2b-sql, not me/Gemma 2B_sql: a name has a-z, 0-9 and -"
     assert len(named("x" * 80)) == 40
 
 

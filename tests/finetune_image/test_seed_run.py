@@ -71,8 +71,8 @@ def test_every_attempt_finds_the_same_run(scene: Scene) -> None:
     """Nothing is written twice, and what is done otherwise than the script did it is said once, with the run's own folder."""
     first = scene.run()
     said = [json.loads(line)["message"] for line in scene.said]
-    assert f"the model is gs://{JOB['BUCKET_NAME']}/gemmactl/models/gemma-2b-sql-finetuned/{first[-12:]}," in said[0]
-    assert any("bfloat16, not float16" in line for line in said)
+    assert f"result: gs://{JOB['BUCKET_NAME']}/gemmactl/models/gemma-2b-sql-finetuned/{first[-12:]}, not files" in said[0]
+    assert any("precision: bfloat16, not float16" in line for line in said)
     before = {one.name: one.generation for one in scene.store.list()}
     assert (scene.run(), {one.name: one.generation for one in scene.store.list()}) == (first, before)
     assert len(scene.said) == len(said)

@@ -36,7 +36,7 @@ def bucket(ground: Ground) -> Answer:
             return f"gs://{name} is another project's"
         raise
     if info is None:
-        return (_missing_bucket(name),)
+        return (_missing_bucket(name, ground.what),)
     if regions.distance(region, info.location, info.pair).nearness <= regions.Nearness.INSIDE:
         return f"gs://{info.name} is in {info.location.lower()}"
     return (_far(info, region),)
@@ -179,13 +179,15 @@ def _far(info: BucketInfo, region: str) -> Finding:
     )
 
 
-def _missing_bucket(name: str) -> Finding:
+def _missing_bucket(name: str, what: str) -> Finding:
     return Finding(
         code="bucket-missing",
         category="config",
         subcategory="bucket",
         title=f"there is no bucket {name}",
-        cause="The model is to be read from it at every start.",
+        cause="The model is to be read from it at every start."
+        if what == "service"
+        else "The job keeps its run and model there.",
         remedy="Check its name.",
         commands=("gcloud storage buckets list --format='value(name)'",),
         resource=f"gs://{name}",
