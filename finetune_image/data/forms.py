@@ -114,7 +114,7 @@ def _pair(
 def _own_system(record: Mapping[str, Any]) -> str:
     """A column `system`, as many sets have beside their own columns."""
     said = record.get("system")
-    return said if isinstance(said, str) and said.strip() else ""
+    return said if type(said) is str and not said.isspace() else ""
 
 
 def _columns(system: template.Template | None) -> Maker:
@@ -180,6 +180,8 @@ def _talk(column: str, role: str, content: str, system: template.Template | None
         made = _turns(record[column], column, role, content)
         if made[0]["role"] != "system" and (said := system.fill(record) if system else _own_system(record)):
             made.insert(0, {"role": "system", "content": said})
+        if len(made) == 2:
+            return {"messages": made}, made[0]["content"], made[1]["content"]
         said_all = [one["content"] for one in made]
         answer = said_all.pop()
         # with the number of turns, a list of texts says its roles: they alternate, but the first may be the system's
@@ -195,22 +197,16 @@ def _turns(turns: Any, column: str, role_key: str, content_key: str, *, last: bo
     made: list[dict[str, str]] = []
     wanted = "user"
     for at, turn in enumerate(turns):
-        if type(turn) is not dict:
-            raise Bad(f"{column}[{at}] must be an object with {role_key} and {content_key}")
-        name = turn.get(role_key)
-        if name is None:
-            name = turn.get("role", turn.get("from"))
-        role = _ROLES.get(name) if type(name) is str else None
-        if role != wanted:
-            _check_role(role, name, wanted, f"{column}[{at}]", role_key, first=at == 0)
-        content = turn.get(content_key)
-        if type(content) is not str:
-            content = _content(turn, content_key, f"{column}[{at}]")
-        if not content or content.isspace():
-            raise Bad(f"{column}[{at}].{content_key} is empty")
-        made.append({"role": role, "content": content})  # type: ignore[dict-item]  # checked just above
-        if role != "system":
-            wanted = "assistant" if role == "user" else "user"
+        if type(turn) is dict and len(turn) == 2 and turn.get("role") == wanted:  # nearly every turn is already as it will be
+            content = turn.get("content")
+            if type(content) is str and content and not content.isspace():
+                made.append(turn)
+                wanted = "assistant" if wanted == "user" else "user"
+                continue
+        row = _turn(turn, wanted, f"{column}[{at}]", role_key, content_key, first=at == 0)
+        made.append(row)
+        if row["role"] != "system":
+            wanted = "assistant" if wanted == "user" else "user"
     if made[-1]["role"] == "system":
         raise Bad("only a system message")
     if last and made[-1]["role"] != "assistant":
@@ -220,8 +216,25 @@ def _turns(turns: Any, column: str, role_key: str, content_key: str, *, last: bo
     return made
 
 
-def _check_role(role: str | None, name: Any, wanted: str, spot: str, role_key: str, *, first: bool) -> None:
-    if role is None:
+def _turn(turn: Any, wanted: str, spot: str, role_key: str, content_key: str, *, first: bool) -> dict[str, str]:
+    if type(turn) is not dict:
+        raise Bad(f"{spot} must be an object with {role_key} and {content_key}")
+    name = turn.get(role_key)
+    if name is None:
+        name = turn.get("role", turn.get("from"))
+    role = _ROLES.get(name, "") if type(name) is str else ""
+    if role != wanted:
+        _check_role(role, name, wanted, spot, role_key, first=first)
+    content = turn.get(content_key)
+    if type(content) is not str:
+        content = _content(turn, content_key, spot)
+    if not content or content.isspace():
+        raise Bad(f"{spot}.{content_key} is empty")
+    return {"role": role, "content": content}
+
+
+def _check_role(role: str, name: Any, wanted: str, spot: str, role_key: str, *, first: bool) -> None:
+    if not role:
         known = "human or gpt" if role_key == "from" else "user or assistant"
         raise Bad(f"{spot}.{role_key} {name!r}: use {known}" if name is not None else f"{spot} has no {role_key}")
     if role == "system":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from inference_image.families import FAMILIES
 
 CONTROL: Final = tuple(sorted({token for family in FAMILIES for token in family.control}))
 """Tokens that steer a model of any family: inside a text they are trained as what they say."""
+_CONTROL: Final = re.compile(b"|".join(re.escape(token.encode()) for token in CONTROL))
 FLAGS: Final = """name the columns: --prompt 'Question: {question}' --completion '{answer}'"""
 
 
@@ -92,30 +94,32 @@ class _Reading:
         self._answers: list[Any] = []
 
     def all(self, source: bytes) -> Rows:
-        watched = files.packed(source) or b"\\u003c" in source or any(token.encode() in source for token in CONTROL)
+        watched = files.packed(source) or (b"<" in source and _CONTROL.search(source) is not None) or b"\\u003c" in source
         rows: list[Row] = []
         lines: list[int] = []
         make: forms.Maker | None = None
+        known, answers = self._asked.setdefault, self._answers
         count = 0
         for line, record in files.records(source, self._name):
             count += 1
             try:
-                if isinstance(record, Bad):
-                    raise record
+                if type(record) is not dict:
+                    raise record  # type: ignore[misc]  # a Bad
                 if make is None:
                     make = self._start(line, record)
-                elif self._mixed(record):
-                    raise Bad(f"format {forms.detect(record)} differs from line {self._opening} ({self._form})")
                 row, asked, answer = make(record)
             except Bad as bad:
-                self._problems.add(line, bad.reason)
+                self._problems.add(line, self._mixed(record) or bad.reason)
                 continue
-            self._compare(lines, line, asked, answer)
+            at = len(rows)
+            first = known(asked, at)
+            if first != at:
+                self._compare(lines, line, asked, answer, first)
             if watched:
                 self._watch(line, row)
             rows.append(row)
             lines.append(line)
-            self._answers.append(answer)
+            answers.append(answer)
         if not count:
             self._problems.add(1, "the file holds no rows")
         return Rows(
@@ -143,18 +147,16 @@ class _Reading:
             )
         return made
 
-    def _mixed(self, record: Mapping[str, Any]) -> bool:
+    def _mixed(self, record: files.Record) -> str:
         """Another form than the file's, told as that rather than as a missing column."""
-        if self._data.format != "auto" or self._form == "template":
-            return False
+        if isinstance(record, Bad) or self._data.format != "auto" or self._form in ("", "template"):
+            return ""
         found = forms.detect(record)
-        return found not in ("", self._form)
+        return f"format {found} differs from line {self._opening} ({self._form})" if found not in ("", self._form) else ""
 
-    def _compare(self, lines: list[int], line: int, asked: Hashable, answer: Any) -> None:
+    def _compare(self, lines: list[int], line: int, asked: Hashable, answer: Any, first: int) -> None:
+        """A row that asks what row `first` asked."""
         at = len(lines)
-        first = self._asked.setdefault(asked, at)
-        if first == at:
-            return
         if self._answers[first] != answer:
             other = self._others.setdefault((asked, answer), at)
             if other == at:

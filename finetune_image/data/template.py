@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from finetune_image.contract import Code, TuneFailed
@@ -26,20 +27,23 @@ class Template:
     def columns(self) -> tuple[str, ...]:
         return tuple(column for _, column in self.pieces)
 
+    @cached_property
+    def _form(self) -> str:
+        return "".join(f"{before.replace('%', '%%')}%s" for before, _ in self.pieces) + self.tail.replace("%", "%%")
+
     def fill(self, record: Mapping[str, Any]) -> str:
         """The text of one record; a column without a value is empty text. Raises Bad, also when all are."""
-        made: list[str] = []
+        values: list[str] = []
         said = not self.pieces
-        for before, column in self.pieces:
+        for _, column in self.pieces:
             value = record.get(column)
             if type(value) is not str:
                 value = _worded(record, column)
-            made += before, value
-            said = said or bool(value.strip())
+            values.append(value)
+            said = said or not (value == "" or value.isspace())
         if not said:
             raise Bad(f"empty: column {', '.join(self.columns)}")
-        made.append(self.tail)
-        return "".join(made)
+        return self._form % tuple(values)
 
 
 def parse(text: str, where: str) -> Template:
