@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-PROGRAMS = ("sh", "useradd", "nologin", "env")
+PROGRAMS = ("sh", "useradd", "nologin", "env", "find")
 FILES = ("/etc/passwd", "/etc/group", "/etc/login.defs", "/etc/nsswitch.conf", "/etc/ld.so.cache")
 # wheels expect these of every Linux. source: PEP 600, the libraries of manylinux
 EVERY_LINUX = (

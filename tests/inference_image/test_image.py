@@ -23,7 +23,7 @@ from gemmactl.stack_tune import TUNE_PACKAGES
 ROOT = Path(__file__).parents[2]
 # Where a distribution is not called like its module.
 DISTRIBUTIONS = {
-    "google": "google-auth", "google.cloud": "google-cloud-storage", "PIL": "pillow", "prometheus_client": "prometheus-client",
+    "google": "google-auth", "PIL": "pillow", "prometheus_client": "prometheus-client",
     "pydantic_core": "pydantic-core", "yaml": "pyyaml",
 }  # fmt: skip
 
@@ -155,7 +155,6 @@ def test_pins_are_what_is_tested(image: Image) -> None:
         "accelerate",
         "datasets",
         "crc32c",
-        "google-cloud-storage",
     )
     for name in serve if image is SERVE else tune:
         assert image.pins[name] == metadata.version(name)
