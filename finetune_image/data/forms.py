@@ -31,6 +31,8 @@ _ROLES: Final = {
     "user": "user", "assistant": "assistant", "system": "system", "model": "assistant", "human": "user", "gpt": "assistant",
     "developer": "system", "chatgpt": "assistant", "bot": "assistant",
 }  # fmt: skip
+_ASKS: Final = ("question", "query", "prompt", "instruction", "input", "problem", "source", "utterance", "user")
+_ANSWERS: Final = ("answer", "response", "completion", "output", "target", "solution", "label", "sql", "assistant")
 _ALPACA: Final = ("output", "response")
 
 
@@ -49,6 +51,18 @@ def detect(record: Mapping[str, Any]) -> str:
     if "question" in record and "answer" in record:
         return "question"
     return ""
+
+
+def way_out(record: Mapping[str, Any]) -> str:
+    """What to do about columns that are of no form: the flags that name them, as far as their names tell."""
+    inside = [name for name, value in record.items() if type(value) is list and value and type(value[0]) is dict]
+    if len(inside) == 1:
+        return f"its rows are inside of {inside[0]}: keep that list alone"
+    ask = next((name for name in _ASKS if name in record), "")
+    answer = next((name for name in _ANSWERS if name in record and name != ask), "")
+    if ask and answer:
+        return f"name them: --prompt '{{{ask}}}' --completion '{{{answer}}}'"
+    return "name them: --prompt 'Question: {question}' --completion '{answer}'"
 
 
 def maker(form: str, data: Data, first: Mapping[str, Any]) -> Maker:

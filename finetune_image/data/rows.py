@@ -20,7 +20,6 @@ from inference_image.families import FAMILIES
 CONTROL: Final = tuple(sorted({token for family in FAMILIES for token in family.control}))
 """Tokens that steer a model of any family: inside a text they are trained as what they say."""
 _CONTROL: Final = re.compile(b"|".join(re.escape(token.encode()) for token in CONTROL))
-FLAGS: Final = """name the columns: --prompt 'Question: {question}' --completion '{answer}'"""
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class _Reading:
         if form == "auto":
             form = "template" if self._data.prompt is not None else forms.detect(record)
         if not form:
-            raise Bad(f"no known format: its columns are {', '.join(map(str, sorted(record)[:8])) or 'none'}; {FLAGS}")
+            raise Bad(f"no known format: its columns are {', '.join(sorted(record)[:8]) or 'none'}; {forms.way_out(record)}")
         made = forms.maker(form, self._data, record)
         self._form, self._opening, self._columns = form, line, tuple(record)
         if form == "question":
@@ -197,4 +196,4 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-__all__ = ["CONTROL", "FLAGS", "Findings", "Problem", "Row", "Rows", "key", "read", "refuse"]
+__all__ = ["CONTROL", "Findings", "Problem", "Row", "Rows", "key", "read", "refuse"]

@@ -91,8 +91,19 @@ def _spoken(found: Checked) -> Iterator[Block]:
     if found.shown:
         marks = "learned: what is marked" if len(found.shown) > 1 else "learned: all of it"
         yield Marked(tuple(clipped(found.shown)), title=f"the first row as the model sees it ({marks})")
+    if _touching(found):
+        what = "the prompt ends and the answer begins with a letter: a base model reads them as one word"
+        yield Item("?", what, ("end the prompt with a space or a line break, for example --prompt '{prompt}\\n'",), "warn")
     if found.lengths:
         yield Facts(tuple(_lengths(found, found.lengths)), title="tokens")
+
+
+def _touching(found: Checked) -> bool:
+    """Of a base model's plain text: `How many?SELECT` is what nobody means."""
+    row = found.data.split.train[0] if found.data.split.train else {}
+    if not found.spoken or found.spoken.words.chats or not isinstance(row.get("prompt"), str):
+        return False
+    return row["prompt"][-1:].isalnum() and str(row["completion"])[:1].isalnum()
 
 
 def _lengths(found: Checked, seen: Lengths) -> Iterator[tuple[str, str]]:

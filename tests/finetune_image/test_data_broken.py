@@ -10,7 +10,7 @@ import pytest
 
 from finetune_image.contract import Code, TuneFailed
 from finetune_image.data.problem import KEPT
-from finetune_image.data.rows import FLAGS, read, refuse
+from finetune_image.data.rows import read, refuse
 from finetune_image.run import Data
 
 GOOD = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
@@ -52,7 +52,11 @@ BROKEN: list[tuple[str, str | bytes, list[str]]] = [
     ("q.jsonl", GOOD.encode("utf-16"), ["q.jsonl:1: the file is UTF-16; save it as UTF-8"]),
     ("r.jsonl", f'\n{GOOD}\n{{"text": "a"}}\n', ["r.jsonl:3: format text differs from line 2 (messages)"]),
     ("s.jsonl", '{"a": "b", "c": "d"}\n', [
-        "s.jsonl:1: no known format: its columns are a, c; " + FLAGS]),
+        "s.jsonl:1: no known format: its columns are a, c; name them: --prompt 'Question: {question}' --completion '{answer}'"]),
+    ("s.json", '[{"query": "b", "sql": "d"}, {"query": "b", "sql": "d"}]', [
+        "s.json:1: no known format: its columns are query, sql; name them: --prompt '{query}' --completion '{sql}'"] * 2),
+    ("s.jsonl", '{"version": 1, "data": [{"a": 1}]}', [
+        "s.jsonl:1: no known format: its columns are data, version; its rows are inside of data: keep that list alone"]),
     ("t.jsonl", '{\n  "text": "a"\n}\n', [
         "t.jsonl:1: a row goes over several lines: write one row on each line, or a list [...] of rows"]),
     ("u.jsonl", "[" * 100_000, ["u.jsonl:1: not JSON: nested too deeply"]),

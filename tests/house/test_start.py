@@ -54,6 +54,11 @@ CASES = (
     Case(("copy", "nowhere", "out"), 4, ALWAYS_LATE | CLOUD | SCREEN),  # no side is in a bucket: nothing to connect to
     Case(("keys", "create", "gemma", "--expires", "soon"), 2, ALWAYS_LATE | CLOUD | SCREEN),
     Case(("finetune", "check", "nowhere"), 4, ALWAYS_LATE | CLOUD | SCREEN),
+    Case(
+        ("finetune", "check", "rows.jsonl", "--model", str(tree.ROOT / "gemmactl/sandbox/sample/model")),
+        0,
+        ALWAYS_LATE - {"tokenizers"} | CLOUD | SCREEN,
+    ),
     Case(("sandbox", "status"), 0, ALWAYS_LATE | SCREEN),
 )
 
@@ -64,6 +69,7 @@ def imported(argv: tuple[str, ...], folder: Path) -> tuple[int, set[str], str]:
         'denied: Permission "artifactregistry.repositories.uploadArtifacts" denied on resource '
         '"projects/some-project/locations/us-central1/repositories/some-repo" (or it may not exist)\n'
     )
+    (folder / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
     report = folder / "report.json"
     said = subprocess.run(
         [sys.executable, "-c", PROBE, str(report), *argv],

@@ -55,6 +55,7 @@ def test_what_is_seen_and_what_is_learned(tmp_path: Path, capsys: pytest.Capture
     assert "= 1 row there before, word for word" in shown
     assert "a.jsonl:3: asks what line 1 asks and answers otherwise" in shown
     assert "none: --max-length is 1,024" in shown
+    assert "one word" not in shown
     assert "15% to 40% of nvidia-l4's peak; not measured" in shown
 
 
@@ -95,7 +96,9 @@ def test_a_base_without_a_template_learns_plain_text(tmp_path: Path, capsys: pyt
     (base / "chat_template.jinja").unlink()
     (tmp_path / "a.jsonl").write_text(ROW)
     assert run(tmp_path, "a.jsonl", "--model", "base", "--eval", "0") == 0
-    assert "    <bos>a[[b<eos>]]" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "    <bos>a[[b<eos>]]" in shown
+    assert "a base model reads them as one word" in shown
     (tmp_path / "a.jsonl").write_text(TALK)
     assert run(tmp_path, "a.jsonl", "--model", "base", "--eval", "0") == 4
     shown = capsys.readouterr().out
