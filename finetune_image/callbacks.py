@@ -36,6 +36,7 @@ class Progress:
     """What training knows beside the trainer's own state. `worse`: evaluations in a row without a better loss."""
 
     step: int = 0
+    max_steps: int = 0
     best: float | None = None
     best_step: int = 0
     worse: int = 0
@@ -151,7 +152,7 @@ class Loop:
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        (folder / PROGRESS).write_text(self.progress.text())
+        (folder / PROGRESS).write_text(replace(self.progress, max_steps=self.steps).text())
         self._saved_step, self._saved_at = state.global_step, self._clock()
         self._carrier.send(folder, state.global_step, {self.progress.best_step} - {0})
 

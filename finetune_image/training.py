@@ -65,7 +65,8 @@ class Training:
         resumed = self._resume()
         if resumed and resumed[0].ended is None and self._ledger.budget_left(self._run.wish.stop) <= RESERVE:
             # the little that is left is for publishing: the model is not even read
-            return self._keep(replace(resumed[0], ended=Ended.BUDGET), {}, ())
+            baseline, before = self._measured() or (None, ())
+            return self._keep(replace(resumed[0], ended=Ended.BUDGET), {}, (), baseline=baseline, before=before)
         if self._ledger.budget_left(self._run.wish.stop) <= 0:
             raise self._spent("before a step was saved")
         self._phase("reading data")
@@ -149,16 +150,21 @@ class Training:
             loop.progress = replace(loop.progress, ended=Ended.BUDGET)
 
     def _baseline(self, built: Built, material: Material) -> tuple[float | None, tuple[Answer, ...]]:
-        """How the base does, from the attempt that measured it."""
-        with suppress(ValueError, KeyError, TypeError):
-            made = json.loads(self._store.read(BASELINE) or b"")
-            return made["loss"], tuple(Answer(**one) for one in made["answers"])
+        """How the base does, measured once for a run: what is compared with must not depend on the attempt."""
+        if (found := self._measured()) is not None:
+            return found
         with rng.untouched():
             loss, answers = built.held_out(base=True), self._hands.answers(built, material, base=True)
         self._store.write(BASELINE, json.dumps({"loss": loss, "answers": [asdict(one) for one in answers]}).encode())
         if loss is not None:
             self._teller.tell(Kind.EVAL, step=0, loss=loss, baseline=loss)
         return loss, answers
+
+    def _measured(self) -> tuple[float | None, tuple[Answer, ...]] | None:
+        with suppress(ValueError, KeyError, TypeError):
+            made = json.loads(self._store.read(BASELINE) or b"")
+            return made["loss"], tuple(Answer(**one) for one in made["answers"])
+        return None
 
     # --- what stays -------------------------------------------------------------------------------
 
@@ -192,7 +198,7 @@ class Training:
         stats["tokens_trained"] = progress.tokens
         seconds, usd = self._ledger.spent
         figures = Figures(
-            ended=progress.ended or Ended.STEPS, step=progress.result_step, max_steps=stats.pop("steps", progress.step),
+            ended=progress.ended or Ended.STEPS, step=progress.result_step, max_steps=stats.pop("steps", progress.max_steps),
             loss=progress.best, baseline=baseline, curve=progress.curve, held_out=progress.held_out, before=before, after=after,
             attempts=self._ledger.now.number, seconds=round(seconds, 1), usd=usd, stats=stats,
         )  # fmt: skip

@@ -98,7 +98,8 @@ def test_the_last_of_a_budget_publishes_what_is_saved(tmp_path: Path) -> None:
     spent = Attempt(2, "e", 0.0, HOUR, ended=HOUR - 60, why="deadline").charged(None)
     (root / "run" / ATTEMPTS).write_text("".join(json.dumps(vars(one)) + "\n" for one in (*lines, spent)))
     assert spending(root, hands, None) == EXIT_DONE
-    assert figures(root)["ended"] == "budget"
+    made = figures(root)
+    assert (made["ended"], made["step"], made["max_steps"], made["baseline"]) == ("budget", 2, 6, 1.0)
     assert len(hands.built) == 1
 
 

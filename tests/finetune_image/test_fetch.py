@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from finetune_image.contract import Code, TuneFailed
+from finetune_image.contract import EXIT_DONE, EXIT_TERMINATED, Code, TuneFailed
 from finetune_image.fetch import data_file, model_folder, place_of
+from finetune_image.halt import Halt
 from finetune_image.run import File, Run
+from finetune_image.worker import Setting, attempt
 from inference_image.chunks import Source, open_source
 from tests.finetune_image.buckets import NAME, WORKER, Place, storage
-from tests.finetune_image.tiny_loop import run_of
+from tests.finetune_image.tiny_loop import TinyHands, run_of
 
 FILES = {
     "config.json": b"{}",
@@ -134,3 +136,26 @@ def test_data_is_known_by_its_bytes(place: Place, tmp_path: Path, kind: str) -> 
         with pytest.raises(TuneFailed) as caught:
             data_file(wrong, {}, tmp_path / "here", store)
         assert code_of(caught) is code
+
+
+def test_a_run_in_a_bucket(place: Place, tmp_path: Path) -> None:
+    """The same attempts with Cloud Storage as the run's place: stopped, gone on, done, nothing of a checkpoint left."""
+    bucket = place.bucket("tuned")
+    run_of(tmp_path, place=bucket.at("run"))
+    hands, halt = TinyHands(bucket, steps=3, accumulation=1), Halt()
+    hands.beat = lambda event, _count: halt.signalled() if event == "on_epoch_end" else None
+    setting = Setting(beats=0)
+
+    def once(halt: Halt | None = None) -> int:
+        there = bucket.at("run")
+        return attempt("gs://", {}, hands=hands, halt=halt, store=there, scratch=tmp_path, setting=setting, out=lambda _: None)
+
+    assert once(halt) == EXIT_TERMINATED
+    assert bucket.stat("run/checkpoints/step-000003/COMPLETE")
+    hands.beat = lambda *_: None
+    assert [once(), once()] == [EXIT_DONE, EXIT_DONE]
+    assert len(hands.built) == 2
+    assert [held.name for held in bucket.list("models/")] == [
+        f"models/0123456789ab/{name}" for name in ("MANIFEST", "config.json", "model.safetensors")
+    ]
+    assert not bucket.list("run/checkpoints/")
