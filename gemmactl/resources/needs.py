@@ -88,8 +88,10 @@ def write(step: Step, project: PolicyTarget) -> Iterator[Need]:
             yield from _on(PolicyTarget("bucket", bucket), "storage.objects.create")
             if step.op is Op.UPDATE:  # an object that is replaced
                 yield from _on(PolicyTarget("bucket", bucket), "storage.objects.delete")
-        case Execution(job=job):
-            yield from _on(PolicyTarget("job", job), "run.jobs.run")
+        case Execution() as execution:
+            # the job and its executions are read once more, so that no other run is started and none twice
+            yield from _on(PolicyTarget("job", execution.job), "run.jobs.get", "run.jobs.run")
+            yield from _on(project, "run.executions.list", "run.operations.get")
         case Service() as service:
             yield from _service(service, step, project)
         case Job() as job:
@@ -164,12 +166,6 @@ def _images(containers: tuple[Container, ...] | None) -> Iterator[Need]:
             yield from _on(repository, PULL)
 
 
-def starting(job: Job, project: PolicyTarget) -> Iterator[Need]:
-    """To start an execution of a job that is there, and to follow it; to stop one needs run.executions.cancel."""
-    yield from _on(PolicyTarget("job", job.full_name), "run.jobs.run")
-    yield from _on(project, "run.operations.get", "run.executions.get", "run.executions.list")
-
-
 def delete(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
     """To remove it."""
     match resource:
@@ -221,6 +217,10 @@ def read(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
             yield from _on(PolicyTarget("service", resource.full_name), "run.services.get")
         case Job():
             yield from _on(PolicyTarget("job", resource.full_name), "run.jobs.get")
+        case Execution():
+            yield from _on(project, "run.executions.list")
+            bucket = resource.run_uri.removeprefix("gs://").partition("/")[0]
+            yield from _on(PolicyTarget("bucket", bucket), "storage.objects.get", "storage.objects.list")
 
 
 def _read_content(resource: Resource) -> Iterator[Need]:

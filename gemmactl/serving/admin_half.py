@@ -9,14 +9,17 @@ from typing import Final
 from gemmactl.kernel.plan import Op, Plan, Step
 from gemmactl.resources import rights
 from gemmactl.resources.cloud import Cloud, PolicyTarget
+from gemmactl.resources.execution import Execution
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.job import Job
-from gemmactl.resources.needs import Need, starting
+from gemmactl.resources.needs import Need
 from gemmactl.resources.rights import target_of
 from gemmactl.spec import Serve
 from gemmactl.tune_spec import Tune
 
-CALLERS: Final = frozenset({"image", "job", "model_files", "pin", "service", "stored_model"})
+CALLERS: Final = frozenset(
+    {"data_file", "execution", "image", "job", "model_files", "pin", "run_document", "service", "stored_model"}
+)
 """Kinds that the caller always carries out: an administrator has neither the files nor the wish to build and deploy."""
 CALLER: Final = "$CALLER"
 """Stands for the member who deploys."""
@@ -109,9 +112,14 @@ def _of_a_service(plan: Plan, wish: Serve, project: PolicyTarget) -> dict[str, t
 def _of_a_tune(plan: Plan, wish: Tune, project: PolicyTarget) -> dict[str, tuple[Need, ...]]:
     """The start, the run's document and data that are written before it, and the look at the base."""
     job = next(s.resource for s in plan.steps if isinstance(s.resource, Job))
-    own = PolicyTarget("bucket", wish.bucket)
+    own, start = PolicyTarget("bucket", wish.bucket), Step(Op.CREATE, Execution(job.full_name, wish.run_uri))
     looks = {f"base {name}": _reading(PolicyTarget("bucket", name)) for name in wish.reads}
-    return {"start": tuple(starting(job, project)), "run": (*_reading(own), Need(own, "storage.objects.create")), **looks}
+    return {
+        "start": rights.needed(start, project.name),
+        "follow": (Need(project, "run.executions.get"),),
+        "run": (*_reading(own), Need(own, "storage.objects.create")),
+        **looks,
+    }
 
 
 def _reading(bucket: PolicyTarget) -> tuple[Need, ...]:

@@ -15,6 +15,7 @@ from gemmactl.resources.apis import Apis
 from gemmactl.resources.bucket import BuildBucket
 from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.resources.context import BuildContext
+from gemmactl.resources.execution import Execution
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.image import Image
 from gemmactl.resources.job import Job
@@ -26,7 +27,7 @@ from gemmactl.resources.rights import missing, needed, reading, target_of
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount
-from gemmactl.resources.service_types import Container, Resources
+from gemmactl.resources.service_types import Container, EnvVar, Resources
 from gemmactl.sandbox.apis_api import switch_on
 from gemmactl.spec import Token
 from tests.resources.wishes import work
@@ -151,6 +152,15 @@ def job(name: str, timeout: int = 600) -> Job:
     return Job(P, REGION, name, (box,), timeout=timeout, service_account=RUNNER)
 
 
+def started(desk: Desk, name: str) -> Step:
+    """The run of a job that is there, and is set to it."""
+    run = f"gs://sources/gemmactl/runs/{name}/0"
+    wish = job(name, timeout=10)
+    box = replace((wish.containers or ())[0], env=(EnvVar("GEMMACTL_RUN", run),))
+    replace(wish, containers=(box,), max_retries=0).create(desk.owner, work())
+    return Step(Op.CREATE, Execution(wish.full_name, run))
+
+
 def built(make: Callable[[Desk, str], Step]) -> Callable[[Desk, str], Step]:
     """A case that stands on the image."""
 
@@ -190,6 +200,7 @@ CASES: dict[str, Callable[[Desk, str], Step]] = {
     "make job": built(created(job)),
     "change job": built(changed(job, lambda name: job(name, timeout=900))),
     "remove job": built(removed(job)),
+    "start job": built(started),
 }
 
 LONG = frozenset({"open service", "remove service", "remove image"})  # they start several containers or builds
@@ -242,6 +253,7 @@ READ: dict[str, Callable[[Desk], Resource]] = {
     "models": lambda desk: files(desk.world.home, "nothing"),
     "service": lambda _: service("nothing"),
     "job": lambda _: job("nothing"),
+    "execution": lambda _: Execution(job("nothing").full_name, "gs://sources/gemmactl/runs/nothing/0"),
 }
 
 
