@@ -23,12 +23,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip
 LOCKED := $(PIP) install --quiet --constraint constraints.txt
 LOCAL := $(VENV)/.local
+TUNE := $(VENV)/.finetune
 DEV := $(VENV)/.dev
 
-.PHONY: help demo test test-long lint format docs lock lock-image bench clean python
+.PHONY: help demo demo-finetune test test-long lint format docs lock lock-image bench clean python
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 python:
 	@if [ -z "$(PYTHON)" ]; then \
@@ -41,6 +42,9 @@ python:
 
 demo: $(LOCAL) ## the main job, done for real on this machine: no account, no GPU, no Docker
 	@$(BIN)/gemmactl sandbox demo
+
+demo-finetune: $(TUNE) ## the other main job for real: rows become a served model, on this machine's CPU
+	@$(BIN)/gemmactl sandbox demo-finetune
 
 test: $(DEV) ## all quick tests with lint, types and walls
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
@@ -92,10 +96,15 @@ $(LOCAL): constraints.txt pyproject.toml | $(BIN)/python
 	@$(call install,local)
 	@touch $@
 
+$(TUNE): constraints.txt pyproject.toml | $(BIN)/python
+	@$(call announce,$(comma) trl$(comma) peft$(comma) bitsandbytes$(comma) datasets,230 MB,2 GB)
+	@$(call install,finetune)
+	@touch $@ $(LOCAL)
+
 $(DEV): constraints.txt pyproject.toml | $(BIN)/python
 	@$(call announce,$(comma) trl$(comma) bitsandbytes$(comma) datasets and the test tools,270 MB,2 GB)
 	@$(call install,dev)
-	@touch $@ $(LOCAL)
+	@touch $@ $(LOCAL) $(TUNE)
 
 comma := ,
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)

@@ -1,4 +1,4 @@
-"""`gemmactl sandbox demo|status|stop|reset`: options in, one call, a Result out."""
+"""`gemmactl sandbox demo|demo-finetune|status|stop|reset`: options in, one call, a Result out."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ app = typer.Typer(
 def demo(ctx: typer.Context, format: o.Format = "text") -> Result:  # noqa: A002 - the flag's own name
     """The whole story: deploy, ask, lose a role, let doctor fix it, destroy. Real server and model, pretended cloud."""
     from gemmactl.local.demo import demo as run
+
+    here = session(ctx)
+    return run(here.voice, here.environ)
+
+
+@app.command("demo-finetune")
+def demo_finetune(ctx: typer.Context, format: o.Format = "text") -> Result:  # noqa: A002 - the flag's own name
+    """Rows become a served model: check, train, merge, publish, deploy, ask. Real worker and server, pretended cloud."""
+    from gemmactl.local.demo_tune import demo as run
 
     here = session(ctx)
     return run(here.voice, here.environ)

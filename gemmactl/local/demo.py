@@ -88,18 +88,25 @@ class Story:
     def say(self, text: str) -> None:
         self.voice.say(Line(""), Line(text, "good"))
 
+    def document(self) -> list[dict[str, Any]]:
+        """What was told, for machines."""
+        return [
+            {"argv": t.argv, "exit": t.code, "seconds": round(t.seconds, 1), "data": t.document.get("data", t.document)}
+            for t in self.told
+        ]
+
     def command(self, *argv: str, expect: Exit = Exit.OK) -> Told:
         """Run a command as a user would and hold it to its exit code.
 
         Raises:
             Trouble: it ended otherwise; the story stops there.
         """
-        self.voice.say(Line(f"$ gemmactl {' '.join(map(_quoted, argv))}"))
+        self.voice.say(Line(f"$ gemmactl {' '.join(map(quoted, argv))}"))
         told = self.run(argv, quiet=not self.voice.streams)
         self.told.append(told)
         if told.code != expect:
             raise Trouble(
-                f"the demo stopped at: gemmactl {' '.join(map(_quoted, argv))}",
+                f"the demo stopped at: gemmactl {' '.join(map(quoted, argv))}",
                 why=f"it ended with exit code {told.code} instead of {int(expect)}; its own words are above",
                 remedy="gemmactl sandbox reset --yes, then run the demo again; if it stays, report it with what is above",
                 code="demo-stopped",
@@ -119,7 +126,7 @@ def demo(voice: Voice, environ: Mapping[str, str]) -> Result:
     with tempfile.TemporaryDirectory(prefix="gemmactl-demo-") as folder:
         home = Path(folder) / "sandbox"
         os.environ["GEMMACTL_SANDBOX_HOME"] = str(home)  # this process asks the daemon too: it must be the same one
-        story = Story(voice, Commands(_environment(environ, folder, home)))
+        story = Story(voice, Commands(environment(environ, folder, home)))
         try:
             tell(story, Sandbox(home))
         finally:
@@ -130,10 +137,7 @@ def demo(voice: Voice, environ: Mapping[str, str]) -> Result:
     data = {
         "seconds": round(seconds, 1),
         "home": str(home),
-        "commands": [
-            {"argv": t.argv, "exit": t.code, "seconds": round(t.seconds, 1), "data": t.document.get("data", t.document)}
-            for t in story.told
-        ],
+        "commands": story.document(),
     }
     facts = Facts(
         (("commands", str(len(story.told))), ("time", f"{seconds:.0f} s"), ("left behind", "nothing")), "The demo is over"
@@ -218,7 +222,7 @@ def one_of_each() -> tuple[Mapping[str, str], ...]:
     return tuple(found.values())[:PROMPTS]
 
 
-def _environment(environ: Mapping[str, str], folder: str, home: Path) -> dict[str, str]:
+def environment(environ: Mapping[str, str], folder: str, home: Path) -> dict[str, str]:
     """The user's environment without what would aim the commands elsewhere."""
     kept = {
         k: v
@@ -230,7 +234,7 @@ def _environment(environ: Mapping[str, str], folder: str, home: Path) -> dict[st
     return {**kept, "GEMMACTL_SANDBOX_HOME": str(home), "CLOUDSDK_CONFIG": folder, "PYTHONPATH": path}
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     import shlex
 
     return shlex.quote(word) if word.isascii() and not word.startswith("/") else _short(word)

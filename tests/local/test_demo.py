@@ -11,7 +11,7 @@ import pytest
 
 from gemmactl.errors import Trouble
 from gemmactl.kernel.events import Event
-from gemmactl.local.demo import Story, Told, _environment, one_of_each, tell
+from gemmactl.local.demo import Story, Told, environment, one_of_each, tell
 from gemmactl.result import Block, Line, Target
 
 
@@ -115,7 +115,7 @@ def test_the_users_settings_do_not_leak_into_the_demo(tmp_path: Path) -> None:
         "HF_TOKEN": "x",
         "PATH": "/bin",
     }
-    made: dict[str, Any] = _environment(mine, str(tmp_path), tmp_path / "home")
+    made: dict[str, Any] = environment(mine, str(tmp_path), tmp_path / "home")
     assert "real" not in made.values()
     assert "HF_TOKEN" not in made
     assert made["GEMMACTL_SANDBOX_HOME"] == str(tmp_path / "home")

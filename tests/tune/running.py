@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from finetune_image.contract import ATTEMPTS, DONE, FAILED, METRICS, RUNS, Kind,
 from gemmactl.kernel.resource import Clock
 from gemmactl.resources.context import BuildContext
 from gemmactl.result import Result
+from gemmactl.serving.folder import Hub
+from gemmactl.serving.folder import hub as no_hub
 from gemmactl.tune.data_source import Places
 from gemmactl.tune.run import Way, run
 from gemmactl.tune.wishes import Asked, asked
@@ -33,6 +35,8 @@ class Desk:
     ear: Ear = field(default_factory=lambda: Ear(yes=True))
     played: list[Callable[[], None]] = field(default_factory=list)
     slept: float = 0.0
+    environ: dict[str, str] = field(default_factory=dict)
+    hub: Hub = no_hub
 
     def __post_init__(self) -> None:
         self.cloud.ending = Ending(polls=-1)
@@ -40,11 +44,12 @@ class Desk:
 
     def asked(self, **flags: Any) -> Asked:
         given = {"data": "sql.jsonl", "project": "demo-proj", "model": "gs://weights/m", **flags}
-        return asked(settings(self.folder), given, self.ear, self.folder)
+        return asked(settings(self.folder, **self.environ), given, self.ear, self.folder)
 
     def run(self, *, yes: bool = True, follow: bool = True, again: bool = False, dry: bool = False, **flags: Any) -> Result:
         way = Way(yes, follow, again, dry, Clock(lambda: self.slept, self._sleep), CONTEXT)
-        return run(self.asked(**flags), place(self.cloud), Places(lambda: self.cloud, self.folder), self.ear, way)
+        here = replace(place(self.cloud), hub=self.hub)
+        return run(self.asked(**flags), here, Places(lambda: self.cloud, self.folder), self.ear, way)
 
     def _sleep(self, seconds: float) -> None:
         self.slept += seconds

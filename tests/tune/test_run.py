@@ -11,6 +11,7 @@ import pytest
 
 from finetune_image.contract import ENV_RUN, RUN_FILE, RUNS
 from finetune_image.run import Run
+from gemmactl.checkpoint.files import DirectoryFiles
 from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.events import Progress
 from gemmactl.result import Facts
@@ -18,6 +19,8 @@ from gemmactl.tune.run import VERB
 from tests.fakes.cloud import FakeCloud
 from tests.serving.ear import SAMPLE, Ear
 from tests.tune.running import ROWS, Desk, train
+
+CANARY = "hf_CANARYcanaryCANARYcanary"
 
 
 @pytest.fixture
@@ -208,6 +211,28 @@ def test_a_base_of_this_machine_is_uploaded(desk: Desk) -> None:
     assert uploaded == {path.name for path in SAMPLE.iterdir()}
     model = json.loads(desk.cloud.storage.read(desk.bucket, f"{RUNS}/sql/{wanted}/{RUN_FILE}") or b"")["wish"]["model"]
     assert model.startswith(f"gs://{desk.bucket}/model-")
+
+
+class Pinned(DirectoryFiles):
+    """A repository of the Hub."""
+
+    def commit(self) -> str:
+        return "c" * 40
+
+
+def test_a_token_is_in_no_sink(desk: Desk) -> None:
+    """A base of the Hub: the job gets the token as a secret of the project; no text, event, document or object has it."""
+    desk.environ = {"HF_TOKEN": CANARY}
+    desk.hub = lambda _text: Pinned(SAMPLE)
+    desk.played = [desk.done]
+    dry, result = desk.run(model="o/n", dry=True), desk.run(model="o/n")
+    job = next(iter(desk.cloud.state.jobs.values()))
+    variables = {e["name"]: e for e in job["template"]["template"]["containers"][0]["env"]}
+    assert variables["HF_TOKEN"]["valueSource"]["secretKeyRef"]["secret"] == "finetune-sql-hf-token"
+    objects = [content for _, content in desk.cloud.state.objects.values()]
+    sinks = [str(desk.ear.said), str(desk.ear.told), str(dry), str(result), json.dumps(result.document()), str(job), str(objects)]
+    assert not [sink for sink in sinks if CANARY in sink]
+    assert json.loads(json.dumps(dry.document()))["data"]["run_file"]["wish"]["model"] == f"hf:o/n@{'c' * 40}"
 
 
 def test_what_the_budget_will_cut_off_is_said_before(desk: Desk) -> None:
