@@ -20,6 +20,9 @@ Ingress = Literal["all", "internal", "internal-and-cloud-load-balancing"]
 Egress = Literal["all-traffic", "private-ranges-only"]
 
 
+_TUNED: Final = re.compile(r"(?:^|/)gemmactl/(?:models|adapters)/([^/]+)/(?:[0-9a-f]{12}|LATEST)/?$")
+
+
 @dataclass(frozen=True)
 class Model:
     """Where a model is: `gs://bucket/prefix`, a directory, or `hf:owner/name[@revision]`."""
@@ -32,7 +35,9 @@ class Model:
 
     @property
     def leaf(self) -> str:
-        """The last part of its path: what the service is named after."""
+        """The last part of its path: what the service is named after. Of a fine-tune's result the name that it was given."""
+        if tuned := _TUNED.search(self.prefix if self.kind == "gs" else self.text):
+            return tuned[1]
         if self.kind == "gs":
             return PurePosixPath(self.prefix).name or self.bucket
         return PurePosixPath(self.text.removeprefix("hf:").partition("@")[0].rstrip("/")).name

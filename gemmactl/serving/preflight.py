@@ -19,7 +19,7 @@ from gemmactl.checkpoint.vllm_sizing import Foreign
 from gemmactl.errors import Trouble, refused
 from gemmactl.kernel.plan import api_disabled
 from gemmactl.resources import quota
-from gemmactl.serving import find, pinning
+from gemmactl.serving import find, latest, pinning
 from gemmactl.serving.find import Json
 from gemmactl.serving.folder import Folders, Hub, hub
 from gemmactl.serving.inspection_screen import FOREIGN
@@ -69,7 +69,7 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
         Trouble: (refused) the model could not be served, does not fit, or the region has no room.
     """
     folders, pinned = Folders(lambda: cloud, from_hub), find.variable(live or {}, contract.ENV_PIN)
-    wish = pinning.committed(wish, from_hub, pinning.at_commits(live or {}))
+    wish = pinning.committed(latest.settled(wish, cloud), from_hub, pinning.at_commits(live or {}))
     with ThreadPoolExecutor(2) as pool:
         limits = pool.submit(room, wish, cloud)
         # who deploys again what is there already needs no right to write, and is not asked for it
