@@ -15,7 +15,12 @@ ENDINGS: Final = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
 """The first that a split has files of is taken."""
 _CARD: Final = "README.md"
 _CARD_MOST: Final = 1 << 20
-_OTHER: Final = ("test", "validation", "valid", "val", "dev", "eval", "evaluation", "testing", "holdout")
+_WORDS: Final = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+"""Split -> what a file's name calls it. source: the datasets library's SPLIT_KEYWORDS."""
 _ABOUT: Final = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "metadata.jsonl"})
 
 
@@ -34,7 +39,7 @@ def choose(files: Files, split: str) -> list[str]:
     else:
         named = [name for name in names if _names_split(name, split)]
         if not named and split == "train":  # a repository with one plain file is its training split
-            named = [name for name in names if not any(_names_split(name, other) for other in _OTHER)]
+            named = [name for name in names if not any(_names_split(name, other) for other in _WORDS)]
         if not named:
             raise _none(files.place, split, _seen(names))
         names = named
@@ -55,7 +60,8 @@ def _is_data(name: str) -> bool:
 
 def _names_split(name: str, split: str) -> bool:
     """`train.jsonl`, `data/train-00000-of-00002.parquet`, `sql_train_v2.csv`, `train/part-1.parquet`."""
-    return re.search(rf"(?:^|[-._ /]){re.escape(split)}(?:[-._ /0-9]|$)", name, re.IGNORECASE) is not None
+    words = "|".join(map(re.escape, _WORDS.get(split, (split,))))
+    return re.search(rf"(?:^|[-._ /])(?:{words})(?:[-._ /0-9]|$)", name, re.IGNORECASE) is not None
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -99,7 +105,7 @@ def _patterns(stated: Any) -> dict[str, list[str]]:
 def _seen(names: Iterable[str]) -> Sequence[str]:
     """Splits that names speak of; where none does, the names."""
     names = list(names)
-    splits = [split for split in ("train", *_OTHER) if any(_names_split(name, split) for name in names if _is_data(name))]
+    splits = [split for split in _WORDS if any(_names_split(name, split) for name in names if _is_data(name))]
     return splits or sorted(names)[:8]
 
 

@@ -138,3 +138,16 @@ def test_a_setting_file_says_the_same_as_flags(tmp_path: Path, capsys: pytest.Ca
     data = data_of(capsys.readouterr().out)
     assert "P a" in data["first_row"][0]["text"]
     assert data["rows"]["trained"] == 1
+
+
+def test_a_base_without_a_tokenizer_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lengths are then estimated, and why it can't be trained is said beside them; a folder with nothing is refused."""
+    base = tmp_path / "base"
+    shutil.copytree(MODEL, base)
+    (base / "tokenizer.json").unlink()
+    (tmp_path / "a.jsonl").write_text(ROW)
+    assert run(tmp_path, "a.jsonl", "--model", "base", "--eval", "0") == 0
+    shown = capsys.readouterr().out
+    assert "lengths are estimated from bytes: tokenizer.json is not there" in shown
+    assert "can't be fine-tuned" in shown
+    assert run(tmp_path, "a.jsonl", "--model", "./nowhere", "--eval", "0") == 4

@@ -115,6 +115,8 @@ configs:
     [
         (("train.jsonl", "test.jsonl"), "test", ("test.jsonl",)),
         (("my-train-v2.csv", "other.csv"), "train", ("my-train-v2.csv",)),
+        (("training.csv", "dev.csv", "eval.csv"), "train", ("training.csv",)),
+        (("training.csv", "dev.csv", "eval.csv"), "validation", ("dev.csv",)),
         (("a.csv", "b.csv", "validation.csv"), "train", ("a.csv", "b.csv")),
         (("train.parquet", "train.csv", "dataset_infos.json"), "train", ("train.parquet",)),
         (("train/0.jsonl.gz", "constraint.jsonl", ".cache/train.jsonl"), "train", ("train/0.jsonl.gz",)),
