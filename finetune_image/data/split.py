@@ -73,7 +73,7 @@ def split(rows: Rows, data: Data, own: Rows | None = None) -> Split:
         held = {keys[at] for at in picked}
         eval_rows, eval_lines = tuple(rows.rows[at] for at in picked), tuple(rows.lines[at] for at in picked)
         share = data.eval if isinstance(data.eval, float) else 0.0
-        if share and not picked:
+        if share and order and not picked:
             notes.append(f"too few rows to hold any out: {share:g} of {len(order)} is less than one")
     kept = [at for at in order if keys[at] not in held]
     away = len(order) - len(kept) - (0 if own is not None else len(eval_rows))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from finetune_image.data.problem import Findings
+from finetune_image.data.problem import Findings, Problem
 from gemmactl.result import Block, Facts, Item, Line, Marked, Tone
 from gemmactl.tune.data_upload import Prepared
 
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from gemmactl.tune.check import Checked
 
 SHOWN: Final = 20
-"""Faults on the screen; a document has all that are kept."""
+"""Kinds of faults on the screen, and lines of one kind; a document has all that are kept."""
+ALIKE: Final = 3
 ROW: Final = 3000
 """Characters of the first row on the screen."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_NUMBER: Final = re.compile(r"[0-9]+")
 _KINDS: Final = ("problems", "duplicates", "conflicts", "control")
 
 
@@ -75,9 +77,21 @@ def _facts(found: Checked) -> Iterator[tuple[str, str]]:
 def _listed(sign: str, tone: Tone, found: Findings, what: str) -> Iterator[Block]:
     if not found:
         return
-    more = found.count - min(len(found.kept), SHOWN)
-    lines = [visible(str(one)) for one in found.kept[:SHOWN]] + ([f"and {more:,} more"] if more else [])
-    yield Item(sign, f"{found.count:,} {'row' if found.count == 1 else 'rows'} {what}", tuple(lines), tone)
+    yield Item(sign, f"{found.count:,} {'row' if found.count == 1 else 'rows'} {what}", tuple(_lines(found)), tone)
+
+
+def _lines(found: Findings) -> Iterator[str]:
+    """Of what is kept: three of each kind whole, the lines of its others, and how many more there are."""
+    alike: dict[str, list[Problem]] = {}
+    for one in found:
+        alike.setdefault(_NUMBER.sub("", one.reason), []).append(one)
+    for same in list(alike.values())[:SHOWN]:
+        yield from (visible(str(one)) for one in same[:ALIKE])
+        if others := same[ALIKE:]:
+            named = ", ".join(str(one.line) for one in others[:SHOWN])
+            yield f"the same in {'line' if len(others) == 1 else 'lines'} {named}{', ...' if len(others) > SHOWN else ''}"
+    if (more := found.count - len(found.kept)) > 0:
+        yield f"and {more:,} more after line {found.kept[-1].line:,}"
 
 
 def _spoken(found: Checked) -> Iterator[Block]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from shlex import quote
 
 from finetune_image import contract
 from finetune_image.contract import TuneFailed
@@ -77,5 +78,7 @@ def _prepared(text: str, data: Data, places: Places, faults: bool) -> Prepared:
         if not faults:
             refuse(rows)
     except TuneFailed as failed:
-        raise trouble(failed) from None
+        told = trouble(failed)
+        told.remedy = told.remedy.replace(" DATA ", f" {quote(text)} ")
+        raise told from None
     return Prepared(source, rows)

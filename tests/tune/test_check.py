@@ -34,14 +34,16 @@ def data_of(shown: str) -> dict[str, Any]:
 
 
 def test_faults_end_it_with_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each by file and line, of the data and of the held-out rows; twenty on the screen, and how many more; no base is opened."""
-    (tmp_path / "a.jsonl").write_text(ROW + "{}\n" * 30 + ROW)
+    """Each by file and line, of the data and of the held-out rows; the same three times, then its lines; no base is opened."""
+    (tmp_path / "a.jsonl").write_text(ROW + "{}\n" * 130 + ROW)
     (tmp_path / "own.csv").write_text("prompt,completion\na\n")
     assert run(tmp_path, "a.jsonl", "--eval", "own.csv", "--model", "nowhere") == 4
     shown = capsys.readouterr().out
-    assert "! 30 rows can't be used" in shown
+    assert "! 130 rows can't be used" in shown
     assert "a.jsonl:2: no column prompt; there are none" in shown
-    assert "and 10 more" in shown
+    assert "a.jsonl:5:" not in shown
+    assert "the same in lines 5, 6, 7," in shown
+    assert "24, ...\n    and 30 more after line 101\n" in shown
     assert "own.csv:2: 1 fields, the header has 2" in shown
 
 

@@ -162,6 +162,7 @@ def test_a_row_that_can_not_be_used_refuses_all(tmp_path: Path) -> None:
     assert (trouble.code, trouble.exit) == ("finetune-data-invalid", Exit.REFUSED)
     assert trouble.what == "the data can't be trained on: a.jsonl:2"
     assert trouble.why.endswith("; and 1 more")
+    assert trouble.remedy == "gemmactl finetune check a.jsonl lists them all"
     assert resolve(Data("a.jsonl"), places, faults=True).train.rows.problems.count == 2
     (tmp_path / "own.jsonl").write_bytes(ROW)
     (tmp_path / "a.jsonl").write_bytes(ROW)
