@@ -103,9 +103,8 @@ def quantized(wish: Wish, parameters: int) -> str:
 
 
 def need(wish: Wish, shape: Shape) -> Need:
-    """Bytes of a wish. The adapter is float32 on a bfloat16 base and bfloat16 on a 4-bit one, as trl makes it."""
+    """Bytes of a wish. Adapter, gradients and both moments are float32, whatever the base is."""
     four_bit = quantized(wish, shape.parameters) == "nf4"
-    item = 2 if four_bit else 4
     values = sum(rows * columns for rows, columns in shape.matrices)
     weights = shape.rest * 2 + shape.other + int(values * (NF4 if four_bit else 2))
     low_rank = wish.lora.r * sum(rows + columns for rows, columns in shape.matrices)
@@ -114,7 +113,7 @@ def need(wish: Wish, shape: Shape) -> Need:
     widest = max((max(pair) for pair in shape.matrices), default=0)
     kept, again = shape.layers * shape.hidden * 2, (3 * widest + 6 * shape.hidden) * 4
     mask = tokens * tokens * 2
-    return Need(weights, low_rank * item * 4, tokens * (kept + again) + mask, min(tokens, HEAD_CHUNK) * shape.vocabulary * 4)
+    return Need(weights, low_rank * 16, tokens * (kept + again) + mask, min(tokens, HEAD_CHUNK) * shape.vocabulary * 4)
 
 
 def limit(gpu: str) -> int:

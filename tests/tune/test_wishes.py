@@ -179,3 +179,16 @@ def test_the_wish_survives_its_document(tmp_path: Path) -> None:
     found = asked(tmp_path, set_=["train.weight_decay=0.1", "data.eval=other.jsonl"]).wish
     assert parse(found.document()) == found
     assert isinstance(Tune("p", "r", "n", "b"), Tune)
+
+
+def test_the_documented_file_is_one(tmp_path: Path) -> None:
+    """finetune.yaml as docs/finetune.md shows it is read, setting by setting."""
+    text = (Path(__file__).parents[2] / "docs" / "finetune.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "finetune.yaml").write_text(text)
+    found = asked(tmp_path, config=Path("finetune.yaml"), data=None)
+    assert (found.wish.train.lr, found.wish.train.sft, found.wish.output.shard) == (2e-4, {"weight_decay": 0.01}, 2**30)
+    assert (found.tune.timeout, found.given, found.wish.data.prompt) == (
+        3600,
+        {"cpu", "memory", "retries"},
+        "Question: {question}\nContext: {context}",
+    )
