@@ -147,7 +147,7 @@ def told(place: str, failed: LoadFailed) -> TuneFailed:
         name = place.removeprefix("hf:").partition("@")[0]
         return TuneFailed(
             Code.MODEL_GATED, where, failed.failure.detail, f"accept the licence of {name} on its page at the hub",
-            "give a token that may read it: gemmactl finetune run --hf-token-secret NAME",
+            "give a token that may read it: gemmactl finetune run --hf-token NAME:VERSION",
         )  # fmt: skip
     return TuneFailed(code, where, failed.failure.detail)
 

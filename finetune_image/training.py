@@ -243,6 +243,6 @@ class Training:
             ) if text
         )  # fmt: skip
         return TuneFailed(
-            Code.BUDGET_SPENT, "stop", f"{named} was spent {when}", "a higher stop.max_usd or stop.max_hours, and resume",
+            Code.BUDGET_SPENT, "stop", f"{named} was spent {when}", "the same gemmactl finetune run with a higher --max-usd or --max-hours goes on from the last checkpoint",
             "a smaller model, or fewer rows: data.limit",
         )  # fmt: skip
