@@ -65,7 +65,8 @@ class RealHands:
         if torch.version.cuda:
             raise TuneFailed(
                 Code.NO_GPU, "cuda:0", "no GPU is to be seen, or its driver is too old for this torch",
-                f"torch is built for CUDA {torch.version.cuda}: an image with an older one", "a job with a GPU: gemmactl finetune run makes one",
+                f"torch is built for CUDA {torch.version.cuda}: an image with an older one",
+                "a job with a GPU: gemmactl finetune run makes one",
             )  # fmt: skip
         return "cpu"
 

@@ -243,6 +243,7 @@ class Training:
             ) if text
         )  # fmt: skip
         return TuneFailed(
-            Code.BUDGET_SPENT, "stop", f"{named} was spent {when}", "the same gemmactl finetune run with a higher --max-usd or --max-hours goes on from the last checkpoint",
+            Code.BUDGET_SPENT, "stop", f"{named} was spent {when}",
+            "gemmactl finetune run with a higher --max-usd or --max-hours goes on from the last checkpoint",
             "a smaller model, or fewer rows: data.limit",
         )  # fmt: skip

@@ -69,6 +69,37 @@ def _go(root: str, setting: dict[str, Any]) -> None:
     os._exit(attempt(f"{root}/run", environ, halt=halt, setting=told, scratch=Path(root), out=lambda _: None))
 
 
+def tight(root: str) -> None:
+    """A process for one attempt on a machine where one sequence at a time fits: above it, the third step runs out of memory.
+
+    Its exit code is 99 where a trainer that failed was not let go before the next one was built.
+    """
+    import weakref
+
+    import torch
+    from transformers import TrainerCallback
+
+    from finetune_image.real_hands import RealHands
+
+    class Small(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 3 and args.per_device_train_batch_size > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    class Hands(RealHands):
+        before: tuple[Any, ...] = ()
+
+        def build(self, run: Any, model: Any, material: Any, out: Any, callbacks: Any, micro: Any) -> Any:
+            if any(one() is not None for one in self.before):
+                os._exit(99)
+            built = super().build(run, model, material, out, [*callbacks, Small()], micro)
+            self.before += (weakref.ref(built.trainer.model),)
+            return built
+
+    quiet = Setting(beats=0)
+    os._exit(attempt(f"{root}/run", {}, hands=Hands({}), setting=quiet, scratch=Path(root), out=lambda _: None))
+
+
 def weights(root: Path) -> dict[str, str]:
     """Checksums of all weights that were published."""
     found = [path for place in ("models", "adapters") for path in (root / "gemmactl" / place).rglob("*.safetensors")]

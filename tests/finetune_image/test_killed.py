@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from finetune_image.contract import EXIT_DEADLINE, EXIT_DONE, EXIT_TERMINATED
-from tests.finetune_image.forked import fresh, server, tried, weights
+from tests.finetune_image.forked import fresh, server, tight, tried, weights
 
 MOMENTS = 20
 
@@ -67,6 +67,19 @@ def test_killed_at_twenty_random_moments(
         assert weights(root) == wanted, codes
     assert set(codes) <= {-signal.SIGKILL, -signal.SIGTERM, EXIT_TERMINATED}
     assert len(set(left)) >= 2, left
+
+
+@pytest.mark.long
+def test_memory_that_runs_out_halves_the_micro_batch(forks: ForkServerContext, tmp_path: Path) -> None:
+    """trl's trainer of four sequences, then two, then one, each step the same: trained to the end, and each is let go of first."""
+    root = fresh(tmp_path / "run", per_device_train_batch_size=4, gradient_accumulation_steps=1, packing=False)
+    process = forks.Process(target=tight, args=(str(root),))
+    process.start()
+    process.join()
+    assert process.exitcode == EXIT_DONE
+    stats = json.loads((root / "run" / "DONE").read_text())["figures"]["stats"]
+    assert (stats["micro"], stats["accumulation"]) == (1, 4)
+    assert [one["micro"] for one in map(json.loads, (root / "run" / "attempts.jsonl").read_text().splitlines())] == [1]
 
 
 CODELAB = {
