@@ -71,7 +71,7 @@ def test_killed_at_twenty_random_moments(
 
 @pytest.mark.long
 def test_memory_that_runs_out_halves_the_micro_batch(forks: ForkServerContext, tmp_path: Path) -> None:
-    """Four sequences of a micro-batch, then two, then one, each step the same: trained to the end, each trainer let go of first."""
+    """Four sequences of a micro-batch, then two, then one, each step the same: trained to the end, each is let go of."""
     root = fresh(tmp_path / "run", per_device_train_batch_size=4, gradient_accumulation_steps=1, packing=False)
     process = forks.Process(target=tight, args=(str(root),))
     process.start()
