@@ -96,7 +96,7 @@ def test_build_contexts_are_whole(installed: Installed) -> None:
     """Whatever a Dockerfile copies from its context, the wheel has."""
     inside = set(zipfile.ZipFile(installed.wheel).namelist())
     contexts = [name.rpartition("/")[0] for name in inside if name.endswith("/Dockerfile")]
-    assert "inference_image" in contexts
+    assert {"inference_image", "finetune_image"} <= set(contexts)
     for context in contexts:
         assert f"{context}/requirements.txt" in inside
         assert f"{context}/__init__.py" in inside

@@ -220,6 +220,17 @@ def test_only_what_is_marked_is_removed(cloud: FakeCloud) -> None:
     assert (cloud.state.jobs, cloud.state.executions) == ({}, {})
 
 
+def test_a_grant_on_our_job_is_ours(cloud: FakeCloud) -> None:
+    """A service account's binding on a job goes with the job that gemmactl made, and stays on another's."""
+    cloud.accounts.create("starter", "", "by hand")
+    member = "serviceAccount:starter@demo-proj.iam.gserviceaccount.com"
+    grant = IamMember(PolicyTarget("job", OURS.full_name), "roles/run.jobsExecutor", member)
+    assert go(make_plan([CODELAB], cloud), cloud).ok
+    assert not grant.ours(cloud, grant)
+    assert go(make_plan([OURS], cloud), cloud).ok
+    assert grant.ours(cloud, grant)
+
+
 def test_a_refusal_for_other_reasons_keeps_its_meaning(cloud: FakeCloud) -> None:
     """A dry run that is denied is a lack of rights, not an illegal job."""
 
