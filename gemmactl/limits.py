@@ -24,6 +24,8 @@ class Gpu:
     """Who saw that number, and when."""
     quota: str
     """Quota id of GPUs without zonal redundancy."""
+    cuda: str
+    """Which build of torch has kernels for it and runs on its driver, by the name of PyTorch's index."""
     invited: tuple[str, ...] = ()
     """Regions that Google opens on invitation."""
 
@@ -40,6 +42,7 @@ L4: Final = Gpu(
     int(22.03 * 2**30),
     "torch's total capacity on an L4: ArcInstitute/evo2 issue 190, 2025-11",
     "NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion",
+    "cu126",  # source: driver 535 runs CUDA 12 by minor-version compatibility and no 13; compute capability 8.9 runs code for 8.6
     invited=("asia-south1",),
 )
 # source: the same page (at least 20 CPU and 80Gi) and the API's own texts: even CPU counts 20 to 30, at most 4Gi for each
@@ -53,6 +56,7 @@ RTX_PRO_6000: Final = Gpu(
     int(94.97 * 2**30),
     "CUDA's total on an RTX PRO 6000 Blackwell Server Edition: antirez/ds4 issue 563, 2026-07",
     "NvidiaRtxPro6000GpuAllocNoZonalRedundancyPerProjectRegion",
+    "cu130",  # source: compute capability 12.0 came with CUDA 12.8, so cu126 has no code for it; driver 580 is CUDA 13.0's
     invited=("asia-south2",),
 )
 GPUS: Final[Mapping[str, Gpu]] = {gpu.name: gpu for gpu in (L4, RTX_PRO_6000)}

@@ -57,3 +57,7 @@ class Sized(Placed, Protocol):
     def cpu(self) -> int: ...
     @property
     def memory(self) -> str: ...
+
+
+class Built(Handed, Sized, Protocol):
+    """What decides how its image is built."""

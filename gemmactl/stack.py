@@ -95,7 +95,7 @@ class _Serving:
 
     @property
     def tag(self) -> str:
-        return names.image_tag(self.spec.project, self.spec.region, names.SERVE_IMAGE, self.context.short)
+        return stack_hands.tag(self.spec, names.SERVE_IMAGE, self.context)
 
     def build(self) -> tuple[Resource, ...]:
         return stack_hands.building(self.spec, self.tag, self.context, teardown=self.teardown)

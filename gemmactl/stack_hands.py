@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from gemmactl.kernel.resource import Resource
-from gemmactl.resources import mark
-from gemmactl.resources.built import DOCKERFILE, built
+from gemmactl.limits import GPUS
+from gemmactl.resources import mark, names
+from gemmactl.resources.built import CUDA, DOCKERFILE, built
 from gemmactl.resources.context import BuildContext
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.service_account import ServiceAccount, email_of, project_of
-from gemmactl.spec_parts import Handed
+from gemmactl.spec_parts import Built, Handed, Sized
 
 IAM_LABEL: Final = "gemmactl-iam"
 """`given`: accounts and bindings are another hand's (--no-iam), so destroy leaves them; `managed` after --iam."""
@@ -47,16 +48,26 @@ def given(spec: Handed, resources: Iterable[Resource]) -> tuple[Resource, ...]:
     return tuple(r for r in resources if not isinstance(r, IamMember | ServiceAccount))
 
 
+def tag(spec: Sized, name: str, context: BuildContext) -> str:
+    """The image's tag: the hash of its context, and the build of torch where that is not the L4's."""
+    cuda = _cuda(spec)
+    return names.image_tag(spec.project, spec.region, name, context.short + ("" if cuda == CUDA else f"-{cuda}"))
+
+
 def building(
-    spec: Handed, tag: str, context: BuildContext, *, teardown: bool, dockerfile: str = DOCKERFILE
+    spec: Built, tag: str, context: BuildContext, *, teardown: bool, dockerfile: str = DOCKERFILE
 ) -> tuple[Resource, ...]:
     """What makes the image, with the account that builds."""
-    made = built(spec.project, spec.region, tag, context, spec.build_service_account, dockerfile=dockerfile)
+    made = built(spec.project, spec.region, tag, context, spec.build_service_account, dockerfile=dockerfile, cuda=_cuda(spec))
     if not (teardown and spec.build_service_account):
         return made
     # a service may have been built by both in its time: all that was granted for it goes
-    own = built(spec.project, spec.region, tag, context, dockerfile=dockerfile)
+    own = built(spec.project, spec.region, tag, context, dockerfile=dockerfile, cuda=_cuda(spec))
     return (*(r for r in own if r.address not in {m.address for m in made}), *made)
+
+
+def _cuda(spec: Sized) -> str:
+    return GPUS[spec.gpu_type].cuda if spec.gpu_type in GPUS else CUDA
 
 
 def _short(email: str) -> str:

@@ -77,15 +77,17 @@ class _Tuning:
     # --- the image and what builds it -------------------------------------------------------------
 
     @cached_property
+    def context(self) -> BuildContext:
+        return self.given_context or stage(TUNE_PACKAGES)
+
+    @cached_property
     def tag(self) -> str:
-        context = self.given_context or stage(TUNE_PACKAGES)
-        return names.image_tag(self.spec.project, self.spec.region, names.TUNE_IMAGE, context.short)
+        return stack_hands.tag(self.spec, names.TUNE_IMAGE, self.context)
 
     def build(self) -> tuple[Resource, ...]:
         if self.spec.image is not None:
             return ()
-        context = self.given_context or stage(TUNE_PACKAGES)
-        return stack_hands.building(self.spec, self.tag, context, teardown=self.teardown, dockerfile=TUNE_DOCKERFILE)
+        return stack_hands.building(self.spec, self.tag, self.context, teardown=self.teardown, dockerfile=TUNE_DOCKERFILE)
 
     # --- who it runs as, what it reads and writes ---------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.kernel.resource import Resource
+from gemmactl.limits import L4
 from gemmactl.resources import apis, names
 from gemmactl.resources.bucket import BuildBucket
 from gemmactl.resources.cloud import PolicyTarget
@@ -16,16 +17,25 @@ from gemmactl.resources.service_account import ServiceAccount
 
 DOCKERFILE: Final = "inference_image/Dockerfile"
 TUNE_DOCKERFILE: Final = "finetune_image/Dockerfile"
+CUDA: Final = L4.cuda
+"""What the Dockerfiles take without a word."""
 CONTEXT_DAYS: Final = 30
 """A build context can be made again at any time: old ones go by themselves."""
 
 
 def built(
-    project: str, region: str, tag: str, context: BuildContext, given: str | None = None, *, dockerfile: str = DOCKERFILE
+    project: str,
+    region: str,
+    tag: str,
+    context: BuildContext,
+    given: str | None = None,
+    *,
+    dockerfile: str = DOCKERFILE,
+    cuda: str = CUDA,
 ) -> tuple[Resource, ...]:
     """Everything up to the image that `tag` names, in a region; the image is the last of them.
 
-    `given`: e-mail of an account that builds; none is made then, and it gets the same rights.
+    `given`: e-mail of an account that builds; none is made then, and it gets the same rights. `cuda`: which build of torch.
     """
     after = (apis.ADDRESS,)
     own = ServiceAccount(project, names.BUILD_ACCOUNT, "gemmactl: builds images", after=after)
@@ -49,6 +59,7 @@ def built(
         bucket=bucket.name,
         account=email,
         context=context,
+        build_args=() if cuda == CUDA else (("CUDA", cuda),),
         after=(repository.address, bucket.address, *(g.address for g in grants)),
     )
     return (*(() if given else (own,)), repository, bucket, *grants, image)

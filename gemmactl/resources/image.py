@@ -42,6 +42,8 @@ class Image(Resource):
     account: str = field(default="", compare=False)
     """E-mail of the build's service account."""
     context: BuildContext | None = field(default=None, compare=False, repr=False)
+    build_args: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    """Its tag must tell them apart too: it is found by its tag alone."""
     after: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -79,7 +81,8 @@ class Image(Resource):
         cache = f"{self.tag.rpartition(':')[0]}:{CACHE}"
         # the image carries which layer came of what: the next build asks it
         cached = ["--cache-from", cache, "--build-arg", "BUILDKIT_INLINE_CACHE=1"]
-        args = ["build", "-f", self.dockerfile, *cached, "-t", self.tag, "-t", cache, "."]
+        given = [word for name, value in self.build_args for word in ("--build-arg", f"{name}={value}")]
+        args = ["build", "-f", self.dockerfile, *cached, *given, "-t", self.tag, "-t", cache, "."]
         options = {"logging": "CLOUD_LOGGING_ONLY", **({"machineType": machine} if machine else {})}
         return {
             "source": {"storageSource": {"bucket": self.bucket, "object": self._object, "generation": str(generation)}},

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import inference_image
+from gemmactl.limits import GPUS, L4, Gpu
 from gemmactl.sandbox import dockerfile
 from gemmactl.stack import SERVE_PACKAGES
 from gemmactl.stack_tune import TUNE_PACKAGES
@@ -192,7 +193,8 @@ def test_the_container_is_no_root_and_gets_its_signals(image: Image) -> None:
     assert re.search(r"^USER (?!root|0\b)\S+$", text, re.MULTILINE)
     assert f'ENTRYPOINT ["python3", "-m", "{image.entry}"]' in text
     assert re.search(r"^ARG BASE=\S+\nFROM \$\{BASE\}$", text, re.MULTILINE)
-    assert "ARG TORCH_INDEX=https://download.pytorch.org/whl/cu126\n" in text
+    assert f"ARG CUDA={L4.cuda}\nARG TORCH_INDEX=https://download.pytorch.org/whl/${{CUDA}}\n" in text
+    assert L4.cuda == "cu126"
     assert text.index("torch==") < text.index("COPY")
 
 
@@ -213,12 +215,13 @@ def test_the_sandbox_reads_the_fine_tunes_dockerfile() -> None:
     assert only.env["HOME"] == "/tmp"
 
 
-def test_only_the_library_of_torchs_cuda_stays() -> None:
-    """Of bitsandbytes' backends that of CUDA 12.6 and the CPU's are there, and the Dockerfile's words delete all others."""
+@pytest.mark.parametrize("gpu", GPUS.values(), ids=lambda gpu: gpu.name)
+def test_only_the_library_of_torchs_cuda_stays(gpu: Gpu) -> None:
+    """Of bitsandbytes' backends that of the GPU's CUDA and the CPU's are there, and the Dockerfile's words delete all others."""
     names = [path.name for path in (Path(sys.prefix) / "lib").rglob("libbitsandbytes_*.so")]
-    kept = {name for name in names if name.endswith(("_cuda126.so", "_cpu.so"))}
+    kept = {name for name in names if name.endswith((f"_cuda{gpu.cuda.removeprefix('cu')}.so", "_cpu.so"))}
     assert len(kept) == 2 < len(names)
-    deletes = "-name 'libbitsandbytes_*.so' ! -name '*_cuda126.so' ! -name '*_cpu.so' -delete"
+    deletes = "-name 'libbitsandbytes_*.so' ! -name \"*_cuda${CUDA#cu}.so\" ! -name '*_cpu.so' -delete"
     assert deletes in " ".join(TUNE.dockerfile.replace("\\\n", " ").split())
 
 

@@ -15,12 +15,14 @@ from gemmactl.resources import names
 from gemmactl.resources.cloud import BucketInfo, BuildInfo, PolicyTarget
 from gemmactl.resources.context import BuildContext, stage
 from gemmactl.resources.iam_member import IamMember
+from gemmactl.resources.image import Image
 from gemmactl.spec import SecretRef, Token
 from gemmactl.stack_tune import TUNE_PACKAGES, tuning
 from gemmactl.tune_rules import check
 from gemmactl.tune_spec import LARGE, SMALL, Tune, size_for
 from tests.fakes.cloud import FakeCloud, State
 from tests.resources.test_stack import Killed
+from tests.resources.wishes import SPEC as SERVED
 from tests.resources.wishes import TOKEN, changes, deployed, go, stack
 
 CONTEXT = BuildContext((("finetune_image/Dockerfile", b"FROM scratch\n"),), "fedcba9876543210" * 4)
@@ -242,3 +244,14 @@ def test_what_can_not_be_is_said_first(more: dict[str, Any], code: str) -> None:
         check(replace(SPEC, **more))
     assert caught.value.code == code
     assert caught.value.remedy
+
+
+def test_the_image_fits_the_gpu() -> None:
+    """CUDA 12.6 has no code for an RTX PRO 6000: the build gets another torch, and the tag tells the two images apart."""
+    large = replace(SPEC, gpu_type="nvidia-rtx-pro-6000", cpu=20, memory="80Gi")
+    for spec, ending, said in ((SPEC, "3210", False), (large, "3210-cu130", True)):
+        (image,) = (one for one in wanted(spec) if isinstance(one, Image))
+        assert image.tag.endswith(ending)
+        assert ("CUDA=cu130" in image.body(1)["steps"][0]["args"]) is said
+    (served,) = (one for one in stack(replace(SERVED, gpu_type="nvidia-rtx-pro-6000")) if isinstance(one, Image))
+    assert served.tag.endswith("-cu130")
