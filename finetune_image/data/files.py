@@ -30,7 +30,19 @@ LARGEST: Final = 4 << 30
 
 _GZIP: Final = b"\x1f\x8b"
 _PARQUET: Final = b"PAR1"
-_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+_BLANK: Final = b" \t\r\n"
+_STRANGE: Final = (
+    (b"\xff\xfe", "the file is UTF-16; save it as UTF-8"),
+    (b"\xfe\xff", "the file is UTF-16; save it as UTF-8"),
+    (b"pk\x03\x04", "the file is a ZIP archive or a spreadsheet: unpack it, or save it as CSV"),
+    (b"\x28\xb5\x2f\xfd", "the file is packed with zstd: unpack it, or pack it with gzip"),
+    (b"bzh", "the file is packed with bzip2: unpack it, or pack it with gzip"),
+    (b"\xfd7zxz", "the file is packed with xz: unpack it, or pack it with gzip"),
+    (b"version https://git-lfs", "the file is a Git LFS pointer, not the data: git lfs pull"),
+    (b"<!doctype", "the file is a web page, not data: a download that wanted a login?"),
+    (b"<html", "the file is a web page, not data: a download that wanted a login?"),
+)
+"""First bytes in lower case, and what is said of the file."""
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _DECODER: Final = json.JSONDecoder()
@@ -50,8 +62,8 @@ def records(data: bytes, name: str) -> Records:
             return iter([(1, bad)])
     if data[:4] == _PARQUET:
         return _parquet(data, name)
-    if data[:2] in _UTF16:
-        return iter([(1, Bad("the file is UTF-16; save it as UTF-8"))])
+    if strange := next((reason for sign, reason in _STRANGE if data[:64].lstrip(_BLANK).lower().startswith(sign)), ""):
+        return iter([(1, Bad(strange))])
     if ending in (".csv", ".tsv"):
         return _csv(data, ending)
     text = _text(data)

@@ -50,6 +50,10 @@ BROKEN: list[tuple[str, str | bytes, list[str]]] = [
         "o.jsonl:1: half a character: \\ud83d stands alone (a text was cut inside an emoji?)"]),
     ("p.jsonl", f"{GOOD}\n".encode() + b'{"text": "caf\xe9"}\n', ["p.jsonl:2: not UTF-8: byte 0xe9 at position 14 of the line"]),
     ("q.jsonl", GOOD.encode("utf-16"), ["q.jsonl:1: the file is UTF-16; save it as UTF-8"]),
+    ("q.xlsx", b"PK\x03\x04 and more", ["q.xlsx:1: the file is a ZIP archive or a spreadsheet: unpack it, or save it as CSV"]),
+    ("q.jsonl", "\n<!DOCTYPE html>\n<html>", ["q.jsonl:1: the file is a web page, not data: a download that wanted a login?"]),
+    ("q.csv", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", [
+        "q.csv:1: the file is a Git LFS pointer, not the data: git lfs pull"]),
     ("r.jsonl", f'\n{GOOD}\n{{"text": "a"}}\n', ["r.jsonl:3: format text differs from line 2 (messages)"]),
     ("s.jsonl", '{"a": "b", "c": "d"}\n', [
         "s.jsonl:1: no known format: its columns are a, c; name them: --prompt 'Question: {question}' --completion '{answer}'"]),
