@@ -19,6 +19,7 @@ from finetune_image.store import Store, open_store
 from inference_image import contract as served
 from inference_image.chunks import Object, Source, open_source
 from inference_image.contract import LoadFailed
+from inference_image.published import require_published
 
 _PIECE: Final = 8 << 20
 _READERS: Final = 16
@@ -41,8 +42,12 @@ def place_of(model: str) -> str:
 
 
 @contextmanager
-def model_folder(run: Run, environ: Mapping[str, str], scratch: Path, source: Source | None = None) -> Iterator[Model]:
-    """The base here until the block ends. A directory is used as it is, and stays. `source` replaces the wish's, for tests.
+def model_folder(
+    run: Run, environ: Mapping[str, str], scratch: Path, source: Source | None = None, *, published: bool = True
+) -> Iterator[Model]:
+    """The base here until the block ends. A directory is used as it is, and stays.
+
+    `source` replaces the wish's, for tests; `published`: False takes a model that a fine-tune is still writing.
 
     Raises:
         TuneFailed: (model_not_found, model_gated, access_denied, model_invalid, network_failed) also when a file is not the one
@@ -51,7 +56,10 @@ def model_folder(run: Run, environ: Mapping[str, str], scratch: Path, source: So
     place = place_of(run.wish.model)
     with loading(place):
         source = source or open_source(place, environ)
-        wanted = tuple(one for one in source.list() if _wanted(one))
+        there = source.list()
+        if published:
+            require_published({one.name for one in there}, place)
+        wanted = tuple(one for one in there if _wanted(one))
         _check_pins(place, wanted, run.pins)
         size = sum(one.size for one in wanted if one.name.endswith(".safetensors"))
         if "://" not in place and not place.startswith("hf:"):

@@ -29,20 +29,14 @@ class Model:
     size: int
 
 
-class Trainer(Protocol):
-    """What is used of transformers' Trainer: `train` calls the callbacks and saves into out/checkpoint-N when one asks."""
-
-    def train(self, resume_from_checkpoint: str | None = None) -> Any: ...
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str) -> None: ...
-
-
 class Built(Protocol):
     """A trainer and its model, as trainer.build makes them."""
 
     @property
     def trainer(self) -> Any:
-        """A Trainer."""
+        """What is used of transformers' Trainer: `train(resume_from_checkpoint=)` calls the callbacks, and saves into
+        out/checkpoint-N when one asks; `_load_from_checkpoint(folder)` takes the adapter of one.
+        """
 
     @property
     def steps(self) -> int: ...

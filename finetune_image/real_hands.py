@@ -111,7 +111,7 @@ class RealHands:
             memory.free()  # what trained is not needed any more
             material = self.rows(run, scratch)
             again = replace(run, wish=replace(run.wish, model=merged.uri), pins={})
-            with self.model(again, scratch) as model:
+            with model_folder(again, self._environ, scratch, published=False) as model:
                 built = self.build(again, model, Material(material.held, material.held), scratch / "measuring", (), 1)
             loss = built.held_out(base=True)
             if loss is None:

@@ -98,6 +98,20 @@ def test_a_base_that_is_nowhere(place: Place, tmp_path: Path, model: str, code: 
     assert model in caught.value.failure.where
 
 
+def test_a_half_published_base_is_refused(tmp_path: Path) -> None:
+    """A model that another fine-tune is still writing is no base: said before hours are trained on it."""
+    (tmp_path / "base" / "gemmactl").mkdir(parents=True)
+    (tmp_path / "base" / "model.safetensors").write_bytes(b"12345")
+    (tmp_path / "base" / "gemmactl" / "lineage.json").write_text("{}")
+    run = based(tmp_path, str(tmp_path / "base"))
+    with pytest.raises(TuneFailed) as caught, model_folder(run, {}, tmp_path / "here"):
+        pass
+    assert code_of(caught) is Code.MODEL_INVALID
+    assert "half-published" in caught.value.failure.detail
+    with model_folder(run, {}, tmp_path / "here", published=False) as model:
+        assert model.size == 5
+
+
 def test_a_directory_is_used_as_it_is(tmp_path: Path) -> None:
     """--local with a folder: nothing is copied, nothing is deleted."""
     (tmp_path / "base").mkdir()
