@@ -59,6 +59,7 @@ def built(
         bucket=bucket.name,
         account=email,
         context=context,
+        beside=tuple(name for name in (names.SERVE_IMAGE, names.TUNE_IMAGE) if not tag.rpartition("/")[2].startswith(f"{name}:")),
         build_args=() if cuda == CUDA else (("CUDA", cuda),),
         after=(repository.address, bucket.address, *(g.address for g in grants)),
     )

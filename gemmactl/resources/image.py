@@ -42,6 +42,8 @@ class Image(Resource):
     account: str = field(default="", compare=False)
     """E-mail of the build's service account."""
     context: BuildContext | None = field(default=None, compare=False, repr=False)
+    beside: tuple[str, ...] = field(default=(), compare=False)
+    """Names of images in the same repository whose first layers are the same: torch's is taken from whichever has it."""
     build_args: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     """Its tag must tell them apart too: it is found by its tag alone."""
     after: tuple[str, ...] = field(default=(), compare=False)
@@ -80,7 +82,8 @@ class Image(Resource):
         """The build as Cloud Build v1 JSON. `machine` empty: the pool's default one."""
         cache = f"{self.tag.rpartition(':')[0]}:{CACHE}"
         # the image carries which layer came of what: the next build asks it
-        cached = ["--cache-from", cache, "--build-arg", "BUILDKIT_INLINE_CACHE=1"]
+        caches = (cache, *(f"{self.tag.rpartition('/')[0]}/{name}:{CACHE}" for name in self.beside))
+        cached = [*(word for one in caches for word in ("--cache-from", one)), "--build-arg", "BUILDKIT_INLINE_CACHE=1"]
         given = [word for name, value in self.build_args for word in ("--build-arg", f"{name}={value}")]
         args = ["build", "-f", self.dockerfile, *cached, *given, "-t", self.tag, "-t", cache, "."]
         options = {"logging": "CLOUD_LOGGING_ONLY", **({"machineType": machine} if machine else {})}

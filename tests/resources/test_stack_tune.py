@@ -246,6 +246,15 @@ def test_what_can_not_be_is_said_first(more: dict[str, Any], code: str) -> None:
     assert caught.value.remedy
 
 
+def test_torchs_layer_comes_from_whichever_image_has_it() -> None:
+    """A first fine-tune after a deploy takes the largest layer from the server's image, and the other way round."""
+    for made, own, other in ((wanted(), "finetune", "serve"), (stack(), "serve", "finetune")):
+        (image,) = (one for one in made if isinstance(one, Image))
+        args = image.body(1)["steps"][0]["args"]
+        caches = [args[at + 1].rpartition("/")[2] for at, word in enumerate(args) if word == "--cache-from"]
+        assert caches == [f"{own}:cache", f"{other}:cache"]
+
+
 def test_the_image_fits_the_gpu() -> None:
     """CUDA 12.6 has no code for an RTX PRO 6000: the build gets another torch, and the tag tells the two images apart."""
     large = replace(SPEC, gpu_type="nvidia-rtx-pro-6000", cpu=20, memory="80Gi")
