@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -82,24 +82,62 @@ def fitting(sequences: int, cap: int, limit: int, measure: Measure, ways: Sequen
     return Cut(1, sequences, checkpointing=ways[-1])
 
 
-def probe(model: PeftModel, length: int, device: str, *, mixed: bool) -> tuple[int, Measure]:
-    """(limit, measure) of a CUDA device, by whole steps of sequences of `length` tokens without the optimizer's.
+class Memory(Protocol):
+    """A GPU's, in bytes."""
 
-    `model` answers `fused_lm_head=True`, as trl's add_fused_lm_head makes it; `mixed`: under autocast to bfloat16.
+    @property
+    def total(self) -> int: ...
+
+    def begin(self) -> None:
+        """From now on `peak` counts."""
+
+    @property
+    def peak(self) -> int: ...
+
+
+class Cuda:
+    """A device of torch.cuda as Memory."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+
+    @property
+    def total(self) -> int:
+        import torch
+
+        return int(torch.cuda.mem_get_info(self._device)[1])
+
+    def begin(self) -> None:
+        import torch
+
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(self._device)
+
+    @property
+    def peak(self) -> int:
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(self._device))
+
+
+def probe(model: PeftModel, length: int, memory: Memory, *, mixed: bool) -> tuple[int, Measure]:
+    """(limit, measure) of a device, by whole steps of sequences of `length` tokens; the optimizer's own are reckoned.
+
+    `model` answers `fused_lm_head=True`, as trl's add_fused_lm_head makes it; `mixed`: under autocast to bfloat16. Random
+    numbers are drawn: seed anew before training.
     """
     import torch
 
+    device = model.device
     trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
-    _, total = torch.cuda.mem_get_info(device)
-    limit = int(total * (1 - FREE)) - trained * _STATE
+    limit = int(memory.total * (1 - FREE)) - trained * _STATE
 
     def measure(micro: int, checkpointing: bool) -> int | None:
         if checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
             model.enable_input_require_grads()
         model.train()
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+        memory.begin()
         ids = torch.randint(10, 1000, (1, micro * length), device=device)
         places = torch.arange(length, device=device).repeat(micro)[None]
         told: dict[str, Any] = {
@@ -110,17 +148,16 @@ def probe(model: PeftModel, length: int, device: str, *, mixed: bool) -> tuple[i
             "use_cache": False,
         }
         try:
-            with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
                 model(**told).loss.backward()
-            return int(torch.cuda.max_memory_allocated(device))
         except torch.OutOfMemoryError:
             return None
+        else:
+            return memory.peak
         finally:
             model.zero_grad(set_to_none=True)
             if checkpointing:
                 model.gradient_checkpointing_disable()
                 model.disable_input_require_grads()
-            del told, ids, places
-            torch.cuda.empty_cache()
 
     return limit, measure

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune_image import language_model, micro
+from finetune_image import kernels, language_model, micro
 from finetune_image.contract import Code, TuneFailed
 from finetune_image.data.encode import Encoder, Row
 from finetune_image.sft_config import checkpointing, config, fixed, logging_steps, prepared, silence
@@ -52,6 +52,8 @@ class Stats:
     parameters: int
     nf4: bool
     dtype: str
+    unfused: str
+    """Why trl's kernels don't run here, so that the loss is slower; empty: they do, or it is a CPU."""
     micro: int
     accumulation: int
     checkpointing: bool
@@ -170,6 +172,7 @@ def build(
         torch.OutOfMemoryError: the model itself does not fit.
     """
     silence()
+    unfused = kernels.settle(device)
     wish, dtype = run.wish, dtype or ("float32" if device == "cpu" else "bfloat16")
     language = language_model.read(wish, base, device=device, dtype=dtype)
     sft = wish.train.sft
@@ -193,7 +196,7 @@ def build(
         rows=rows.given, used=rows.used, dropped=rows.dropped, truncated=rows.truncated, tokens=rows.tokens,
         learned=rows.learned, tokens_p50=rows.percentile(0.5), tokens_p95=rows.percentile(0.95), tokens_max=rows.percentile(1),
         sequences=sequences, held=kept.used, trainable=trainable, parameters=language.parameters, nf4=language.nf4,
-        dtype=dtype, **asdict(batch),
+        dtype=dtype, unfused=unfused, **asdict(batch),
     )  # fmt: skip
     return Built(trainer, steps, stats, language, encoder, wish, device)
 
@@ -237,13 +240,13 @@ def _batch(wish: Wish, rows: Table, model: PeftModel, device: str, most: int | N
     if device == "cpu" or most is not None:
         careful = device != "cpu" if said is None else said  # memory ran out before
         return micro.cut(sequences, min(cap, most or cap), checkpointing=careful)
-    with _fused(model):
-        limit, measure = micro.probe(model, longest, device, mixed=mixed)
+    with fused(model):
+        limit, measure = micro.probe(model, longest, micro.Cuda(device), mixed=mixed)
         return micro.fitting(sequences, cap, limit, measure, (False, True) if said is None else (said,))
 
 
 @contextmanager
-def _fused(model: PeftModel) -> Iterator[None]:
+def fused(model: PeftModel) -> Iterator[None]:
     """With trl's head, which never holds a whole row's logits, for as long as it lasts."""
     from trl.trainer.utils import add_fused_lm_head
 

@@ -108,6 +108,8 @@ class Training:
             rng.seed(self._run.wish.train.seed)
             built = self._hands.build(self._run, model, material, out, [loop], micro)
         self._smaller = built.smaller
+        if slow := getattr(built.stats, "unfused", ""):
+            self._teller.tell(Kind.NOTE, text=f"trl's kernels don't run here, so torch computes the loss, slower: {slow}")
         self._phase("measuring")
         began = time.monotonic()
         baseline, before = self._baseline(built, material)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -284,3 +285,74 @@ def test_a_run_of_rows_that_are_all_too_long_is_refused(scratch: Path) -> None:
     with pytest.raises(TuneFailed) as caught:
         build(run_of(train={"max_length": 16}), MODEL, ROWS, [], scratch / "short", device="cpu")
     assert caught.value.failure.where == "train.max_length"
+
+
+def test_a_step_is_measured_without_a_trace(scratch: Path) -> None:
+    """What a GPU is asked before training: whole steps, with activations kept and computed twice; the model is as before."""
+    import torch
+
+    from finetune_image import micro
+    from finetune_image.trainer import fused
+
+    made = built(MODEL, scratch / "probed")
+    model, before = made.trainer.model, weights(made)
+    forward = model.get_base_model().forward
+    memory = Meter()
+    with fused(model):
+        limit, measure = micro.probe(model, 64, memory, mixed=True)
+        assert 0 < limit < memory.total
+        found = micro.fitting(4, 4, limit, measure)
+    assert found == Cut(4, 1, checkpointing=True)
+    assert memory.began == 4
+    assert weights(made) == before
+    assert all(one.grad is None for one in model.parameters())
+    assert not model.is_gradient_checkpointing
+    assert model.get_base_model().forward == forward
+    with torch.no_grad():
+        assert model(input_ids=torch.tensor([[2, 8]])).logits.shape == (1, 2, 1024)
+
+
+class Meter:
+    """Memory that says: 99 % for the first with activations kept, then 50, 60 and 80 % with them computed twice."""
+
+    total = 10**9
+    began = 0
+
+    def begin(self) -> None:
+        self.began += 1
+
+    @property
+    def peak(self) -> int:
+        return int(self.total * (0.99, 0.5, 0.6, 0.8)[self.began - 1])
+
+
+def test_kernels_that_do_not_run_are_replaced() -> None:
+    """By trl's own way without them: the reason is told, the loss is the same; a CPU is asked nothing."""
+    from trl.kernels import chunked_logprob
+
+    from finetune_image.kernels import settle, small_loss
+
+    assert settle("cpu") == ""
+    assert small_loss("cpu") == pytest.approx(8 * math.log(512), abs=0.01)
+    tried: list[bool] = []
+
+    def trial(device: str) -> float:
+        tried.append(chunked_logprob._TRITON_AVAILABLE)
+        if len(tried) == 1:
+            raise RuntimeError("Failed to find C compiler")
+        return 0.0
+
+    kept = chunked_logprob._TRITON_AVAILABLE
+    chunked_logprob._TRITON_AVAILABLE = True
+    try:
+        assert settle("cuda:0", trial) == "RuntimeError: Failed to find C compiler"
+        assert not chunked_logprob._use_triton(torch_device("cuda:0"))
+    finally:
+        chunked_logprob._TRITON_AVAILABLE = kept
+    assert tried == [True, False]
+
+
+def torch_device(name: str) -> Any:
+    import torch
+
+    return torch.device(name)
