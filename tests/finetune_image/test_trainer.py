@@ -6,7 +6,6 @@ The one file of `make test` that imports trl, for several seconds: everything he
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -21,23 +20,13 @@ from finetune_image.run import OWNED, parse, sft_fields
 from finetune_image.sft_fields import sft_types
 from inference_image import layout, lora
 from inference_image.families import GEMMA3
-from tests.finetune_image.tiny import ROWS, packed_apart, run_of, seeing
+from tests.finetune_image.sft_values import other_values, plain_value
+from tests.finetune_image.tiny import LEARNED, MIXED, ROWS, Meter, packed_apart, run_of, save_at, seeing, weights
 from tests.inference_image.checkpoints import MODEL, copy_of_sample, rewrite
 
 if TYPE_CHECKING:
     from finetune_image.trainer import Built
 
-MIXED = [
-    *ROWS,
-    {"messages": [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "1, 2"},
-                  {"role": "user", "content": "And?"}, {"role": "assistant", "content": "3, 4"}]},
-    {"text": "I like coffee."},
-    {"prompt": "words " * 100, "completion": "never seen"},
-    {"prompt": "Count to five.", "completion": "1, 2, 3, 4, 5 " * 12},
-]  # fmt: skip
-LEARNED = {
-    *(f"{row['completion']}<end_of_turn>" for row in ROWS), "1, 2<end_of_turn>", "3, 4<end_of_turn>", "I like coffee.<eos>",
-}  # fmt: skip
 STEPS = 6
 
 
@@ -63,26 +52,6 @@ def built(model: Path, out: Path, **said: Any) -> Built:
 
     train = {"lr": 1e-2, "max_length": 96, "batch_tokens": 192, "max_steps": STEPS, **said.pop("train", {})}
     return build(run_of(train=train, **said), model, MIXED, ROWS[:2], out, device="cpu", callbacks=said.pop("callbacks", ()))
-
-
-def weights(made: Built) -> str:
-    """A hash of the adapter."""
-    found = hashlib.sha256()
-    for name, one in sorted(made.trainer.model.named_parameters()):
-        if one.requires_grad:
-            found.update(name.encode() + one.detach().numpy().tobytes())
-    return found.hexdigest()
-
-
-def save_at(step: int) -> Any:
-    """A callback that asks for a checkpoint, as the worker's does."""
-    from transformers import TrainerCallback
-
-    class Save(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            control.should_save = state.global_step == step
-
-    return Save()
 
 
 @pytest.fixture(scope="module")
@@ -214,21 +183,6 @@ def test_gemma_is_not_trained_in_float16() -> None:
     assert caught.value.failure.code is Code.SETTINGS_INVALID
 
 
-OTHER: dict[str, Any] = {"int": 3, "float": 0.5, "str": "word", "list": ["word"], "dict": {"some": 1}}
-# what a field can only be, where the first other value that fits its type is refused by the library or by this machine
-ONLY: dict[str, Any] = {
-    "accelerator_config": {"split_batches": True}, "tf32": False, "pad_to_multiple_of": 8, "hub_token": None,
-    "debug": [], "include_num_input_tokens_seen": "all", "train_sampling_strategy": "group_by_length",
-    "torch_compile": False, "torch_compile_backend": None, "torch_compile_mode": None, "fsdp_config": None,
-    "logging_strategy": "epoch", "dataloader_prefetch_factor": None, "optim": "adafactor", "warmup_steps": 3,
-    "loss_type": "dft", "packing_strategy": "wrapped", "eval_steps": None, "lr_scheduler_type": "cosine",
-    "gradient_checkpointing_kwargs": {"every_n_layers": 2}, "activation_checkpointing_kwargs": {"every_n_layers": 2},
-    "metric_for_best_model": None, "greater_is_better": None, "label_names": ["labels"],
-    "trackio_static_space_id": None, "ddp_backend": None, "activation_checkpointing": True,
-    "gradient_checkpointing": True, "use_liger_kernel": False, "do_eval": True, "local_rank": -1,
-}  # fmt: skip
-
-
 def test_every_field_of_trls_reaches_it(scratch: Path) -> None:
     """By its own name and with the value given; the table of fields and types is the pinned library's."""
     from trl import SFTConfig
@@ -237,34 +191,14 @@ def test_every_field_of_trls_reaches_it(scratch: Path) -> None:
 
     assert set(sft_fields()) == set(sft_types()) == {field.name for field in dataclasses.fields(SFTConfig)}
     assert set(OWNED) <= set(sft_fields())
-    given: dict[str, Any] = {}
-    for name, default in sft_fields().items():
-        if name in OWNED or name in {"packing", "seed"}:
-            continue
-        row = sft_types()[name]
-        other = [*row.get("choices", ()), True, False, *(OTHER[one] for one in row["types"] if one in OTHER)]
-        fits = [value for value in other if value != default and _fits(name, value)]
-        given[name] = ONLY[name] if name in ONLY else fits[0]
+    given = other_values()
     wish = parse({"train": given})
     assert wish.train.sft == given
     made = config(wish, scratch, Cut(3, 3, checkpointing=True), cpu=True, mixed=False)
-    missed = {name: getattr(made, name) for name, value in given.items() if _plain(getattr(made, name)) != _plain(value)}
+    missed = {
+        name: getattr(made, name) for name, value in given.items() if plain_value(getattr(made, name)) != plain_value(value)
+    }
     assert not missed
-
-
-def _fits(name: str, value: Any) -> bool:
-    try:
-        parse({"train": {name: value}})
-    except TuneFailed:
-        return False
-    return True
-
-
-def _plain(value: Any) -> Any:
-    """An enum's word, a config's own dictionary."""
-    if dataclasses.is_dataclass(value) or hasattr(value, "to_dict"):
-        return {"split_batches": value.to_dict()["split_batches"]}
-    return getattr(value, "value", value)
 
 
 def test_a_value_that_trl_refuses_is_told_in_its_words(scratch: Path) -> None:
@@ -310,20 +244,6 @@ def test_a_step_is_measured_without_a_trace(scratch: Path) -> None:
     assert model.get_base_model().forward == forward
     with torch.no_grad():
         assert model(input_ids=torch.tensor([[2, 8]])).logits.shape == (1, 2, 1024)
-
-
-class Meter:
-    """Memory that says: 99 % for the first with activations kept, then 50, 60 and 80 % with them computed twice."""
-
-    total = 10**9
-    began = 0
-
-    def begin(self) -> None:
-        self.began += 1
-
-    @property
-    def peak(self) -> int:
-        return int(self.total * (0.99, 0.5, 0.6, 0.8)[self.began - 1])
 
 
 def test_kernels_that_do_not_run_are_replaced() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from finetune_image.merge import merged, plan
 from inference_image.chunks import open_source
-from tests.finetune_image.tiny import ROWS, packed_apart, plain, run_of, seeing
+from tests.finetune_image.tiny import ROWS, packed_apart, plain, run_of, save_at, seeing
 from tests.inference_image.checkpoints import MODEL
 from tests.inference_image.small_families import saved
 
@@ -89,7 +89,7 @@ def test_a_base_in_four_bits_learns(eyes: bool, tmp_path: Path) -> None:
     made = built(base, tmp_path / "out", quantize="nf4")
     assert made.stats.nf4
     before = loss(made)
-    made.trainer.add_callback(saving(10))
+    made.trainer.add_callback(save_at(10))
     made.trainer.train()
     assert loss(made) < 0.85 * before
     losses = [row["loss"] for row in made.trainer.state.log_history if "loss" in row]
@@ -99,16 +99,6 @@ def test_a_base_in_four_bits_learns(eyes: bool, tmp_path: Path) -> None:
     again.trainer.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-10"))
     assert all(torch.equal(one, other) for one, other in zip(trained(made), trained(again), strict=True))
     assert {one.dtype for one in trained(made)} == {torch.float32}
-
-
-def saving(step: int) -> Any:
-    from transformers import TrainerCallback
-
-    class Save(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            control.should_save = state.global_step == step
-
-    return Save()
 
 
 def trained(made: Built) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable
@@ -19,6 +20,19 @@ ROWS: list[dict[str, Any]] = [
     {"prompt": f"Give the {column} of singer {number}", "completion": f"SELECT {column} FROM singer WHERE name = {number}"}
     for column, number in ASKED
 ]
+
+
+MIXED = [
+    *ROWS,
+    {"messages": [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "1, 2"},
+                  {"role": "user", "content": "And?"}, {"role": "assistant", "content": "3, 4"}]},
+    {"text": "I like coffee."},
+    {"prompt": "words " * 100, "completion": "never seen"},
+    {"prompt": "Count to five.", "completion": "1, 2, 3, 4, 5 " * 12},
+]  # fmt: skip
+LEARNED = {
+    *(f"{row['completion']}<end_of_turn>" for row in ROWS), "1, 2<end_of_turn>", "3, 4<end_of_turn>", "I like coffee.<eos>",
+}  # fmt: skip
 
 
 def run_of(**said: Any) -> Run:
@@ -75,3 +89,37 @@ def packed_apart(made: Built, given: Iterable[dict[str, Any]]) -> float:
         together = made.trainer.model(input_ids=batch["input_ids"], position_ids=batch["position_ids"]).logits[0]
         alone = torch.cat([made.trainer.model(input_ids=torch.tensor([one])).logits[0] for one in rows])
     return float((together - alone).abs().max() / alone.abs().max().clamp(min=1))
+
+
+def weights(made: Built) -> str:
+    """A hash of the adapter."""
+    found = hashlib.sha256()
+    for name, one in sorted(made.trainer.model.named_parameters()):
+        if one.requires_grad:
+            found.update(name.encode() + one.detach().numpy().tobytes())
+    return found.hexdigest()
+
+
+def save_at(step: int) -> Any:
+    """A callback that asks for a checkpoint, as the worker's does."""
+    from transformers import TrainerCallback
+
+    class Save(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            control.should_save = state.global_step == step
+
+    return Save()
+
+
+class Meter:
+    """Memory that says: 99 % for the first with activations kept, then 50, 60 and 80 % with them computed twice."""
+
+    total = 10**9
+    began = 0
+
+    def begin(self) -> None:
+        self.began += 1
+
+    @property
+    def peak(self) -> int:
+        return int(self.total * (0.99, 0.5, 0.6, 0.8)[self.began - 1])
