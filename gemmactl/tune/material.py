@@ -77,8 +77,9 @@ def to_bucket(made: Material, bucket: str) -> Material:
 
 def cautions(made: Material) -> Iterator[Block]:
     """What should be known before a spend, and a row with its learned part marked."""
+    unseen = made.base.unseen
     for note in made.notes:
-        yield Item("?", note, (), "warn")
+        yield Item("?", note, (unseen.what, unseen.remedy) if unseen else (), "warn")
     for note in made.data.split.notes:
         yield Line(note, "dim")
     if conflicts := made.data.train.rows.conflicts.count:

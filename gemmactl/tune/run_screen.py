@@ -9,8 +9,9 @@ from gemmactl import prices
 from gemmactl.checkpoint.too_large import gb
 from gemmactl.kernel.plan import Plan
 from gemmactl.prices import Certainty
+from gemmactl.resources.image import Image
 from gemmactl.result import Block, Facts, Item, Line
-from gemmactl.serving import show
+from gemmactl.serving import plan_time, show
 from gemmactl.serving.place import Place
 from gemmactl.tune import fits
 from gemmactl.tune.estimate import SLICE
@@ -27,6 +28,7 @@ def blocks(ready: Ready, place: Place, planned: Plan, ground: tuple[Block, ...] 
         *_cautions(ready),
         *ground,
         *show.blocks(planned),
+        *_built(planned),
     )
 
 
@@ -91,15 +93,21 @@ def _facts(ready: Ready) -> Iterator[tuple[str, str]]:
     yield "makes", ", ".join(filter(None, made))
 
 
+def _built(planned: Plan) -> tuple[Block, ...]:
+    """What comes before the first second of the run: the worker's image, once for each version of it."""
+    if not any(isinstance(step.resource, Image) for step in planned.work):
+        return ()
+    cost = prices.built(plan_time.BUILD / 60)
+    return (Line(f"the image is built first, once for each version of gemmactl: about {span(plan_time.BUILD)}, {cost}", "dim"),)
+
+
 def _tokens(ready: Ready) -> str:
     seen = ready.made.lengths
     return f"{'about ' if seen.sampled or not seen.exact else ''}{seen.tokens:,}"
 
 
 def _cautions(ready: Ready) -> Iterator[Block]:
-    unseen, found, tune, stop = ready.base_model.unseen, ready.estimate, ready.tune, ready.wish.stop
-    if unseen is not None:
-        yield Item("?", f"{ready.base_model.model.uri} can't be looked at from here: {unseen.what}", (unseen.remedy,), "warn")
+    found, tune, stop = ready.estimate, ready.tune, ready.wish.stop
     yield from cautions(ready.made)
     if found is None:
         return

@@ -9,6 +9,7 @@ from gemmactl.errors import Trouble
 from gemmactl.result import Block, Line, Result, Table
 from gemmactl.serving.evidence import clean
 from gemmactl.serving.place import Place
+from gemmactl.tune import deploy_line as deploying
 from gemmactl.tune import find, runs, showing
 from gemmactl.tune.executions import Execution, newest
 from gemmactl.tune.find import Tune
@@ -111,6 +112,8 @@ def _told(execution: Execution | None) -> dict[str, object] | None:
 
 
 def _deploy(place: Place, run: Tuned) -> str:
+    if run.run is not None:
+        return deploying.deploy_line(run.run, place.flags)
     return f"gemmactl deploy {run.published} --name {run.name} {place.flags}"
 
 

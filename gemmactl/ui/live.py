@@ -114,5 +114,6 @@ def bar(fraction: float | None, width: int = BAR) -> str:
     """`━━━━━━╌╌╌╌  60 %  `; empty where nobody knows how far it is."""
     if fraction is None:
         return ""
-    done = round(min(1.0, max(0.0, fraction)) * width)
+    fraction = min(1.0, max(0.0, fraction))
+    done = round(fraction * width)
     return f"{'━' * done}{'╌' * (width - done)} {fraction:4.0%}  "

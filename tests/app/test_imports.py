@@ -16,6 +16,8 @@ CASES = [
     (("status",), set()),
     (("generate", "x", "--local", "nowhere"), set()),
     (("doctor", "--from-log", "-"), set()),
+    (("finetune", "run", "x.jsonl", "--set", "lora.rank=1", "--project", "my-project"), set()),
+    (("finetune", "run", "x.jsonl", "--local", "--model", "nowhere"), set()),
     (("--help",), {"rich"}),
 ]
 

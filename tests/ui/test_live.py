@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gemmactl.kernel.events import Done, Progress, Started
 from gemmactl.ui.layout import Styled
-from gemmactl.ui.live import Live
+from gemmactl.ui.live import Live, bar
 from gemmactl.ui.progress import Lines, line
 from gemmactl.ui.stream import Stream
 
@@ -83,3 +83,32 @@ def test_a_step_has_the_sign_that_its_plan_had() -> None:
     assert said == [
         Styled(f"{sign} a: {did} (0 s)", "good") for sign, did in (("+", "created"), ("~", "updated"), ("-", "removed"))
     ]
+
+
+def test_a_long_step_has_a_second_line_with_a_bar() -> None:
+    """How far it is, and what it tells beside; gone with the step, and cut to the screen's width."""
+    out = Tty()
+    live = Live(Stream(out, fancy=True), frame=60.0)
+    live(Started("run sql/01", "train"))
+    live(Progress("run sql/01", "training 10/40", 0.25, f"loss 1.000 {'x' * 200}"))
+    live._live.refresh()
+    shown = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", row) for row in out.getvalue().splitlines()]
+    assert any("run sql/01: training 10/40" in row for row in shown)
+    assert any(row.strip().startswith("━━━╌╌╌╌╌╌╌╌╌  25%  loss 1.000 x") and len(row) <= 80 for row in shown)
+    live(Done("run sql/01", "train", 3.0))
+    live.stop()
+    assert not [row for row in screen_of(out.getvalue()) if "━" in row or SPINNER.search(row)]
+
+
+def test_a_pipe_gets_both_in_one_line_once() -> None:
+    """The same state is not said twice; another detail is another state."""
+    out = io.StringIO()
+    lines = Lines(Stream(out, fancy=False))
+    for detail in ("loss 2", "loss 2", "loss 1"):
+        lines(Progress("run sql/01", "training 1/4", 0.25, detail))
+    assert out.getvalue().splitlines() == [f"  run sql/01: training 1/4 · loss {n}" for n in (2, 1)]
+
+
+def test_a_bar_is_never_longer_than_its_width() -> None:
+    """Nothing where nobody knows; beyond the ends it stays within them."""
+    assert [bar(None), bar(-1.0, 4), bar(0.5, 4), bar(7.0, 4)] == ["", "╌╌╌╌   0%  ", "━━╌╌  50%  ", "━━━━ 100%  "]
