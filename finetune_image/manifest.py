@@ -15,6 +15,7 @@ from typing import Any, Final
 import crc32c
 
 from finetune_image.store import Bytes
+from inference_image.chunks.crc import combine
 from inference_image.contract import MANIFEST_SCHEMA
 
 RANGE: Final = 8 << 20
@@ -37,7 +38,7 @@ class Sum:
     """Bytes that pass by, in order, and what is known of them at the end."""
 
     def __init__(self) -> None:
-        self._size = self._crc = self._range = 0
+        self._size = self._range = 0
         self._ranges: list[int] = []
         self._sha = hashlib.sha256()
 
@@ -52,7 +53,6 @@ class Sum:
         while view:
             part = view[: RANGE - self._size % RANGE]
             self._range = crc32c.crc32c(part, self._range)
-            self._crc = crc32c.crc32c(part, self._crc)
             self._size += len(part)
             if self._size % RANGE == 0:
                 self._ranges.append(self._range)
@@ -60,8 +60,12 @@ class Sum:
             view = view[len(part) :]
 
     def record(self, version: str = "") -> Record:
-        last = (self._range,) if self._size % RANGE else ()
-        return Record(self._size, self._crc, (*self._ranges, *last), self._sha.hexdigest(), version)
+        rest = self._size % RANGE
+        ranges = (*self._ranges, self._range) if rest else tuple(self._ranges)
+        whole = 0
+        for number, crc in enumerate(ranges):
+            whole = combine(whole, crc, rest if rest and number == len(ranges) - 1 else RANGE)
+        return Record(self._size, whole, ranges, self._sha.hexdigest(), version)
 
 
 def record_of(data: bytes, version: str = "") -> Record:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import crc32c
 import pytest
 
 from finetune_image.contract import TuneFailed
 from finetune_image.figures import Answer, Ended, Figures
+from finetune_image.manifest import RANGE, Sum, text
 from finetune_image.publish import Published, latest, publish
 from finetune_image.run import File, Run, Wish, parse
 from finetune_image.store import Bytes, Folder, Held, Store
@@ -164,12 +167,12 @@ def test_what_is_published_is_what_its_readers_expect(adapter: Path, tmp_path: P
     folder = tmp_path / MODEL_AT
     found = inspect(DirectoryFiles(folder), open_base=lambda _: DirectoryFiles(folder))
     assert [one.code for one in found.errors + found.warnings] == []
-    text = (folder / MANIFEST).read_bytes()
-    parsed = manifest.parse(text, "here")
-    assert parsed.text().encode() == text
+    written = (folder / MANIFEST).read_bytes()
+    parsed = manifest.parse(written, "here")
+    assert parsed.text().encode() == written
     there = {held.name: held for held in Folder(folder).list()}
     assert set(parsed.files) == set(there) - {MANIFEST}
-    for name, promise in promises.parse(text).items():
+    for name, promise in promises.parse(written).items():
         assert promise.about(Object(name, there[name].size, "", there[name].crc32c))
     for path in MODEL.iterdir():
         if not path.name.endswith(".safetensors"):
@@ -181,6 +184,20 @@ def test_what_is_published_is_what_its_readers_expect(adapter: Path, tmp_path: P
     assert (origin["run_id"], origin["base"]["fingerprint"], origin["data"]["train"]["sha256"]) == (ID, "b" * 64, "f" * 64)
     assert {p.name for p in (tmp_path / ADAPTER_AT).iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "gemmactl"}
     assert origin == json.loads((tmp_path / ADAPTER_AT / "gemmactl/lineage.json").read_text())
+
+
+@pytest.mark.parametrize("size", [0, 1, RANGE, 2 * RANGE, 2 * RANGE + 7])
+def test_the_sums_of_a_large_file(size: int) -> None:
+    """Of the whole and of each range, however the bytes came: what the manifest's readers compute themselves."""
+    data = bytes(range(251)) * (size // 251) + bytes(size % 251)
+    passing = Sum()
+    for start in range(0, size, 3_000_001):
+        passing.add(memoryview(data)[start : start + 3_000_001])
+    record = passing.record()
+    assert (record.size, record.crc32c, record.sha256) == (size, crc32c.crc32c(data), hashlib.sha256(data).hexdigest())
+    assert record.ranges == tuple(crc32c.crc32c(data[at : at + RANGE]) for at in range(0, size, RANGE))
+    (promise,) = promises.parse(text("here", "", {"shard": record}).encode()).values()
+    assert promise.about(Object("shard", size, "", record.crc32c))
 
 
 @pytest.mark.parametrize(
