@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetune_image.contract import Code, TuneFailed
-from finetune_image.micro import Cut
+from finetune_image.micro import TOKENS, Cut
 
 if TYPE_CHECKING:
     from trl.trainer.sft_config import SFTConfig
@@ -81,6 +81,7 @@ def config(wish: Wish, out: Path, batch: Cut, *, cpu: bool, mixed: bool) -> SFTC
         "warmup_steps": said.warmup,
         "seed": said.seed,
         "optim": "adamw_torch_fused",
+        "per_device_eval_batch_size": max(1, min(8, TOKENS // said.max_length)),
         "dataloader_pin_memory": not cpu,
         **_WORKERS,
         **said.sft,
@@ -101,7 +102,8 @@ def config(wish: Wish, out: Path, batch: Cut, *, cpu: bool, mixed: bool) -> SFTC
 
 
 def prepared(made: SFTConfig) -> SFTConfig:
-    """The same for rows that are tokens already."""
+    """The same for rows that are tokens already, on one GPU of however many a machine has."""
     for name, value in _PREPARED.items():
         setattr(made, name, value)
+    made._n_gpu = min(1, made.n_gpu)  # noqa: SLF001 - a Trainer splits batches over all it sees, and has no word against it
     return made

@@ -42,6 +42,16 @@ class Table:
     def tokens(self) -> int:
         return sum(len(one) for one in self.ids)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest one that is used."""
+        return max(map(len, self.ids), default=0)
+
+    @property
+    def highest(self) -> int:
+        """The highest number of a token."""
+        return max((max(one) for one in self.ids), default=0)
+
     def percentile(self, share: float) -> int:
         return self.lengths[min(len(self.lengths) - 1, int(len(self.lengths) * share))] if self.lengths else 0
 

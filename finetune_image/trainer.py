@@ -184,6 +184,7 @@ def build(
     if not rows.used:
         detail = f"none of {rows.given} rows has an answer within max_length ({wish.train.max_length} tokens)"
         raise TuneFailed(Code.DATA_INVALID, "train.max_length", detail, "set train.max_length higher")
+    _require_known(rows, language)
     mixed = dtype == "bfloat16"
     model = _with_adapter(wish, language)
     batch = _batch(wish, rows, model, device, micro, mixed=mixed)
@@ -199,6 +200,18 @@ def build(
         dtype=dtype, unfused=unfused, **asdict(batch),
     )  # fmt: skip
     return Built(trainer, steps, stats, language, encoder, wish, device)
+
+
+def _require_known(rows: Table, language: Language) -> None:
+    """What a model does not know would end in the middle of a kernel, or be learned wrong. Raises TuneFailed."""
+    config = language.model.config.get_text_config()
+    if rows.highest >= (words := int(config.vocab_size)):
+        named = str(language.tokenizer.convert_ids_to_tokens(rows.highest))
+        detail = f"the tokenizer makes {named} of a text, which this model doesn't know: it has {words:,} tokens"
+        raise TuneFailed(Code.DATA_INVALID, "data.train", detail, "gemmactl finetune check DATA names the rows")
+    if rows.longest > (places := int(config.max_position_embeddings)):
+        detail = f"a row has {rows.longest:,} tokens, and the model knows {places:,} places"
+        raise TuneFailed(Code.SETTINGS_INVALID, "train.max_length", detail, f"--set train.max_length={places}")
 
 
 def _with_adapter(wish: Wish, language: Language) -> PeftModel:

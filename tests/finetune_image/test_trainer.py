@@ -22,7 +22,7 @@ from inference_image import layout, lora
 from inference_image.families import GEMMA3
 from tests.finetune_image.sft_values import other_values, plain_value
 from tests.finetune_image.tiny import LEARNED, MIXED, ROWS, Meter, packed_apart, run_of, save_at, seeing, weights
-from tests.inference_image.checkpoints import MODEL, copy_of_sample, rewrite
+from tests.inference_image.checkpoints import MODEL, copy_of_sample, edit_json, rewrite
 
 if TYPE_CHECKING:
     from finetune_image.trainer import Built
@@ -276,3 +276,21 @@ def torch_device(name: str) -> Any:
     import torch
 
     return torch.device(name)
+
+
+def test_what_the_model_does_not_know_is_refused(scratch: Path) -> None:
+    """A token beyond its vocabulary, a row beyond its places: either would fail in a kernel, or be learned wrong."""
+    from finetune_image.trainer import build
+
+    folder = copy_of_sample(scratch / "small")
+    edit_json(folder / "config.json", max_position_embeddings=32)
+    with pytest.raises(
+        TuneFailed, match=r"settings_invalid: train.max_length: a row has 42 tokens, and the model knows 32 places"
+    ):
+        build(run_of(), folder, ROWS, [], scratch / "places", device="cpu")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    more = {**tokenizer["added_tokens"][0], "id": 1024, "content": "<image_soft_token>"}
+    edit_json(folder / "tokenizer.json", added_tokens=[*tokenizer["added_tokens"], more])
+    told = [{"prompt": "Look: <image_soft_token>", "completion": "No"}]
+    with pytest.raises(TuneFailed, match=r"data_invalid: data.train: the tokenizer makes <image_soft_token> of a text"):
+        build(run_of(), folder, told, [], scratch / "words", device="cpu")
