@@ -97,7 +97,7 @@ $(LOCAL): constraints.txt pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(TUNE): constraints.txt pyproject.toml | $(BIN)/python
-	@$(call announce,$(comma) trl$(comma) peft$(comma) bitsandbytes$(comma) datasets,230 MB,2 GB)
+	@$(call announce,$(comma) trl$(comma) peft$(comma) bitsandbytes$(comma) datasets,220 MB,1.8 GB)
 	@$(call install,finetune)
 	@touch $@ $(LOCAL)
 

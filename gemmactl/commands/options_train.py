@@ -97,6 +97,37 @@ VpcEgress = Annotated[
         rich_help_panel=_JOB,
     ),
 ]
+GpuType = Annotated[
+    str | None,
+    typer.Option(metavar="TYPE", help="nvidia-l4 (24 GB, default) or nvidia-rtx-pro-6000 (96 GB).", rich_help_panel=_JOB),
+]
+NetworkTags = Annotated[
+    str | None, typer.Option(metavar="TAG,...", help="Network tags, for firewall rules.", rich_help_panel=_JOB)
+]  # fmt: skip
+Image = Annotated[
+    str | None, typer.Option(metavar="IMAGE", help="A worker's image that is there: nothing is built.", rich_help_panel=_JOB)
+]  # fmt: skip
+BuildServiceAccount = Annotated[
+    str | None,
+    typer.Option(metavar="EMAIL", help="Account that builds the image. Default: one of its own.", rich_help_panel=_JOB),
+]
+KmsKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="Encrypt with your own key, projects/P/locations/L/keyRings/R/cryptoKeys/K: repository, buckets, secret, job. "
+        "Default: keys of Google's, or what is there.",
+        rich_help_panel=_JOB,
+    ),
+]
+Iam = Annotated[
+    bool | None,
+    typer.Option(
+        "--iam/--no-iam",
+        help="--no-iam makes no account and no binding: another hand did. The job remembers it; --iam takes it back.",
+        rich_help_panel=_JOB,
+    ),
+]
 ServiceAccount = Annotated[
     str | None,
     typer.Option(

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final, TypeVar
 
 from gemmactl.errors import Trouble, refused
 from gemmactl.kernel.plan import Plan, api_disabled, not_allowed
 from gemmactl.resources.cloud import Cloud
 from gemmactl.resources.image import Image
+from gemmactl.resources.job import Job
 from gemmactl.resources.service import Service
 from gemmactl.spec import Serve
+from gemmactl.tune_spec import Tune
+
+Wish = TypeVar("Wish", Serve, Tune)
 
 
-def numbered(wish: Serve, cloud: Cloud) -> Serve:
+_ADMIN: Final = "`gemmactl plan --iam --for-admin` with the same words prints what an administrator runs"
+
+
+def numbered(wish: Wish, cloud: Cloud) -> Wish:
     """With a customer's key the project's number is needed: it names Google's service agents."""
     return wish if wish.kms_key is None else replace(wish, project_number=cloud.number())
 
 
-def require_given(wish: Serve, planned: Plan, cloud: Cloud) -> None:
+def require_given(wish: Serve | Tune, planned: Plan, cloud: Cloud) -> None:
     """The accounts that another hand was to make are there. Grants can't be looked at in general: their use shows them.
 
     Raises:
@@ -26,7 +34,7 @@ def require_given(wish: Serve, planned: Plan, cloud: Cloud) -> None:
     if wish.iam is not False:
         return
     builds = [s.resource.account for s in planned.work if isinstance(s.resource, Image)]
-    runs = [s.resource.service_account for s in planned.steps if isinstance(s.resource, Service)]
+    runs = [s.resource.service_account for s in planned.steps if isinstance(s.resource, Service | Job)]
     for email in dict.fromkeys(e for e in (*builds, *runs) if e):
         try:
             account = cloud.accounts.get(email)
@@ -38,8 +46,8 @@ def require_given(wish: Serve, planned: Plan, cloud: Cloud) -> None:
             raise refused(
                 f"service account {email} {'is disabled' if account else 'does not exist'}",
                 why="--no-iam makes no account: it must be there",
-                remedy="`gemmactl plan --iam --for-admin` with the same words prints what an administrator runs; or name one "
-                "that is there: --service-account, --build-service-account",
+                remedy=f"{_ADMIN if isinstance(wish, Serve) else 'let an administrator make it'}; or name one that is there: "
+                "--service-account, --build-service-account",
                 code="account-not-given",
                 facts={"resource": email},
             )

@@ -20,6 +20,7 @@ from gemmactl.resources import names
 from gemmactl.resources.cloud import Json
 from gemmactl.resources.context import BuildContext, stage
 from gemmactl.resources.execution import finished
+from gemmactl.serving import hands
 from gemmactl.serving.folder import Folders
 from gemmactl.serving.place import Place
 from gemmactl.stack_tune import TUNE_PACKAGES
@@ -119,7 +120,7 @@ def prepare(asked: Asked, place: Place, places: Places, *, again: bool = False, 
         f"gemmactl {__version__}",
     )
     before = _before(cloud, tune.bucket, wish.name, run.run_id)
-    tune = recall.remembering(_sized(asked, base, tune), live)
+    tune = hands.numbered(recall.remembering(_sized(asked, base, tune), live), cloud)
     hour = prices.per_hour(tune.gpu_type, tune.cpu, spec_rules.gib(tune.memory), tune.region)
     found = _estimate(base, wish, made.lengths.tokens, hour, tune, cloud)
     uri = f"{bucket}/{before.folder}"

@@ -18,6 +18,7 @@ from gemmactl.resources.job import Job
 from gemmactl.resources.model_files import ModelFiles
 from gemmactl.resources.run_files import DataFile, RunDocument
 from gemmactl.result import Block, Line, Result, Verbatim
+from gemmactl.serving import hands
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.evidence import clean
 from gemmactl.serving.grounding import Grounded, survey
@@ -59,6 +60,7 @@ def run(asked: Asked, place: Place, places: Places, voice: Voice, way: Way) -> R
     stack = resources(ready, way.context)
     ground = survey(stack, place, bucket=ready.tune.bucket, live=False)
     _no_stranger(ground.plan, place)
+    hands.require_given(ready.tune, ground.plan, place.cloud)
     if way.dry:
         return _dry(ready, place, ground, stack)
     planned = ground.plan

@@ -30,7 +30,7 @@ SPOTS: Final[Mapping[str, str]] = {
 """Flag -> its place in finetune.yaml."""
 JOB: Final = (
     "project", "region", "bucket", "gpu_type", "cpu", "memory", "timeout", "retries", "network", "subnet", "vpc_egress",
-    "service_account", "hf_token", "image",
+    "network_tags", "service_account", "build_service_account", "iam", "kms_key", "hf_token", "image",
 )  # fmt: skip
 """Flags of what it runs on, and names of the part `job` of finetune.yaml."""
 LOCAL_BUCKET: Final = "gemmactl-runs"
@@ -119,7 +119,11 @@ def asked(settings: Settings, flags: Mapping[str, Any], voice: Voice, folder: Pa
         network=said.get("network"),
         subnet=said.get("subnet"),
         vpc_egress=access_rules.egress(said["vpc_egress"]) if "vpc_egress" in said else None,
+        network_tags=access_rules.words(said.get("network_tags", "")),
         service_account=said.get("service_account"),
+        build_service_account=said.get("build_service_account"),
+        iam=_switch("iam", said),
+        kms_key=said.get("kms_key"),
         hf_token=_token(settings, said, flags, voice) if model.kind == "hf" else None,
         image=said.get("image"),
     )
@@ -129,6 +133,16 @@ def asked(settings: Settings, flags: Mapping[str, Any], voice: Voice, folder: Pa
         tune = replace(tune, retries=retries)
     tune_rules.check(tune)
     return Asked(wish, model, tune, frozenset(said) & {"cpu", "memory", "retries"}, project, region, said)
+
+
+def _switch(key: str, said: Mapping[str, str]) -> bool | None:
+    """Yes, no, or nothing said."""
+    if key not in said:
+        return None
+    word = said[key].lower()
+    if word not in ("true", "false"):
+        raise _setting(f"job.{key}: {said[key]!r}", "it is true or false")
+    return word == "true"
 
 
 def here(flags: Mapping[str, Any], folder: Path) -> Local:

@@ -192,3 +192,18 @@ def test_the_documented_file_is_one(tmp_path: Path) -> None:
         {"cpu", "memory", "retries"},
         "Question: {question}\nContext: {context}",
     )
+
+
+def test_other_hands_and_keys_are_wishes_of_the_job(tmp_path: Path) -> None:
+    """Flags and finetune.yaml say the same of accounts, tags, keys and the GPU; a word that is no switch is refused."""
+    key = "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k"
+    (tmp_path / "tune.yaml").write_text(f"job: {{iam: false, kms_key: {key}, network: vpc, network_tags: 'a,b'}}\n")
+    filed = asked(tmp_path, config=Path("tune.yaml")).tune
+    flags = {"iam": False, "kms_key": key, "network": "vpc", "network_tags": "a,b"}
+    assert asked(tmp_path, **flags).tune == filed
+    assert (filed.iam, filed.kms_key, filed.network_tags) == (False, key, ("a", "b"))
+    assert asked(tmp_path).tune.iam is None
+    large = asked(tmp_path, gpu_type="nvidia-rtx-pro-6000").tune
+    assert (large.gpu_type, large.cpu, large.memory) == ("nvidia-rtx-pro-6000", 20, "80Gi")
+    (tmp_path / "odd.yaml").write_text("job: {iam: maybe}\n")
+    assert refusal(tmp_path, config=Path("odd.yaml")).code == "finetune-setting"
