@@ -55,12 +55,11 @@ from finetune_image import halt
 halt.GRACE = 0.2
 one = halt.Halt()
 halt.listen(one)
-print("up", flush=True)
-while sys.argv[1] == "busy":
-    try:
+if sys.argv[1] == "busy":
+    with one.gentle():  # as in the training loop
+        print("up", flush=True)
         hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # one call of C: no handler runs inside of it
-    except halt.Terminated:
-        pass  # the signal was faster than the call
+print("up", flush=True)
 time.sleep(60)
 """
 
