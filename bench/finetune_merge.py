@@ -153,6 +153,7 @@ def page(size: str, given: int, costs: dict[str, list[Cost]], close: dict[str, t
         ("at least as near to the sum in float64", f"{close[OWN][1]:.3e} against {close[PLAIN][1]:.3e}", nearer),
     )
     date, machine = time.strftime("%Y-%m-%d"), f"{platform.system()} {platform.machine()}"
+    load = f"shared with other work (load average {os.getloadavg()[0]:.0f})"
     torch = f"`import torch` alone: {bare.seconds:.1f} s, {bare.resident:.0f} MB."
     rows = [
         f"| {name} | {medians[name]:.1f} ({min(c.seconds for c in found):.1f}-{max(c.seconds for c in found):.1f}) | "
@@ -165,7 +166,7 @@ def page(size: str, given: int, costs: dict[str, list[Cost]], close: dict[str, t
             "",
             *HEAD.format(size=size, gb=given / 1e9, rank=RANK).splitlines(),
             "",
-            f"{date}, Python {platform.python_version()} on {machine}, {os.cpu_count()} cores. {torch}",
+            f"{date}, Python {platform.python_version()} on {machine}, {os.cpu_count()} cores, {load}. {torch}",
             "",
             "Not measured: real Cloud Storage, where both would wait for the network; a GPU, which neither needs.",
             "",
