@@ -49,6 +49,8 @@ def run(
     max_hours: r.MaxHours = None,
     follow: r.Follow = True,
     dry_run: r.DryRun = False,
+    for_admin: r.ForAdmin = False,
+    as_form: r.AsForm = "gcloud",
     again: r.Again = False,
     local: r.Local = False,
     gpu_type: r.GpuType = None,
@@ -111,8 +113,13 @@ def run(
     from gemmactl.tune.run import run as start
 
     place = here.at(wish.project, wish.region)
-    way = Way(yes=yes, follow=follow, again=again, dry=dry_run)
-    return start(wish, place, Places(lambda: place.cloud, here.folder), here.voice, way)
+    way, read = Way(yes=yes, follow=follow, again=again, dry=dry_run), Places(lambda: place.cloud, here.folder)
+    if for_admin:
+        from gemmactl.tune.for_admin import for_admin as written
+
+        words = here.again("finetune", "--for-admin", "--as")
+        return written(wish, place, read, here.voice, way, form=as_form, again=words)
+    return start(wish, place, read, here.voice, way)
 
 
 @app.command()

@@ -155,6 +155,18 @@ Follow = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show plan, job and run.json; change nothing.", rich_help_panel=_RUN)
 ]  # fmt: skip
+ForAdmin = Annotated[
+    bool,
+    typer.Option(
+        "--for-admin",
+        help="Print only what you may not do yourself, and the roles that you lack, as a script for an administrator.",
+        rich_help_panel=_RUN,
+    ),
+]
+AsForm = Annotated[
+    Literal["gcloud", "terraform"],
+    typer.Option("--as", help="With --for-admin: the form of what is printed.", rich_help_panel=_RUN),
+]
 Local = Annotated[
     bool,
     typer.Option("--local", help="Train on this machine, GPU or CPU; needs the extra `finetune`.", rich_help_panel=_RUN),

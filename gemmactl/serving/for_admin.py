@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from gemmactl import stack
 from gemmactl.errors import Trouble
-from gemmactl.kernel.plan import make_plan, not_allowed
+from gemmactl.kernel.plan import Plan, make_plan, not_allowed
 from gemmactl.result import Line, Result, Verbatim
 from gemmactl.serving import admin_gcloud, admin_terraform, hands
 from gemmactl.serving.admin_half import Half, split
@@ -31,13 +31,19 @@ def for_admin(wish: Serve, place: Place, voice: Voice, *, form: Form, again: str
     seen = _allowed(lambda: look(wish, place.cloud, from_hub=place.hub, existing=live is not None, live=live), voice, "the model")
     wish = seen.wish if seen is not None else wish
     planned = make_plan(stack.serving(wish), place.cloud)
-    half = split(planned, place.cloud, wish)
+    return written("plan", {"service": wish.name}, split(planned, place.cloud, wish), planned, place, voice, form, again)
+
+
+def written(
+    verb: str, names: dict[str, Any], half: Half, planned: Plan, place: Place, voice: Voice, form: Form, again: str
+) -> Result:
+    """The half as a script. `names`: what the plan is of, for machines."""
     text = FORMS[form](half, place.id, again)
     voice.say(place.line(), *_said(half, form))
     for step in planned.blocked:
         voice.say(Line(f"{step.address} can't be changed in place and is not in the script: {step.note}", "warn"))
-    data = {"service": wish.name, **place.document(), "as": form, **document(half), "script": text}
-    return Result("plan", data, (Verbatim(text),), (again,), place.target)
+    data = {**names, **place.document(), "as": form, **document(half), "script": text}
+    return Result(verb, data, (Verbatim(text),), (again,), place.target)
 
 
 def document(half: Half) -> dict[str, Any]:

@@ -267,31 +267,3 @@ def test_the_verb_is_told_in_the_envelope(desk: Desk) -> None:
     document = desk.run().document()
     assert (document["verb"], document["ok"], document["data"]["deploy"]) == (VERB, True, document["next"][0])
     assert isinstance(desk.cloud, FakeCloud)
-
-
-def test_accounts_of_another_hand_must_be_there(desk: Desk) -> None:
-    """With --no-iam nothing is granted and nothing made; an account that is missing is refused before any change."""
-    trouble = _refused(desk, iam=False, service_account="tuner@demo-proj.iam.gserviceaccount.com")
-    assert (trouble.code, trouble.exit) == ("account-not-given", Exit.REFUSED)
-    assert desk.cloud.writes == []
-    desk.cloud.state.apis.add("iam.googleapis.com")
-    for name in ("tuner", "builder"):
-        desk.cloud.accounts.create(name, "", "by hand")
-    emails = {
-        f"{flag}service_account": f"{name}@demo-proj.iam.gserviceaccount.com"
-        for flag, name in (("", "tuner"), ("build_", "builder"))
-    }
-    assert desk.run(follow=False, iam=False, **emails).exit is Exit.OK
-    assert not desk.cloud.state.policies
-    assert {account.description for account in desk.cloud.state.accounts.values()} == {"by hand"}
-
-
-def test_a_key_of_the_customers(desk: Desk) -> None:
-    """--kms-key needs the project's number, which is asked for: Cloud Run's agent may use the key before the job is made."""
-    key = "projects/demo-proj/locations/us-central1/keyRings/r/cryptoKeys/k"
-    assert desk.run(follow=False, kms_key=key).exit is Exit.OK
-    (job,) = desk.cloud.state.jobs.values()
-    assert job["template"]["template"]["encryptionKey"] == key
-    held = next(roles for target, roles in desk.cloud.state.policies.items() if target.kind == "key")
-    assert any("serverless-robot-prod" in member for members in held.values() for member in members)
-    assert desk.run(follow=False, kms_key=key).data["changes"] == 0
