@@ -126,7 +126,8 @@ def prepare(asked: Asked, place: Place, places: Places, *, again: bool = False, 
     uri = f"{bucket}/{before.folder}"
     tune = replace(tune, run_uri=uri, usd_per_hour=hour.usd)
     if "retries" not in asked.given:
-        tune = replace(tune, retries=retries(None, wish.stop.max_hours, found))
+        granted = _granted(live, tune, before, wish)
+        tune = replace(tune, retries=retries(granted, wish.stop.max_hours, found))
     own = next((one for one, of in alive if of == uri), None)
     other = next((one for one, of in alive if of != uri), None)
     return Ready(asked, made, run, tune, need, found, hour, before, own, other)
@@ -167,6 +168,14 @@ def _sized(asked: Asked, base: BaseModel, tune: Tune) -> Tune:
     if tune.gpu_type != limits.L4.name:
         cpu, memory = spec_rules.default_pair(spec_rules.gpu(tune.gpu_type), None, None)
     return replace(tune, cpu=cpu, memory=memory)
+
+
+def _granted(live: Json | None, tune: Tune, before: Tuned, wish: Wish) -> int | None:
+    """Retries that the job has already for this very run: what the run measures of itself is no reason to change its job."""
+    if live is None or before.run is None or before.run.wish.stop != wish.stop:
+        return None
+    was = recall.recalled(tune.project, tune.region, live)
+    return was.retries if was.run_uri == tune.run_uri else None
 
 
 def _estimate(base: BaseModel, wish: Wish, tokens: int, hour: Price, tune: Tune, cloud: Cloud) -> Estimate | None:

@@ -54,7 +54,7 @@ def run(asked: Asked, place: Place, places: Places, voice: Voice, way: Way) -> R
     """
     ready = prepare(asked, place, places, again=way.again, context=way.context)
     if ready.before.done is not None and not way.dry:
-        voice.say(Line(f"run {ready.slug} is done already; --again trains it once more", "good"))
+        voice.say(Line(f"run {ready.slug} is done already{_cut(ready)}; --again trains it once more", "good"))
         return ending.done(VERB, place, ready.before, run_screen.document(ready, place), ready.base_model.engine)
     _stands_still(ready, place)
     stack = resources(ready, way.context)
@@ -130,6 +130,12 @@ def _stands_still(ready: Ready, place: Place) -> None:
         )
     if ready.before.failure is not None and not _other_settings(ready):
         raise ending.refused(place, ready.before)
+
+
+def _cut(ready: Ready) -> str:
+    figures = (ready.before.done or {}).get("figures")
+    budget = isinstance(figures, dict) and figures.get("ended") == "budget"
+    return ", its training cut off by max_usd or max_hours" if budget else ""
 
 
 def _other_settings(ready: Ready) -> bool:

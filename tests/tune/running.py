@@ -93,5 +93,5 @@ class Desk:
         self.end(1)
 
 
-def train(step: int, loss: float, attempt: int = 1, **more: Any) -> str:
-    return metric(Kind.TRAIN, 1.0, attempt, step=step, max_steps=40, loss=loss, tokens_per_s=1500.0, eta_s=60.0, usd=0.1, **more)
+def train(step: int, loss: float, attempt: int = 1, *, rate: float = 1500.0) -> str:
+    return metric(Kind.TRAIN, 1.0, attempt, step=step, max_steps=40, loss=loss, tokens_per_s=rate, eta_s=60.0, usd=0.1)
