@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,10 @@ import pytest
 from finetune_image.contract import TuneFailed
 from finetune_image.gcs import Bucket
 from finetune_image.store import ABSENT, Clash, Folder, Store, open_store
-from tests.finetune_image.buckets import NAME, Place, storage
+from gemmactl.sandbox.metadata import Identity, MetadataServer
+from tests.finetune_image.buckets import NAME, WORKER, Place, storage
+
+ROOT = Path(__file__).parents[2]
 
 QUANTUM = 256 << 10
 
@@ -212,6 +216,20 @@ def test_without_credentials_named_on_purpose_none_travel_to_an_emulator(clean: 
     """The sandbox sees nobody: a machine's own login is not sent wherever STORAGE_EMULATOR_HOST points."""
     with pytest.raises(TuneFailed, match=r"access_denied.*401"):
         Bucket(f"gs://{NAME}", clean.environ).stat("a")
+
+
+def test_in_a_container_the_token_is_the_metadata_server_s(clean: Place) -> None:
+    """As on Cloud Run: nothing is configured but the server that gives the service account's token."""
+    token = clean.world.tokens.access(WORKER)
+    server = MetadataServer(Identity("p", "1", "us-central1", WORKER, "i", lambda: token, lambda _: ""))
+    code = (
+        "import os; from finetune_image.store import open_store; open_store('gs://weights/job', os.environ).write('a', b'mine')"
+    )
+    environ = {**clean.environ, "GCE_METADATA_HOST": server.address, "GCE_METADATA_IP": server.address, "HOME": "/nowhere"}
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, timeout=60, cwd=ROOT, env={**environ, "PATH": os.environ["PATH"]})
+    server.close()
+    assert clean.bucket("job").read("a") == b"mine"
 
 
 def test_opening_a_place_imports_no_google() -> None:
