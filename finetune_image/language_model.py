@@ -45,7 +45,7 @@ class Language:
 
 
 def family_of(folder: Path) -> Family:
-    """The family of a checkpoint. Raises TuneFailed(model_invalid): no config, or a family that isn't trained here."""
+    """The family of a checkpoint. Raises TuneFailed(model_invalid): none, one not trained here, quantised weights."""
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text())
@@ -56,6 +56,9 @@ def family_of(folder: Path) -> Family:
         what = found.name if found else f"model_type {config.get('model_type')!r}"
         named = ", ".join(row.name for row in families.FAMILIES if row.key in TRAINED)
         raise TuneFailed(Code.MODEL_INVALID, "config.json", f"{what} is not trained by this version", f"train one of {named}")
+    if config.get("quantization_config"):
+        advice = ("name the original model: quantize: nf4 makes four bits of it while it is read",)
+        raise TuneFailed(Code.MODEL_INVALID, "config.json", "its weights are quantised: nothing can be merged into them", *advice)
     return found
 
 

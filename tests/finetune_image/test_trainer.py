@@ -174,15 +174,6 @@ def test_weights_that_are_missing_are_never_made_up(scratch: Path) -> None:
         require_whole(found)
 
 
-def test_gemma_is_not_trained_in_float16() -> None:
-    """Its activations overflow there."""
-    from finetune_image.language_model import read
-
-    with pytest.raises(TuneFailed) as caught:
-        read(parse({}), MODEL, device="cpu", dtype="float16")
-    assert caught.value.failure.code is Code.SETTINGS_INVALID
-
-
 def test_every_field_of_trls_reaches_it(scratch: Path) -> None:
     """By its own name and with the value given; the table of fields and types is the pinned library's."""
     from trl import SFTConfig
