@@ -120,6 +120,19 @@ def test_the_installed_tool_does_not_see_the_sources(installed: Installed) -> No
     assert f"'{tree.ROOT}'" not in path
 
 
+def test_the_fine_tunes_context_starts_from_there(installed: Installed) -> None:
+    """What the wheel stages for the job is started as its ENTRYPOINT says, and ends with the worker's own word."""
+    code = (
+        "import pathlib, subprocess, sys\n"
+        "from gemmactl.resources.context import stage\n"
+        "from gemmactl.stack_tune import TUNE_PACKAGES\n"
+        "stage(TUNE_PACKAGES).write_to(pathlib.Path('tree'))\n"
+        "sys.exit(subprocess.run([sys.executable, '-m', 'finetune_image'], cwd='tree', check=False).returncode)\n"
+    )
+    done = installed.run("python", "-c", code)
+    assert (done.returncode, json.loads(done.stdout)["finetune_failed"]["code"]) == (1, "run_invalid"), done.stderr
+
+
 def test_it_deploys_to_the_sandbox_from_there(stopped: Installed) -> None:
     """Deploy, ask, plan again, destroy: with no source tree, the build context comes out of the wheel."""
     (model,) = (stopped.bin.parent / "lib").glob("python*/site-packages/gemmactl/sandbox/sample/model")

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -75,6 +76,7 @@ class Image:
         return {DISTRIBUTIONS.get(".".join(n.split(".")[:2]), DISTRIBUTIONS.get(r := n.partition(".")[0], r)) for n in outside}
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Dotted names that a file imports at any place of it, `from x import y` as x and as x.y."""
     names = set()
