@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ class Carrier:
         """Why the last one did not arrive; None: it did."""
         self.step: int | None = None
         """The newest that is there because of this attempt."""
+        self._late: dict[int, Path] = {}
+        """The best one, while it could not be brought: it goes with the next, before it."""
 
     @property
     def busy(self) -> bool:
@@ -48,16 +51,29 @@ class Carrier:
             self._thread = None
         return self.error
 
+    def forget(self) -> None:
+        """Its folders here are another trainer's from now on."""
+        self.settle()
+        self._late = {}
+
     def _bring(self, folder: Path, step: int, best: tuple[int, ...]) -> None:
         began = time.monotonic()
+        # what is there always has its best one there: an attempt that goes on from it ends with those weights
+        todo = {**{at: late for at, late in self._late.items() if at in best}, step: folder}
+        gone = {*self._late.values(), folder}
         try:
-            checkpoints.put(self._store, folder, step, self._identity)
+            for at in tuple(todo):
+                checkpoints.put(self._store, todo[at], at, self._identity)
+                del todo[at]
             self.error, self.step = None, step
             self._tell(Kind.CHECKPOINT, step=step, seconds=round(time.monotonic() - began, 2))
-            checkpoints.prune(self._store, self._keep, best)
+            with suppress(TuneFailed):  # older ones cost storage, nothing else
+                checkpoints.prune(self._store, self._keep, best)
         except TuneFailed as failed:
             # training goes on: the one before is still there, and the next one may arrive
             self.error = failed
             self._tell(Kind.NOTE, text=f"the checkpoint of step {step} could not be saved: {failed.failure.detail}")
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._late = {at: late for at, late in todo.items() if at in best}
+            for one in gone - set(self._late.values()):
+                shutil.rmtree(one, ignore_errors=True)

@@ -101,6 +101,7 @@ class Training:
         self._smaller = None
         self._phase("reading model")
         out = self._scratch / "trainer"
+        self._carrier.forget()
         shutil.rmtree(out, ignore_errors=True)
         progress, folder = resumed or (Progress(), None)
         loop = Loop(self._run.wish, self._halt, self._carrier, self._teller.tell, progress=progress)
