@@ -109,11 +109,15 @@ def _bring(source: Source, wanted: tuple[Object, ...], folder: Path) -> None:
             file.truncate(one.size)
         jobs += [(one, begin, min(one.size, begin + _PIECE)) for begin in range(0, one.size, _PIECE)]
     with ThreadPoolExecutor(_READERS) as pool:
-        for done in [pool.submit(_read, source, folder, *job) for job in jobs]:
-            done.result()
+        try:
+            for done in [pool.submit(_read, source, folder, *job) for job in jobs]:
+                done.result()
+        except BaseException:  # a signal must not wait for gigabytes, nor a failure for its likes
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     for one in wanted:
         if one.crc32c is not None and (seen := _crc(folder / one.name)) != one.crc32c:
-            raise TuneFailed(Code.MODEL_INVALID, one.name, f"crc32c {seen:08x} arrived, the store says {one.crc32c:08x}")
+            raise TuneFailed(Code.NETWORK_FAILED, one.name, f"crc32c {seen:08x} arrived, the store says {one.crc32c:08x}")
 
 
 def _read(source: Source, folder: Path, one: Object, begin: int, end: int) -> None:

@@ -177,12 +177,12 @@ class Bucket:
             if answer.status != 308:
                 raise self._wire.refusal(answer, told)
             range_ = answer.headers.get("range", "")
-            have, failures = int(range_.rpartition("-")[2]) + 1 if range_ else 0, 0
+            had, have, failures = have, int(range_.rpartition("-")[2]) + 1 if range_ else 0, 0
             if have < start:
                 raise TuneFailed(Code.NETWORK_FAILED, told, f"the upload lost bytes that it had: {have} of {start}")
             if have >= end and end < size:
                 return answer
-            if have >= end:  # all there, and yet no object
+            if have >= end or (body and have <= had):  # all there, and yet no object; or sent, and nothing of it there
                 lost += 1
                 self._wire.wait(lost, told, answer)
 

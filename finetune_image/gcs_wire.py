@@ -18,6 +18,8 @@ _SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
 _ENDPOINT: Final = "https://storage.googleapis.com"
 _CALLER: Final = re.compile(r"(\S+@\S+) does not have")
 _PERMISSION: Final = re.compile(r"(?:not have |[Pp]ermission ')(storage\.[\w.]+)")
+_QUERY: Final = re.compile(r"\?[^\s'\")]+")
+"""Of an address in an error: that of an upload lets whoever reads it write there."""
 _READING: Final = frozenset({"storage.objects.get", "storage.objects.list"})
 
 
@@ -80,11 +82,11 @@ class Wire:
                 headers={"Accept-Encoding": "identity", **(headers or {})}, timeout=(10.0, self._patience.stall),
             )  # fmt: skip
         except (exceptions.DefaultCredentialsError, exceptions.RefreshError) as error:
-            if getattr(error, "retryable", False):  # the metadata server needs a moment
+            if self._passes(error):
                 return f"no token: {error}"
             raise TuneFailed(Code.ACCESS_DENIED, "credentials", f"no token: {error}"[:300]) from None
         except (requests.RequestException, exceptions.TransportError, OSError) as error:
-            return f"{type(error).__name__}: {error}"
+            return f"{type(error).__name__}: {_QUERY.sub('?...', str(error))}"
         return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content, 0)
 
     def wait(self, failures: int, told: str, why: Answer | str) -> None:
@@ -102,6 +104,16 @@ class Wire:
         if _no_bucket(answer):
             return TuneFailed(Code.RUN_INVALID, told, said, "check the bucket's name: gcloud storage buckets list")
         return TuneFailed(Code.NETWORK_FAILED, told, said)
+
+    def _passes(self, error: Exception) -> bool:
+        """Whether the metadata server only needs a moment. Inside a job there is one, and it gives a token in the end.
+
+        google-auth's credentials of a machine call every failure to reach it final (compute_engine/credentials.py).
+        """
+        from google.auth.exceptions import TransportError
+
+        retryable = getattr(error, "retryable", False) or isinstance(error.__cause__, TransportError)
+        return retryable or bool(self._environ.get(ENV_EXECUTION))
 
     def _session(self) -> Any:
         if not hasattr(self._local, "session"):

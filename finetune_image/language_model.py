@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from finetune_image import memory
 from finetune_image.contract import Code, TuneFailed
 from inference_image import families
 from inference_image.families import Family
@@ -116,7 +117,7 @@ def read(wish: Wish, folder: Path, *, device: str, dtype: str) -> Language:
         )  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if memory.of_gpu(error):
             raise
         raise TuneFailed(Code.MODEL_INVALID, _LOAD, str(error)[:300]) from error
     model, found = loaded

@@ -65,7 +65,7 @@ class Ledger:
 
     def __init__(self, store: Store, execution: str, price: float | None, clock: Callable[[], float] = time.time) -> None:
         self._store, self._price, self._clock = store, price, clock
-        self._lock = threading.RLock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self.before = parse(store.read(ATTEMPTS) or b"")
         now = clock()
         self.now = Attempt(len(self.before) + 1, execution, now, now)
@@ -90,18 +90,18 @@ class Ledger:
 
     def beat(self) -> None:
         """A sign of life: what a killed attempt cost is known up to the last one."""
-        with self._lock:
-            self.now = replace(self.now, seen=self._clock()).charged(self._price)
-            self._write()
+        with self._writing:
+            self._write(seen=self._clock())
 
     def close(self, why: str, error: str = "") -> None:
-        with self._lock:
+        with self._writing:
             now = self._clock()
-            self.now = replace(self.now, seen=now, ended=now, why=why, error=error[:400]).charged(self._price)
-            self._write()
+            self._write(seen=now, ended=now, why=why, error=error[:400])
 
-    def _write(self) -> None:
-        lines = (json.dumps(asdict(one)) for one in (*self.before, self.now))
+    def _write(self, **said: float | str) -> None:
+        with self._lock:  # not while the place answers: the loop notes its steps meanwhile
+            self.now = replace(self.now, **said).charged(self._price)  # type: ignore[arg-type]  # each is a field of Attempt
+            lines = [json.dumps(asdict(one)) for one in (*self.before, self.now)]
         self._store.write(ATTEMPTS, "".join(f"{line}\n" for line in lines).encode())
 
     def budget_left(self, stop: Stop) -> float:
@@ -126,6 +126,8 @@ def check_progress(before: Sequence[Attempt]) -> None:
     needed = {"failed": _ALIKE, "deadline": _ALIKE, KILLED: _ALIKE_KILLED}.get(last.why)
     if needed is None or len(before) < needed:
         return
+    if last.error.startswith(f"{Code.NETWORK_FAILED}:"):
+        return  # it passes, and the job's retries are counted
     spots = {(one.why, one.phase, one.step, one.error) for one in before[-needed:]}
     if len(spots) > 1 or any(one.step > one.first for one in before[-needed + 1 :]):
         return

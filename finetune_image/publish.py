@@ -33,6 +33,8 @@ Measure = Callable[[Store], float]
 
 WORSE: Final = 1.01
 """Times the adapter's held-out loss that the merged weights may have. An NF4 adapter on a bfloat16 base: 1.0003, measured."""
+SLACK: Final = 0.005
+"""Nats above it that are none: rounding to bfloat16 is seen where the rows are known by heart, at a loss of nearly nothing."""
 _SMALL: Final = (".json", ".jinja", ".model", ".txt")
 _TERMS: Final = ("LICENSE", "NOTICE")
 _SMALL_LIMIT: Final = 64 << 20
@@ -198,7 +200,7 @@ def _model(folder: _Folder, base: Source, adapter: Path, figures: Figures, origi
         if made.index is not None:
             folder.put(INDEX, made.index)
     loss = measure(folder.store) if measure else None
-    if loss is not None and figures.loss is not None and not loss <= figures.loss * WORSE:
+    if loss is not None and figures.loss is not None and not loss <= max(figures.loss * WORSE, figures.loss + SLACK):
         raise TuneFailed(Code.MERGE_INEXACT, folder.store.uri,
                          f"the merged weights have a held-out loss of {loss:.4f}, the adapter {figures.loss:.4f}",
                          "serve the adapter over its base", "train without quantize: nf4")  # fmt: skip

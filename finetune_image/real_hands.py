@@ -102,9 +102,10 @@ class RealHands:
     def _measure(self, run: Run, scratch: Path, figures: Figures) -> Callable[[Store], float] | None:
         """What reads merged weights back and measures them over the held-out rows.
 
-        None: there are no such rows, or the base was in 4 bits because it fits the GPU in no other way.
+        None: there are no such rows, or the base was in 4 bits because it fits the GPU in no other way, or this is the last of a
+        budget: then nobody read the model again to say so.
         """
-        if figures.loss is None or figures.stats.get("nf4"):
+        if figures.loss is None or figures.stats.get("nf4", True):
             return None
 
         def measure(merged: Store) -> float:

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,11 +24,31 @@ from finetune_image.store import Store
 from finetune_image.telling import Teller
 
 BASELINE: Final = "baseline.json"
-"""What the base says and how well it does, measured once for a run."""
+"""What the base says and how well it does, and what is kept for publishing: measured once for a run."""
 RESERVE: Final = 60.0
 _RATE: Final = 40e6
 """Bytes of the model a second, read, merged, written, and read back to be measured. Merging alone was measured at 200 MB/s on two
 busy cores; the rest is kept for the network. Not measured on Cloud Run."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """`loss`: over the held-out rows. `reserve`: seconds that evaluating and publishing take, by how long this took."""
+
+    loss: float | None = None
+    answers: tuple[Answer, ...] = ()
+    reserve: float = RESERVE
+
+    def text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def parse(data: bytes) -> Baseline | None:
+        """None for what is none: then it is measured."""
+        with suppress(ValueError, KeyError, TypeError):
+            made = json.loads(data)
+            return Baseline(made["loss"], tuple(Answer(**one) for one in made["answers"]), float(made.get("reserve", RESERVE)))
+        return None
 
 
 class Stopped(Exception):  # noqa: N818 - not a fault
@@ -63,10 +83,10 @@ class Training:
             TuneFailed: it can't go on.
         """
         resumed = self._resume()
-        if resumed and resumed[0].ended is None and self._ledger.budget_left(self._run.wish.stop) <= RESERVE:
+        known = self._measured() or Baseline()
+        if resumed and resumed[0].ended is None and self._ledger.budget_left(self._run.wish.stop) <= known.reserve:
             # the little that is left is for publishing: the model is not even read
-            baseline, before = self._measured() or (None, ())
-            return self._keep(replace(resumed[0], ended=Ended.BUDGET), {}, (), baseline=baseline, before=before)
+            return self._keep(replace(resumed[0], ended=Ended.BUDGET), {}, (), known)
         if self._ledger.budget_left(self._run.wish.stop) <= 0:
             raise self._spent("before a step was saved")
         self._phase("reading data")
@@ -112,16 +132,15 @@ class Training:
         if slow := getattr(built.stats, "unfused", ""):
             self._teller.tell(Kind.NOTE, text=f"trl's kernels don't run here, so torch computes the loss, slower: {slow}")
         self._phase("measuring")
-        began = time.monotonic()
-        baseline, before = self._baseline(built, material)
-        reserve = reserve_of(model.size, time.monotonic() - began)
+        baseline = self._baseline(built, material, model.size)
+        reserve = baseline.reserve
         left = self._ledger.budget_left(self._run.wish.stop) - reserve
         if left <= 0 and progress.step == 0:
             raise self._spent("before training began: what is left is less than publishing takes")
         if left != float("inf"):
             self._halt.after(left, Why.BUDGET)
         if progress.ended is None:
-            self._train(loop, built, folder, baseline)
+            self._train(loop, built, folder, baseline.loss)
         if (why := self._halt.why) in {Why.TERMINATED, Why.CANCELLED}:
             raise Stopped(why)
         trained = loop.progress.step > progress.step
@@ -129,7 +148,7 @@ class Training:
             # the next attempt has its whole time for it
             raise Stopped(Why.DEADLINE)
         self._phase("evaluating")
-        return self._best(built, material, loop.progress, baseline, before)
+        return self._best(built, material, loop.progress, baseline)
 
     def _train(self, loop: Loop, built: Built, folder: Path | None, baseline: float | None) -> None:
         loop.steps, loop.stepped = built.steps, self._stepped
@@ -152,35 +171,30 @@ class Training:
                 raise self._spent("before a step was trained")
             loop.progress = replace(loop.progress, ended=Ended.BUDGET)
 
-    def _baseline(self, built: Built, material: Material) -> tuple[float | None, tuple[Answer, ...]]:
+    def _baseline(self, built: Built, material: Material, size: int) -> Baseline:
         """How the base does, measured once for a run: what is compared with must not depend on the attempt."""
         if (found := self._measured()) is not None:
             return found
+        began = time.monotonic()
         with rng.untouched():
             loss, answers = built.held_out(base=True), self._hands.answers(built, material, base=True)
-        self._store.write(BASELINE, json.dumps({"loss": loss, "answers": [asdict(one) for one in answers]}).encode())
+        made = Baseline(loss, answers, reserve_of(size, time.monotonic() - began))
+        self._store.write(BASELINE, made.text().encode())
         if loss is not None:
             self._teller.tell(Kind.EVAL, step=0, loss=loss, baseline=loss)
-        return loss, answers
+        return made
 
-    def _measured(self) -> tuple[float | None, tuple[Answer, ...]] | None:
-        with suppress(ValueError, KeyError, TypeError):
-            made = json.loads(self._store.read(BASELINE) or b"")
-            return made["loss"], tuple(Answer(**one) for one in made["answers"])
-        return None
+    def _measured(self) -> Baseline | None:
+        return Baseline.parse(self._store.read(BASELINE) or b"")
 
     # --- what stays -------------------------------------------------------------------------------
 
-    def _best(
-        self, built: Built, material: Material, progress: Progress, baseline: float | None, before: tuple[Answer, ...]
-    ) -> tuple[Path, Figures]:
+    def _best(self, built: Built, material: Material, progress: Progress, baseline: Baseline) -> tuple[Path, Figures]:
         folder = self._adapter(progress)
         # what the trainer holds is the newest step or, after a resume, nothing yet
         built.trainer._load_from_checkpoint(str(folder))  # noqa: SLF001 - what train(resume_from_checkpoint=...) does first
         after = self._hands.answers(built, material, base=False)
-        return self._keep(
-            progress, {"steps": built.steps, **asdict(built.stats)}, after, baseline=baseline, before=before, folder=folder
-        )
+        return self._keep(progress, {"steps": built.steps, **asdict(built.stats)}, after, baseline, folder)
 
     def _adapter(self, progress: Progress) -> Path:
         """The best checkpoint's adapter here. Raises TuneFailed(internal): it is not there any more."""
@@ -193,17 +207,16 @@ class Training:
         return folder
 
     def _keep(
-        self, progress: Progress, stats: dict[str, Any], after: tuple[Answer, ...], *, baseline: float | None = None,
-        before: tuple[Answer, ...] = (), folder: Path | None = None,
-    ) -> tuple[Path, Figures]:  # fmt: skip
+        self, progress: Progress, stats: dict[str, Any], after: tuple[Answer, ...], base: Baseline, folder: Path | None = None
+    ) -> tuple[Path, Figures]:
         folder = folder or self._adapter(progress)
         results.tidy(folder, self._run)
         stats["tokens_trained"] = progress.tokens
         seconds, usd = self._ledger.spent
         figures = Figures(
             ended=progress.ended or Ended.STEPS, step=progress.result_step, max_steps=stats.pop("steps", progress.max_steps),
-            loss=progress.best, baseline=baseline, curve=progress.curve, held_out=progress.held_out, before=before, after=after,
-            attempts=self._ledger.now.number, seconds=round(seconds, 1), usd=usd, stats=stats,
+            loss=progress.best, baseline=base.loss, curve=progress.curve, held_out=progress.held_out, before=base.answers,
+            after=after, attempts=self._ledger.now.number, seconds=round(seconds, 1), usd=usd, stats=stats,
         )  # fmt: skip
         results.keep(self._store, folder, self._run, figures)
         return folder, figures

@@ -213,8 +213,8 @@ class GoogleCredentials:
             except TransportError as error:
                 raise Transient(f"no token: {error}"[:200]) from None
             except RefreshError as error:
-                # On Cloud Run the metadata server sometimes needs a moment; google-auth marks that.
-                if getattr(error, "retryable", False):
+                # On Cloud Run the metadata server sometimes needs a moment; google-auth marks that, or only says why it failed.
+                if getattr(error, "retryable", False) or isinstance(error.__cause__, TransportError):
                     raise Transient(f"no token: {error}"[:200]) from None
                 raise LoadFailed(Code.ACCESS_DENIED, "credentials", f"no token: {error}"[:200]) from None
             return f"Bearer {self._inner.token}"
