@@ -228,7 +228,7 @@ def refusal(service: Service, reply: Reply, route: str = contract.ROUTE_GENERATE
                 known = ", ".join(map(str, adapters))
                 remedy = f"choose --adapter {known}" if known else "deploy it again with --adapter NAME=PLACE"
             trouble = usage(f"{service.name} refuses the request", why=said, remedy=remedy, code="request-refused")
-            trouble.facts.update(facts)
+            trouble.facts.update(facts, **({"types": types} if isinstance(types, list) else {}))
             return trouble
         case 429 | 503:
             return Trouble(

@@ -20,12 +20,14 @@ from gemmactl.settings import Settings
 from gemmactl.spec import parse_model
 from gemmactl.voice import Voice
 from inference_image import contract, layout
-from inference_image.contract import LoadFailed
+from inference_image.contract import LoadFailed, RequestCode
 from inference_image.presets import BUILT_IN, Presets
 from inference_image.presets_file import Document, types_of
 
 SMOKE_PROMPT = "Who are you?"
 SMOKE_TOKENS = 24
+SMOKE_TYPES = 4
+"""Most types of a base model that are tried."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,21 @@ def _smoke_type(service: Service) -> str | None:
     return next((row.type for row in service.types().rows.values() if row.mode == "raw"), None)
 
 
+def _any_answer(service: Service) -> Answer:
+    """Of the default type; a base model, which has no chat template, answers types of its own, and not each of them at length."""
+    try:
+        return generate(service, SMOKE_PROMPT, _smoke_type(service), SMOKE_TOKENS)
+    except Trouble as trouble:
+        types = trouble.facts.get("types")
+        if trouble.facts.get("refused") != RequestCode.UNKNOWN_TYPE or not isinstance(types, list) or not types:
+            raise
+        for one in types[:SMOKE_TYPES]:
+            answer = generate(service, SMOKE_PROMPT, str(one), SMOKE_TOKENS)
+            if answer.usage.get("completion_tokens", 1):
+                break
+        return answer
+
+
 def smoke(service: Service) -> Answer:
     """One short prompt after a deploy: the revision answers, not only listens.
 
@@ -185,7 +202,7 @@ def smoke(service: Service) -> Answer:
         Trouble: (gate) no answer came.
     """
     try:
-        answer = generate(service, SMOKE_PROMPT, _smoke_type(service), SMOKE_TOKENS)
+        answer = _any_answer(service)
     except Trouble as trouble:
         trouble.exit = Exit.GATE
         trouble.facts["gate"] = "smoke"
