@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -89,6 +90,7 @@ def typed(given: Mapping[str, Any], where: str) -> dict[str, Any]:
             wanted = " or ".join("none" if one == "null" else one for one in types)
             raise TuneFailed(Code.SETTINGS_INVALID, spot, f"it must be {wanted}, not {value!r}")
         if choices and isinstance(value, str) and value not in choices:
-            raise TuneFailed(Code.SETTINGS_INVALID, spot, f"it must be one of {', '.join(choices)}, not {value!r}")
+            near = difflib.get_close_matches(value, choices, n=3, cutoff=0.4) or choices
+            raise TuneFailed(Code.SETTINGS_INVALID, spot, f"it can't be {value!r}; did you mean {' or '.join(near)}?")
         made[name] = value
     return made

@@ -25,6 +25,12 @@ def test_a_run_survives_its_document() -> None:
     assert Run.parse(run.text()) == run
 
 
+def test_a_power_of_ten_is_a_number() -> None:
+    """YAML's most common reader takes 2e-4 for a word."""
+    wish = parse({"train": {"lr": "2e-4", "weight_decay": "1e-2", "optim_args": "1e-2"}})
+    assert (wish.train.lr, wish.train.sft) == (2e-4, {"weight_decay": 0.01, "optim_args": "1e-2"})
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": "other"}', '{"schema": "gemmactl/finetune-run.v1", "x": 1}'])
 def test_what_is_no_run_is_refused(text: str) -> None:
     """With a code, whatever lies there."""
@@ -39,6 +45,12 @@ def test_what_is_no_run_is_refused(text: str) -> None:
         ({"trian": {}}, "trian: there is no such setting; did you mean train?"),
         ({"train": {"fp16": True}}, "train.fp16: Gemma overflows in float16"),
         ({"train": {"optm": "x"}}, "train.optm: there is no such setting; did you mean optim?"),
+        ({"train": {"weight_decay": "much"}}, "train.weight_decay: it must be float, not 'much'"),
+        ({"train": {"max_steps": 1.5}}, "train.max_steps: it must be int, not 1.5"),
+        ({"train": {"gradient_checkpointing": 1}}, "train.gradient_checkpointing: it must be bool, not 1"),
+        ({"train": {"neftune_noise_alpha": True}}, "train.neftune_noise_alpha: it must be float or none, not True"),
+        ({"train": {"optim": "adam_8bit"}}, "train.optim: it can't be 'adam_8bit'; did you mean adamw_8bit"),
+        ({"train": {"chat_template_path": "x"}}, "train.chat_template_path: the model's own chat template"),
         ({"train": {"learning_rate": 1}}, "train.learning_rate: train.lr"),
         ({"lora": {"r": "8"}}, "lora.r: it must be int"),
         ({"lora": {"r": True}}, "lora.r: it must be int"),
