@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gemmactl.errors import Trouble
+from gemmactl.kernel.apply import Patience, apply
+from gemmactl.kernel.events import Event
 from gemmactl.kernel.plan import Op, Plan, make_plan, make_teardown
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources import names
@@ -23,7 +26,7 @@ from gemmactl.tune_spec import LARGE, SMALL, Tune, size_for
 from tests.fakes.cloud import FakeCloud, State
 from tests.resources.test_stack import Killed
 from tests.resources.wishes import SPEC as SERVED
-from tests.resources.wishes import TOKEN, changes, deployed, go, stack
+from tests.resources.wishes import TOKEN, changes, deployed, go, quick, stack
 
 CONTEXT = BuildContext((("finetune_image/Dockerfile", b"FROM scratch\n"),), "fedcba9876543210" * 4)
 BUCKET = names.bucket("demo-proj", "models", "us-central1")
@@ -264,3 +267,15 @@ def test_the_image_fits_the_gpu() -> None:
         assert ("CUDA=cu130" in image.body(1)["steps"][0]["args"]) is said
     (served,) = (one for one in stack(replace(SERVED, gpu_type="nvidia-rtx-pro-6000")) if isinstance(one, Image))
     assert served.tag.endswith("-cu130")
+
+
+def test_the_token_is_nowhere_but_in_the_secret(cloud: FakeCloud) -> None:
+    """Neither plan, resources, job, events nor calls hold the token's value; the job names a version of its secret."""
+    seen: list[Event] = []
+    plan = planned(cloud, with_token())
+    assert apply(plan, cloud, events=seen.append, clock=quick(), patience=Patience(total=60.0)).ok
+    told = repr(plan) + repr(seen) + repr(wanted(with_token())) + json.dumps(cloud.state.jobs) + repr(cloud.calls)
+    assert TOKEN not in told
+    assert [v for versions in cloud.state.versions.values() for v in versions] == [("ENABLED", TOKEN.encode())]
+    env = {e["name"]: e for e in cloud.state.jobs[JOB]["template"]["template"]["containers"][0]["env"]}
+    assert env["HF_TOKEN"]["valueSource"]["secretKeyRef"] == {"secret": "finetune-sql-hf-token", "version": "1"}
