@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_image import checkpoints
-from finetune_image.contract import Kind, TuneFailed
+from finetune_image.contract import Code, Kind, TuneFailed
 from finetune_image.store import Store
 
 Tell = Callable[..., Any]
@@ -69,10 +69,11 @@ class Carrier:
             self._tell(Kind.CHECKPOINT, step=step, seconds=round(time.monotonic() - began, 2))
             with suppress(TuneFailed):  # older ones cost storage, nothing else
                 checkpoints.prune(self._store, self._keep, best)
-        except TuneFailed as failed:
+        except Exception as error:  # noqa: BLE001 - in a thread of its own nobody else would hear of it
             # training goes on: the one before is still there, and the next one may arrive
-            self.error = failed
-            self._tell(Kind.NOTE, text=f"the checkpoint of step {step} could not be saved: {failed.failure.detail}")
+            told = TuneFailed(Code.INTERNAL, f"checkpoint of step {step}", f"{type(error).__name__}: {error}"[:300])
+            self.error = error if isinstance(error, TuneFailed) else told
+            self._tell(Kind.NOTE, text=f"the checkpoint of step {step} could not be saved: {self.error.failure.detail}")
         finally:
             self._late = {at: late for at, late in todo.items() if at in best}
             for one in gone - set(self._late.values()):

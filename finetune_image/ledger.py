@@ -107,14 +107,16 @@ class Ledger:
     def budget_left(self, stop: Stop) -> float:
         """Seconds that max_hours and max_usd leave to this container from now on; infinite without either.
 
-        max_usd needs the price; without it only max_hours counts.
+        max_usd needs the price; without it only max_hours counts. An attempt whose own is not known is charged this one's.
         """
-        seconds, usd = self.spent
+        seconds = self.spent[0]
         left = [float("inf")]
         if stop.max_hours is not None:
             left.append(stop.max_hours * 3600 - seconds)
-        if stop.max_usd is not None and usd is not None and self._price:
-            left.append((stop.max_usd - usd) * 3600 / self._price)
+        if stop.max_usd is not None and self._price:
+            earlier = sum(one.seconds if one.usd is None else one.usd * 3600 / self._price for one in self.before)
+            now = replace(self.now, ended=self._clock()).charged(self._price)
+            left.append(stop.max_usd * 3600 / self._price - earlier - now.seconds)
         return min(left)
 
 

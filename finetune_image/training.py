@@ -197,7 +197,12 @@ class Training:
         return self._keep(progress, {"steps": built.steps, **asdict(built.stats)}, after, baseline, folder)
 
     def _adapter(self, progress: Progress) -> Path:
-        """The best checkpoint's adapter here. Raises TuneFailed(internal): it is not there any more."""
+        """The best checkpoint's adapter here. Raises TuneFailed(internal): it is not there any more; (loss_not_finite)."""
+        if progress.held_out and progress.best is None:
+            raise TuneFailed(
+                Code.LOSS_NOT_FINITE, "held-out rows", f"none of {len(progress.held_out)} evaluations gave a number",
+                f"a lower learning rate: --set train.lr={self._run.wish.train.lr / 4:g}",
+            )  # fmt: skip
         step = progress.result_step
         saved = next((one for one in checkpoints.whole(self._place) if one.step == step), None)
         folder = self._scratch / "best"
