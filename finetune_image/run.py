@@ -192,7 +192,10 @@ def _train(given: Mapping[str, Any], where: str) -> Train:
     known = own | set(sft_fields())
     for name in given:
         if name not in own and OWNED.get(name):
-            raise TuneFailed(Code.SETTINGS_INVALID, f"{where}: train.{name}", OWNED[name], f"remove train.{name}")
+            said = OWNED[name]
+            renamed = f"write {said} in place of train.{name}" if said.startswith("train.") else f"remove train.{name}"
+            detail = f"it is called {said} here" if said.startswith("train.") else said
+            raise TuneFailed(Code.SETTINGS_INVALID, f"{where}: train.{name}", detail, renamed)
     given = _known(given, known, where, "train")
     sft = typed({k: given[k] for k in given if k not in own}, where)
     return _filled(Train, {**{k: v for k, v in given.items() if k in own}, "sft": sft}, where, "train")

@@ -265,6 +265,6 @@ class Training:
         )  # fmt: skip
         return TuneFailed(
             Code.BUDGET_SPENT, "stop", f"{named} was spent {when}",
-            "gemmactl finetune run with a higher --max-usd or --max-hours goes on from the last checkpoint",
+            "the same gemmactl finetune run command with a higher --max-usd or --max-hours goes on with this run",
             "a smaller model, or fewer rows: data.limit",
         )  # fmt: skip

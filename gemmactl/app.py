@@ -123,7 +123,7 @@ def _run(args: list[str], verb: Verb | None, environ: Mapping[str, str], folder:
         getattr(stream, "reconfigure", lambda **_: None)(encoding="utf-8", errors="backslashreplace")
     screen = Screen(asked_format(args), environ, data_verb=bool(verb and verb.data))
     session = Session(screen, environ, folder, Path(environ.get("HOME") or Path.home()), screen.format, args)
-    name = verb.name if verb else ""
+    name = " ".join(args[: 1 + (verb.group and args[1].isalpha())]) if verb else ""
     try:
         outcome = build(verb)(args, prog_name="gemmactl", standalone_mode=False, obj={SESSION: session})
         return _close(screen, outcome)

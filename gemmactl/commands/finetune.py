@@ -100,7 +100,7 @@ def run(
     if modernise:
         here.needs("modernise", "from_yaml")
     if local:
-        here.alone(ctx, "local", *r.WITH_LOCAL)
+        here.alone(ctx, "local", *r.WITH_LOCAL, why="a run on this machine has no project, no job and no account")
         from gemmactl.local.tuning import run as train
 
         return train(ctx.params, here.voice, here.environ, here.folder)
@@ -113,7 +113,8 @@ def run(
     from gemmactl.tune.run import run as start
 
     place = here.at(wish.project, wish.region)
-    way, read = Way(yes=yes, follow=follow, again=again, dry=dry_run), Places(lambda: place.cloud, here.folder)
+    way = Way(yes=yes, follow=follow, again=again, dry=dry_run, line=here.again("finetune", "--dry-run"))
+    read = Places(lambda: place.cloud, here.folder)
     if for_admin:
         from gemmactl.tune.for_admin import for_admin as written
 
@@ -151,7 +152,8 @@ def check(
     from gemmactl.tune.checking import checking
 
     here = session(ctx)
-    return checking(here.settings(), ctx.params, here.voice, here.folder)
+    line = here.again("finetune", "--full").replace("finetune check", "finetune run", 1)
+    return checking(here.settings(), ctx.params, here.voice, here.folder, line)
 
 
 finetune_runs.register(app)

@@ -38,8 +38,8 @@ class Session:
         """Names of the parameters that stand on the command line, without those in `but`."""
         return sorted(p for p in ctx.params if p not in but and getattr(ctx.get_parameter_source(p), "name", "") == "COMMANDLINE")
 
-    def alone(self, ctx: typer.Context, flag: str, *beside: str) -> None:
-        """Refuse every option but `beside` next to a flag that says everything itself.
+    def alone(self, ctx: typer.Context, flag: str, *beside: str, why: str = "") -> None:
+        """Refuse every option but `beside` next to a flag that says everything itself: a file, or what `why` says.
 
         Raises:
             Trouble: (usage) there is another one.
@@ -47,12 +47,13 @@ class Session:
         if typed := self.typed(ctx, flag, *beside, "format", IMPERSONATE):
             from gemmactl.errors import usage
 
-            named = ", ".join("MODEL" if p == "model" else f"--{p.replace('_', '-')}" for p in typed)
+            given = {p.name for p in ctx.command.params if p.param_type_name == "argument"}
+            named = ", ".join(p.upper() if p in given else f"--{p.replace('_', '-')}" for p in typed)
             word = f"--{flag.replace('_', '-')}"
             raise usage(
                 f"{named} can't go with {word}",
-                why="the file says everything about it",
-                remedy=f"put it into the file, or leave {word} out",
+                why=why or "the file says everything about it",
+                remedy=f"leave {named} out, or {word}" if why else f"put it into the file, or leave {word} out",
                 code="flags-contradict",
             )
 

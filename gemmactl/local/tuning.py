@@ -206,10 +206,12 @@ def _read(made: Run) -> runs.Tuned:
 def _blocks(made: Run, found: Material) -> tuple[Block, ...]:
     base, data, split = found.base, found.data, found.data.split
     mode = fits.quantized(made.wish, base.parameters) if base.parameters else made.wish.quantize
+    held = "4 bits (NF4)" if mode == "nf4" else "bfloat16" if GPU.exists() else "float32"
+    epochs = f"{made.wish.train.epochs:g} epoch{'s' * (made.wish.train.epochs != 1)}"
     rows = (
         ("base", base.text),
         ("data", f"{data.train.source.origin}: {len(split.train):,} rows, {len(split.eval):,} held out"),
-        ("training", f"{made.wish.train.epochs:g} epochs, {found.lengths.tokens:,} tokens each, base in {mode}"),
+        ("training", f"{epochs}, {found.lengths.tokens:,} tokens each, base in {held}"),
         ("here", "GPU" if GPU.exists() else "CPU: a model of a billion parameters or more takes days"),
         ("makes", f"{made.bucket}/{MODELS}/{_slug(made)}" if made.wish.output.merged else f"an adapter in {made.bucket}"),
     )
@@ -243,7 +245,7 @@ def _ended(made: Run, worker: Worker) -> Result:
         return _done(made, tuned)
     facts = {"run": made.run_id, "name": made.wish.name, "log": str(worker.log)}
     if tuned.failure is not None:
-        raise ending.failed(tuned, tuned.failure, Exit.FAILURE, "then run the same command again", facts)
+        raise ending.failed(tuned, tuned.failure, Exit.FAILURE, "" if tuned.spent else "then run the same command again", facts)
     code = worker.process.returncode if worker.process else None
     said = clean(tuned.attempts[-1].error) if tuned.attempts else ""
     raise Trouble(

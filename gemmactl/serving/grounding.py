@@ -44,12 +44,12 @@ class Grounded:
         """Every check with its end."""
         return [verdict.document() for verdict in self.verdicts]
 
-    def blocks(self, *, explain: bool = False) -> tuple[Block, ...]:
-        """What may bite; what could not be seen, in one line or, with `explain`, every check."""
+    def blocks(self, *, explain: bool = False, how: str = "plan --explain") -> tuple[Block, ...]:
+        """What may bite; what could not be seen, in one line or, with `explain`, every check. `how`: what to type for these."""
         remarks = tuple(Item("?", f.title, (f.remedy, *f.commands), "warn") for f in self.remarks)
         if explain:
             return (*remarks, Table(("check", "end", "seen"), tuple((v.check, v.end, v.seen) for v in self.verdicts)))
-        unknown = _summary([v for v in self.verdicts if v.end == "unknown"])
+        unknown = _summary([v for v in self.verdicts if v.end == "unknown"], how)
         return (*remarks, *((Line(unknown, "dim"),) if unknown else ()))
 
     def refusal(self, verb: str, data: dict[str, Any], place: Place, *shown: Block) -> Result:
@@ -170,7 +170,7 @@ def _ground(stack: Sequence[Resource], place: Place, bucket: str, *, live: bool)
     return Ground(place.cloud, tuple(stack), bucket, context, live)
 
 
-def _summary(unknown: Sequence[Verdict]) -> str:
+def _summary(unknown: Sequence[Verdict], how: str) -> str:
     """`not known: 16 checks until these APIs are enabled: orgpolicy, run; billing (missing permission X)`."""
     off = [verdict for verdict in unknown if verdict.api]
     reasons: dict[str, list[str]] = {}
@@ -182,7 +182,7 @@ def _summary(unknown: Sequence[Verdict]) -> str:
             reasons.setdefault(verdict.seen.removeprefix("unknown").strip(" :"), []).append(verdict.check)
     told = [f"{checks[0] if len(checks) == 1 else f'{len(checks)} checks'} {reason}" for reason, checks in reasons.items()]
     rest = f"; and {len(told) - MOST} reasons more" if len(told) > MOST else ""
-    return f"not known: {'; '.join(told[:MOST])}{rest} (plan --explain names each)" if told else ""
+    return f"not known: {'; '.join(told[:MOST])}{rest} ({how} names each)" if told else ""
 
 
 def _located(trouble: Trouble, place: Place) -> Trouble:

@@ -66,7 +66,9 @@ def document(plan: Plan) -> dict[str, Any]:
 
 
 def size(count: int) -> str:
-    """Bytes of a model for people: `8.6 GB`, `12.4 MB`."""
+    """Bytes for people: `8.6 GB`, `12.4 MB`, `1.2 kB`."""
+    if count < 1e5:
+        return f"{count / 1e3:.1f} kB"
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 

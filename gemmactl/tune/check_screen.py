@@ -130,7 +130,8 @@ def _lengths(found: Checked, seen: Lengths) -> Iterator[tuple[str, str]]:
         yield "cut", f"{about}{seen.cut:,} rows are longer than {most:,} and lose their end{lost}: --max-length"
     else:
         yield "cut", f"none: --max-length is {most:,}"
-    yield "an epoch", f"{about}{seen.tokens:,} tokens, {seen.learned:,} of them learned, in about {seen.sequences:,} sequences"
+    sequences = f"about {seen.sequences:,} sequence{'s' * (seen.sequences != 1)}"
+    yield "an epoch", f"{about}{seen.tokens:,} tokens, {seen.learned:,} of them learned, in {sequences}"
     if found.spoken and found.spoken.base:
         yield "base", found.spoken.base.text
     if found.estimate:

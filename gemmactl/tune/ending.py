@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from finetune_image.contract import ADAPTERS, MODELS, REPORT, Code
 from gemmactl.errors import Exit, Trouble
@@ -16,6 +16,11 @@ from gemmactl.tune.runs import Tuned
 from gemmactl.tune.told import span
 
 CODE = "finetune-failed"
+EARLY: Final[Mapping[str, str]] = {
+    "patience": ": the held-out loss got no better",
+    "budget": ": the budget was spent",
+}
+"""`ended` of its figures -> why it ended before all of its steps."""
 
 
 def ended(verb: str, place: Place, run: Tuned, data: Mapping[str, Any], engine: str, last: Execution | None = None) -> Result:
@@ -63,7 +68,7 @@ def failed(run: Tuned, failure: Mapping[str, Any], code: Exit, again: str, facts
     return Trouble(
         f"run {run.run_id} of {run.name} failed: {said['code']}: {said['where']}",
         why=said["detail"] or "the worker said no more",
-        remedy="\n".join((*ways, again)),
+        remedy="\n".join(filter(None, (*ways, again))),
         code=CODE,
         exit=code,
         facts={"finetune_failed": {**said, "code": known, "advice": ways}, **facts},
@@ -96,7 +101,8 @@ def _rows(run: Tuned, bucket: str) -> Iterator[tuple[str, str]]:
     figures = _mapping((run.done or {}).get("figures"))
     steps, baseline, loss = figures.get("step"), figures.get("baseline"), figures.get("loss")
     if isinstance(steps, int):
-        yield "trained", f"{steps} of {figures.get('max_steps')} steps ({clean(str(figures.get('ended', '')))})"
+        why = EARLY.get(str(figures.get("ended")), "")
+        yield "trained", f"{steps} of {figures.get('max_steps')} steps{why}"
     if isinstance(loss, int | float):
         before = f", before {baseline:.3f}" if isinstance(baseline, int | float) else ""
         yield "held-out loss", f"{loss:.3f}{before}"
@@ -114,6 +120,8 @@ def _notes(run: Tuned) -> tuple[Line, ...]:
 
 
 def _resumed(place: Place, run: Tuned) -> str:
+    if run.spent:
+        return f"gemmactl finetune status {run.name} {place.flags} shows what it cost"
     return f"then gemmactl finetune resume {run.name} {place.flags}; other settings are another run"
 
 

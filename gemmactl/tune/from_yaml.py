@@ -40,7 +40,7 @@ def plan(found: ReadJob, place: Place, way: Way, *, again: str) -> Result:
     sheet, ground = look(found, place, modern=way.modern, context=way.context)
     planned = ground.plan
     data = {**sheet.document(), **place.document(), **show.document(planned), "checks": ground.document()}
-    screen = (place.line(), *sheet.blocks(), *ground.blocks(), *show.blocks(planned))
+    screen = (place.line(), *sheet.blocks(), *ground.blocks(how="--dry-run --format json"), *show.blocks(planned))
     if ground.refusing:
         return ground.refusal(VERB, data, place, *screen)
     code = Exit.REFUSED if _stuck(planned) else Exit.OK
@@ -56,7 +56,7 @@ def run(found: ReadJob, place: Place, voice: Voice, way: Way) -> Result:
     sheet, ground = look(found, place, modern=way.modern, context=way.context)
     planned = ground.plan
     require_runnable(sheet, place)
-    voice.show(place.line(), *sheet.blocks(), *ground.blocks(), *show.blocks(planned))
+    voice.show(place.line(), *sheet.blocks(), *ground.blocks(how="--dry-run --format json"), *show.blocks(planned))
     data: dict[str, Any] = {**sheet.document(), **place.document(), **show.document(planned), "checks": ground.document()}
     if ground.refusing:
         return ground.refusal(VERB, data, place)

@@ -44,6 +44,8 @@ class Way:
     clock: Clock = field(default_factory=Clock)
     context: BuildContext | None = None
     """None: the installed packages."""
+    line: str = ""
+    """The command that does what a dry run showed."""
 
 
 def run(asked: Asked, place: Place, places: Places, voice: Voice, way: Way) -> Result:
@@ -62,10 +64,10 @@ def run(asked: Asked, place: Place, places: Places, voice: Voice, way: Way) -> R
     _no_stranger(ground.plan, place)
     hands.require_given(ready.tune, ground.plan, place.cloud)
     if way.dry:
-        return _dry(ready, place, ground, stack)
+        return _dry(ready, place, ground, stack, way.line)
     planned = ground.plan
     data = run_screen.document(ready, place, planned)
-    voice.show(*run_screen.blocks(ready, place, planned, ground.blocks()))
+    voice.show(*run_screen.blocks(ready, place, planned, ground.blocks(how="--dry-run --format json")))
     if ground.refusing:
         return ground.refusal(VERB, data, place)
     _agreed(planned, voice, yes=way.yes)
@@ -175,13 +177,13 @@ def _agreed(planned: Plan, voice: Voice, *, yes: bool) -> None:
         )
 
 
-def _dry(ready: Ready, place: Place, ground: Grounded, stack: tuple[Resource, ...]) -> Result:
+def _dry(ready: Ready, place: Place, ground: Grounded, stack: tuple[Resource, ...], line: str) -> Result:
     """What would be done and sent, without a change."""
     job, document = job_of(stack), json.loads(ready.run.text())
     body = job.body()
     data: dict[str, Any] = run_screen.document(ready, place, ground.plan)
     data |= {"job_body": body, "run_file": document, "checks": ground.document()}
-    shown: tuple[Block, ...] = run_screen.blocks(ready, place, ground.plan, ground.blocks())
+    shown: tuple[Block, ...] = run_screen.blocks(ready, place, ground.plan, ground.blocks(how="--dry-run --format json"))
     shown = (
         *shown,
         Line(f"job {job.name}, as it is sent to Cloud Run (v2):", "dim"),
@@ -195,4 +197,5 @@ def _dry(ready: Ready, place: Place, ground: Grounded, stack: tuple[Resource, ..
     if ground.refusing:
         return ground.refusal(VERB, data, place, *shown)
     stuck = ground.plan.blocked or ground.plan.unseen
-    return Result(VERB, data, shown, (), place.target, Exit.REFUSED if stuck else Exit.OK)
+    following = (line,) if line and not stuck else ()
+    return Result(VERB, data, shown, following, place.target, Exit.REFUSED if stuck else Exit.OK)

@@ -85,7 +85,8 @@ def _facts(ready: Ready) -> Iterator[tuple[str, str]]:
         yield "GPU memory", f"about {gb(ready.need.total)} of {gb(fits.limit(tune.gpu_type))}"
     yield "estimate", estimated(ready)
     stop = wish.stop
-    kept = [f"${stop.max_usd:,.2f}" if stop.max_usd is not None else "", f"{stop.max_hours:g} h" if stop.max_hours else ""]
+    usd = "" if stop.max_usd is None else f"${stop.max_usd:,.2f}" if stop.max_usd >= 0.01 else f"${stop.max_usd:g}"
+    kept = [usd, f"{stop.max_hours:g} h" if stop.max_hours else ""]
     if any(kept):
         yield "ends at", f"{' or '.join(filter(None, kept))}: it saves, stops and publishes the best until then"
     made = [f"the merged model in {ready.run.bucket}/gemmactl/models/{ready.slug}" * wish.output.merged]
@@ -123,6 +124,6 @@ def _cautions(ready: Ready) -> Iterator[Block]:
         more = "it is started again while somebody follows it; `gemmactl finetune resume` does the same"
         yield Item("?", f"{tune.retries + 1} attempts of {span(tune.timeout)} may not be enough", (more,), "warn")
     if tune.timeout > SLICE:
-        yield Item("?", f"--timeout {tune.timeout}: Cloud Run documents {span(SLICE)} for a task with a GPU", (), "warn")
+        yield Item("?", f"--timeout {span(tune.timeout)}: Cloud Run documents {span(SLICE)} for a task with a GPU", (), "warn")
     if ready.hour.certainty is Certainty.AT_LEAST:
         yield Line(f"{tune.region} is dearer than {prices.LIST_REGION}, whose list prices these are ({prices.LIST_DATE})", "dim")

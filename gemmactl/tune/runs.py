@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from finetune_image.contract import (
+    ADAPTERS,
     ATTEMPTS,
     CANCELLED,
     CHECKPOINTS,
@@ -20,6 +21,7 @@ from finetune_image.contract import (
     MODELS,
     RUN_FILE,
     RUNS,
+    Code,
     TuneFailed,
 )
 from finetune_image.run import Run
@@ -94,8 +96,14 @@ class Tuned:
 
     @property
     def published(self) -> str:
-        """Where its model is, or ``."""
-        return f"gs://{self.bucket}/{MODELS}/{self.name}/{self.run_id}" if self.done is not None else ""
+        """Where its model is, or its adapter where nothing was merged, or ``."""
+        kind = ADAPTERS if self.run is not None and not self.run.wish.output.merged else MODELS
+        return f"gs://{self.bucket}/{kind}/{self.name}/{self.run_id}" if self.done is not None else ""
+
+    @property
+    def spent(self) -> bool:
+        """Whether its budget ended it: `resume` would begin with the same one."""
+        return self.failure is not None and self.failure.get("code") == Code.BUDGET_SPENT
 
     def state(self, execution: Execution | None) -> Word:
         """What it is now. `execution`: the newest of its job, if it is this run's."""

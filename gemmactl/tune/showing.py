@@ -60,12 +60,13 @@ def loss(run: Tuned) -> str:
     return f"{one.held_out:.3f}{best}{before}"
 
 
-def attempts(run: Tuned) -> tuple[Block, ...]:
-    """Each with why it ended."""
+def attempts(run: Tuned, execution: Execution | None = None) -> tuple[Block, ...]:
+    """Each with why it ended; the last one may still be at work."""
     if not run.attempts:
         return ()
+    at_work = execution is not None and not execution.over
     columns = ("ATTEMPT", "STARTED", "TOOK", "STEPS", "COST", "ENDED")
-    return (Table(columns, tuple(_row(one) for one in run.attempts)),)
+    return (Table(columns, tuple(_row(one, at_work and one is run.attempts[-1]) for one in run.attempts)),)
 
 
 def failure(run: Tuned) -> tuple[Block, ...]:
@@ -105,9 +106,10 @@ def document(tune: Tune, run: Tuned, execution: Execution | None, latest: str) -
     }
 
 
-def _row(one: Attempt) -> tuple[str, ...]:
+def _row(one: Attempt, at_work: bool) -> tuple[str, ...]:
     started = datetime.fromtimestamp(one.started, UTC).strftime("%Y-%m-%d %H:%M") if 0 < one.started < 1e11 else ""
     cost = f"${one.usd:.2f}" if one.usd is not None else ""
     # a line without an end is of an attempt that runs, or of one that was killed without a word
-    why = (one.why if one.ended is not None else f"{one.why or 'not'} yet known") + (f": {one.error}" if one.error else "")
+    ended = one.why if one.ended is not None else "at work" if at_work else "killed without a word"
+    why = ended + (f": {one.error}" if one.error else "")
     return (str(one.number), started, span(one.seconds), f"{one.first} to {one.step}", cost, clean(why)[:200])

@@ -31,7 +31,8 @@ def status(place: Place, name: str | None, run_id: str | None = None) -> Result:
         blocks.append(Line(f"{tune.name}: no run has begun in gs://{tune.bucket}/{tune.runs}; job {tune.short}: {clean(said)}"))
         data |= {"run": "", "state": execution.state if execution else "none", "execution": _told(execution)}
         return Result("finetune status", data, tuple(blocks), _without_run(place, tune, execution), place.target)
-    blocks += [showing.facts(tune, run, execution, latest), *showing.attempts(run), *showing.failure(run), *showing.notes(run)]
+    blocks += [showing.facts(tune, run, execution, latest), *showing.attempts(run, execution)]
+    blocks += [*showing.failure(run), *showing.notes(run)]
     data |= showing.document(tune, run, execution, latest)
     return Result("finetune status", data, tuple(blocks), following(place, tune, run, execution), place.target)
 
@@ -64,6 +65,8 @@ def following(place: Place, tune: Tune, run: Tuned, execution: Execution | None)
     if state in ("running", "starting"):
         verbs = ("logs", "cancel")
         return tuple(f"gemmactl finetune {verb} {tune.name}{' -f' * (verb == 'logs')} {place.flags}" for verb in verbs)
+    if run.spent:
+        return (f"gemmactl finetune logs {tune.name} {place.flags}",)
     return (f"gemmactl finetune resume {tune.name} {place.flags}", f"gemmactl finetune logs {tune.name} {place.flags}")
 
 

@@ -20,7 +20,7 @@ from gemmactl.result import Block, Facts, Item, Line, Result
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.evidence import clean
 from gemmactl.serving.place import Place
-from gemmactl.tune import executions, find, status
+from gemmactl.tune import executions, find, runs, status
 from gemmactl.tune.executions import Execution
 from gemmactl.tune.find import Tune
 from gemmactl.tune.runs import Tuned
@@ -52,6 +52,8 @@ def cancel(place: Place, name: str | None, voice: Voice, clock: Clock | None = N
     if not ended and not changed:
         said = "is cancelled already" if run else "does not run"
         return Result("finetune cancel", data, (Line(f"{tune.name} {said}", "good"),), (again,) if run else (), place.target)
+    if run is not None and ended:  # with what it saved in its 10 seconds
+        run = runs.read(place.cloud, run.bucket, run.name, run.run_id)
     kept = run.checkpoints[-1] if run and run.checkpoints else None
     rows = (
         ("name", tune.name),
@@ -78,6 +80,8 @@ def resume(place: Place, name: str | None, run_id: str | None, voice: Voice) -> 
         return _under_way(place, tune, run, running[0])
     said: tuple[Block, ...] = ()
     if run is not None:
+        if run.spent:
+            raise _spent(place, run)
         if run.failure is not None:
             was = {key: clean(str(run.failure.get(key, "")))[:300] for key in ("code", "where", "detail")}
             said = (Item("?", f"it had failed: {was['code']}: {was['where']}: {was['detail']}", (), "warn"),)
@@ -181,6 +185,15 @@ def _done(place: Place, run: Tuned, what: str) -> Trouble:
         why=f"its model is in {run.published}",
         remedy=status.deploy_line(place, run),
         code="run-done",
+    )
+
+
+def _spent(place: Place, run: Tuned) -> Trouble:
+    return refused(
+        f"the budget of run {run.run_id} of {run.name} is spent",
+        why=f"{clean(str((run.failure or {}).get('detail', '')))[:300]}; resumed, it would end at the same limit",
+        remedy=f"the same gemmactl finetune run command with a higher --max-usd or --max-hours goes on with it {place.flags}",
+        code="budget-spent",
     )
 
 

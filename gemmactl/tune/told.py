@@ -128,10 +128,10 @@ def details(now: Told) -> str:
         parts.append(f"held-out {now.held_out:.3f}" + (f" (before {now.baseline:.3f})" if now.baseline is not None else ""))
     if now.rate:
         parts.append(f"{now.rate:,.0f} tokens/s")
-    if now.eta is not None:
+    if now.eta is not None and not now.end:
         parts.append(f"{span(now.eta)} left")
     if now.usd is not None:
-        parts.append(f"${now.usd:.2f} so far")
+        parts.append(f"${now.usd:.2f}" + ("" if now.end else " so far"))
     return " · ".join(parts)
 
 

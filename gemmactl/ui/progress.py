@@ -15,7 +15,7 @@ DOING: Final = {
     "delete": "removing",
     "load": "loading",
     "copy": "copying",
-    "train": "training",
+    "train": "following",
 }
 DID: Final = {
     "create": "created",

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from finetune_image.contract import EXIT_DEADLINE, EXIT_DONE, EXIT_FAILED, EXIT_TERMINATED, Code, Kind
+from finetune_image.contract import ATTEMPTS, EXIT_DEADLINE, EXIT_DONE, EXIT_FAILED, EXIT_TERMINATED, Code, Kind
 from finetune_image.halt import Halt, Why
+from finetune_image.ledger import parse
 from finetune_image.run import Run, Stop
 from finetune_image.store import Folder, Store
 from finetune_image.worker import Setting, attempt
@@ -77,6 +78,8 @@ def test_a_run_ends_with_done_and_its_figures(tmp_path: Path) -> None:
     assert not list((root / "run" / "checkpoints").rglob("*.*"))
     config = json.loads((root / "models" / "0123456789ab" / "config.json").read_text())
     assert config == {"base_model_name_or_path": "m", "target_modules": ["q", "v"]}
+    (line,) = parse((root / "run" / ATTEMPTS).read_bytes())
+    assert (line.first, line.step) == (0, 6)
     assert once(root, hands) == EXIT_DONE
     assert len(hands.built) == 1
 

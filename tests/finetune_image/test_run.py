@@ -51,7 +51,7 @@ def test_what_is_no_run_is_refused(text: str) -> None:
         ({"train": {"neftune_noise_alpha": True}}, "train.neftune_noise_alpha: it must be float or none, not True"),
         ({"train": {"optim": "adam_8bit"}}, "train.optim: it can't be 'adam_8bit'; did you mean adamw_8bit"),
         ({"train": {"chat_template_path": "x"}}, "train.chat_template_path: the model's own chat template"),
-        ({"train": {"learning_rate": 1}}, "train.learning_rate: train.lr"),
+        ({"train": {"learning_rate": 1}}, "train.learning_rate: it is called train.lr here"),
         ({"lora": {"r": "8"}}, "lora.r: it must be int"),
         ({"lora": {"r": True}}, "lora.r: it must be int"),
         ({"lora": 3}, "lora: it must be a mapping"),

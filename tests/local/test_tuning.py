@@ -50,6 +50,7 @@ def test_what_means_nothing_here_is_refused(tmp_path: Path, more: tuple[str, ...
     ran = _here(tmp_path, *more)
     problem = ran.document()["problems"][0]
     assert (ran.code, words in f"{problem['what']} {problem['why']}") == (2, True)
+    assert "the file" not in f"{problem['why']} {problem['remedy']}"
 
 
 def test_a_shelf_reads_a_run_as_a_bucket_does(tmp_path: Path) -> None:

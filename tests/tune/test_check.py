@@ -45,6 +45,8 @@ def test_faults_end_it_with_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "the same in lines 5, 6, 7," in shown
     assert "24, ...\n    and 30 more after line 101\n" in shown
     assert "own.csv:2: 1 fields, the header has 2" in shown
+    assert run(tmp_path, "--format", "json") == 2
+    assert json.loads(capsys.readouterr().out)["verb"] == "finetune check"
 
 
 def test_what_is_seen_and_what_is_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +59,7 @@ def test_what_is_seen_and_what_is_learned(tmp_path: Path, capsys: pytest.Capture
     assert "= 1 row there before, word for word" in shown
     assert "a.jsonl:3: asks what line 1 asks and answers otherwise" in shown
     assert "none: --max-length is 1,024" in shown
+    assert "in about 1 sequence\n" in shown
     assert "one word" not in shown
     assert "15% to 40% of nvidia-l4's peak; not measured" in shown
 
@@ -79,7 +82,10 @@ def test_the_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     late = ROW.replace('"a"', json.dumps("d " * 100))
     (tmp_path / "a.jsonl").write_text(ROW + ROW + ROW.replace('"b"', '"c"') + ROW.replace('"a"', '"<bos>"') + long + late)
     assert run(tmp_path, "a.jsonl", "--format", "json", "--eval", "0", "--max-length", "32") == 0
-    data = data_of(capsys.readouterr().out)
+    shown = capsys.readouterr().out
+    (line,) = json.loads(shown)["next"]
+    assert (line[:24], "check" in line, line[-21:]) == ("gemmactl finetune run --", False, " --project PROJECT_ID")
+    data = data_of(shown)
     assert data["rows"] == {"read": 6, "usable": 6, "trained": 6, "held_out": 0}
     assert data["duplicates"] == {"count": 1, "first": [{"file": "a.jsonl", "line": 2, "reason": "the same as line 1"}]}
     assert (data["conflicts"]["count"], data["control"]["count"], data["problems"]) == (1, 1, {"count": 0, "first": []})

@@ -98,11 +98,13 @@ def test_a_failure_is_told_in_the_worker_s_words(desk: Desk) -> None:
 def test_a_larger_budget_lets_a_spent_run_go_on(desk: Desk) -> None:
     """The budget is no part of a run's identity: its document changes, the mark of failure goes, it is started."""
     desk.played = [lambda: desk.failed("budget_spent")]
-    _refused(desk, max_usd=1.0)
+    caught = _refused(desk, max_usd=0.001)
+    assert "resume" not in caught.remedy
+    assert any("$0.001: it saves" in line for line in desk.ear.said)
     desk.played = [desk.done]
     assert desk.run(max_usd=5.0).exit is Exit.OK
     assert len(desk.run_ids) == 1
-    assert any("stop.max_usd: 1.0 -> 5.0 (from the next attempt on)" in line for line in desk.ear.said)
+    assert any("stop.max_usd: 0.001 -> 5.0 (from the next attempt on)" in line for line in desk.ear.said)
 
 
 def test_a_run_that_its_budget_cut_off_is_done_and_says_so(desk: Desk) -> None:

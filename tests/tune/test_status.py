@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -46,6 +47,8 @@ def test_a_run_that_is_under_way() -> None:
     assert (cloud.writes, shown.data["state"], shown.data["usd"]) == ([], "running", 1.25)
     assert [one["step"] for one in shown.data["checkpoints"]] == [12]
     assert shown.next[0].startswith("gemmactl finetune logs sql -f")
+    assert "at work" in said
+    assert "yet known" not in said
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,7 @@ def test_a_run_that_is_not(mark: str | None, document: Any, state: str, followin
     shown = status(place(cloud), desk.NAME)
     assert shown.data["state"] == state
     assert following in shown.next[0]
+    assert "killed without a word" in text(shown)
     assert ("data_invalid: d.jsonl:3: not JSON" in text(shown)) == (mark == FAILED)
 
 
@@ -90,6 +94,18 @@ def test_an_older_run_by_its_id() -> None:
     assert status(place(cloud), None).data["run"] == desk.RUN_ID
     older = status(place(cloud), desk.NAME, "ffffffffffff").data
     assert (older["run"], older["state"], older["execution"]) == ("ffffffffffff", "stopped", None)
+
+
+def test_only_an_adapter_is_published_as_one() -> None:
+    """Where nothing was merged no folder of models is named."""
+    cloud = half_way()
+    desk.put(cloud, DONE, {})
+    document = json.loads(cloud.storage.read(desk.BUCKET, f"{desk.folder()}/run.json") or b"")
+    document["wish"]["output"]["merged"] = False
+    desk.put(cloud, "run.json", document)
+    shown = status(place(cloud), None)
+    assert shown.data["published"] == f"gs://{desk.BUCKET}/gemmactl/adapters/sql/{desk.RUN_ID}"
+    assert "/models/sql" not in text(shown)
 
 
 def test_which_is_latest() -> None:

@@ -11,6 +11,7 @@ from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.resource import Clock
 from gemmactl.resources.job import Job
 from gemmactl.tune.find import variable
+from gemmactl.tune.status import status
 from gemmactl.tune.steering import cancel, resume
 from tests.fakes.cloud import FakeCloud
 from tests.serving.ear import Ear, place
@@ -122,6 +123,33 @@ def test_an_older_run_of_the_name() -> None:
     assert before is not None
     assert after is not None
     assert replace(after, containers=before.containers, labels=before.labels) == before
+
+
+def test_a_spent_budget_is_raised_by_run() -> None:
+    """Resumed, the run would end at the same limit: nothing is started, and the flags that raise it are named."""
+    cloud, execution = running()
+    cloud.jobs.end(execution, 1)
+    desk.put(cloud, FAILED, {"code": "budget_spent", "where": "stop", "detail": "max_usd 1 was spent"})
+    cloud.calls.clear()
+    with pytest.raises(Trouble) as caught:
+        resume(place(cloud), None, None, Ear())
+    assert (caught.value.code, caught.value.exit, cloud.writes) == ("budget-spent", Exit.REFUSED, [])
+    assert "--max-usd" in caught.value.remedy
+    assert "resume" not in str(status(place(cloud), None).next)
+
+
+def test_what_was_saved_at_the_end_is_told() -> None:
+    """Cancelled, a worker saves once more: that step is the one named."""
+    cloud, _ = running()
+    original = cloud.jobs.cancel
+
+    class Saving(type(cloud.jobs)):  # type: ignore[misc]  # the fake's own class
+        def cancel(self, name: str) -> str:
+            desk.put(cloud, "checkpoints/step-000020/COMPLETE", {"step": 20})
+            return original(name)
+
+    cloud.jobs = Saving(cloud)
+    assert "checkpoint of step 20" in str(cancel(place(cloud), None, Ear(), STILL).blocks)
 
 
 def test_one_run_of_a_name_at_a_time() -> None:

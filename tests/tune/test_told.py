@@ -28,6 +28,14 @@ def test_the_newest_of_everything_is_told() -> None:
     assert details(now) == "loss 2.000 █▁ · held-out 2.500 (before 2.900) · 1,000 tokens/s · 80 s left · $0.02 so far"
 
 
+def test_what_has_ended_has_no_time_left() -> None:
+    """Nor dollars so far: they are all."""
+    lines = [metric(Kind.TRAIN, 1.0, 1, step=2, max_steps=2, loss=2.0, eta_s=0, usd=0.4)]
+    assert details(told("\n".join(lines))).endswith("0 s left · $0.40 so far")
+    lines.append(metric(Kind.END, 2.0, 1, why="done"))
+    assert details(told("\n".join(lines))).endswith("▁ · $0.40")
+
+
 def test_a_further_attempt_computes_steps_again() -> None:
     """What was lost is not shown twice, and the end of the attempt before is no end of the run."""
     lines = [_train(n, 5.0 - n) for n in (1, 2, 3)]

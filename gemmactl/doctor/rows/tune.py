@@ -118,7 +118,7 @@ WHY: Final[dict[Code, _Why]] = {
     Code.BUDGET_SPENT: _Why(
         "The run has reached the limit that was set for it",
         "stop.max_usd and stop.max_hours are promises: the worker saves and stops before they are broken.",
-        "Raise the limit and go on from the checkpoint: `gemmactl finetune resume NAME`.",
+        "The same `gemmactl finetune run` command with a higher --max-usd or --max-hours goes on with the run.",
     ),
     Code.NO_GPU: _Why(
         "The job's container sees no GPU",
