@@ -12,7 +12,7 @@ from gemmactl.serving.evidence import clean
 from gemmactl.tune.executions import Execution
 from gemmactl.tune.find import Tune
 from gemmactl.tune.runs import Attempt, Tuned, Word
-from gemmactl.tune.told import details, headline, span
+from gemmactl.tune.told import Told, details, headline, span, sparkline
 
 WORDS: Mapping[Word, str] = {
     "done": "done",
@@ -38,7 +38,7 @@ def facts(tune: Tune, run: Tuned, execution: Execution | None, latest: str) -> F
         ("base", clean(wish.model) if wish else ""),
         ("data", clean(run.run.train.uri) if run.run else ""),
         ("step", step),
-        ("told", details(held)),
+        ("told", details(held) if state == "running" else _trained(held)),
         ("held-out loss", loss(run)),
         ("cost", f"${run.usd:.2f} for all attempts" if run.usd is not None else ""),
         ("checkpoints", f"{kept} in {run.uri}/{CHECKPOINTS}" if kept else ""),
@@ -58,6 +58,11 @@ def loss(run: Tuned) -> str:
     best = f", best {one.best:.3f}" if one.best is not None else ""
     before = f", before training {one.baseline:.3f}" if one.baseline is not None else ""
     return f"{one.held_out:.3f}{best}{before}"
+
+
+def _trained(held: Told) -> str:
+    """What stays of it once nothing runs: no rate, no time that is left."""
+    return f"loss {held.losses[-1]:.3f} {sparkline(held.losses)}" if held.losses else ""
 
 
 def attempts(run: Tuned, execution: Execution | None = None) -> tuple[Block, ...]:

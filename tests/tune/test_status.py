@@ -44,6 +44,8 @@ def test_a_run_that_is_under_way() -> None:
         f"step 12 in gs://{desk.BUCKET}/gemmactl/runs/sql/{desk.RUN_ID}/checkpoints", "finetune-sql-00001: running", "deadline",
     ):  # fmt: skip
         assert words in said, said
+    assert "600 s left" in said.replace("10 min", "600 s")
+    assert "killed" not in said
     assert (cloud.writes, shown.data["state"], shown.data["usd"]) == ([], "running", 1.25)
     assert [one["step"] for one in shown.data["checkpoints"]] == [12]
     assert shown.next[0].startswith("gemmactl finetune logs sql -f")
@@ -70,6 +72,7 @@ def test_a_run_that_is_not(mark: str | None, document: Any, state: str, followin
     shown = status(place(cloud), desk.NAME)
     assert shown.data["state"] == state
     assert following in shown.next[0]
+    assert "left" not in text(shown)
     assert "killed without a word" in text(shown)
     assert ("data_invalid: d.jsonl:3: not JSON" in text(shown)) == (mark == FAILED)
 

@@ -43,6 +43,21 @@ def test_a_cancelled_run_stands_still_and_keeps_what_it_has() -> None:
     assert "checkpoint of step 12" in str(done.blocks)
 
 
+def test_what_is_saved_on_the_way_out_is_told() -> None:
+    """The checkpoint that the worker makes within its ten seconds is the one that resume goes on from."""
+    cloud, execution = running()
+    before = cloud.jobs.cancel
+
+    class Saving(type(cloud.jobs)):  # type: ignore[misc]  # the fake's own class
+        def cancel(self, name: str) -> str:
+            desk.put(cloud, "checkpoints/step-000033/COMPLETE", {"step": 33})
+            return before(name)
+
+    cloud.jobs = Saving(cloud)
+    assert "checkpoint of step 33" in str(cancel(place(cloud), None, Ear(), STILL).blocks)
+    assert "completionTime" in cloud.state.executions[execution]
+
+
 def test_cancelling_twice_changes_nothing_more() -> None:
     """And says so."""
     cloud, _ = running()
