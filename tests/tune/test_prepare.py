@@ -30,7 +30,7 @@ def test_the_measured_rate_of_an_earlier_run_makes_a_better_estimate(desk: Desk)
 def test_what_a_run_measures_of_itself_changes_nothing(desk: Desk) -> None:
     """A slow GPU makes the estimate longer, and the job that is there stays as it is; a larger budget is a change."""
     desk.run(follow=False)
-    desk.tell(train(5, 2.0, rate=0.1))
+    desk.tell(train(5, 2.0, rate=0.01))
     assert desk.run(follow=False).data["changes"] == 0
     steps = {s["address"]: s["op"] for s in desk.run(dry=True, max_hours=8.0).data["steps"]}
     assert steps["job us-central1/finetune-sql"] == "update"

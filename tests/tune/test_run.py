@@ -15,6 +15,7 @@ from gemmactl.checkpoint.files import DirectoryFiles
 from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.events import Progress
 from gemmactl.result import Facts
+from gemmactl.serving.explain import causes
 from gemmactl.tune.run import VERB
 from tests.fakes.cloud import FakeCloud
 from tests.serving.ear import SAMPLE, Ear
@@ -90,6 +91,7 @@ def test_a_failure_is_told_in_the_worker_s_words(desk: Desk) -> None:
     assert (caught.exit, caught.code) == (Exit.FAILURE, "finetune-failed")
     assert (caught.what.endswith("failed: out_of_gpu_memory: step 3"), caught.why) == (True, "24 GB are full")
     assert caught.remedy.splitlines()[0] == "--max-length 512"
+    assert [one.facts["finding"]["code"] for one in causes(caught)] == ["finetune-out-of-gpu-memory"], "doctor knows the code"
     desk.cloud.calls.clear()
     assert _refused(desk).exit is Exit.REFUSED
     assert desk.cloud.writes == []
