@@ -22,6 +22,7 @@ from gemmactl.tune_spec import Tune
 from tests.fakes.cloud import FakeCloud
 from tests.resources.wishes import TOKEN, go
 from tests.serving.ear import SAMPLE, Ear, place, settings, with_model
+from tests.serving.test_latest import WHOLE
 from tests.tune import desk
 
 MODEL = f"gs://{desk.BUCKET}/gemmactl/models/sql/{desk.RUN_ID}"
@@ -118,6 +119,7 @@ def test_a_trained_model_is_no_upload(tmp_path: Path) -> None:
     cloud.storage.delete(desk.BUCKET, f"{prefix}/model.safetensors")
     for path in SAMPLE.iterdir():
         cloud.storage.write(desk.BUCKET, f"{prefix}/{path.name}", path)
+    cloud.storage.write(desk.BUCKET, f"{prefix}/gemmactl/manifest.json", WHOLE)
     wish = replace(SERVICE, model=parse_model(MODEL))
     assert deploy(wish, place(cloud), Ear(), yes=True).exit is Exit.OK
     extent = Extent(everything=True, confirm="gemma")
