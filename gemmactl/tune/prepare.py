@@ -43,6 +43,7 @@ ID: Final = 12
 """Hexadecimal digits of a run id."""
 LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 """Packages whose version is part of a run's identity."""
+_PINS: Final = ("finetune_image/requirements.txt", "finetune_image/Dockerfile")
 SALTS: Final = 1000
 REMEMBERED: Final = 3
 """Earlier runs of the same name that are asked for their rate."""
@@ -155,8 +156,9 @@ def chosen(identity: str, wish: Wish, taken: Callable[[str], bool]) -> str:
 
 def libraries(context: BuildContext) -> str:
     """What it is trained with: the pins of the image, `torch==2.9.1 trl==1.16.0 ...`."""
-    text = next((content.decode() for path, content in context.files if path == "finetune_image/requirements.txt"), "")
-    found = dict(re.findall(r"^([a-z0-9_-]+)==([^\s;\\]+)", text, re.MULTILINE))
+    texts = {path.rpartition("/")[2]: content.decode() for path, content in context.files if path in _PINS}
+    found = dict(re.findall(r"^([a-z0-9_-]+)==([^\s;\\]+)", texts.get("requirements.txt", ""), re.MULTILINE))
+    found |= dict(re.findall(r'"(torch)==([^"\s]+)"', texts.get("Dockerfile", "")))  # a layer of its own, which both images share
     return " ".join(f"{name}=={found[name]}" for name in LIBRARIES if name in found)
 
 

@@ -9,6 +9,9 @@ import pytest
 
 from finetune_image.contract import RUN_FILE, RUNS
 from gemmactl.errors import Exit, Trouble
+from gemmactl.resources.context import stage
+from gemmactl.stack_tune import TUNE_PACKAGES
+from gemmactl.tune.prepare import LIBRARIES, libraries
 from tests.serving.ear import SAMPLE
 from tests.tune.running import ROWS, Desk, train
 
@@ -74,3 +77,8 @@ def test_a_base_of_this_machine_is_uploaded(desk: Desk) -> None:
     assert uploaded == {path.name for path in SAMPLE.iterdir()}
     model = json.loads(desk.cloud.storage.read(desk.bucket, f"{RUNS}/sql/{wanted}/{RUN_FILE}") or b"")["wish"]["model"]
     assert model.startswith(f"gs://{desk.bucket}/model-")
+
+
+def test_every_library_that_trains_is_part_of_a_run_s_identity() -> None:
+    """torch, too, whose pin stands in the Dockerfile: with another one it is another run."""
+    assert [pin.partition("==")[0] for pin in libraries(stage(TUNE_PACKAGES)).split()] == list(LIBRARIES)
