@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,9 +75,11 @@ class RealHands:
         from finetune_image.trainer import Built as Trained
 
         assert isinstance(built, Trained)  # noqa: S101 - ours
-        rows = material.held[:SAMPLES]
+        tokenizer, encoder, most = built.language.tokenizer, built.encoder, built.wish.train.max_length
+        # of a longer one nothing is trained, and memory may not hold it
+        fitting = (row for row in material.held if len(encoder.prompt(row)) <= most)
+        rows = tuple(islice(fitting, SAMPLES))
         given = built.answers(rows, base=base)
-        tokenizer, encoder = built.language.tokenizer, built.encoder
         asked = [question(row) or str(tokenizer.decode(encoder.prompt(row), skip_special_tokens=True)) for row in rows]
         return tuple(Answer(*one) for one in zip(asked, map(encoder.answer, rows), given, strict=True))
 

@@ -32,6 +32,8 @@ _EXITS: Final = {
     Why.CANCELLED: contract.EXIT_DONE,
 }
 
+_UNSAVED: Final = contract.PHASES[: contract.PHASES.index("training")]
+
 
 def gate(store: Store, out: Callable[[str], None] = say) -> int | None:
     """The exit code of an attempt that has nothing to do; None: go on. Three looks, before anything heavy is loaded."""
@@ -136,7 +138,10 @@ class _Attempt:
         except Stopped as stopped:
             return self._end(_EXITS[stopped.why], stopped.why)
         except Terminated:
-            return self._end(contract.EXIT_TERMINATED, Why.TERMINATED)
+            # where nothing is saved on the way, an attempt that was ended with its time is told apart: the next one may end alike
+            late = self._halt.left(Why.DEADLINE) <= 0 and self._ledger.now.phase in _UNSAVED
+            why = Why.DEADLINE if late else Why.TERMINATED
+            return self._end(_EXITS[why], why)
         except TuneFailed as failed:
             return self._failed(failed)
         except MemoryError as error:

@@ -14,7 +14,6 @@ from typing import Any, cast
 import pytest
 from google.auth.exceptions import RefreshError, TransportError
 
-from finetune_image.carrier import Carrier
 from finetune_image.contract import ATTEMPTS, EXIT_DONE, EXIT_FAILED, EXIT_TERMINATED, Code, TuneFailed
 from finetune_image.fetch import model_folder
 from finetune_image.figures import Ended, Figures
@@ -24,7 +23,7 @@ from finetune_image.halt import Halt
 from finetune_image.ledger import Attempt, Ledger, parse
 from finetune_image.real_hands import RealHands
 from finetune_image.run import Stop
-from finetune_image.store import Bytes, Folder, Held
+from finetune_image.store import Bytes, Held
 from inference_image.chunks import Object, Source
 from inference_image.chunks.gcs import GoogleCredentials
 from inference_image.chunks.source import Patience
@@ -244,44 +243,3 @@ def test_the_last_of_a_budget_is_not_measured_again(tmp_path: Path) -> None:
     assert hands._measure(run, tmp_path, unknown) is None
     assert hands._measure(run, tmp_path, replace(unknown, stats={"nf4": True})) is None
     assert hands._measure(run, tmp_path, replace(unknown, stats={"nf4": False})) is not None
-
-
-# --- what does not pass is told as what it is -----------------------------------------------------------
-
-
-def test_a_price_that_came_late_counts_for_all(tmp_path: Path) -> None:
-    """max_usd with an attempt whose price nobody knew: it is charged today's, and the promise is kept."""
-    ledger = Ledger(Folder(tmp_path), "e", None, lambda: 100.0)
-    ledger.close("terminated")  # 20 s
-    later = Ledger(Folder(tmp_path), "e", 3600.0, lambda: 200.0)
-    assert later.spent[1] is None
-    assert later.budget_left(Stop(max_usd=100.0)) == pytest.approx(60.0)
-
-
-def test_held_out_rows_that_give_no_number(tmp_path: Path) -> None:
-    """No evaluation has a finite loss: said as that, at once, and not as a checkpoint that is missing."""
-    place = Shelf()
-    run_of(tmp_path, place=place.at("run"))
-    hands = TinyHands(place, losses=dict.fromkeys(range(1, 10), float("nan")))
-    assert once(tmp_path, hands, store=place.at("run")) == EXIT_FAILED
-    assert json.loads(place.at("run").read("FAILED") or b"")["code"] == Code.LOSS_NOT_FINITE
-
-
-def test_a_checkpoint_that_breaks_is_heard_of(tmp_path: Path) -> None:
-    """Whatever goes wrong while it is brought is told, and the last one's error ends the attempt."""
-
-    class Full(Shelf):
-        def at(self, prefix: str) -> Full:
-            return Full(f"{self._prefix}{prefix}/", self.there)
-
-        def pour(self, name: str, size: int, chunks: Iterable[Bytes], *, only_if: str | None = None) -> Held:
-            raise OSError(28, "No space left on device")
-
-    told: list[str] = []
-    carrier = Carrier(Full(), "i", 2, lambda _kind, **said: told.append(said["text"]))
-    (tmp_path / "optimizer.pt").touch()
-    carrier.send(tmp_path, 7, ())
-    failed = carrier.settle()
-    assert failed is not None
-    assert "No space left" in failed.failure.detail
-    assert told == ["the checkpoint of step 7 could not be saved: OSError: [Errno 28] No space left on device"]

@@ -1,0 +1,104 @@
+"""Trouble that stays is told as what it is, and nobody pays for it twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from finetune_image.carrier import Carrier
+from finetune_image.contract import EXIT_DEADLINE, EXIT_FAILED, Code
+from finetune_image.data.checkpoint_words import CheckpointWords
+from finetune_image.data.encode import Encoder, Row
+from finetune_image.figures import Answer
+from finetune_image.halt import Halt
+from finetune_image.hands import Material
+from finetune_image.ledger import Ledger
+from finetune_image.real_hands import RealHands
+from finetune_image.run import Stop
+from finetune_image.store import Bytes, Folder, Held
+from finetune_image.trainer import Built
+from finetune_image.worker import Setting
+from inference_image.families import GEMMA3
+from tests.finetune_image.test_attempts import once
+from tests.finetune_image.test_data_tokens import Letters
+from tests.finetune_image.tiny_loop import Shelf, TinyHands, run_of
+
+
+def test_a_price_that_came_late_counts_for_all(tmp_path: Path) -> None:
+    """max_usd with an attempt whose price nobody knew: it is charged today's, and the promise is kept."""
+    ledger = Ledger(Folder(tmp_path), "e", None, lambda: 100.0)
+    ledger.close("terminated")  # 20 s
+    later = Ledger(Folder(tmp_path), "e", 3600.0, lambda: 200.0)
+    assert later.spent[1] is None
+    assert later.budget_left(Stop(max_usd=100.0)) == pytest.approx(60.0)
+
+
+def test_held_out_rows_that_give_no_number(tmp_path: Path) -> None:
+    """No evaluation has a finite loss: said as that, at once, and not as a checkpoint that is missing."""
+    place = Shelf()
+    run_of(tmp_path, place=place.at("run"))
+    hands = TinyHands(place, losses=dict.fromkeys(range(1, 10), float("nan")))
+    assert once(tmp_path, hands, store=place.at("run")) == EXIT_FAILED
+    assert json.loads(place.at("run").read("FAILED") or b"")["code"] == Code.LOSS_NOT_FINITE
+
+
+def test_a_checkpoint_that_breaks_is_heard_of(tmp_path: Path) -> None:
+    """Whatever goes wrong while it is brought is told, and the last one's error ends the attempt."""
+
+    class Full(Shelf):
+        def at(self, prefix: str) -> Full:
+            return Full(f"{self._prefix}{prefix}/", self.there)
+
+        def pour(self, name: str, size: int, chunks: Iterable[Bytes], *, only_if: str | None = None) -> Held:
+            raise OSError(28, "No space left on device")
+
+    told: list[str] = []
+    carrier = Carrier(Full(), "i", 2, lambda _kind, **said: told.append(said["text"]))
+    (tmp_path / "optimizer.pt").touch()
+    carrier.send(tmp_path, 7, ())
+    failed = carrier.settle()
+    assert failed is not None
+    assert "No space left" in failed.failure.detail
+    assert told == ["the checkpoint of step 7 could not be saved: OSError: [Errno 28] No space left on device"]
+
+
+def test_a_task_too_short_to_begin_is_the_last_but_one(tmp_path: Path) -> None:
+    """Its time is over while it still measures, twice: no third GPU hour is paid for, and more time is the advice."""
+    place, now = Shelf(), [0.0]
+    run_of(tmp_path, place=place.at("run"))
+
+    class Long(TinyHands):
+        def answers(self, built: Any, material: Material, *, base: bool) -> tuple[Answer, ...]:
+            now[0] = 100.0
+            halt.signalled()
+            raise AssertionError("unreached")
+
+    setting = Setting(task_seconds=50, beats=0, background=False)
+    for code in (EXIT_DEADLINE, EXIT_DEADLINE, EXIT_FAILED):
+        now[0] = 0.0
+        halt = Halt(clock=lambda: now[0])
+        assert once(tmp_path, Long(place), halt, place.at("run"), setting) == code
+    assert json.loads(place.at("run").read("FAILED") or b"")["code"] == Code.NO_PROGRESS
+
+
+def test_answers_are_asked_of_rows_that_fit(tmp_path: Path) -> None:
+    """A prompt beyond max_length is cut away in training; generating from it may take more memory than there is."""
+    asked: list[Any] = []
+
+    class Heard(Built):
+        def answers(self, rows: Sequence[Row], most_tokens: int = 128, *, base: bool = False) -> list[str]:
+            asked.extend(rows)
+            return ["b"] * len(rows)
+
+    held = [{"prompt": letter * count, "completion": "b"} for letter, count in (("x", 10_000), ("a", 3), ("y", 2_000), ("c", 4))]
+    words = CheckpointWords({"bos_token": "^", "eos_token": "$"}, None, Letters())
+    wish, language = run_of(tmp_path).wish, SimpleNamespace(tokenizer=None)
+    built = Heard(cast(Any, None), 1, cast(Any, None), cast(Any, language), Encoder(words, GEMMA3), wish)
+    said = RealHands({}).answers(built, Material((), held), base=False)
+    assert [one.prompt for one in said] == ["aaa", "cccc"]
+    assert asked == [held[1], held[3]]
