@@ -56,15 +56,16 @@ def put(store: Store, local: Path, step: int, identity: str, names: Iterable[str
     """Bring a folder of the trainer there: files first, COMPLETE last. `store`: the place of checkpoints.
 
     A folder of this step that is there already loses its COMPLETE first: it is never one half this and one half that.
+    Raises FileNotFoundError: the folder goes away meanwhile.
     """
     place = store.at(name_of(step))
     if place.stat(COMPLETE):
         place.delete(COMPLETE)
     files = {}
-    for name in names:
-        if (local / name).is_file():
-            held = place.write(name, local / name)
-            files[name] = (held.size, held.crc32c)
+    # looked at once: what is gone by the time it is its turn must not be left out of a whole one
+    for name in [name for name in names if (local / name).is_file()]:
+        held = place.write(name, local / name)
+        files[name] = (held.size, held.crc32c)
     saved = Saved(step, identity, files)
     place.write(COMPLETE, saved.text().encode())
     return saved

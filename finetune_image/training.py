@@ -99,6 +99,7 @@ class Training:
                 return self._with(material, micro, resumed)
             except Exception as error:
                 if not memory.of_gpu(error):
+                    self._carrier.settle()  # what it brings lies in the attempt's own folder
                     raise
                 smaller, detail = self._smaller, str(error)
             # outside of the except: the error held every tensor of the step alive

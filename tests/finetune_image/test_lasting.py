@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from finetune_image import checkpoints
 from finetune_image.carrier import Carrier
 from finetune_image.contract import EXIT_DEADLINE, EXIT_FAILED, Code
 from finetune_image.data.checkpoint_words import CheckpointWords
@@ -102,3 +105,49 @@ def test_answers_are_asked_of_rows_that_fit(tmp_path: Path) -> None:
     said = RealHands({}).answers(built, Material((), held), base=False)
     assert [one.prompt for one in said] == ["aaa", "cccc"]
     assert asked == [held[1], held[3]]
+
+
+def test_a_folder_that_goes_away_is_no_checkpoint(tmp_path: Path) -> None:
+    """The attempt's folder is deleted while its checkpoint is brought: half of it is never called whole."""
+
+    class Deleting(Shelf):
+        def at(self, prefix: str) -> Deleting:
+            return Deleting(f"{self._prefix}{prefix}/", self.there)
+
+        def pour(self, name: str, size: int, chunks: Iterable[Bytes], *, only_if: str | None = None) -> Held:
+            (tmp_path / "optimizer.pt").unlink(missing_ok=True)
+            return super().pour(name, size, chunks, only_if=only_if)
+
+    for name in ("adapter_model.safetensors", "optimizer.pt"):
+        (tmp_path / name).write_text("x")
+    place = Deleting()
+    with pytest.raises(FileNotFoundError):
+        checkpoints.put(place, tmp_path, 7, "i")
+    assert checkpoints.whole(place) == ()
+
+
+def test_an_attempt_that_fails_waits_for_its_checkpoint(tmp_path: Path) -> None:
+    """What is under way when a step breaks is there before the attempt's folder goes."""
+    failed = threading.Event()
+
+    class Slow(Shelf):
+        def at(self, prefix: str) -> Slow:
+            return Slow(f"{self._prefix}{prefix}/", self.there)
+
+        def pour(self, name: str, size: int, chunks: Iterable[Bytes], *, only_if: str | None = None) -> Held:
+            if name == "optimizer.pt":
+                failed.wait(10)
+                time.sleep(0.05)
+            return super().pour(name, size, chunks, only_if=only_if)
+
+    def beat(event: str, _count: int) -> None:
+        if event == "on_substep_end" and hands.built[0].trainer.state.global_step == 1:
+            failed.set()
+            raise RuntimeError("device-side assert")
+
+    place = Slow()
+    run_of(tmp_path, place=place.at("run"))
+    hands = TinyHands(place, beat=beat)
+    assert once(tmp_path, hands, store=place.at("run"), setting=Setting(beats=0)) == EXIT_FAILED
+    (saved,) = checkpoints.whole(place.at("run/checkpoints"))
+    assert set(saved.files) >= {"optimizer.pt", "trainer_state.json", "progress.json"}
