@@ -239,6 +239,11 @@ def _filled(kind: type[_Kind], given: Mapping[str, Any], where: str, part: str) 
     return kind(**made)
 
 
+_COUNTS: Final = (
+    "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "logging_steps"
+)  # fmt: skip
+
+
 def _check(wish: Wish, where: str) -> None:
     """Values that no run can have."""
     share = wish.data.eval if isinstance(wish.data.eval, float) else 0.0
@@ -252,7 +257,9 @@ def _check(wish: Wish, where: str) -> None:
         ("lora.r", 1 <= wish.lora.r <= 512, "1 to 512"),
         ("lora.alpha", wish.lora.alpha > 0, "a number above 0"),
         ("lora.dropout", 0 <= wish.lora.dropout < 1, "0 to 1"),
-        ("train.epochs", wish.train.epochs > 0, "a number above 0"),
+        ("data.shuffle_seed", wish.data.shuffle_seed >= 0, "0 or above"),
+        ("train.seed", 0 <= wish.train.seed < 1 << 32, "0 to 4294967295"),
+        ("train.epochs", 0 < wish.train.epochs < float("inf"), "a number above 0"),
         ("train.lr", 0 < wish.train.lr < 1, "a number between 0 and 1"),
         ("train.max_length", wish.train.max_length >= 16, "16 tokens or more"),
         ("train.batch_tokens", wish.train.batch_tokens >= 1, "a number above 0"),
@@ -265,6 +272,7 @@ def _check(wish: Wish, where: str) -> None:
         ("output.shard", wish.output.shard is None or wish.output.shard >= 1 << 20, "1 MiB or more"),
         ("output", wish.output.merged or wish.output.adapter, "merged, adapter or both"),
     )
-    for spot, good, wanted in rules:
+    counts = ((f"train.{name}", wish.train.sft.get(name, 1) > 0, "a number above 0") for name in _COUNTS)
+    for spot, good, wanted in (*rules, *counts):
         if not good:
             raise TuneFailed(Code.SETTINGS_INVALID, f"{where}: {spot}", f"it must be {wanted}")

@@ -58,6 +58,11 @@ def test_what_is_no_run_is_refused(text: str) -> None:
         ({"name": "Big Name"}, "name: it must be 1 to 40"),
         ({"data": {"eval": 1.5}}, "data.eval: it must be a share"),
         ({"output": {"merged": False, "adapter": False}}, "output: it must be merged"),
+        ({"train": {"gradient_accumulation_steps": 0}}, "train.gradient_accumulation_steps: it must be a number above 0"),
+        ({"train": {"logging_steps": 0}}, "train.logging_steps: it must be a number above 0"),
+        ({"train": {"epochs": float("inf")}}, "train.epochs: it must be a number"),
+        ({"train": {"seed": -1}}, "train.seed: it must be 0 to"),
+        ({"data": {"shuffle_seed": -1}}, "data.shuffle_seed: it must be 0 or above"),
     ],
 )
 def test_what_no_run_can_have(said: dict[str, Any], words: str) -> None:
