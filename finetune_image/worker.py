@@ -170,7 +170,7 @@ class _Attempt:
             self._teller.tell(Kind.NOTE, text="max_usd is not kept: what an hour of this machine costs is not known")
         found = results.find(self._store, run, scratch / "result")
         if found is not None:
-            self._ledger.note(first=found[1].step)
+            self._ledger.note(first=found[1].step, step=found[1].step)
         else:
             training = Training(
                 run, self._store, hands, self._halt, self._ledger, self._teller, scratch, self._setting.background
@@ -178,7 +178,7 @@ class _Attempt:
             found = training.result()
         adapter, figures = found
         phase = "merging" if run.wish.output.merged else "publishing"
-        self._ledger.note(step=figures.step, phase=phase)
+        self._ledger.note(phase=phase)
         if self._halt.why is Why.CANCELLED:
             raise Stopped(Why.CANCELLED)
         published = hands.publish(run, adapter, figures, self._teller.tell)

@@ -92,6 +92,14 @@ def blocks(run: Tuned, bucket: str) -> tuple[Block, ...]:
     return (Facts(tuple(_rows(run, bucket)), f"fine-tune {run.name}/{run.run_id} is done"), *_notes(run))
 
 
+def trained(run: Tuned) -> str:
+    """`40 of 100 steps: the held-out loss got no better`, of what was published; empty where nothing says it."""
+    figures = _mapping((run.done or {}).get("figures"))
+    if not isinstance(figures.get("step"), int):
+        return ""
+    return f"{figures['step']} of {figures.get('max_steps')} steps{EARLY.get(str(figures.get('ended')), '')}"
+
+
 def _rows(run: Tuned, bucket: str) -> Iterator[tuple[str, str]]:
     output = run.run.wish.output if run.run else None
     if output is None or output.merged:
@@ -99,10 +107,9 @@ def _rows(run: Tuned, bucket: str) -> Iterator[tuple[str, str]]:
     if output is None or output.adapter:
         yield "adapter", f"{bucket}/{ADAPTERS}/{run.name}/{run.run_id}"
     figures = _mapping((run.done or {}).get("figures"))
-    steps, baseline, loss = figures.get("step"), figures.get("baseline"), figures.get("loss")
-    if isinstance(steps, int):
-        why = EARLY.get(str(figures.get("ended")), "")
-        yield "trained", f"{steps} of {figures.get('max_steps')} steps{why}"
+    baseline, loss = figures.get("baseline"), figures.get("loss")
+    if steps := trained(run):
+        yield "trained", steps
     if isinstance(loss, int | float):
         before = f", before {baseline:.3f}" if isinstance(baseline, int | float) else ""
         yield "held-out loss", f"{loss:.3f}{before}"

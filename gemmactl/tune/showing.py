@@ -9,6 +9,7 @@ from typing import Any
 from finetune_image.contract import CHECKPOINTS
 from gemmactl.result import Block, Facts, Item, Line, Table
 from gemmactl.serving.evidence import clean
+from gemmactl.tune import ending
 from gemmactl.tune.executions import Execution
 from gemmactl.tune.find import Tune
 from gemmactl.tune.runs import Attempt, Tuned, Word
@@ -37,7 +38,7 @@ def facts(tune: Tune, run: Tuned, execution: Execution | None, latest: str) -> F
         ("state", WORDS[state] + (f": {headline(held)}" if state == "running" else "")),
         ("base", clean(wish.model) if wish else ""),
         ("data", clean(run.run.train.uri) if run.run else ""),
-        ("step", step),
+        ("trained", ending.trained(run)) if run.done is not None else ("step", step),
         ("told", details(held) if state == "running" else _trained(held)),
         ("held-out loss", loss(run)),
         ("cost", f"${run.usd:.2f} for all attempts" if run.usd is not None else ""),

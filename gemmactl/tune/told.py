@@ -120,18 +120,18 @@ def headline(now: Told) -> str:
 
 
 def details(now: Told) -> str:
-    """Loss with its curve, held-out loss, rate, time left, dollars: what is known of them, in one line."""
+    """Loss with its curve, time left, dollars, held-out loss, rate: what is known of them, in one line whose end may be cut."""
     parts = []
     if now.losses:
-        parts.append(f"loss {now.losses[-1]:.3f} {sparkline(now.losses)}")
-    if now.held_out is not None:
-        parts.append(f"held-out {now.held_out:.3f}" + (f" (before {now.baseline:.3f})" if now.baseline is not None else ""))
-    if now.rate:
-        parts.append(f"{now.rate:,.0f} tokens/s")
+        parts.append(f"loss {now.losses[-1]:.3f} {sparkline(now.losses, 16)}")
     if now.eta is not None and not now.end:
         parts.append(f"{span(now.eta)} left")
     if now.usd is not None:
         parts.append(f"${now.usd:.2f}" + ("" if now.end else " so far"))
+    if now.held_out is not None:
+        parts.append(f"held-out {now.held_out:.3f}" + (f" (before {now.baseline:.3f})" if now.baseline is not None else ""))
+    if now.rate:
+        parts.append(f"{now.rate:,.0f} tokens/s")
     return " · ".join(parts)
 
 

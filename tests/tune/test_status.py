@@ -111,6 +111,13 @@ def test_only_an_adapter_is_published_as_one() -> None:
     assert "/models/sql" not in text(shown)
 
 
+def test_why_a_run_ended_early_is_told() -> None:
+    """What was published has the steps of the best, and the words of why no further ones were trained."""
+    cloud = half_way()
+    desk.put(cloud, DONE, {"figures": {"step": 20, "max_steps": 100, "ended": "patience"}})
+    assert "20 of 100 steps: the held-out loss got no better" in text(status(place(cloud), None))
+
+
 def test_which_is_latest() -> None:
     """The name's pointer is told, whichever run is looked at."""
     cloud = half_way()

@@ -25,7 +25,7 @@ def test_the_newest_of_everything_is_told() -> None:
     assert (now.phase, now.step, now.max_steps, now.losses, now.eta) == ("training", 2, 40, (3.0, 2.0), 80)
     assert (now.held_out, now.baseline, now.usd, now.tokens, now.notes) == (2.5, 2.9, 0.02, 512, ("3 rows left out",))
     assert headline(now) == "training 2/40"
-    assert details(now) == "loss 2.000 █▁ · held-out 2.500 (before 2.900) · 1,000 tokens/s · 80 s left · $0.02 so far"
+    assert details(now) == "loss 2.000 █▁ · 80 s left · $0.02 so far · held-out 2.500 (before 2.900) · 1,000 tokens/s"
 
 
 def test_what_has_ended_has_no_time_left() -> None:
