@@ -110,4 +110,5 @@ class Pulse:
 
     def _go_on(self) -> None:
         while not self._over.wait(self._seconds):
-            self.beat()
+            with suppress(Exception):  # whatever one beat met: without the next ones nobody hears of CANCELLED
+                self.beat()

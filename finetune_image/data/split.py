@@ -74,7 +74,9 @@ def split(rows: Rows, data: Data, own: Rows | None = None) -> Split:
         eval_rows, eval_lines = tuple(rows.rows[at] for at in picked), tuple(rows.lines[at] for at in picked)
         share = data.eval if isinstance(data.eval, float) else 0.0
         if share and order and not picked:
-            notes.append(f"too few rows to hold any out: {share:g} of {len(order)} is less than one")
+            few = f"too few rows to hold any out: {share:g} of {len(order)} is less than one"
+            alike = "no row is held out: all say the same, and none would be left to train"
+            notes.append(few if share * len(order) < 1 else alike)
     kept = [at for at in order if keys[at] not in held]
     away = len(order) - len(kept) - (0 if own is not None else len(eval_rows))
     if away:

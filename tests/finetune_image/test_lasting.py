@@ -17,13 +17,16 @@ from finetune_image.carrier import Carrier
 from finetune_image.contract import EXIT_DEADLINE, EXIT_FAILED, Code
 from finetune_image.data.checkpoint_words import CheckpointWords
 from finetune_image.data.encode import Encoder, Row
+from finetune_image.data.rows import read
+from finetune_image.data.split import split
 from finetune_image.figures import Answer
 from finetune_image.halt import Halt
 from finetune_image.hands import Material
 from finetune_image.ledger import Ledger
 from finetune_image.real_hands import RealHands
-from finetune_image.run import Stop
+from finetune_image.run import Data, Stop
 from finetune_image.store import Bytes, Folder, Held
+from finetune_image.telling import Pulse, Teller
 from finetune_image.trainer import Built
 from finetune_image.worker import Setting
 from inference_image.families import GEMMA3
@@ -151,3 +154,31 @@ def test_an_attempt_that_fails_waits_for_its_checkpoint(tmp_path: Path) -> None:
     assert once(tmp_path, hands, store=place.at("run"), setting=Setting(beats=0)) == EXIT_FAILED
     (saved,) = checkpoints.whole(place.at("run/checkpoints"))
     assert set(saved.files) >= {"optimizer.pt", "trainer_state.json", "progress.json"}
+
+
+def test_the_pulse_goes_on_after_anything() -> None:
+    """An answer of the place that nobody foresaw ends one beat, not the thread: CANCELLED is heard at the next."""
+
+    class Strange(Shelf):
+        asked = 0
+
+        def stat(self, name: str) -> Held | None:
+            self.asked += 1
+            if self.asked == 1:
+                raise ValueError("Expecting value: line 1 column 1")
+            heard.set()
+            return super().stat(name)
+
+    heard = threading.Event()
+    place, halt = Strange(), Halt()
+    pulse = Pulse(Teller(place, 1, lambda _: None), Ledger(place, "e", None), place, halt, seconds=0.001)
+    pulse.start()
+    assert heard.wait(10)
+    pulse.stop()
+
+
+def test_rows_that_all_say_the_same_are_told_as_that() -> None:
+    """None is held out, since none would be left to train; they are not too few."""
+    data = b'{"prompt": "a", "completion": "b"}\n' * 50
+    assert split(read(data, Data()), Data()).notes == ("no row is held out: all say the same, and none would be left to train",)
+    assert "less than one" in split(read(data[:70], Data()), Data()).notes[0]
