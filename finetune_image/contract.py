@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -150,7 +151,11 @@ PHASES: Final = ("reading data", "reading model", "measuring", "training", "eval
 
 
 def metric(kind: Kind, at: float, attempt: int, **fields: Any) -> str:
-    """One line of METRICS, and of the job's stdout (Cloud Logging reads severity and message). `at`: Unix seconds."""
-    shown = {k: v for k, v in fields.items() if v is not None}
+    """One line of METRICS, and of the job's stdout (Cloud Logging reads severity and message). `at`: Unix seconds.
+
+    A number that is none is a word: JSON has no NaN, and Cloud Logging takes a line with one for plain text.
+    """
+    odd = {k: str(v) for k, v in fields.items() if isinstance(v, float) and not math.isfinite(v)}
+    shown = {k: v for k, v in (fields | odd).items() if v is not None}
     words = " ".join(f"{k}={v}" for k, v in shown.items())
     return json.dumps({"severity": "INFO", "message": f"{kind} {words}", "kind": kind, "at": at, "attempt": attempt, **shown})

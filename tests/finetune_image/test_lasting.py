@@ -14,7 +14,7 @@ import pytest
 
 from finetune_image import checkpoints
 from finetune_image.carrier import Carrier
-from finetune_image.contract import EXIT_DEADLINE, EXIT_FAILED, Code
+from finetune_image.contract import EXIT_DEADLINE, EXIT_FAILED, Code, Kind, metric
 from finetune_image.data.checkpoint_words import CheckpointWords
 from finetune_image.data.encode import Encoder, Row
 from finetune_image.data.rows import read
@@ -182,3 +182,15 @@ def test_rows_that_all_say_the_same_are_told_as_that() -> None:
     data = b'{"prompt": "a", "completion": "b"}\n' * 50
     assert split(read(data, Data()), Data()).notes == ("no row is held out: all say the same, and none would be left to train",)
     assert "less than one" in split(read(data[:70], Data()), Data()).notes[0]
+
+
+def test_a_line_with_a_number_that_is_none_is_json() -> None:
+    """The lines before loss_not_finite are those that the user looks for: Cloud Logging must read them."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    line = metric(Kind.TRAIN, 1.0, 1, step=3, loss=float("nan"), grad_norm=float("inf"), lr=0.1)
+    made = json.loads(line, parse_constant=refuse)
+    assert (made["loss"], made["grad_norm"], made["lr"]) == ("nan", "inf", 0.1)
+    assert made["message"] == "train step=3 loss=nan grad_norm=inf lr=0.1"
