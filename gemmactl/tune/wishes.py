@@ -194,9 +194,13 @@ def _job(found: Any, where: str) -> settings_file.Document:
 
 
 def _beside(made: settings_file.Document, home: Path, folder: Path) -> None:
-    """Files that finetune.yaml names lie beside it, wherever the command is run."""
-    data = made.get("data")
-    if home == folder or not isinstance(data, dict):
+    """Files and the directory of a base that finetune.yaml names lie beside it, wherever the command is run."""
+    data, model = made.get("data"), made.get("model")
+    if home == folder:
+        return
+    if isinstance(model, str) and (model.startswith(".") or (home / model).is_dir()):
+        made["model"] = str(home / model)
+    if not isinstance(data, dict):
         return
     for key in ("train", "eval"):
         text = data.get(key)

@@ -138,9 +138,10 @@ def test_a_file_that_can_not_be_read_says_where(tmp_path: Path, text: str, words
 def test_a_file_names_data_beside_itself(tmp_path: Path) -> None:
     """Wherever the command is run; places that are no file stay."""
     (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "f.yaml").write_text("data: {train: rows.jsonl, eval: 'hf:o/n:test'}\n")
-    data = asked(tmp_path, config=Path("sub/f.yaml"), data=None).wish.data
-    assert (data.train, data.eval) == (str(tmp_path / "sub" / "rows.jsonl"), "hf:o/n:test")
+    (tmp_path / "sub" / "f.yaml").write_text("{model: ./base, data: {train: rows.jsonl, eval: 'hf:o/n:test'}}\n")
+    found = asked(tmp_path, config=Path("sub/f.yaml"), data=None, model=None)
+    assert (found.wish.data.train, found.wish.data.eval) == (str(tmp_path / "sub" / "rows.jsonl"), "hf:o/n:test")
+    assert (found.model.kind, found.model.text) == ("dir", str(tmp_path / "sub" / "base"))
 
 
 @pytest.mark.parametrize(

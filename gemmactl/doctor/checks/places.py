@@ -36,7 +36,7 @@ def bucket(ground: Ground) -> Answer:
             return f"gs://{name} is another project's"
         raise
     if info is None:
-        return (_missing_bucket(name, ground.what),)
+        return (_missing_bucket(name, ground.what, region),)
     if regions.distance(region, info.location, info.pair).nearness <= regions.Nearness.INSIDE:
         return f"gs://{info.name} is in {info.location.lower()}"
     return (_far(info, region),)
@@ -179,7 +179,8 @@ def _far(info: BucketInfo, region: str) -> Finding:
     )
 
 
-def _missing_bucket(name: str, what: str) -> Finding:
+def _missing_bucket(name: str, what: str, region: str) -> Finding:
+    make = f"gcloud storage buckets create gs://{name} --location={region} --uniform-bucket-level-access"
     return Finding(
         code="bucket-missing",
         category="config",
@@ -188,8 +189,8 @@ def _missing_bucket(name: str, what: str) -> Finding:
         cause="The model is to be read from it at every start."
         if what == "service"
         else "The job keeps its run and model there.",
-        remedy="Check its name.",
-        commands=("gcloud storage buckets list --format='value(name)'",),
+        remedy="Check its name." if what == "service" else "Check its name, or make it.",
+        commands=("gcloud storage buckets list --format='value(name)'", *((make,) if what != "service" else ())),
         resource=f"gs://{name}",
         fix_kind="user_action",
     )
