@@ -113,8 +113,8 @@ ROWS = [{"prompt": 'a "1"\r\n€', "completion": "x"}, {"prompt": "b", "completi
         ("a.csv", _csv(ROWS, delimiter=";"), [2, 4]),
         ("a.tsv", _csv(ROWS, delimiter="\t"), [2, 4]),
         ("a.parquet", _parquet(ROWS), [1, 2]),
-        ("a.csv.gz", gzip.compress(_csv(ROWS)), [2, 4]),
-        ("a", gzip.compress("\n".join(map(json.dumps, ROWS)).encode()), [1, 2]),
+        ("a.csv.gz", gzip.compress(_csv(ROWS), mtime=0), [2, 4]),
+        ("a", gzip.compress("\n".join(map(json.dumps, ROWS)).encode(), mtime=0), [1, 2]),
     ],
 )
 def test_each_kind_of_file_holds_the_same_rows(name: str, content: bytes, lines: list[int], tmp_path: Path) -> None:
