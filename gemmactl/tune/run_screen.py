@@ -76,7 +76,7 @@ def _facts(ready: Ready) -> Iterator[tuple[str, str]]:
     held = f", {len(data.split.eval):,} held out" if data.split.eval else ", none held out"
     yield "data", f"{data.train.source.origin}: {len(data.split.train):,} rows{held}, {_tokens(ready)} tokens an epoch"
     mode = fits.quantized(wish, ready.base_model.parameters) if ready.base_model.parameters else wish.quantize
-    base = {"nf4": "4 bits (NF4)", "none": "bfloat16"}.get(mode, mode)
+    base = {"nf4": "4 bits (NF4)", "none": "bfloat16", "auto": "bfloat16, above 5B in 4 bits"}.get(mode, mode)
     epochs = f"{wish.train.epochs:g} epoch{'s' * (wish.train.epochs != 1)}"
     yield "training", f"{epochs}, LoRA r {wish.lora.r} alpha {wish.lora.alpha}, lr {wish.train.lr:g}, base in {base}"
     attempts = f"at most {tune.retries + 1} attempts of {span(tune.timeout)}, each from the last checkpoint"

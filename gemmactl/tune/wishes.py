@@ -104,6 +104,8 @@ def asked(settings: Settings, flags: Mapping[str, Any], voice: Voice, folder: Pa
     said |= {key: str(flags[key]) for key in JOB if flags.get(key) is not None}
     project, region = settings.project(said.get("project")), settings.region(said.get("region"))
     model = base_model(wish.model, folder)
+    if text := flags.get("hf_token"):  # a token is none on a command line, whatever the base needs
+        spec_parse.token_reference(text)
     row = spec_rules.gpu(said.get("gpu_type", Tune.gpu_type))
     cpu, memory = spec_rules.partner(row, _whole("cpu", said), said.get("memory"))
     bucket = said.get("bucket", "").removeprefix("gs://").rstrip("/")

@@ -104,6 +104,7 @@ def test_the_job_is_said_by_flags_or_the_file(tmp_path: Path) -> None:
         ({"model": "ftp://x/y"}, "is not a place"),
         ({"retries": 11}, "out of range"),
         ({"hf_token": CANARY, "model": "o/n"}, "--hf-token takes no token"),
+        ({"hf_token": CANARY}, "--hf-token takes no token"),
         ({"model": "o/n"}, "--hf-token NAME:VERSION"),
     ],
 )
