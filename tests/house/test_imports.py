@@ -20,6 +20,7 @@ STANDARD_LIBRARY_ONLY = (
     "inference_image.fields",
     "inference_image.generic_sizes",
     "inference_image.layout",
+    "inference_image.published",
     "inference_image.lora",
     "inference_image.overrides",
     "inference_image.pin",

@@ -133,6 +133,7 @@ def test_the_fine_tunes_context_starts_from_there(installed: Installed) -> None:
     assert (done.returncode, json.loads(done.stdout)["finetune_failed"]["code"]) == (1, "run_invalid"), done.stderr
 
 
+@pytest.mark.long
 def test_it_deploys_to_the_sandbox_from_there(stopped: Installed) -> None:
     """Deploy, ask, plan again, destroy: with no source tree, the build context comes out of the wheel."""
     (model,) = (stopped.bin.parent / "lib").glob("python*/site-packages/gemmactl/sandbox/sample/model")

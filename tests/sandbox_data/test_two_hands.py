@@ -70,6 +70,7 @@ def finish(office: Office) -> None:
     assert plan(WISH, office.dev, again="", detailed=True).exit is Exit.OK
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 def test_a_developer_finishes_what_an_administrator_began(office: Office, tmp_path: Path) -> None:
     """Before the script the developer is refused without a change; after it his deploy ends with the smoke test."""

@@ -18,6 +18,7 @@ PLACES = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_a_deploy_killed_at_five_places_resumes(desk: Desk) -> None:
     """Killed right after each of five writes took effect, unheard, the same command ends well: one build, one revision."""
