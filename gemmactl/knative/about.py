@@ -1,13 +1,71 @@
-"""What a service's document and a job's say alike: names, labels, annotations, the network. Knows no cloud."""
+"""What the documents of a service and of a job say alike: head, labels, annotations, GPU, volumes, network. Knows no cloud."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gemmactl.knative import words
 from gemmactl.knative.tree import Fields, Node
-from gemmactl.resources.service_types import Vpc
+from gemmactl.knative.volumes import volume
+from gemmactl.resources.service_types import Volume, Vpc
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A document's own metadata. `marks`: its annotations, which are the caller's to take."""
+
+    name: str
+    namespace: str
+    region: str
+    labels: Labels | None
+    marks: Fields
+
+
+def head(meta: Fields, notes: list[str]) -> Head:
+    """The region stands among the labels, and is none."""
+    name = meta.must("name").text()
+    namespace = said.text() if (said := meta.take("namespace")) else ""
+    labels = own(meta.take("labels"), notes)
+    region = found.text() if (found := labels.pop(words.LOCATION, None)) else ""
+    asked = marks(meta, notes)
+    servers(meta, notes)
+    meta.done()
+    return Head(name, namespace, region, texts(labels), asked)
+
+
+def inner(template: Fields) -> tuple[Fields, Fields]:
+    """Metadata and body of what is made of the document; it may have no metadata."""
+    meta = template.take("metadata")
+    body = template.must("spec").fields()
+    template.done()
+    return meta.fields() if meta else Fields(template.node, {}), body
+
+
+def gpu(body: Fields) -> str | None:
+    """The type of the accelerator."""
+    selector = body.take("nodeSelector")
+    if selector is None:
+        return None
+    chosen = selector.fields()
+    found = chosen.take(words.ACCELERATOR)
+    chosen.done()
+    return found.text() if found else None
+
+
+def volumes(body: Fields, known: Mapping[str, str]) -> tuple[Volume, ...]:
+    """`known`: aliases of secrets."""
+    found = body.take("volumes")
+    return tuple(volume(one, known) for one in found.list()) if found else ()
+
+
+def texts(labels: Mapping[str, Node]) -> Labels | None:
+    """None where there are none."""
+    return tuple(sorted((key, node.text()) for key, node in labels.items())) or None
 
 
 def vpc(said: Fields) -> Vpc | None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from gemmactl.errors import usage
 from gemmactl.knative import about, containers, words
 from gemmactl.knative.tree import Fields, Node, parse
-from gemmactl.knative.volumes import volume
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_types import Container, Scaling, Traffic
 
@@ -51,34 +50,24 @@ def read(raw: str, file: str, environ: Mapping[str, str]) -> Read:
     if top.take("status") is not None:
         notes.append("status is the server's own and left out")
     top.done()
-    service, namespace = _metadata(meta, notes)
-    service = _spec(spec, service, notes)
+    head = about.head(meta, notes)
+    service = _spec(spec, _metadata(head), notes)
     root.complaints.end()
-    return Read(service, file, tuple(notes), namespace)
+    return Read(service, file, tuple(notes), head.namespace)
 
 
-def _metadata(meta: Fields, notes: list[str]) -> tuple[Service, str]:
-    name = meta.must("name").text()
-    namespace = said.text() if (said := meta.take("namespace")) else ""
-    labels = {key: node.text() for key, node in about.own(meta.take("labels"), notes).items()}
-    region = labels.pop(words.LOCATION, "")
-    marks = about.marks(meta, notes)
-    disabled = marks.take(words.INVOKER_IAM_DISABLED)
-    ingress, stage = marks.take(words.INGRESS), marks.take(words.LAUNCH_STAGE)
+def _metadata(head: about.Head) -> Service:
+    marks = head.marks
+    disabled, ingress, stage = (marks.take(name) for name in (words.INVOKER_IAM_DISABLED, words.INGRESS, words.LAUNCH_STAGE))
     marks.done(words.NOT_CARRIED)
-    about.servers(meta, notes)
-    meta.done()
-    return (
-        Service(
-            "",
-            region,
-            name,
-            labels=tuple(sorted(labels.items())) or None,
-            invoker_iam_disabled=disabled.switch() if disabled else None,
-            ingress=ingress.choice(words.INGRESSES) if ingress else None,
-            launch_stage=stage.choice(words.STAGES) if stage else None,
-        ),
-        namespace,
+    return Service(
+        "",
+        head.region,
+        head.name,
+        labels=head.labels,
+        invoker_iam_disabled=disabled.switch() if disabled else None,
+        ingress=ingress.choice(words.INGRESSES) if ingress else None,
+        launch_stage=stage.choice(words.STAGES) if stage else None,
     )
 
 
@@ -86,16 +75,13 @@ def _spec(spec: Fields, service: Service, notes: list[str]) -> Service:
     template = spec.must("template").fields()
     traffic = spec.take("traffic")
     spec.done(words.NOT_CARRIED)
-    meta = template.take("metadata")
-    inner = meta.fields() if meta else Fields(template.node, {})
-    pod = template.must("spec").fields()
-    template.done()
+    inner, pod = about.inner(template)
     if inner.take("name") is not None:
         notes.append("spec.template.metadata.name is left out: Cloud Run names each revision itself")
-    labels = {key: node.text() for key, node in about.own(inner.take("labels"), notes).items()}
+    labels = about.texts(about.own(inner.take("labels"), notes))
     marks = about.marks(inner, notes)
     inner.done()
-    service = _revision(pod, marks, replace(service, template_labels=tuple(sorted(labels.items())) or None), notes)
+    service = _revision(pod, marks, replace(service, template_labels=labels), notes)
     pod.done(words.NOT_CARRIED)
     marks.done(words.NOT_CARRIED)
     return replace(service, traffic=tuple(_traffic(one) for one in traffic.list()) if traffic else None)
@@ -106,19 +92,14 @@ def _revision(pod: Fields, marks: Fields, service: Service, notes: list[str]) ->
     account = pod.take("serviceAccountName")
     environment = marks.take(words.EXECUTION_ENVIRONMENT)
     redundancy = marks.take(words.REDUNDANCY_DISABLED)
-    selector, gpu = pod.take("nodeSelector"), None
-    if selector:
-        chosen = selector.fields()
-        gpu = found.text() if (found := chosen.take(words.ACCELERATOR)) else None
-        chosen.done()
+    gpu = about.gpu(pod)
     aliases = about.aliases(marks.take(words.SECRETS))
     boxes = tuple(containers.container(node, aliases) for node in pod.must("containers").list())
     boxes = containers.depending(_cpu(boxes, marks, notes), marks.take(words.DEPENDENCIES))
-    volumes = pod.take("volumes")
     return replace(
         service,
         containers=boxes,
-        volumes=tuple(volume(one, aliases) for one in volumes.list()) if volumes else (),
+        volumes=about.volumes(pod, aliases),
         scaling=_scaling(marks),
         concurrency=concurrency.number() if concurrency else None,
         timeout=timeout.number() if timeout else None,

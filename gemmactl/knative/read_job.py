@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from gemmactl.errors import usage
 from gemmactl.knative import about, containers, words
 from gemmactl.knative.tree import Fields, parse
-from gemmactl.knative.volumes import volume
 from gemmactl.resources.job import Job
 
 
@@ -57,34 +56,20 @@ def read_job(raw: str, file: str, environ: Mapping[str, str]) -> ReadJob:
     if top.take("status") is not None:
         notes.append("status is the server's own and left out")
     top.done()
-    job, namespace = _metadata(meta, notes)
-    job = _execution(spec, job, notes)
-    root.complaints.end()
-    return ReadJob(job, file, tuple(notes), namespace)
-
-
-def _metadata(meta: Fields, notes: list[str]) -> tuple[Job, str]:
-    name = meta.must("name").text()
-    namespace = said.text() if (said := meta.take("namespace")) else ""
-    labels = {key: node.text() for key, node in about.own(meta.take("labels"), notes).items()}
-    region = labels.pop(words.LOCATION, "")
-    marks = about.marks(meta, notes)
-    stage = marks.take(words.LAUNCH_STAGE)
-    marks.done(words.NOT_CARRIED)
-    about.servers(meta, notes)
-    meta.done()
+    head = about.head(meta, notes)
+    stage = head.marks.take(words.LAUNCH_STAGE)
+    head.marks.done(words.NOT_CARRIED)
     said_stage = stage.choice(words.STAGES) if stage else None
-    return Job("", region, name, labels=tuple(sorted(labels.items())) or None, launch_stage=said_stage), namespace
+    job = _execution(spec, Job("", head.region, head.name, labels=head.labels, launch_stage=said_stage), notes)
+    root.complaints.end()
+    return ReadJob(job, file, tuple(notes), head.namespace)
 
 
 def _execution(spec: Fields, job: Job, notes: list[str]) -> Job:
     """What every execution of it is: how many tasks, and the annotations of its tasks."""
     template = spec.must("template").fields()
     spec.done(words.NOT_CARRIED)
-    meta = template.take("metadata")
-    inner = meta.fields() if meta else Fields(template.node, {})
-    body = template.must("spec").fields()
-    template.done()
+    inner, body = about.inner(template)
     for label, node in about.own(inner.take("labels"), notes).items():
         node.bad(f"is not carried by gemmactl: `gcloud run jobs replace` labels an execution with {label}")
     marks = about.marks(inner, notes)
@@ -116,17 +101,12 @@ def _execution(spec: Fields, job: Job, notes: list[str]) -> Job:
 
 def _task(task: Fields, aliases: Mapping[str, str], job: Job) -> Job:
     retries, timeout, account = task.take("maxRetries"), task.take("timeoutSeconds"), task.take("serviceAccountName")
-    selector, gpu = task.take("nodeSelector"), None
-    if selector:
-        chosen = selector.fields()
-        gpu = found.text() if (found := chosen.take(words.ACCELERATOR)) else None
-        chosen.done()
-    boxes, volumes = task.must("containers").list(), task.take("volumes")
+    gpu, boxes, volumes = about.gpu(task), task.must("containers").list(), about.volumes(task, aliases)
     task.done(words.NOT_CARRIED)
     return replace(
         job,
         containers=tuple(containers.container(node, aliases) for node in boxes),
-        volumes=tuple(volume(one, aliases) for one in volumes.list()) if volumes else (),
+        volumes=volumes,
         max_retries=retries.number() if retries else None,
         timeout=timeout.number() if timeout else None,
         service_account=account.text() if account else None,
