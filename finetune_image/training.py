@@ -27,8 +27,8 @@ BASELINE: Final = "baseline.json"
 """What the base says and how well it does, and what is kept for publishing: measured once for a run."""
 RESERVE: Final = 60.0
 _RATE: Final = 40e6
-"""Bytes of the model a second, read, merged, written, and read back to be measured. Merging alone was measured at 200 MB/s on two
-busy cores; the rest is kept for the network. Not measured on Cloud Run."""
+"""Bytes of the model a second, read, merged, written, and read back to be measured. Merging alone was measured at 70 MB/s on two
+busy cores (docs/bench/finetune-merge.md), process and all. A guess for a job: not measured on Cloud Run."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ MEASURED_WITHIN: Final = 0.15
 ONCE: Final = (120.0, 420.0)
 """Seconds beside the training: the image and the model come, a baseline is measured, merge and publish. A guess for up to 4B."""
 PER_GB: Final = (8.0, 30.0)
-"""Seconds for each GB of the model beyond that: read once, merged and written once. Merging was measured at 0.2 GB/s on two busy
-cores; a job's network is faster than its merge."""
+"""Seconds for each GB of the model beyond that: read once, merged and written once. Merging was measured at 0.07 GB/s on two busy
+cores (docs/bench/finetune-merge.md); a job's network is faster than its merge."""
 AGAIN: Final = (60.0, 240.0)
 """Seconds that each further attempt loses: start, model, the steps after the last checkpoint."""
 SLICE: Final = 3600
