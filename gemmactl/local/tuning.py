@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-from finetune_image.contract import CANCELLED, DONE, ENV_DEVICE, ENV_RUN, FAILED, METRICS, MODELS, RUN_FILE, RUNS
+from finetune_image.contract import CANCELLED, DONE, ENV_DEVICE, ENV_RUN, FAILED, METRICS, RUN_FILE, RUNS
 from finetune_image.run import Run
 from finetune_image.store import ABSENT, Clash, Folder
 from gemmactl import __version__
@@ -32,6 +32,7 @@ from gemmactl.tune.data_upload import Prepared, PreparedData
 from gemmactl.tune.follow import follow
 from gemmactl.tune.material import Material, cautions, look_through
 from gemmactl.tune.prepare import LIBRARIES, chosen
+from gemmactl.tune.published import places
 from gemmactl.tune.told import Told, told
 from gemmactl.tune.wishes import Local, here
 from gemmactl.voice import Voice
@@ -213,7 +214,7 @@ def _blocks(made: Run, found: Material) -> tuple[Block, ...]:
         ("data", f"{data.train.source.origin}: {len(split.train):,} rows, {len(split.eval):,} held out"),
         ("training", f"{epochs}, {found.lengths.tokens:,} tokens each, base in {held}"),
         ("here", "GPU" if GPU.exists() else "CPU: a model of a billion parameters or more takes days"),
-        ("makes", f"{made.bucket}/{MODELS}/{_slug(made)}" if made.wish.output.merged else f"an adapter in {made.bucket}"),
+        *((f"new {kind}", at) for kind, at in places(made.bucket, made.wish.name, made.run_id, made.wish.output).items()),
     )
     return (Facts(rows, f"fine-tune {_slug(made)} on this machine"), *cautions(found))
 
@@ -231,7 +232,7 @@ def _document(made: Run, data: PreparedData) -> dict[str, Any]:
 
 def _done(made: Run, tuned: runs.Tuned) -> Result:
     data = {"name": made.wish.name, "run": made.run_id, "uri": _folder(made).uri, **ending.document(tuned)}
-    model = f"{made.bucket}/{MODELS}/{_slug(made)}"
+    model = places(made.bucket, made.wish.name, made.run_id)["model"]
     follow_up: tuple[str, ...] = ()
     if made.wish.output.merged:
         quoted = shlex.quote(model)

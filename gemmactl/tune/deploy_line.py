@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shlex
 
-from finetune_image.contract import ADAPTERS, MODELS
 from finetune_image.run import Run
+from gemmactl.tune.published import places
 
 
 def deploy_line(run: Run, flags: str, engine: str = "") -> str:
     """Of the merged model; of base and adapter where nothing was merged. `engine`: what the family needs; empty: gemmactl's."""
     name, run_id = run.wish.name, run.run_id
     if run.wish.output.merged:
-        what = f"{run.bucket}/{MODELS}/{name}/{run_id}"
+        what = places(run.bucket, name, run_id)["model"]
     else:
-        what = f"{_place(run.wish.model)} --adapter {name}={run.bucket}/{ADAPTERS}/{name}/{run_id}"
+        what = f"{_place(run.wish.model)} --adapter {name}={places(run.bucket, name, run_id)['adapter']}"
     return f"gemmactl deploy {what} --name {name}{f' --engine {engine}' if engine else ''} {flags}".rstrip()
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from finetune_image.contract import ADAPTERS, MODELS, REPORT, Code
+from finetune_image.contract import REPORT, Code
 from gemmactl.errors import Exit, Trouble
 from gemmactl.result import Block, Facts, Line, Result
 from gemmactl.serving.evidence import clean
 from gemmactl.serving.place import Place
 from gemmactl.tune.deploy_line import deploy_line
 from gemmactl.tune.executions import Execution
+from gemmactl.tune.published import places
 from gemmactl.tune.runs import Tuned
 from gemmactl.tune.told import span
 
@@ -102,10 +103,8 @@ def trained(run: Tuned) -> str:
 
 def _rows(run: Tuned, bucket: str) -> Iterator[tuple[str, str]]:
     output = run.run.wish.output if run.run else None
-    if output is None or output.merged:
-        yield "model", f"{bucket}/{MODELS}/{run.name}/{run.run_id}"
-    if output is None or output.adapter:
-        yield "adapter", f"{bucket}/{ADAPTERS}/{run.name}/{run.run_id}"
+    found = places(bucket, run.name, run.run_id, output)
+    yield from found.items()
     figures = _mapping((run.done or {}).get("figures"))
     baseline, loss = figures.get("baseline"), figures.get("loss")
     if steps := trained(run):
@@ -118,8 +117,8 @@ def _rows(run: Tuned, bucket: str) -> Iterator[tuple[str, str]]:
         attempts = len(run.attempts) or 1
         money = f", ${usd:.2f}" if usd is not None else ""
         yield "took", f"{span(seconds)} in {attempts} attempt{'s' * (attempts != 1)}{money}"
-    if output is None or output.merged:
-        yield "report", f"{bucket}/{MODELS}/{run.name}/{run.run_id}/{REPORT}"
+    if "model" in found:
+        yield "report", f"{found['model']}/{REPORT}"
 
 
 def _notes(run: Tuned) -> tuple[Line, ...]:

@@ -17,6 +17,7 @@ from gemmactl.tune import fits
 from gemmactl.tune.estimate import SLICE
 from gemmactl.tune.material import cautions
 from gemmactl.tune.prepare import Ready
+from gemmactl.tune.published import places
 from gemmactl.tune.told import span
 
 
@@ -89,9 +90,8 @@ def _facts(ready: Ready) -> Iterator[tuple[str, str]]:
     kept = [usd, f"{stop.max_hours:g} h" if stop.max_hours else ""]
     if any(kept):
         yield "ends at", f"{' or '.join(filter(None, kept))}: it saves, stops and publishes the best until then"
-    made = [f"the merged model in {ready.run.bucket}/gemmactl/models/{ready.slug}" * wish.output.merged]
-    made += [f"the adapter in {ready.run.bucket}/gemmactl/adapters/{ready.slug}" * wish.output.adapter]
-    yield "makes", ", ".join(filter(None, made))
+    for kind, uri in places(ready.run.bucket, wish.name, ready.run.run_id, wish.output).items():
+        yield f"new {kind}", uri
 
 
 def _built(planned: Plan) -> tuple[Block, ...]:

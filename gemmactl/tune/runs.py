@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from finetune_image.contract import (
-    ADAPTERS,
     ATTEMPTS,
     CANCELLED,
     CHECKPOINTS,
@@ -27,6 +26,7 @@ from finetune_image.contract import (
 from finetune_image.run import Run
 from gemmactl.resources.cloud import Cloud, ObjectInfo
 from gemmactl.tune.executions import Execution
+from gemmactl.tune.published import places
 from gemmactl.tune.told import Told, told
 
 Word = Literal["done", "cancelled", "failed", "running", "starting", "stopped"]
@@ -97,8 +97,8 @@ class Tuned:
     @property
     def published(self) -> str:
         """Where its model is, or its adapter where nothing was merged, or ``."""
-        kind = ADAPTERS if self.run is not None and not self.run.wish.output.merged else MODELS
-        return f"gs://{self.bucket}/{kind}/{self.name}/{self.run_id}" if self.done is not None else ""
+        kind = "adapter" if self.run is not None and not self.run.wish.output.merged else "model"
+        return places(f"gs://{self.bucket}", self.name, self.run_id)[kind] if self.done is not None else ""
 
     @property
     def spent(self) -> bool:
