@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final
 
-from gemmactl.errors import Exit, Trouble, refused
+from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.plan import agrees
 from gemmactl.kernel.resource import Resource, Work
 from gemmactl.resources import job_body, job_rules, mark, service_show
 from gemmactl.resources.cloud import Cloud, Json
+from gemmactl.resources.dry_run import dry_run
 from gemmactl.resources.pace import pauses
 from gemmactl.resources.service_rollout import TRIES, conflict
+from gemmactl.resources.service_state import state
 from gemmactl.resources.service_trouble import denied
 from gemmactl.resources.service_types import Container, Volume, Vpc
 
@@ -78,7 +79,7 @@ class Job(Resource):
 
     def create(self, cloud: Cloud, work: Work) -> None:
         body, parent = self.body(), f"projects/{self.project}/locations/{self.region}"
-        with dry_run(self):
+        with self._dry_run():
             cloud.jobs.create(parent, self.name, body, validate_only=True)
         self._finish(cloud, work, cloud.jobs.create(parent, self.name, body))
 
@@ -88,11 +89,11 @@ class Job(Resource):
             changed = self.changed(live)
             if not changed:  # the plan spoke of an image by its tag, and it was built to the digest that is there already
                 return None
-            if changed == {"ready"} and reconciling(live.live or {}):
+            if changed == {"ready"} and state(live.live or {}).reconciling:
                 return self._settle(cloud, work)
             body = self.patch(live)
             try:
-                with dry_run(self):
+                with self._dry_run():
                     cloud.jobs.update(body, validate_only=True)
                 operation = cloud.jobs.update(body)
             except Trouble as trouble:
@@ -135,6 +136,9 @@ class Job(Resource):
         """Body of a PATCH, which replaces all: the live job with the wishes laid over it, and what it was read as to guard it."""
         return {**job_body.sent(job_body.laid_over(live.live or {}, job_body.job_json(self))), "name": self.full_name}
 
+    def _dry_run(self) -> AbstractContextManager[None]:
+        return dry_run(self.kind, self.name, job_rules.violations(self), "can't run")
+
     def _finish(self, cloud: Cloud, work: Work, operation: str) -> None:
         pace = pauses()
         try:
@@ -150,68 +154,22 @@ class Job(Resource):
     def _settle(self, cloud: Cloud, work: Work) -> None:
         """Wait until the job itself says how it fares."""
         for pause in pauses():
-            body = cloud.jobs.get(self.full_name) or {}
-            if not reconciling(body):
+            now = state(cloud.jobs.get(self.full_name) or {})
+            if not now.reconciling:
                 break
             work.wait(pause)
-        if not ready(body):
-            said = _condition(body)
-            message, reason = str(said.get("message", "")), str(said.get("reason", ""))
+        if not now.ready:
             raise Trouble(
                 f"job {self.name} did not become ready",
-                why=message or "Cloud Run gave no reason",
+                why=now.message or "Cloud Run gave no reason",
                 remedy="gemmactl doctor explains it",
                 code="job-not-ready",
                 exit=Exit.GATE,
-                facts={"message": message, "condition": reason, "denied": denied(message, reason)},
+                facts={"message": now.message, "condition": now.reason, "denied": denied(now.message, now.reason)},
             )
-
-
-@contextmanager
-def dry_run(job: Job) -> Iterator[None]:
-    """Around the validate_only call: what it refuses has changed nothing.
-
-    Raises:
-        Trouble: (refused) Cloud Run's own words, or a rule that validate_only is known to miss.
-    """
-    if broken := job_rules.violations(job):
-        raise refused(
-            f"job {job.name} can't run",
-            why="; ".join(broken),
-            remedy="correct the setting that is named",
-            code="job-illegal",
-            facts={"violations": list(broken)},
-        )
-    try:
-        yield
-    except Trouble as trouble:
-        if trouble.facts.get("status") != 400:
-            raise
-        raise refused(
-            f"Cloud Run refuses job {job.name}; nothing of it was changed",
-            why=trouble.why,
-            remedy=trouble.remedy,
-            code="job-refused",
-            facts={**trouble.facts, "validate_only": True},
-        ) from trouble
 
 
 def parse(wish: Job, body: Json) -> Job:
     """The live twin."""
     found = job_body.parts_of(body, wish.labels, wish.annotations)
-    return replace(wish, **found, ready=ready(body), after=(), live=copy.deepcopy(body))
-
-
-def ready(body: Json) -> bool:
-    """Whether it can be run, as Cloud Run says."""
-    return _condition(body).get("state") == "CONDITION_SUCCEEDED" and not reconciling(body)
-
-
-def reconciling(body: Json) -> bool:
-    """Whether Cloud Run is still at the last change."""
-    return bool(body.get("reconciling")) or str(body.get("observedGeneration", "")) != str(body.get("generation", ""))
-
-
-def _condition(body: Json) -> Json:
-    found: Json = body.get("terminalCondition") or {}
-    return found
+    return replace(wish, **found, ready=state(body).ready, after=(), live=copy.deepcopy(body))

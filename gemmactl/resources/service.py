@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final
 
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import agrees
 from gemmactl.kernel.resource import Resource, Work
-from gemmactl.resources import mark, service_body, service_show, service_traffic, service_trouble
+from gemmactl.resources import mark, service_body, service_rules, service_show, service_traffic
 from gemmactl.resources.cloud import Cloud, Json
+from gemmactl.resources.dry_run import dry_run
 from gemmactl.resources.pace import pauses
 from gemmactl.resources.service_merge import merge, renewed
 from gemmactl.resources.service_rollout import TRIES, Rollout, amend, conflict, finish, gone, overtaken, settle
@@ -91,7 +93,7 @@ class Service(Resource):
         if self._held:
             body["traffic"] = service_traffic.first()
         parent = f"projects/{self.project}/locations/{self.region}"
-        with service_trouble.dry_run(self):
+        with self._dry_run():
             cloud.run.create(parent, self.name, body, validate_only=True)
         operation = cloud.run.create(parent, self.name, body)
         self._finish(cloud, work, operation)
@@ -113,7 +115,7 @@ class Service(Resource):
                 return self._release(cloud, work)
             try:
                 body, mask = self.patch(live, now)
-                with service_trouble.dry_run(self):
+                with self._dry_run():
                     cloud.run.update(body, mask, validate_only=True)
                 operation = cloud.run.update(body, mask)
             except Trouble as trouble:
@@ -210,6 +212,9 @@ class Service(Resource):
         """What is not written until the newest revision is proven: its requests, and the door to everybody."""
         opens = self._staged and bool(self.invoker_iam_disabled) and not live.invoker_iam_disabled
         return {"tested", *(("invoker_iam_disabled",) if opens else ())}
+
+    def _dry_run(self) -> AbstractContextManager[None]:
+        return dry_run(self.kind, self.name, service_rules.violations(self), "would not become ready")
 
     def _finish(self, cloud: Cloud, work: Work, operation: str) -> None:
         work.progress("rolling out")

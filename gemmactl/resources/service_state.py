@@ -1,4 +1,4 @@
-"""How a live service fares: ready or not and why, its revisions, its address. Knows only the v2 JSON."""
+"""How a live service or job fares: ready or not and why; of a service, its revisions and its address. Knows only the v2 JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class State:
 
 
 def state(body: Json) -> State:
-    """Read a service's status."""
+    """Read the status of a service, or of a job, which has no address and no revisions."""
     terminal = body.get("terminalCondition") or {}
     conditions: tuple[Json, ...] = (terminal, *body.get("conditions", []))
     failed: Json = next((c for c in conditions if c.get("state") == "CONDITION_FAILED"), {})

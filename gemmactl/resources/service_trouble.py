@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from gemmactl.errors import Exit, Trouble, refused
-from gemmactl.resources import service_rules
+from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import Cloud, Json, LogEntry
 from gemmactl.resources.service_state import State, state
 from inference_image.contract import Code, LoadFailure
 
-if TYPE_CHECKING:
-    from gemmactl.resources.service import Service
-
 LINES: Final = 60
 LOUD: Final = frozenset({"WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 DENIALS: Final = ("permission denied on secret", "does not have permission", "must have permission to read the image")
-
-
-@contextmanager
-def dry_run(service: Service) -> Iterator[None]:
-    """Around the validate_only call: what it refuses has changed nothing, and no rollout was begun.
-
-    Raises:
-        Trouble: (refused) Cloud Run's own words, or a rule that validate_only is known to miss.
-    """
-    if broken := service_rules.violations(service):
-        raise refused(
-            f"service {service.name} would not become ready",
-            why="; ".join(broken),
-            remedy="correct the setting that is named",
-            code="service-illegal",
-            facts={"violations": list(broken)},
-        )
-    try:
-        yield
-    except Trouble as trouble:
-        # what somebody else wrote, what settles by itself and what may not be asked keep their own meaning
-        if trouble.facts.get("status") != 400:
-            raise
-        raise refused(
-            f"Cloud Run refuses service {service.name}; nothing of it was changed",
-            why=trouble.why,
-            remedy=trouble.remedy,
-            code="service-refused",
-            facts={**trouble.facts, "validate_only": True},
-        ) from trouble
 
 
 def log_query(name: str, revision: str) -> str:
