@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gemmactl.doctor.finding import FixKind
+from gemmactl.doctor.last_line import QUOTED, patterns
 from gemmactl.doctor.row import Row
 from inference_image.contract import Code
 
@@ -19,6 +20,7 @@ class _Why:
     commands: tuple[str, ...] = ()
 
 
+_OBJECT: Final = r"(?P<object>[^:\"]{0,200}(?::[^ :\"][^:\"]{0,200})?)"
 _UPLOAD: Final = "Upload the folder again: `gemmactl deploy DIR` checks every file before and after."
 _SAVE: Final = "Save the model again with save_pretrained (model and tokenizer), and upload the whole folder."
 
@@ -232,18 +234,13 @@ def _row(code: Code, why: _Why) -> Row:
         title=why.title,
         cause=why.cause,
         remedy=why.remedy,
-        # either the message or the nested object; in a console's export the nested one may come first
-        patterns=(
-            rf"model load failed: {code}: (?P<object>[^:\"]{{0,200}}(?::[^ :\"][^:\"]{{0,200}})?): (?P<detail>[^\"]{{0,300}})",
-            rf"[\"']?load_failed[\"']? ?: ?\{{[^{{}}]{{0,600}}?[\"']?code[\"']? ?: ?[\"']?{code}\b",
-        ),
+        patterns=patterns("model load failed", "load_failed", code, _OBJECT, 600),
         fix_kind=why.fix_kind,
         commands=why.commands,
         not_fix=("a longer startup probe: the engine refused, it was not slow",),
         permission="storage.objects.get" if code is Code.ACCESS_DENIED else "",
         principal="$RUNTIME_SA" if code is Code.ACCESS_DENIED else "",
-        # the detail of a refusal quotes what others would take for a failure of its own
-        explains=("category:model", "category:container", "category:gpu", "category:network", "category:iam"),
+        explains=QUOTED,
         confidence=0.95,
     )
 

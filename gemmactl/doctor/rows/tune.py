@@ -8,6 +8,7 @@ from typing import Final
 from finetune_image.contract import EXIT_DEADLINE, EXIT_TERMINATED, Code
 from gemmactl.doctor.consequences import NOT_STARTED
 from gemmactl.doctor.finding import FixKind
+from gemmactl.doctor.last_line import QUOTED, patterns
 from gemmactl.doctor.row import CONSEQUENCE, Row
 
 
@@ -155,19 +156,14 @@ def _row(code: Code, why: _Why) -> Row:
         title=why.title,
         cause=why.cause,
         remedy=why.remedy,
-        # either the message or the nested object; in a console's export the nested one may come first
-        patterns=(
-            rf"fine-tune failed: {code}: {_WHERE}: (?P<detail>[^\"]{{0,300}})",
-            rf"[\"']?finetune_failed[\"']? ?: ?\{{[^{{}}]{{0,900}}?[\"']?code[\"']? ?: ?[\"']?{code}\b",
-        ),
+        patterns=patterns("fine-tune failed", "finetune_failed", code, _WHERE, 900),
         fix_kind=why.fix_kind,
         commands=why.commands,
         not_fix=("more retries: another attempt ends alike",) if code not in (Code.NETWORK_FAILED, Code.INTERNAL) else (),
         principal="$RUNTIME_SA" if denied else "",
         role="roles/storage.objectUser" if denied else "",
         scope="bucket" if denied else "",
-        # the detail of a failure quotes what others would take for one of its own
-        explains=("category:model", "category:container", "category:gpu", "category:network", "category:iam", "category:jobs"),
+        explains=(*QUOTED, "category:jobs"),
         confidence=0.95,
     )
 
