@@ -129,6 +129,27 @@ def test_a_folder_that_goes_away_is_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoints.whole(place) == ()
 
 
+def test_a_step_that_is_saved_again_is_not_whole_meanwhile(tmp_path: Path) -> None:
+    """An attempt that dies while it writes over a checkpoint leaves none of that step, not one of old and new files."""
+    for name in ("adapter_model.safetensors", "optimizer.pt"):
+        (tmp_path / name).write_text("old")
+    place = Shelf()
+    checkpoints.put(place, tmp_path, 7, "i")
+
+    class Dying(Shelf):
+        def at(self, prefix: str) -> Dying:
+            return Dying(f"{self._prefix}{prefix}/", self.there)
+
+        def pour(self, name: str, size: int, chunks: Iterable[Bytes], *, only_if: str | None = None) -> Held:
+            if name == "optimizer.pt":
+                raise KeyboardInterrupt
+            return super().pour(name, size, chunks, only_if=only_if)
+
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.put(Dying(there=place.there), tmp_path, 7, "i")
+    assert checkpoints.whole(place) == ()
+
+
 def test_an_attempt_that_fails_waits_for_its_checkpoint(tmp_path: Path) -> None:
     """What is under way when a step breaks is there before the attempt's folder goes."""
     failed = threading.Event()

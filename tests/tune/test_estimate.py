@@ -51,6 +51,13 @@ def test_what_does_not_fit_into_an_hour_pays_for_further_starts() -> None:
     assert short.seconds.least == pytest.approx(1120, abs=1)
 
 
+def test_a_larger_model_takes_longer_beside_its_training() -> None:
+    """Each GB beyond a 4B's is read, merged and written."""
+    small, large = (_of(1_000_000, size=int(gigabytes * 1e9)) for gigabytes in (8.6, 24.6))
+    assert large.seconds.least - small.seconds.least == pytest.approx(16 * 8)
+    assert large.rate == small.rate
+
+
 def test_an_unknown_price_is_not_invented() -> None:
     """No dollars then, time all the same."""
     found = estimate(FOUR_B, 1000, 1, "none", Price(None, Certainty.UNKNOWN))

@@ -69,7 +69,7 @@ def test_ctrl_c_leaves_it_running(desk: Desk) -> None:
 
 
 def test_a_connection_that_is_gone_for_a_moment_ends_nothing(desk: Desk) -> None:
-    """A look that fails is made again; half a minute without an answer is told."""
+    """A look that fails is made again, however many there were before; half a minute without an answer is told."""
     down = [False]
 
     def before(name: str) -> None:
@@ -84,7 +84,7 @@ def test_a_connection_that_is_gone_for_a_moment_ends_nothing(desk: Desk) -> None
     def rise() -> None:
         down[0] = False
 
-    desk.played = [fall, rise, desk.done]
+    desk.played = [*(fall, rise) * 8, desk.done]
     assert desk.run().exit is Exit.OK
     desk.played = [fall]
     desk.run(follow=False, again=True)
