@@ -26,8 +26,6 @@ class Carrier:
         self._thread: threading.Thread | None = None
         self.error: TuneFailed | None = None
         """Why the last one did not arrive; None: it did."""
-        self.step: int | None = None
-        """The newest that is there because of this attempt."""
         self._late: dict[int, Path] = {}
         """The best one, while it could not be brought: it goes with the next, before it."""
 
@@ -65,7 +63,7 @@ class Carrier:
             for at in tuple(todo):
                 checkpoints.put(self._store, todo[at], at, self._identity)
                 del todo[at]
-            self.error, self.step = None, step
+            self.error = None
             self._tell(Kind.CHECKPOINT, step=step, seconds=round(time.monotonic() - began, 2))
             with suppress(TuneFailed):  # older ones cost storage, nothing else
                 checkpoints.prune(self._store, self._keep, best)

@@ -22,7 +22,6 @@ ENV_DEVICE: Final = "GEMMACTL_DEVICE"
 ENV_HF_TOKEN: Final = "HF_TOKEN"
 ENV_HF_ENDPOINT: Final = "HF_ENDPOINT"
 ENV_STORAGE_HOST: Final = "STORAGE_EMULATOR_HOST"
-ENV_ATTEMPT: Final = "CLOUD_RUN_TASK_ATTEMPT"
 ENV_EXECUTION: Final = "CLOUD_RUN_EXECUTION"
 
 # --- where things are in a bucket -----------------------------------------------------------------
@@ -57,12 +56,8 @@ COMPLETE: Final = "COMPLETE"
 """JSON: {"step": n, "identity": "...", "files": {"name": {"size": n, "crc32c": n}}}; written after all files of its folder."""
 
 # --- files beside published weights ---------------------------------------------------------------
-BESIDE: Final = "gemmactl"
-"""Folder beside the weights that holds the rest of these and inference_image.contract.MANIFEST."""
-REPORT: Final = "gemmactl/report.md"
 CURVE: Final = "gemmactl/loss.png"
-LINEAGE: Final = "gemmactl/lineage.json"
-FINGERPRINT: Final = "gemmactl/fingerprint.json"
+"""The others are inference_image.contract's: MANIFEST, LINEAGE, FINGERPRINT, REPORT."""
 
 # --- how an attempt ends --------------------------------------------------------------------------
 EXIT_DONE: Final = 0

@@ -76,7 +76,6 @@ class Plan:
     shards: tuple[Shard, ...]
     index: bytes | None
     adapter: Path
-    pairs: tuple[Pair, ...]
 
 
 @dataclass(frozen=True)
@@ -115,11 +114,11 @@ def plan(source: Source, adapter: Path, most: int | None = None, *, block: int =
             raise TuneFailed(Code.MODEL_INVALID, tensor.name, f"it is {tensor.dtype}; BF16, F16 and F32 can be merged into")
     if most is None:
         shards = tuple(_shard(base, name, changed) for name in base.headers)
-        return Plan(source, shards, base.index, adapter / lora.WEIGHTS, pairs)
+        return Plan(source, shards, base.index, adapter / lora.WEIGHTS)
     groups = _groups(base.tensors, most)
     names = _names(len(groups))
     cut = tuple(_cut(base, name, group, changed) for name, group in zip(names, groups, strict=True))
-    return Plan(source, cut, _index(names, groups), adapter / lora.WEIGHTS, pairs)
+    return Plan(source, cut, _index(names, groups), adapter / lora.WEIGHTS)
 
 
 def whole(source: Source, one: Object) -> bytes:

@@ -45,13 +45,6 @@ def smaller(micro: int, accumulation: int) -> int | None:
     return None if micro == 1 else cut(micro * accumulation, micro // 2).micro
 
 
-def gpu_gb() -> float | None:
-    """Most memory of the GPU that was in use since the start, in GB of 1e9 bytes; None without one."""
-    import torch
-
-    return round(torch.cuda.max_memory_allocated() / 1e9, 2) if torch.cuda.is_available() else None
-
-
 def most(length: int, packed: bool) -> int:
     """Sequences of a micro-batch that are worth it, if they fit. `length`: tokens of the longest."""
     return max(1, TOKENS // length) if packed else max(1, min(SEQUENCES, 2 * TOKENS // length))

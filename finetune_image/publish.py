@@ -24,7 +24,18 @@ from finetune_image.merge_plan import as_tune_failed, plan, whole
 from finetune_image.run import Run
 from finetune_image.store import ABSENT, Bytes, Clash, Store
 from inference_image.chunks import Object, Source
-from inference_image.contract import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG, INDEX, MANIFEST, OVERRIDES, PRESETS
+from inference_image.contract import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CONFIG,
+    FINGERPRINT,
+    INDEX,
+    LINEAGE,
+    MANIFEST,
+    OVERRIDES,
+    PRESETS,
+    REPORT,
+)
 
 Tell = Callable[..., Any]
 """`tell(Kind, **fields)`: a line of METRICS."""
@@ -166,13 +177,13 @@ def _clash(store: Store, name: str, detail: str) -> TuneFailed:
 def _adapter(folder: _Folder, adapter: Path, figures: Figures, origin: Mapping[str, Any]) -> None:
     if folder.published():
         return
-    folder.put(contract.LINEAGE, document(origin))
+    folder.put(LINEAGE, document(origin))
     path = adapter / ADAPTER_WEIGHTS
     folder.pour(ADAPTER_WEIGHTS, path.stat().st_size, lambda: _read(path))
     folder.put(ADAPTER_CONFIG, (adapter / ADAPTER_CONFIG).read_bytes())
     weights = folder.records[ADAPTER_WEIGHTS]
     prints = fingerprint(weights.sha256, {ADAPTER_WEIGHTS: weights})
-    folder.put(contract.FINGERPRINT, document(prints))
+    folder.put(FINGERPRINT, document(prints))
     _told(folder, figures, origin, prints, None)
     folder.close(folder.store.uri)
 
@@ -186,12 +197,12 @@ def _model(folder: _Folder, base: Source, adapter: Path, figures: Figures, origi
     with as_tune_failed():
         objects = base.list()
     _pinned(objects, origin["base"]["generations"])
-    folder.put(contract.LINEAGE, document(origin))
+    folder.put(LINEAGE, document(origin))
     for number, shard in enumerate(made.shards, 1):
         tell(Kind.PHASE, phase="merging", text=f"{shard.name}, {number} of {len(made.shards)}")
         folder.pour(shard.name, shard.size, partial(merged, made, shard), shard.twin.name if shard.twin else "")
     weights = dict(folder.records)
-    weights.pop(contract.LINEAGE)
+    weights.pop(LINEAGE)
     tell(Kind.PHASE, phase="publishing", text=f"model to {folder.store.uri}")
     with as_tune_failed():
         for one in sorted(objects, key=lambda one: (one.name == CONFIG, one.name)):
@@ -208,7 +219,7 @@ def _model(folder: _Folder, base: Source, adapter: Path, figures: Figures, origi
     for chunk in _read(adapter / ADAPTER_WEIGHTS):
         sums.add(chunk)
     prints = fingerprint(sums.record().sha256, weights)
-    folder.put(contract.FINGERPRINT, document(prints))
+    folder.put(FINGERPRINT, document(prints))
     _told(folder, figures, origin, prints, loss)
     folder.close(folder.store.uri)
     return loss
@@ -220,7 +231,7 @@ def _told(folder: _Folder, figures: Figures, origin: Mapping[str, Any], prints: 
     if picture is not None:
         folder.put(contract.CURVE, picture, first_stays=True)
     text = report.markdown(figures, origin, prints, merged_loss=loss, picture=picture is not None)
-    folder.put(contract.REPORT, text.encode(), first_stays=True)
+    folder.put(REPORT, text.encode(), first_stays=True)
 
 
 def _kept(one: Object) -> bool:

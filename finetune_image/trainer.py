@@ -76,13 +76,8 @@ class Built:
         return self.trainer.model
 
     @property
-    def micro(self) -> int:
-        """Sequences of a micro-batch: `build(..., micro=smaller)` makes the same steps of smaller ones."""
-        return self.stats.micro
-
-    @property
     def smaller(self) -> int | None:
-        """What to build with after memory ran out: less, or the same with activation checkpointing; None: nothing is left."""
+        """`micro` to build with after memory ran out: less, or the same with activation checkpointing; None: nothing is left."""
         stats = self.stats
         if self.device != "cpu" and not stats.checkpointing and checkpointing(self.wish) is not False:
             return stats.micro

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from finetune_image.contract import REPORT, Code
+from finetune_image.contract import Code
 from gemmactl.errors import Exit, Trouble
 from gemmactl.result import Block, Facts, Line, Result
 from gemmactl.serving.evidence import clean
@@ -15,6 +15,7 @@ from gemmactl.tune.executions import Execution
 from gemmactl.tune.published import places
 from gemmactl.tune.runs import Tuned
 from gemmactl.tune.told import span
+from inference_image.contract import REPORT
 
 CODE = "finetune-failed"
 EARLY: Final[Mapping[str, str]] = {
