@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from finetune_image.hands import Model
 from finetune_image.run import File, Run
 from finetune_image.store import Store, open_store
 from inference_image import contract as served
-from inference_image.chunks import Object, Source, open_source
+from inference_image.chunks import Buffer, Object, Source, open_source
 from inference_image.contract import LoadFailed
 from inference_image.published import require_published
 
@@ -121,24 +120,10 @@ def _bring(source: Source, wanted: tuple[Object, ...], folder: Path) -> None:
 
 
 def _read(source: Source, folder: Path, one: Object, begin: int, end: int) -> None:
-    sink = _FileSink(begin, end)
+    sink = Buffer(end - begin, begin)
     source.read(one, begin, end, sink)
     with (folder / one.name).open("r+b", buffering=0) as file:
         os.pwrite(file.fileno(), sink.data, begin)
-
-
-class _FileSink:
-    """A piece of a file on its way."""
-
-    def __init__(self, begin: int, end: int) -> None:
-        self._begin = begin
-        self.data = mmap.mmap(-1, end - begin)
-
-    def buffer(self, offset: int, most: int) -> memoryview:
-        return memoryview(self.data)[offset - self._begin : offset - self._begin + most]
-
-    def wrote(self, offset: int, count: int) -> None:
-        """It is where it belongs."""
 
 
 def _crc(path: Path) -> int:

@@ -16,6 +16,7 @@ import crc32c
 
 from finetune_image.contract import Code, TuneFailed
 from finetune_image.merge_plan import Block, Plan, Shard, as_tune_failed, plan
+from inference_image.chunks import Buffer
 from inference_image.chunks.crc import combine
 
 if TYPE_CHECKING:
@@ -86,28 +87,13 @@ class _Seen:
 def _one(made: Plan, handle: int, block: Block) -> tuple[Block, bytearray, int]:
     if block.object is None:
         return block, bytearray(block.data), 0
-    sink = _Slice(block.begin, block.end)
+    sink = Buffer(block.end - block.begin, block.begin)
     with as_tune_failed():
         made.source.read(block.object, block.begin, block.end, sink)
     crc = crc32c.crc32c(sink.data)
     if block.pair is not None:
         _add(sink.data, block, handle)
     return block, sink.data, crc
-
-
-class _Slice:
-    """A sink for bytes [begin, end) of an object."""
-
-    def __init__(self, begin: int, end: int) -> None:
-        self.data = bytearray(end - begin)
-        self._begin = begin
-
-    def buffer(self, offset: int, most: int) -> memoryview:
-        at = offset - self._begin
-        return memoryview(self.data)[at : at + most]
-
-    def wrote(self, offset: int, count: int) -> None:
-        """Nothing to do: the bytes are where they belong."""
 
 
 def _add(data: bytearray, block: Block, handle: int) -> None:

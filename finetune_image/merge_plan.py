@@ -127,9 +127,9 @@ def whole(source: Source, one: Object) -> bytes:
 
 
 def _part(source: Source, one: Object, begin: int, end: int) -> bytes:
-    buffer = Buffer(end)
+    buffer = Buffer(end - begin, begin)
     source.read(one, begin, end, buffer)
-    return bytes(buffer.data[begin:])
+    return bytes(buffer.data)
 
 
 def _read(source: Source, objects: Mapping[str, Object], block: int) -> _Weights:

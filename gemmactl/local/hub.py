@@ -63,9 +63,9 @@ class HubFiles:
         beyond = min(end, one.size) if one else 0
         if one is None or beyond <= start:
             return b""
-        buffer = Buffer(beyond - start)
+        buffer = Buffer(beyond - start, start)
         try:
-            self._source.read(one, start, beyond, _From(buffer, start))
+            self._source.read(one, start, beyond, buffer)
         except LoadFailed as failed:
             raise self._told(failed) from failed
         return bytes(buffer.data)
@@ -125,21 +125,6 @@ class HubFiles:
             return HubSource(self.uri, self.environ, patience=self.patience or Patience(), dataset=self.dataset)
         except LoadFailed as failed:
             raise self._told(failed) from failed
-
-
-@dataclass(frozen=True)
-class _From:
-    """A sink whose memory begins at a byte of the object."""
-
-    inner: object
-    start: int
-
-    def buffer(self, offset: int, most: int) -> memoryview:
-        found: memoryview = self.inner.buffer(offset - self.start, most)  # type: ignore[attr-defined]  # a Buffer, imported late
-        return found
-
-    def wrote(self, offset: int, count: int) -> None:
-        """Nothing to do: the bytes are where they belong."""
 
 
 def _entry(one: Object) -> Entry:

@@ -99,13 +99,15 @@ class Patience:
 
 
 class Buffer:
-    """A sink for a whole small object: its bytes, in memory."""
+    """A sink for `size` bytes of an object from byte `begin` on, in memory."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, begin: int = 0) -> None:
         self.data = bytearray(size)
+        self._begin = begin
 
     def buffer(self, offset: int, most: int) -> memoryview:
-        return memoryview(self.data)[offset : offset + most]
+        at = offset - self._begin
+        return memoryview(self.data)[at : at + most]
 
     def wrote(self, offset: int, count: int) -> None:
         """Nothing to do: the bytes are where they belong."""
