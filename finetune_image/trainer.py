@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune_image import kernels, language_model, micro
+from finetune_image import kernels, language_model, micro, rng
 from finetune_image.contract import Code, TuneFailed
 from finetune_image.data.encode import Encoder, Row
 from finetune_image.sft_config import checkpointing, config, fixed, logging_steps, prepared, silence
@@ -121,35 +119,20 @@ class Built:
                 made.append(str(tokenizer.decode(said[0, asked.shape[1] :], skip_special_tokens=True)))
         return made
 
-    def save_adapter(self, folder: Path) -> None:
-        """adapter_model.safetensors and adapter_config.json, readable by every user. The base is named as the wish names it."""
-        # embeddings are never trained: without the word for it, PEFT asks the Hub whether they are
-        self._model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)
-        path = folder / "adapter_config.json"
-        told = json.loads(path.read_text()) | {"base_model_name_or_path": self.wish.model.removeprefix("hf:")}
-        told["target_modules"] = sorted(told["target_modules"])  # a set: another order in each process
-        path.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
-        for one in folder.iterdir():
-            one.chmod(0o644)  # safetensors writes 0600, which another user can't read
-
     @contextmanager
     def _aside(self, *, base: bool) -> Iterator[None]:
         """Evaluate in between: no dropout, no gradients, and neither the mode nor any random number is changed after it."""
-        import numpy as np
         import torch
 
         model = self._model
-        trained, python, arrays = model.training, random.getstate(), np.random.get_state()
+        trained = model.training
         without = model.disable_adapter() if base else nullcontext()
         try:
-            with torch.random.fork_rng(), torch.no_grad(), without:
+            with rng.untouched(), torch.no_grad(), without:
                 model.eval()
                 yield
         finally:
             model.train(trained)
-            random.setstate(python)
-            np.random.set_state(arrays)
 
 
 def build(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,11 +128,17 @@ def test_the_same_seed_gives_the_same_adapter(scratch: Path) -> None:
     assert found[0] == found[1] != found[2]
 
 
-def test_the_adapter_is_one_that_the_server_loads(tuned: Built, scratch: Path) -> None:
+@pytest.mark.usefixtures("tuned")
+def test_the_adapter_is_one_that_the_server_loads(scratch: Path) -> None:
     """Files for every user, the base by its name, every matrix of it known to the loader."""
-    folder = scratch / "adapter"
-    tuned.save_adapter(folder)
-    assert {path.name for path in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    from finetune_image.checkpoints import ADAPTER
+    from finetune_image.results import tidy
+
+    saved, folder = scratch / "whole" / f"checkpoint-{STEPS // 2}", scratch / "adapter"
+    folder.mkdir()
+    for name in ADAPTER:
+        shutil.copy(saved / name, folder)
+    tidy(folder, run_of())
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
     assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "google/gemma-3-4b-it"
     config = lora.Config.parse((folder / "adapter_config.json").read_bytes())

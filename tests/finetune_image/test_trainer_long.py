@@ -69,7 +69,7 @@ def test_the_merged_model_answers_its_rows_exactly(eyes: bool, dtype: str, tmp_p
     assert loss(made) < 0.85 * before
     wanted = [row["completion"] for row in ROWS]
     assert made.answers(ROWS) == wanted
-    made.save_adapter(tmp_path / "adapter")
+    made.trainer.save_model(str(tmp_path / "adapter"))
     folder = whole(base, tmp_path / "adapter", tmp_path / "merged")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
     tokenizer = AutoTokenizer.from_pretrained(folder)
