@@ -28,6 +28,11 @@ def marked(labels: Mapping[str, str]) -> bool:
     return labels.get(LABEL) == OWNER
 
 
+def missing(labels: Mapping[str, str], name: str) -> dict[str, str]:
+    """What labels lack to be those of a service or a job of ours under this name."""
+    return {key: value for key, value in (*OURS, (NAME_LABEL, name)) if labels.get(key) != value}
+
+
 def noted(description: str) -> bool:
     """Whether a service account's description carries our mark."""
     return NOTE in description

@@ -155,10 +155,8 @@ def _volumes(made: Modernised) -> None:
 
 
 def _owner(made: Modernised) -> None:
-    wanted = dict((*mark.OURS, (mark.NAME_LABEL, made.service.name)))
     labels = dict(made.service.labels or ())
-    missing = {key: value for key, value in wanted.items() if labels.get(key) != value}
-    if missing:
+    if missing := mark.missing(labels, made.service.name):
         now = ", ".join(f"{key}={value}" for key, value in sorted(missing.items()))
         said = tuple(sorted({**labels, **missing}.items()))
         made.set("status and destroy know their own by it", "labels", "none", now, labels=said)

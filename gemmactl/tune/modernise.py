@@ -179,10 +179,8 @@ def _limits(made: Modern) -> None:
 
 
 def _owner(made: Modern) -> None:
-    wanted = dict((*mark.OURS, (mark.NAME_LABEL, made.name)))
     labels = dict(made.job.labels or ())
-    missing = {key: value for key, value in wanted.items() if labels.get(key) != value}
-    if missing:
+    if missing := mark.missing(labels, made.name):
         now = ", ".join(f"{key}={value}" for key, value in sorted(missing.items()))
         said = tuple(sorted({**labels, **missing}.items()))
         made.set("finetune status, cancel and destroy know their own by it", "labels", "none", now, labels=said)
