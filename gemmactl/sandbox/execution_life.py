@@ -17,6 +17,7 @@ from gemmactl.sandbox import execution_words as words
 from gemmactl.sandbox.attempts import Attempt, Attempts
 from gemmactl.sandbox.blobs import stamp
 from gemmactl.sandbox.execution_words import Outcome, completed, condition, with_condition
+from gemmactl.sandbox.run_etags import new_etag
 from gemmactl.sandbox.wire import ApiError, failed
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ class ExecutionLife:
         with store.lock:
             old = {key: value for key, value in self._get(name).items() if not key.endswith("Count") or key == "taskCount"}
             counted = words.counts(task for _, task in self._tasks(name))
-            new = {**old, **counted, **fields, "updateTime": now, "etag": f'"{uuid.uuid4().hex[:12]}"'}
+            new = {**old, **counted, **fields, "updateTime": now, "etag": new_etag()}
             for one in conditions:
                 new["conditions"] = with_condition(new["conditions"], one)
             if "completionTime" in new:

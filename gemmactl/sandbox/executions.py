@@ -9,7 +9,7 @@ from google.protobuf import json_format
 
 from gemmactl.sandbox.documents import page
 from gemmactl.sandbox.execution_life import EXECUTIONS, TASKS, ExecutionLife, execution_message, missing
-from gemmactl.sandbox.wire import failed
+from gemmactl.sandbox.run_etags import guard
 
 if TYPE_CHECKING:
     from google.longrunning import operations_pb2
@@ -116,6 +116,5 @@ def _found(world: World, name: str) -> Json:
 
 def _guarded(world: World, name: str, etag: str) -> Json:
     execution = _found(world, name)
-    if etag and etag != execution["etag"]:
-        raise failed("ABORTED", "Conflict: the etag is not the current one.")  # guess
+    guard(execution, etag)
     return execution

@@ -27,6 +27,7 @@ from gemmactl.sandbox.quota import Quota, check_job_quota
 from gemmactl.sandbox.recipes import recipe
 from gemmactl.sandbox.regions import require_region
 from gemmactl.sandbox.run_admission import admit
+from gemmactl.sandbox.run_etags import guard, new_etag
 from gemmactl.sandbox.wire import ApiError, failed
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Jobs:
         if old is None and not request.allow_missing:
             raise missing(name, "JOB")
         if old:
-            _guard(old, given.get("etag", ""))
+            guard(old, given.get("etag", ""))
         return self._apply(caller, name, given, old, dry=request.validate_only)
 
     def _apply(self, caller: str, name: str, given: Json, old: Json | None, *, dry: bool) -> operations_pb2.Operation:
@@ -101,7 +102,7 @@ class Jobs:
             "updateTime": now,
             "creator": old["creator"] if old else caller.partition(":")[2],
             "lastModifier": caller.partition(":")[2],
-            "etag": f'"{uuid.uuid4().hex[:12]}"',
+            "etag": new_etag(),
         }
         parent = name.partition("/jobs/")[0]
         if dry:
@@ -152,7 +153,7 @@ class Jobs:
         if overrides:
             world.iam.require(caller, "run.jobs.runWithOverrides", name)
         job = _found(world, name)
-        _guard(job, request.etag)
+        guard(job, request.etag)
         image, ready = world.store.get(IMAGES, name), job["terminalCondition"]
         if image is None or ready["state"] == "CONDITION_FAILED":
             why = f"Job '{name.rpartition('/')[2]}' is not ready to be run. {ready.get('message', '')}"
@@ -172,7 +173,7 @@ class Jobs:
         name = world.name(request.name)
         world.iam.require(caller, "run.jobs.delete", name)
         job = _found(world, name)
-        _guard(job, request.etag)
+        guard(job, request.etag)
         parent = name.partition("/jobs/")[0]
         if request.validate_only:
             return world.operations.done(parent, _message(job), _message(job))
@@ -216,12 +217,6 @@ def _found(world: World, name: str) -> Json:
 
 def _ignore(_job: Json) -> None:
     """It is there: that was the question."""
-
-
-def _guard(job: Json, etag: str) -> None:
-    if etag and etag != job["etag"]:
-        versions = f"version '{etag}' was specified but current version is '{job['etag']}'."
-        raise failed("ABORTED", f"Conflict for resource '{job['name'].rpartition('/')[2]}': {versions}")  # guess
 
 
 def _message(job: Json) -> Any:

@@ -12,6 +12,7 @@ from gemmactl.sandbox import images
 from gemmactl.sandbox.blobs import stamp
 from gemmactl.sandbox.execution_life import EXECUTIONS, IMAGES, JOBS, TASKS
 from gemmactl.sandbox.execution_words import condition
+from gemmactl.sandbox.run_etags import new_etag
 
 if TYPE_CHECKING:
     from gemmactl.sandbox.world import World
@@ -41,7 +42,7 @@ def new_execution(world: World, job: Json, caller: str, image: Json) -> Json:
         "job": short_job,
         "reconciling": True,
         "logUri": f"{world.base_url}/sandbox/logs?execution={short}",
-        "etag": _etag(),
+        "etag": new_etag(),
         # source: a recording of gcloud run jobs executions describe
         "conditions": [
             condition("Completed", now, "Waiting for execution to complete.", state="RECONCILING"),
@@ -83,10 +84,6 @@ def _task(execution: Json, short: str, index: int) -> Json:
         "reconciling": True,
         "conditions": [condition("Completed", now, state="RECONCILING")],
         "logUri": execution["logUri"],
-        "etag": _etag(),
+        "etag": new_etag(),
         **({"index": index} if index else {}),
     }
-
-
-def _etag() -> str:
-    return f'"{uuid.uuid4().hex[:12]}"'

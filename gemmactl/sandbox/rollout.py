@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gemmactl.sandbox import images
 from gemmactl.sandbox.blobs import stamp
 from gemmactl.sandbox.containers import Containers
+from gemmactl.sandbox.run_etags import new_etag
 from gemmactl.sandbox.wire import ApiError, failed
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Rollout:
             "launchStage": service.get("launchStage", "GA"),
             "logUri": f"{world.base_url}/sandbox/logs?revision={revision}",
             "reconciling": True,
-            "etag": f'"{uuid.uuid4().hex[:12]}"',
+            "etag": new_etag(),
         }
         world.store.put(REVISIONS, full, document)
         self._change(name, latestCreatedRevision=full)
@@ -216,7 +217,7 @@ class Rollout:
                 **self._get(name),
                 **fields,
                 "updateTime": stamp(self._world.clock.now()),
-                "etag": f'"{uuid.uuid4().hex[:12]}"',
+                "etag": new_etag(),
             }
             self._world.store.put(SERVICES, name, service)
         return service

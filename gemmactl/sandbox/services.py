@@ -19,6 +19,7 @@ from gemmactl.sandbox.regions import require_region
 from gemmactl.sandbox.revisions import Revisions, missing
 from gemmactl.sandbox.rollout import REVISIONS, SERVICES, Rollout
 from gemmactl.sandbox.run_admission import admit
+from gemmactl.sandbox.run_etags import guard, new_etag
 from gemmactl.sandbox.service_defaults import with_defaults
 from gemmactl.sandbox.service_rules import check
 from gemmactl.sandbox.wire import failed
@@ -97,9 +98,8 @@ class Services:
         world.iam.require(caller, "run.services.update" if old else "run.services.create", name)
         if old is None and not request.allow_missing:
             raise missing(name)
-        if old and given.get("etag") and given["etag"] != old["etag"]:
-            versions = f"version '{given['etag']}' was specified but current version is '{old['etag']}'."
-            raise failed("ABORTED", f"Conflict for resource '{name.rpartition('/')[2]}': {versions}")  # guess
+        if old:
+            guard(old, given.get("etag", ""))
         paths = list(request.update_mask.paths)
         wish = _wish(given) if old is None or not paths or paths == ["*"] else _masked(_wish(old), given, paths)
         whole = not paths or paths == ["*"] or any(path.partition(".")[0] == "template" for path in paths)
@@ -126,7 +126,7 @@ class Services:
             "updateTime": now,
             "creator": old["creator"] if old else caller.partition(":")[2],
             "lastModifier": caller.partition(":")[2],
-            "etag": f'"{uuid.uuid4().hex[:12]}"',
+            "etag": new_etag(),
         }
         parent = name.partition("/services/")[0]
         if dry:
@@ -151,8 +151,7 @@ class Services:
         name = world.name(request.name)
         world.iam.require(caller, "run.services.delete", name)
         service = _found(world, name)
-        if request.etag and request.etag != service["etag"]:
-            raise failed("ABORTED", "Conflict: the etag is not the current one.")  # guess
+        guard(service, request.etag)
         parent = name.partition("/services/")[0]
         gone = {**service, "deleteTime": stamp(world.clock.now())}
         if request.validate_only:
