@@ -13,7 +13,7 @@ from gemmactl.sandbox.job_rules import check
 from gemmactl.sandbox.quota import Quota, check_job_quota
 from gemmactl.sandbox.wire import ApiError
 
-GOLDEN = Path(__file__).parent / "golden" / "jobs" / "29-alpha-run-jobs-replace.json"
+GOLDEN = Path(__file__).parents[1] / "golden" / "29-alpha-run-jobs-replace.json"
 
 
 def job(outer: dict[str, Any] | None = None, container: dict[str, Any] | None = None, **task: Any) -> dict[str, Any]:
