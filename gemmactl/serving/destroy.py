@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from finetune_image.contract import ADAPTERS, MODELS
@@ -15,6 +15,7 @@ from gemmactl.resources.stored_model import StoredModel, stored
 from gemmactl.result import Block, Line, Result
 from gemmactl.serving import adapting, find, pinning, show
 from gemmactl.serving.deploy import unfinished
+from gemmactl.serving.find import Json
 from gemmactl.serving.listing import everywhere
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
@@ -155,18 +156,25 @@ def _others_in(place: Place, bucket: str, folders: Sequence[StoredModel]) -> str
 def shared(place: Place, wish: Serve) -> dict[str, str]:
     """Addresses that another service of ours also stands on: in this region, or in another one for what is project-wide."""
     mine = _addresses(wish)
-    keep: dict[str, str] = {}
     found = everywhere(place).services
+    return served(place, mine, found, (place.region.text, wish.name)) | _trained(place, mine, tuple(found))
+
+
+def served(
+    place: Place, mine: set[str], found: Mapping[str, Sequence[Json]], but: tuple[str, str] | None = None
+) -> dict[str, str]:
+    """Those of `mine` that a service stands on. `found`: services by region; `but`: region and name of one that is passed over."""
+    keep: dict[str, str] = {}
     for region, services in found.items():
         there = replace(place, region=Value(region, "where it is"))
         for live in services:
             name = find.short(live)
-            if (region, name) == (place.region.text, wish.name):
+            if (region, name) == but:
                 continue
             theirs = _addresses(recalled(there, name, live))
             where = "" if region == place.region.text else f" in {region}"
             keep |= dict.fromkeys(mine & theirs, f"service {name}{where} uses it")
-    return keep | _trained(place, mine, tuple(found))
+    return keep
 
 
 def _trained(place: Place, mine: set[str], regions: tuple[str, ...]) -> dict[str, str]:

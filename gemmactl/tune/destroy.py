@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from finetune_image.contract import ADAPTERS, DATA, MODELS, RUNS
-from gemmactl import stack, stack_tune
+from gemmactl import stack_tune
 from gemmactl.errors import Trouble, refused
 from gemmactl.kernel.apply import apply
 from gemmactl.kernel.plan import Op, Plan, make_teardown
@@ -18,10 +18,9 @@ from gemmactl.resources.stored_model import StoredRuns
 from gemmactl.result import Block, Item, Line, Result
 from gemmactl.serving import show
 from gemmactl.serving.deploy import unfinished
-from gemmactl.serving.find import short as short_name
+from gemmactl.serving.destroy import served
 from gemmactl.serving.listing import everywhere
 from gemmactl.serving.place import Place
-from gemmactl.serving.recall import recalled as served
 from gemmactl.settings import Value
 from gemmactl.spec import parse_model
 from gemmactl.tune import executions, find, runs
@@ -76,14 +75,8 @@ def stack_of(place: Place, tune: Tune) -> tuple[Resource, ...]:
 
 def shared(place: Place, tune: Tune, mine: set[str]) -> dict[str, str]:
     """Addresses that a service of ours, or another fine-tune, also stands on."""
-    keep: dict[str, str] = {}
     found = everywhere(place).services
-    for region, services in found.items():
-        there = replace(place, region=Value(region, "where it is"))
-        for live in services:
-            theirs = {one.address for one in stack.serving(served(there, short_name(live), live), teardown=True)}
-            keep |= dict.fromkeys(mine & theirs, f"service {short_name(live)}{_in(place, region)} uses it")
-    return keep | used(place, mine, tuple(found), (tune.job_name, tune.bucket, tune.name))
+    return served(place, mine, found) | used(place, mine, tuple(found), (tune.job_name, tune.bucket, tune.name))
 
 
 def used(place: Place, mine: set[str], regions: tuple[str, ...], but: tuple[str, ...] = ()) -> dict[str, str]:
@@ -94,7 +87,8 @@ def used(place: Place, mine: set[str], regions: tuple[str, ...], but: tuple[str,
         for other in others:
             if (other.job_name, other.bucket, other.name) != but:
                 theirs = {one.address for one in stack_tune.tuning(_recalled(there, other), teardown=True)}
-                keep |= dict.fromkeys(mine & theirs, f"fine-tune {other.name}{_in(place, region)} uses it")
+                where = "" if region == place.region.text else f" in {region}"
+                keep |= dict.fromkeys(mine & theirs, f"fine-tune {other.name}{where} uses it")
     return keep
 
 
@@ -119,10 +113,6 @@ def _recalled(place: Place, tune: Tune) -> Wish:
     if tune.job is None:
         return Wish(place.id, place.region.text, tune.name, tune.bucket)
     return replace(recalled(place.id, place.region.text, tune.job), name=tune.name, bucket=tune.bucket)
-
-
-def _in(place: Place, region: str) -> str:
-    return "" if region == place.region.text else f" in {region}"
 
 
 def _bases(place: Place, tune: Tune) -> tuple[str, ...]:
