@@ -63,9 +63,7 @@ def refused(place: Place, run: Tuned) -> Trouble:
 
 def failed(run: Tuned, failure: Mapping[str, Any], code: Exit, again: str, facts: Mapping[str, Any]) -> Trouble:
     """The document FAILED as an error: its words are data of the worker's. `again`: what lets it go on, after the cure."""
-    said = {key: clean(str(failure.get(key, "")))[:400] for key in ("code", "where", "detail")}
-    advice = failure.get("advice")
-    ways = [clean(str(one))[:300] for one in advice] if isinstance(advice, list) else []
+    said, ways = told(failure)
     known = said["code"] if said["code"] in tuple(Code) else str(Code.INTERNAL)
     return Trouble(
         f"run {run.run_id} of {run.name} failed: {said['code']}: {said['where']}",
@@ -75,6 +73,13 @@ def failed(run: Tuned, failure: Mapping[str, Any], code: Exit, again: str, facts
         exit=code,
         facts={"finetune_failed": {**said, "code": known, "advice": ways}, **facts},
     )
+
+
+def told(failure: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """(`code`, `where` and `detail`, the advice, best first) of the document FAILED, fit for a screen."""
+    advice = failure.get("advice")
+    ways = [clean(str(one))[:300] for one in advice] if isinstance(advice, list) else []
+    return {key: clean(str(failure.get(key, "")))[:400] for key in ("code", "where", "detail")}, ways
 
 
 def done(verb: str, place: Place, run: Tuned, data: Mapping[str, Any], engine: str) -> Result:

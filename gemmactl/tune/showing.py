@@ -79,10 +79,8 @@ def failure(run: Tuned) -> tuple[Block, ...]:
     """Why no attempt may go on, and the advice, best first."""
     if run.failure is None:
         return ()
-    said = {key: clean(str(run.failure.get(key, "")))[:400] for key in ("code", "where", "detail")}
-    advice = run.failure.get("advice")
-    lines = tuple(clean(str(one))[:300] for one in advice) if isinstance(advice, list) else ()
-    return (Item("!", f"{said['code']}: {said['where']}: {said['detail']}", lines, "bad"),)
+    said, ways = ending.told(run.failure)
+    return (Item("!", f"{said['code']}: {said['where']}: {said['detail']}", tuple(ways), "bad"),)
 
 
 def notes(run: Tuned) -> tuple[Block, ...]:

@@ -20,7 +20,7 @@ from gemmactl.result import Block, Facts, Item, Line, Result
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.evidence import clean
 from gemmactl.serving.place import Place
-from gemmactl.tune import executions, find, runs, status
+from gemmactl.tune import ending, executions, find, runs, status
 from gemmactl.tune.executions import Execution
 from gemmactl.tune.find import Tune
 from gemmactl.tune.runs import Tuned
@@ -83,7 +83,7 @@ def resume(place: Place, name: str | None, run_id: str | None, voice: Voice) -> 
         if run.spent:
             raise _spent(place, run)
         if run.failure is not None:
-            was = {key: clean(str(run.failure.get(key, "")))[:300] for key in ("code", "where", "detail")}
+            was, _ = ending.told(run.failure)
             said = (Item("?", f"it had failed: {was['code']}: {was['where']}: {was['detail']}", (), "warn"),)
         # the codelab's job names no run: its worker finds it by what it is to train
         elsewhere = tune.run_id != run.run_id and bool(tune.run_id or run_id)
