@@ -163,7 +163,7 @@ def shared(place: Place, wish: Serve) -> dict[str, str]:
 def served(
     place: Place, mine: set[str], found: Mapping[str, Sequence[Json]], but: tuple[str, str] | None = None
 ) -> dict[str, str]:
-    """Those of `mine` that a service stands on. `found`: services by region; `but`: region and name of one that is passed over."""
+    """Those of `mine` that a service stands on. `found`: services by region; `but`: region and name of one passed over."""
     keep: dict[str, str] = {}
     for region, services in found.items():
         there = replace(place, region=Value(region, "where it is"))
