@@ -106,6 +106,8 @@ class Recorder:
         self.authority = Authority(self.folder)
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._lock = threading.Lock()
+        self._open = 0
+        self._closed = threading.Condition()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -128,6 +130,16 @@ class Recorder:
             "GOOGLE_APPLICATION_CREDENTIALS": str(adc),
             "NO_PROXY": "127.0.0.1,localhost",
         }
+
+    def wait_until_closed(self, timeout: float = 60) -> bool:
+        """Wait until each connection is closed: whatever a process sent before it ended has been carried out by then."""
+        with self._closed:
+            return self._closed.wait_for(lambda: not self._open, timeout)
+
+    def _count(self, change: int) -> None:
+        with self._closed:
+            self._open += change
+            self._closed.notify_all()
 
     def close(self) -> None:
         self.server.shutdown()
@@ -178,6 +190,16 @@ class Recorder:
             host = ""
 
             def log_message(self, *_args: object) -> None: ...
+
+            def setup(self) -> None:
+                recorder._count(1)
+                super().setup()
+
+            def finish(self) -> None:
+                try:
+                    super().finish()
+                finally:
+                    recorder._count(-1)
 
             def do_CONNECT(self) -> None:
                 self.host = self.path.partition(":")[0]

@@ -62,3 +62,22 @@ def test_without_the_authority_the_connection_is_refused(tmp_path, upstream):
         with pytest.raises(requests.exceptions.SSLError):
             session.post("https://run.googleapis.com/", proxies={"https": recorder.url}, timeout=10)
     recorder.close()
+
+
+def test_a_request_whose_client_has_gone_is_waited_for(tmp_path, upstream):
+    """A client that leaves before the answer: once the recorder is closed to it, its request has been carried out."""
+    recorder = Recorder(tmp_path, upstream, lambda: "t")
+    came, go_on = threading.Event(), threading.Event()
+    recorder.answered = lambda _method, _path: (came.set(), go_on.wait(10))
+    env = recorder.environment()
+    ways = {"proxies": {"https": env["HTTPS_PROXY"]}, "verify": env["REQUESTS_CA_BUNDLE"]}
+    with requests.Session() as session:
+        session.trust_env = False
+        with pytest.raises(requests.exceptions.ReadTimeout):
+            session.post("https://run.googleapis.com/v2/x", b"body", timeout=1, **ways)
+    assert came.is_set()
+    assert not recorder.wait_until_closed(timeout=0.1)
+    go_on.set()
+    assert recorder.wait_until_closed(timeout=10)
+    assert [e.path for e in recorder.exchanges] == ["/v2/x"]
+    recorder.close()

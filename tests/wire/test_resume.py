@@ -38,6 +38,7 @@ def test_a_deploy_killed_at_five_places_resumes(desk: Desk) -> None:
 
         desk.recorder.answered = kill
         out, err = process.communicate(timeout=120)
+        assert desk.recorder.wait_until_closed()  # what was on its way when the process died has taken effect too
         assert reached, f"never got to where {left[0][2]}: {out}{err}"
         assert process.returncode == -9
         left = [place for place in left if place not in reached]
