@@ -31,7 +31,8 @@ class Gpu:
 
 
 # source: cloud.google.com/run/docs/configuring/services/gpu (L4: at least 4 CPU and 16Gi, recommended 8 and 32Gi) and
-# .../configuring/services/cpu (4 CPU: up to 16Gi, 6: up to 24Gi, 8: up to 32Gi). Regions as of 2026-11.
+# .../configuring/services/cpu (4 CPU: up to 16Gi, 6: up to 24Gi, 8: up to 32Gi)
+REGIONS_AS_OF: Final = "2026-11"
 L4: Final = Gpu(
     "nvidia-l4",
     24,

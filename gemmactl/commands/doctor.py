@@ -11,11 +11,17 @@ from gemmactl.commands import options as o
 from gemmactl.commands.session import session
 from gemmactl.errors import Trouble, usage
 from gemmactl.result import Line, Result
+from gemmactl.serving.place import Place
+from gemmactl.settings import Settings
+from gemmactl.voice import Voice
 
 
 def doctor(
     ctx: typer.Context,
-    name: o.NameArgument = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="The service, or a fine-tune. Default: gemmactl.yaml, else the only one of ours."),
+    ] = None,
     project: o.Project = None,
     region: o.Region = None,
     from_log: o.LogFile = None,
@@ -53,16 +59,33 @@ def doctor(
         here.voice.aim("local")
         result = run_log(from_log, settings, project, region, for_admin=for_admin)
     else:
-        from gemmactl.serving.repair import repair
-
         place = here.place(settings, project, region)
-        result = repair(place, settings, name, here.voice, fix=fix, yes=yes, retry=retry, for_admin=for_admin)
+        result = examined(place, settings, name, here.voice, fix=fix, yes=yes, retry=retry, for_admin=for_admin)
     if report is not None:
         from gemmactl.serving.ticket import bundle, write_report
 
         write_report(report, bundle(result.data, settings, {"project": project, "region": region}))
         here.voice.say(Line(f"written: {report}", "good"))
     return result
+
+
+def examined(place: Place, settings: Settings, name: str | None, voice: Voice, **how: bool) -> Result:
+    """A service, or where there is none that is meant, a fine-tune."""
+    from gemmactl.serving.repair import repair
+
+    try:
+        return repair(place, settings, name, voice, **how)
+    except Trouble as none:
+        if none.code not in ("service-missing", "service-none"):
+            raise
+        from gemmactl.tune import repair as tuned
+
+        try:
+            return tuned.repair(place, name, voice, **how)
+        except Trouble as other:
+            if other.code in ("finetune-missing", "finetune-none"):
+                raise none from None
+            raise
 
 
 def _contradiction(*, retry: bool, fix: bool) -> Trouble:

@@ -11,6 +11,23 @@ if TYPE_CHECKING:
 FixKind = Literal[
     "iam_grant", "enable_api", "config_change", "code_change", "user_action", "admin_action", "diagnose", "retry", "none"
 ]
+Category = Literal[
+    "iam",
+    "auth",
+    "api_billing",
+    "quota_capacity",
+    "orgpolicy",
+    "config",
+    "image_build",
+    "container",
+    "gpu",
+    "model",
+    "jobs",
+    "network",
+    "storage_mount",
+    "unknown",
+]
+"""Kinds of failures. unknown: of a check that could not look."""
 State = Literal["problem", "unknown", "advice"]
 """unknown: a check could not look; never to be read as ok. advice: it serves, and something will surprise."""
 
@@ -41,7 +58,7 @@ class Finding:
     """
 
     code: str
-    category: str
+    category: Category
     title: str
     cause: str
     remedy: str

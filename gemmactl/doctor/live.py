@@ -199,17 +199,20 @@ def _log_findings(cloud: Cloud, revision: str, context: Context, *, failed: bool
     leaf = revision.rpartition("/")[2]
     query = f'resource.type="cloud_run_revision" AND resource.labels.revision_name="{leaf}"'
     try:
-        entries = cloud.logs.entries(query, newest=True, limit=LINES)
+        entries = _since_ready(cloud.logs.entries(query, newest=True, limit=LINES))
     except Trouble as trouble:
         return unknown("the log of the newest revision", trouble, context)
-    entries = _since_ready(entries)
     for entry in reversed(entries):
         failure = LoadFailure.parse(entry.payload) if isinstance(entry.payload, dict) else None
         if failure:
             return [replace(f, evidence=f"{entry.timestamp} {f.evidence}") for f in diagnose(failure.line(), {}, context)][:1]
     if not failed:
         return []
-    # what a container prints is data: it may be told, it never becomes a remedy
+    return printed(entries, context)
+
+
+def printed(entries: Sequence[LogEntry], context: Context) -> list[Finding]:
+    """What a container's log tells. What it prints is data: it may be told, it never becomes a remedy."""
     return [replace(f, remedies=()) for f in diagnose("\n".join(map(_text, entries)), {}, context)]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from gemmactl.doctor import by_data
 from gemmactl.doctor import place as places
 from gemmactl.doctor import principal as who
-from gemmactl.doctor.finding import Context, Finding, FixKind
+from gemmactl.doctor.finding import Category, Context, Finding, FixKind
 from gemmactl.doctor.permissions import Least, canonical, least
 from gemmactl.doctor.search import pattern
 
@@ -46,7 +46,7 @@ class Row:
     """
 
     code: str
-    category: str
+    category: Category
     subcategory: str
     title: str
     cause: str

@@ -13,6 +13,7 @@ from gemmactl.errors import usage
 from gemmactl.spec import Model, parse_model
 
 if TYPE_CHECKING:
+    from gemmactl.local.hub_account import HubAccount
     from gemmactl.resources.cloud import Cloud
 
 
@@ -33,6 +34,13 @@ def hub(text: str) -> Files:
     from gemmactl.local.hub import HubFiles
 
     return HubFiles.briefly(text, os.environ)
+
+
+def whoami(token: str) -> HubAccount | None:
+    """Whose a token of the Hub is; None: the Hub does not know it."""
+    from gemmactl.local.hub_account import whoami as ask
+
+    return ask(token, os.environ)
 
 
 @dataclass(frozen=True)

@@ -85,11 +85,10 @@ def standing(place: Place, stack: Sequence[Resource], context: Context, *, bucke
 
     What waits for an API that nothing of the service needs is one advice: it is not known, and no fault either.
     """
-    from gemmactl.doctor.checks.check import Ground
     from gemmactl.doctor.checks.rows import CHECKS
     from gemmactl.doctor.checks.run import run
 
-    verdicts = run(CHECKS, Ground(place.cloud, tuple(stack), bucket, context, live=True))
+    verdicts = run(CHECKS, _on(place, stack, bucket, context, live=True))
     return (*(f for v in verdicts for f in v.findings), *_unknowns(verdicts, context))
 
 
@@ -163,11 +162,16 @@ def _look_again(waiting: Sequence[str], ground: Ground) -> None:
 
 
 def _ground(stack: Sequence[Resource], place: Place, bucket: str, *, live: bool) -> Ground:
-    from gemmactl.doctor.checks.check import Ground
     from gemmactl.doctor.finding import Context
 
     context = Context(project=place.id, region=place.region.text, caller=place.cloud.caller(), bucket=bucket)
-    return Ground(place.cloud, tuple(stack), bucket, context, live)
+    return _on(place, stack, bucket, context, live=live)
+
+
+def _on(place: Place, stack: Sequence[Resource], bucket: str, context: Context, *, live: bool) -> Ground:
+    from gemmactl.doctor.checks.check import Ground
+
+    return Ground(place.cloud, tuple(stack), bucket, context, live, place.hf_token, place.whoami)
 
 
 def _summary(unknown: Sequence[Verdict], how: str) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from gemmactl.client.wire import Https, Wire
 from gemmactl.result import Line, Target
-from gemmactl.serving.folder import Hub, hub
+from gemmactl.serving.folder import Hub, hub, whoami
 from gemmactl.serving.wishes import project_id
 from gemmactl.settings import SANDBOX, Value
 from gemmactl.voice import Voice
+from inference_image.contract import ENV_HF_TOKEN
 
 if TYPE_CHECKING:
+    from gemmactl.local.hub_account import HubAccount
     from gemmactl.resources.cloud import Cloud
-
 
 ENV_API_KEY: Final = "GEMMACTL_API_KEY"
 
@@ -32,6 +34,10 @@ class Place:
     """The way to services that run there."""
     hub: Hub = hub
     """The way to models of the Hub."""
+    hf_token: str = field(default_factory=lambda: os.environ.get(ENV_HF_TOKEN, "").strip(), repr=False)
+    """The user's token of the Hub, or ``."""
+    whoami: Callable[[str], HubAccount | None] = whoami
+    """Whose such a token is, as the Hub says."""
     api_key: str = field(default_factory=lambda: os.environ.get(ENV_API_KEY, "").strip(), repr=False)
     """The caller's key for services that ask for one, or ``. From the environment: a command line is seen by everybody."""
     impersonated: Value | None = None

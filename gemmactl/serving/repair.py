@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from gemmactl import stack
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.kernel.plan import api_disabled
+from gemmactl.kernel.resource import Resource
 from gemmactl.resources import names
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.service_account import email_of
@@ -45,34 +47,48 @@ def repair(
     `retry`: once the remedies hold, deploy it again as it was wished. `for_admin`: findings as text for a ticket.
     """
     seen = _look(place, settings, name)
+
+    def again() -> Result:
+        from gemmactl.serving.deploy import deploy
+
+        service = find.service(place, settings, name)
+        voice.say(Line(f"deploying {find.short(service)} again", "dim"))
+        return deploy(recalled(place, find.short(service), service), place, voice, yes=yes)
+
+    return concluded(seen, place, voice, fix=fix, yes=yes, for_admin=for_admin, again=again if retry else None)
+
+
+def concluded(
+    seen: Seen, place: Place, voice: Voice, *, fix: bool, yes: bool, for_admin: bool, again: Callable[[], Result] | None = None
+) -> Result:
+    """What was found as a Result; with `fix`, once the safe remedies are applied. `again`: what to do when they hold."""
     if not fix or not any(f.state == "problem" for f in seen.findings):
-        return findings_result(seen.findings, place.target, place=place, for_admin=for_admin, service=seen.service)
+        return findings_result(seen.findings, place.target, place=place, for_admin=for_admin, service=seen.name)
     voice.say(place.line(), *findings_blocks(seen.findings))
     fixed = _fixed(place, seen, voice, yes=yes)
-    if not retry or fixed.exit is not Exit.OK:
+    if again is None or fixed.exit is not Exit.OK:
         return fixed
-    from gemmactl.serving.deploy import deploy
-
-    service = find.service(place, settings, name)
-    short = find.short(service)
-    voice.say(*fixed.blocks, Line(f"deploying {short} again", "dim"))
-    return deploy(recalled(place, short, service), place, voice, yes=yes)
+    voice.say(*fixed.blocks)
+    return again()
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What a look found. `service`: its name, `` when none could be asked for; `accounts`: whom this deploy grants anything."""
+class Seen:
+    """What a look found. `name`: of the service or fine-tune, `` when none could be asked for.
 
-    service: str
+    `accounts`: whom its stack grants anything. `follow`: what to type once it is repaired.
+    """
+
+    name: str
     context: Context
     findings: tuple[Finding, ...]
     accounts: frozenset[str] = frozenset()
+    follow: str = ""
 
 
-def _look(place: Place, settings: Settings, name: str | None) -> _Seen:
+def _look(place: Place, settings: Settings, name: str | None) -> Seen:
     from gemmactl.doctor.finding import Context
     from gemmactl.doctor.live import examine, together, unknown
-    from gemmactl.doctor.principal import member, run_agent
 
     try:
         service = find.service(place, settings, name)
@@ -80,8 +96,8 @@ def _look(place: Place, settings: Settings, name: str | None) -> _Seen:
         if not api_disabled(trouble):
             raise
         # without Cloud Run's API no service can be asked for: that is the finding, and the next look tells the rest
-        context = Context(place.id, _number(place), place.region.text, caller=place.cloud.caller())
-        return _Seen(name or "", context, tuple(unknown("the service", trouble, context)))
+        context = Context(place.id, number(place), place.region.text, caller=place.cloud.caller())
+        return Seen(name or "", context, tuple(unknown("the service", trouble, context)))
     short = find.short(service)
     context = context_of(place, service)
     wish = recalled(place, short, service)
@@ -91,10 +107,18 @@ def _look(place: Place, settings: Settings, name: str | None) -> _Seen:
         model = pool.submit(_model, place, service, context)
         findings = examine(place.cloud, wanted, service=find.full_name(place, short), context=context)
         findings = together(findings, model.result(), ground.result())
+    follow = f'gemmactl generate "Good morning." --name {short} {place.flags}'
+    return Seen(short, context, findings, accounts(wanted, context), follow)
+
+
+def accounts(stack: Sequence[Resource], context: Context) -> frozenset[str]:
+    """Members that a remedy may be for: those whom the stack grants anything, the caller, and Cloud Run's own."""
+    from gemmactl.doctor.principal import member, run_agent
+
     known = {member(a) for a in (context.caller, context.runtime_account, context.build_account) if a}
     agent = {run_agent(context.number)} if context.number else set()
-    granted = {resource.member for resource in wanted if isinstance(resource, IamMember)}
-    return _Seen(short, context, findings, frozenset({*known, *granted, *agent}))
+    granted = {resource.member for resource in stack if isinstance(resource, IamMember)}
+    return frozenset({*known, *granted, *agent})
 
 
 def _model(place: Place, service: find.Json, context: Context) -> tuple[Finding, ...]:
@@ -122,7 +146,7 @@ def context_of(place: Place, service: find.Json) -> Context:
 
     return Context(
         project=place.id,
-        number=_number(place),
+        number=number(place),
         region=place.region.text,
         caller=place.cloud.caller(),
         build_account=email_of(names.BUILD_ACCOUNT, place.id),
@@ -130,7 +154,7 @@ def context_of(place: Place, service: find.Json) -> Context:
     )
 
 
-def _number(place: Place) -> str:
+def number(place: Place) -> str:
     """The project's number; `` where Resource Manager, which knows it, is off: another finding says so."""
     try:
         return place.cloud.number()
@@ -140,7 +164,7 @@ def _number(place: Place) -> str:
         raise
 
 
-def _fixed(place: Place, seen: _Seen, voice: Voice, *, yes: bool) -> Result:
+def _fixed(place: Place, seen: Seen, voice: Voice, *, yes: bool) -> Result:
     from gemmactl.doctor.fix import carry_out, propose
 
     findings = seen.findings
@@ -171,12 +195,9 @@ def _fixed(place: Place, seen: _Seen, voice: Voice, *, yes: bool) -> Result:
         "undo": list(fixed.undo),
     }
     if not fixed.outcome.ok:
-        return unfinished("doctor", fixed.outcome, data, place, service=seen.service)
+        return unfinished("doctor", fixed.outcome, data, place, service=seen.name)
     line = Line(f"{len(fixed.holds)} of {len(fixed.outcome.done)} remedies applied and seen to hold", "good")
     waits = tuple(Item("?", f"granted, not seen to hold yet: {address}", (), "warn") for address in fixed.waiting)
     undo = tuple(Item("=", "to take it back", (command,), "dim") for command in fixed.undo)
-    if seen.context.service:
-        follow = f'gemmactl generate "Good morning." --name {seen.service} {place.flags}'
-    else:
-        follow = " ".join(filter(None, ("gemmactl doctor", seen.service, place.flags)))
+    follow = seen.follow or " ".join(filter(None, ("gemmactl doctor", seen.name, place.flags)))
     return Result("doctor", data, (line, *waits, *undo), (follow,), place.target, schema=SCHEMA)

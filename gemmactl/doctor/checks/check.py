@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from gemmactl.doctor.finding import Context, Finding
 
 if TYPE_CHECKING:
+    from gemmactl.local.hub_account import HubAccount
     from gemmactl.resources.cloud import Cloud
     from gemmactl.resources.job import Job
     from gemmactl.resources.service import Service
@@ -28,6 +29,10 @@ class Ground:
     context: Context = field(default_factory=Context)
     live: bool = False
     """Whether the service or the job is there already."""
+    hf_token: str = field(default="", repr=False)
+    """The user's token of the Hugging Face hub on this machine, or ``."""
+    whoami: Callable[[str], HubAccount | None] = lambda _token: None
+    """Whose such a token is; None: the hub does not know it. Raises Trouble when the hub does not say."""
 
     @cached_property
     def service(self) -> Service | Job:

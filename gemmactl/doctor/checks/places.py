@@ -152,7 +152,7 @@ def _image(name: str, ground: Ground) -> Finding:
     own = name.partition("/")[2].startswith(f"{ground.cloud.project.replace(':', '/')}/")
     return Finding(
         code="image-missing",
-        category="image",
+        category="image_build",
         subcategory="not_found",
         title=f"there is no image {name}",
         cause="The registry has no such tag: it was never pushed, removed by a clean-up policy, or is spelled otherwise.",
@@ -203,7 +203,7 @@ def _secret(full: str, version: str, state: str | None) -> Finding:
     enable = f"gcloud secrets versions enable {version} --secret={name} --project={project}"
     return Finding(
         code="secret-missing" if state is None else "secret-disabled",
-        category="secret",
+        category="config",
         subcategory="version",
         title=f"secret {name} {said}",
         cause="An instance reads it before its container starts; without it none starts.",

@@ -51,7 +51,7 @@ def _most(wish: Service | Job) -> int:
 def _finding(ground: Ground, name: str, what: str, why: str, *, sure: bool) -> Finding:
     return Finding(
         code="gpu-quota-in-use" if not sure or "others" in why else "gpu-quota-none",
-        category="quota",
+        category="quota_capacity",
         subcategory="gpu",
         title=f"the GPU quota of {ground.service.region} {what}",
         cause=f"{name}: {why}.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.checks import network, org_policy, places, project, quota, shape, who
+from gemmactl.doctor.checks import hub, invoker, network, org_policy, places, project, quota, shape, who
 from gemmactl.doctor.checks.check import Check
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -13,6 +13,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     *shape.CHECKS,
     *quota.CHECKS,
     *places.CHECKS,
+    *hub.CHECKS,
     *network.CHECKS,
+    *invoker.CHECKS,
     *org_policy.CHECKS,
 )

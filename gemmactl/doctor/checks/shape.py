@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl import limits
 from gemmactl.doctor.checks.check import Answer, Check, Ground
 from gemmactl.doctor.finding import Finding
 from gemmactl.resources import job_rules, service_rules
@@ -29,4 +30,32 @@ def _finding(broken: str, what: str) -> Finding:
     )
 
 
-CHECKS: Final = (Check("service", shape),)
+def gpu_region(ground: Ground) -> Answer:
+    """Regions with the GPU, by the dated table: no API of Google tells them."""
+    wish = ground.service
+    row = limits.GPUS.get(wish.gpu_type or "")
+    if row is None:
+        return "no GPU is asked for" if not wish.gpu_type else f"{wish.gpu_type} is not in the table of GPUs"
+    if wish.region in row.regions and wish.region not in row.invited:
+        return f"{row.name} is offered in {wish.region} (table of {limits.REGIONS_AS_OF})"
+    open_to_all = ", ".join(one for one in row.regions if one not in row.invited)
+    invited = wish.region in row.invited
+    return (
+        Finding(
+            code="gpu-region",
+            category="gpu",
+            subcategory="region",
+            title=f"{row.name} in {wish.region} is {'opened on invitation' if invited else 'not offered'}",
+            cause=f"The table of {limits.REGIONS_AS_OF} has it in {open_to_all}"
+            + (f", and on invitation in {', '.join(row.invited)}." if row.invited else "."),
+            remedy="Ask Google for access to that region, or choose another one." if invited else "Choose another region.",
+            commands=("gemmactl regions",),
+            fix_kind="admin_action" if invited else "config_change",
+            not_fix=("any IAM grant", "a larger quota" if not invited else "roles on the project"),
+            # what serves there proves the table wrong, or the invitation given
+            state="advice" if invited or ground.live else "problem",
+        ),
+    )
+
+
+CHECKS: Final = (Check("service", shape), Check("GPU region", gpu_region))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.finding import FixKind
+from gemmactl.doctor.finding import Category, FixKind
 from gemmactl.doctor.row import Row
 
 _STEPS: Final = ("image-step-failed", "build-step-failed", "build-failed")
@@ -17,7 +17,7 @@ def _row(
     cause: str,
     remedy: str,
     *patterns: str,
-    category: str = "image_build",
+    category: Category = "image_build",
     fix_kind: FixKind = "config_change",
     only_with: str = "",
     unless: str = "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.consequences import NO_ENGINE
-from gemmactl.doctor.finding import FixKind
+from gemmactl.doctor.finding import Category, FixKind
 from gemmactl.doctor.row import CAUSE, Row
 
 _LOGS: Final = "gcloud run services logs read {service} --region={region} --project={project} --limit=200"
@@ -13,7 +13,7 @@ _LOGS: Final = "gcloud run services logs read {service} --region={region} --proj
 
 def _row(
     code: str,
-    category: str,
+    category: Category,
     family: str,
     title: str,
     cause: str,

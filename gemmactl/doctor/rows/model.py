@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.consequences import NO_ENGINE
-from gemmactl.doctor.finding import FixKind
+from gemmactl.doctor.finding import Category, FixKind
 from gemmactl.doctor.row import Row
 
 
@@ -16,7 +16,7 @@ def _model(
     cause: str,
     remedy: str,
     *patterns: str,
-    category: str = "model",
+    category: Category = "model",
     fix_kind: FixKind = "user_action",
     commands: tuple[str, ...] = (),
     not_fix: tuple[str, ...] = ("any IAM grant",),

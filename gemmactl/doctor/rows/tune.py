@@ -7,7 +7,7 @@ from typing import Final
 
 from finetune_image.contract import EXIT_DEADLINE, EXIT_TERMINATED, Code
 from gemmactl.doctor.consequences import NOT_STARTED
-from gemmactl.doctor.finding import FixKind
+from gemmactl.doctor.finding import Category, FixKind
 from gemmactl.doctor.last_line import QUOTED, patterns
 from gemmactl.doctor.row import CONSEQUENCE, Row
 
@@ -147,11 +147,23 @@ WHY: Final[dict[Code, _Why]] = {
 }
 
 
+_CATEGORY: Final[dict[Code, Category]] = {
+    **dict.fromkeys((Code.RUN_INVALID, Code.SETTINGS_INVALID), "config"),
+    **dict.fromkeys((Code.DATA_NOT_FOUND, Code.DATA_INVALID, Code.DATA_CHANGED), "config"),
+    **dict.fromkeys((Code.MODEL_NOT_FOUND, Code.MODEL_INVALID, Code.MODEL_GATED), "model"),
+    **dict.fromkeys((Code.OUT_OF_GPU_MEMORY, Code.NO_GPU), "gpu"),
+    Code.ACCESS_DENIED: "iam",
+    Code.NETWORK_FAILED: "network",
+    Code.OUT_OF_MEMORY: "container",
+}
+"""What the fault is about; all others are of the run itself, so `jobs`."""
+
+
 def _row(code: Code, why: _Why) -> Row:
     denied = code is Code.ACCESS_DENIED
     return Row(
         code=f"finetune-{code.replace('_', '-')}",
-        category="finetune",
+        category=_CATEGORY.get(code, "jobs"),
         subcategory=str(code),
         title=why.title,
         cause=why.cause,
@@ -171,7 +183,7 @@ def _row(code: Code, why: _Why) -> Row:
 ENDINGS: Final = (
     Row(
         code="finetune-time-over",
-        category="finetune",
+        category="jobs",
         subcategory="deadline",
         title="An attempt of the fine-tune saved and stopped because its time was over",
         cause="A task with a GPU may take an hour, so a long run is several attempts: this is no fault, the next one goes on.",
