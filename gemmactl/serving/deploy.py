@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,12 +10,14 @@ from gemmactl import stack
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.kernel.apply import Outcome, apply
 from gemmactl.kernel.plan import Plan
+from gemmactl.resources.cloud import Json
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Line, Result
-from gemmactl.serving import find, hands, opening, plan_file, plan_screen, rollout
+from gemmactl.serving import ahead, find, hands, opening, plan_file, plan_screen, rollout
 from gemmactl.serving.explain import located
 from gemmactl.serving.given_image import by_digest
 from gemmactl.serving.grounding import Grounded, survey
+from gemmactl.serving.one_look import one_look
 from gemmactl.serving.place import Place
 from gemmactl.serving.plan_file import Approved, Keep
 from gemmactl.serving.preflight import Seen, look
@@ -41,7 +44,7 @@ def plan(
 
     `out`: the file that keeps the plan for a deploy of exactly this.
     """
-    seen, ground = _look(wish, place, voice)
+    seen, ground, _ = _look(wish, place, voice)
     planned = ground.plan
     changes = bool(planned.work)
     stuck = planned.blocked or planned.unseen
@@ -79,7 +82,7 @@ def deploy(
     way, prover = way or Way(), Prover(place, voice)
     if way.share < 100:
         rollout.require_room(wish.name, "--canary" if way.share else "--no-traffic")
-    seen, ground = _look(wish, place, voice, prover.rollout(way))
+    seen, ground, live = _look(wish, place, voice, prover.rollout(way))
     if approved is not None:
         approved.hold(ground.plan)
         voice.say(Line(approved.words, "dim"))
@@ -113,7 +116,9 @@ def deploy(
         return replace(ended, blocks=(*words, *ended.blocks), data={**ended.data, **_address(place, wish.name)})
     if not way.wait:
         return rollout.accepted(data, place, way, wish.name)
-    return _proven(wish, place, prover, data)
+    if outcome.done or live is None:
+        live = place.cloud.run.get(find.full_name(place, wish.name)) or {}
+    return _proven(wish, place, prover, data, live)
 
 
 def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, **where: str) -> Result:
@@ -136,19 +141,27 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
     return Result(verb, {**data, **rest}, lines, again, place.target, code, tuple(problems))
 
 
-def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = None) -> tuple[Seen, Grounded]:
-    """The first half of both verbs: the model is looked into before anything is planned, then the ground with the plan."""
-    live = live_service(place, wish.name)
-    wish, of_image = by_digest(hands.numbered(remembering(wish, live), place.cloud), place.cloud)
-    seen = look(wish, place.cloud, from_hub=place.hub, existing=live is not None, live=live)
-    seen = replace(seen, unseen=(*seen.unseen, *of_image))
-    if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
-        voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
-    ground = survey(stack.serving(seen.wish, rollout=how), place, bucket=wish.model.bucket, live=live is not None)
+def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = None) -> tuple[Seen, Grounded, Json | None]:
+    """The first half of both verbs: the model is looked into before anything is planned, then the ground with the plan.
+
+    The service, which the rest needs to know, is read together with all that a plan is known to read.
+    """
+    reads = one_look(place.cloud)
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(ahead.ask, wish, place, reads)
+        live = live_service(replace(place, cloud=reads), wish.name)
+        ahead.ask_of(live or {}, reads, pool)
+        wish, of_image = by_digest(hands.numbered(remembering(wish, live), place.cloud), reads)
+        seen = look(wish, reads, from_hub=place.hub, existing=live is not None, live=live)
+        seen = replace(seen, unseen=(*seen.unseen, *of_image))
+        if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
+            voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
+        made = stack.serving(seen.wish, rollout=how)
+        ground = survey(made, place, bucket=wish.model.bucket, live=live is not None, look=reads)
     _no_stranger(ground.plan, place)
     hands.require_given(seen.wish, ground.plan, place.cloud)
     opening.guarded(seen.wish, place, live, how.share if how else 100)
-    return seen, ground
+    return seen, ground, live
 
 
 def _runs_here(wish: Serve, place: Place) -> None:
@@ -176,8 +189,7 @@ def _no_stranger(planned: Plan, place: Place) -> None:
             )
 
 
-def _proven(wish: Serve, place: Place, prover: Prover, data: dict[str, Any]) -> Result:
-    live = place.cloud.run.get(find.full_name(place, wish.name)) or {}
+def _proven(wish: Serve, place: Place, prover: Prover, data: dict[str, Any], live: Json) -> Result:
     try:
         return rollout.served(data, place, prover, live, wish.model.uri)
     except Trouble as trouble:

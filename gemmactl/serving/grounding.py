@@ -18,6 +18,7 @@ from gemmactl.serving.place import Place
 if TYPE_CHECKING:
     from gemmactl.doctor.checks.check import Check, Ground, Verdict
     from gemmactl.doctor.finding import Context, Finding
+    from gemmactl.resources.cloud import Cloud
 
 MOST: Final = 3
 """Reasons that the one line about unknown checks spells out."""
@@ -60,8 +61,12 @@ class Grounded:
         return Result(verb, data, (*shown, line), (), place.target, Exit.REFUSED, problems)
 
 
-def survey(stack: Sequence[Resource], place: Place, *, bucket: str = "", live: bool = False) -> Grounded:
+def survey(
+    stack: Sequence[Resource], place: Place, *, bucket: str = "", live: bool = False, look: Cloud | None = None
+) -> Grounded:
     """The plan and the checks in one round of reads; then, when steps are due, what the caller may. Read calls only.
+
+    `look`: what is read through, where it is not the place's own cloud; what is asked again later is asked of that one.
 
     Raises:
         Trouble: a read that the plan needs was refused.
@@ -71,13 +76,23 @@ def survey(stack: Sequence[Resource], place: Place, *, bucket: str = "", live: b
     from gemmactl.doctor.checks.run import run
 
     ground = _ground(stack, place, bucket, live=live)
+    reads = look or place.cloud
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(run, CHECKS, ground)
-        plan = make_plan(stack, place.cloud)
+        asked = pool.submit(run, CHECKS, replace(ground, cloud=reads))
+        plan = make_plan(stack, reads)
         verdicts = asked.result()
     if (plan.work or plan.unseen) and not plan.blocked:
         verdicts = (*verdicts, rights.check(plan.work, ground, plan.unseen))
     return Grounded(_gated(plan, verdicts, ground), verdicts)
+
+
+def ask_checks(stack: Sequence[Resource], place: Place, reads: Cloud, bucket: str) -> None:
+    """The checks' own reads, through `reads`, which keeps the answers; those that a service which is there brings as well."""
+    from gemmactl.doctor.checks.rows import CHECKS
+    from gemmactl.doctor.checks.run import run
+
+    # the hub's answer is no read of the cloud: it would not be kept, and the token would travel twice
+    run(CHECKS, replace(_ground(stack, place, bucket, live=True), cloud=reads, whoami=None))
 
 
 def standing(place: Place, stack: Sequence[Resource], context: Context, *, bucket: str = "") -> tuple[Finding, ...]:
@@ -171,7 +186,9 @@ def _ground(stack: Sequence[Resource], place: Place, bucket: str, *, live: bool)
 def _on(place: Place, stack: Sequence[Resource], bucket: str, context: Context, *, live: bool) -> Ground:
     from gemmactl.doctor.checks.check import Ground
 
-    return Ground(place.cloud, tuple(stack), bucket, context, live, place.hf_token, place.whoami)
+    # nothing of the sandbox leaves the machine, a token least of all
+    whoami = None if place.target == "sandbox" else place.whoami
+    return Ground(place.cloud, tuple(stack), bucket, context, live, place.hf_token, whoami)
 
 
 def _summary(unknown: Sequence[Verdict], how: str) -> str:

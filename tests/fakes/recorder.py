@@ -25,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 ONE_DAY = dt.timedelta(days=1)
 OAUTH = "oauth2.googleapis.com"
 STS = "sts.googleapis.com"
+HUB = "huggingface.co"
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,10 @@ class Recorder:
             login = {"access_token": self.token(), "id_token": self.id_token(), "expires_in": 3600, "token_type": "Bearer"}
             document = json.dumps({"email": self.email} if path.startswith("/tokeninfo") else login).encode()
             status, out, data = 200, [("Content-Type", "application/json")], document
+        elif host == HUB and path == "/api/whoami-v2":
+            known = headers.get("Authorization", "").startswith("Bearer hf_")
+            status, out = 200 if known else 401, [("Content-Type", "application/json")]
+            data = json.dumps({"type": "user", "name": "ada"} if known else {"error": "Invalid credentials"}).encode()
         elif host == STS:
             token = self.federated(body)
             refused = {

@@ -31,8 +31,8 @@ class Ground:
     """Whether the service or the job is there already."""
     hf_token: str = field(default="", repr=False)
     """The user's token of the Hugging Face hub on this machine, or ``."""
-    whoami: Callable[[str], HubAccount | None] = lambda _token: None
-    """Whose such a token is; None: the hub does not know it. Raises Trouble when the hub does not say."""
+    whoami: Callable[[str], HubAccount | None] | None = None
+    """Whose such a token is; None of it: the hub does not know it. Raises Trouble when it does not say. None: it is not asked."""
 
     @cached_property
     def service(self) -> Service | Job:

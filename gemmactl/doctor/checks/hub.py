@@ -12,7 +12,7 @@ from inference_image.contract import ENV_HF_TOKEN
 
 def token(ground: Ground) -> Answer:
     """A token that is about to be stored, or lies in HF_TOKEN here, is asked for its account before anything starts with it."""
-    account = ground.whoami(_at_hand(ground))
+    account = ground.whoami(_at_hand(ground)) if ground.whoami else None
     if account is not None:
         return f"the token in {ENV_HF_TOKEN} is of {account.name}" + (f" ({account.role})" if account.role else "")
     # one that is stored already may be another one, which is not read
@@ -49,7 +49,7 @@ def _at_hand(ground: Ground) -> str:
 
 
 def _wanted(ground: Ground) -> bool:
-    return bool(_references(ground) and _at_hand(ground))
+    return bool(ground.whoami and _references(ground) and _at_hand(ground))
 
 
 CHECKS: Final = (Check("Hugging Face token", token, when=_wanted),)

@@ -1,0 +1,89 @@
+"""How often and how late a look asks: each read once, the cloud's all at the same time, and nothing is kept beyond it."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from gemmactl.errors import Exit, Trouble
+from gemmactl.resources.cloud import BucketInfo
+from gemmactl.serving.deploy import deploy, plan
+from gemmactl.serving.one_look import one_look
+from gemmactl.spec import Serve, parse_model
+from tests.fakes.cloud import FakeCloud
+from tests.serving.ear import Ear, place, with_model
+
+WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")
+
+
+def test_a_deploy_without_a_change_makes_one_round_of_reads() -> None:
+    """Each read of the cloud's state is asked before any is answered, then all of the model's files; nothing is asked twice."""
+    cloud = with_model(FakeCloud())
+    assert deploy(WISH, place(cloud), Ear(yes=True), yes=True).exit is Exit.OK
+    cloud.calls.clear()
+    assert deploy(WISH, place(cloud), Ear(yes=True), yes=True).exit is Exit.OK
+    assert cloud.writes == []
+    asked = Counter((call.name, call.subject) for call in cloud.calls)
+    files = [call for call in cloud.calls if call.name == "storage.read"]
+    assert [one for one, times in asked.items() if times > 1 and one[0] in ("run.get", "storage.read", "storage.list")] == []
+    state = threading.Barrier(len(cloud.calls) - len(files))
+    model = threading.Barrier(len(files))
+    cloud.before_call = lambda name: (model if name == "storage.read" else state).wait(30) and None
+    again = deploy(WISH, place(cloud), Ear(yes=True), yes=True)
+    assert (again.exit, cloud.writes) == (Exit.OK, [])
+
+
+def test_a_plan_after_a_change_in_the_cloud_sees_it() -> None:
+    """No answer outlives the look that it was asked for."""
+    cloud = with_model(FakeCloud())
+    deploy(WISH, place(cloud), Ear(yes=True), yes=True)
+    here = place(cloud)
+    assert plan(WISH, here, again="", detailed=True).exit is Exit.OK
+    cloud.state.policies.clear()
+    assert plan(WISH, here, again="", detailed=True).exit is Exit.PENDING
+
+
+def test_a_question_is_asked_once_by_however_many() -> None:
+    """Who comes while it is being asked waits for that answer; other arguments are another question; a refusal is kept too."""
+    cloud, started = FakeCloud(), threading.Event()
+    cloud.storage.create_bucket(BucketInfo("b", "us-central1"))
+    cloud.storage.write("b", "x", b"1")
+    reads = one_look(cloud)
+    cloud.calls.clear()
+    cloud.before_call = lambda _name: started.wait(10) and None
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(reads.storage.read, "b", "x") for _ in range(4)]
+        started.set()
+    assert {one.result() for one in answers} == {b"1"}
+    assert reads.storage.read("b", "x", 0, 1) == b"1"
+    cloud.enforce_apis = True
+    for _ in range(2):
+        with pytest.raises(Trouble):
+            reads.run.list("us-central1")
+    assert Counter(call.name for call in cloud.calls) == {"storage.read": 2, "run.list": 1}
+
+
+def test_a_service_that_was_read_is_everybodys_own() -> None:
+    """Who changes the tree of JSON changes it for nobody else."""
+    cloud = with_model(FakeCloud())
+    deploy(WISH, place(cloud), Ear(yes=True), yes=True)
+    reads, name = one_look(cloud), "projects/demo-proj/locations/us-central1/services/gemma"
+    first = reads.run.get(name)
+    assert first is not None
+    first["template"].clear()
+    second = reads.run.get(name)
+    assert second is not None
+    assert second["template"]
+
+
+def test_writes_and_permissions_are_never_kept() -> None:
+    """What changes the cloud goes through each time, and so does the question what the caller may."""
+    cloud = FakeCloud()
+    reads = one_look(cloud)
+    cloud.calls.clear()
+    for _ in range(2):
+        reads.apis.enable(["run.googleapis.com"])
+    assert Counter(call.name for call in cloud.calls) == {"apis.enable": 2}
