@@ -19,14 +19,14 @@ def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context
     `facts` are the structured evidence of a Trouble; they decide before the text does. The text is data: no word of it
     reaches a command unless it is a legal identifier in its place.
     """
-    from gemmactl.doctor import rows
+    from gemmactl.doctor import rows, scene
     from gemmactl.doctor.clues import enrich
     from gemmactl.doctor.finding import Context
     from gemmactl.doctor.paste import flatten
     from gemmactl.doctor.rows import harmless
 
     flat = harmless.mask(flatten(text))
-    known = enrich(context or Context(), flat)
+    known = scene.place(enrich(context or Context(), flat), flat)
     found = list(_structured(rows.all_rows(), flat, facts or {}, known))
     for row in rows.all_rows():
         found.extend(_matches(row, flat, known))
@@ -105,12 +105,15 @@ def _settled(found: list[_Found]) -> tuple[Finding, ...]:
 
 def _same(finding: Finding, told: Finding) -> bool:
     """One denial is often printed twice: as a sentence and as structured detail, once without its principal or resource."""
-    from gemmactl.doctor.principal import is_open
-
     if not finding.permission:
         return finding.code == told.code
     return (
         finding.permission == told.permission
-        and (finding.principal == told.principal or is_open(finding.principal) or is_open(told.principal))
+        and (finding.principal == told.principal or not (_named(finding) and _named(told)))
         and (finding.resource == told.resource or "" in (finding.resource, told.resource) or finding.scope != told.scope)
     )
+
+
+def _named(finding: Finding) -> bool:
+    """Whether the words that matched name the account; else it is a token, or what the context knows of one."""
+    return finding.principal.partition(":")[2] in finding.evidence if ":" in finding.principal else False

@@ -47,6 +47,10 @@ class Context:
     caller: str = ""
     build_account: str = ""
     runtime_account: str = ""
+    scene: str = ""
+    """Where a text's call was made, by scene.py: tool, build, program; empty when it does not tell."""
+    refused: str = ""
+    """Whom an audit log in the text names as refused."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from gemmactl.doctor import place as places
 from gemmactl.doctor import principal as who
 from gemmactl.doctor.finding import Category, Context, Finding, FixKind
 from gemmactl.doctor.permissions import Least, canonical, least
+from gemmactl.doctor.scene import acting
 from gemmactl.doctor.search import pattern
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
         permission = by_data.spelled(permission)
     role = row.role or (choice.role if choice else "")
     scope = row.scope or (choice.scope if choice else "")
-    principal = who.member(groups.get("member", "")) or row.principal
+    principal = who.member(groups.get("member", "")) or acting(row.principal, permission, context)
     principal = who.resolve(principal, context) if who.is_open(principal) else principal
     named = places.parse(groups.get("resource", "")) or _from_slots(scope, groups)
     at = places.settle(named, scope, context) if scope else None
