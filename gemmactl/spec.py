@@ -158,6 +158,8 @@ class Serve:
     """How vLLM's weights come out of a bucket: streamed, or read from a volume that Cloud Run mounts."""
     image: str | None = None
     """A given image; None: built from the staged context, or vLLM's pinned one."""
+    engine_image: str | None = None
+    """vLLM's pinned one by its digest; None: not known, or not vLLM's."""
     gpu_type: str = "nvidia-l4"
     cpu: int = 8
     memory: str = "32Gi"

@@ -255,7 +255,7 @@ class _Serving:
     def image(self) -> str | Digest:
         if self.builds:
             return Digest(self.tag, f"image {self.tag.rpartition('/')[2]}")
-        return self.spec.image or vllm.IMAGE
+        return self.spec.image or self.spec.engine_image or vllm.IMAGE
 
     def _container(self) -> Container:
         spec = self.spec

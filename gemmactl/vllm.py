@@ -14,10 +14,14 @@ from typing import Any, Final
 from gemmactl.spec import Loader, Serve
 from inference_image.contract import DEFAULT_PORT
 
-IMAGE: Final = "vllm/vllm-openai:v0.26.0-cu129"
-"""vLLM's official image on Docker Hub, its CUDA 12.9 build. A tag, not a digest: no tool here fetched one, and Docker Hub is
-none of the hosts that gemmactl contacts (docs/hosts.md). Cloud Run resolves it when it makes a revision, which keeps that digest;
-a copy in Artifact Registry can be named with --image.
+REPOSITORY: Final = "vllm/vllm-openai"
+TAG: Final = "v0.26.0-cu129"
+MIRROR: Final = "mirror.gcr.io"
+"""Google's cache of Docker Hub's public images, under the same names: asked for the tag's digest, never pulled from."""
+IMAGE: Final = f"{REPOSITORY}:{TAG}"
+"""vLLM's official image on Docker Hub, its CUDA 12.9 build. A deploy names it by the digest that MIRROR tells for the tag; where
+that does not answer, by the tag, which Cloud Run resolves when it makes a revision. No digest is written down here: no tool
+fetched one. A copy in Artifact Registry can be named with --image.
 
 Why this one. Cloud Run's L4 has driver 535.129.03 (CUDA 12.2): a CUDA 12.x build runs on it by minor-version compatibility, a
 CUDA 13 build asks for driver 580 or for compatibility libraries, and since v0.20.0 the tag without a suffix is CUDA 13.0
@@ -96,6 +100,11 @@ def runs(container: Mapping[str, Any]) -> bool:
     Told by its command, not by a label: a label may stay behind when somebody changes the container, the command is what runs.
     """
     return tuple(container.get("command", ())) == COMMAND
+
+
+def official(image: str) -> bool:
+    """Whether it is vLLM's own image that was meant, by tag or by digest."""
+    return image == IMAGE or image.startswith(f"{REPOSITORY}@sha256:")
 
 
 def loader(arguments: Sequence[str]) -> Loader:

@@ -91,7 +91,7 @@ def _vllm(sizing: Sizing, fit: VllmFit) -> Iterator[Row]:
     """Estimates, all of them: vLLM measures its own work when it starts."""
     row, wish = sizing.gpu, sizing.wish
     share = f"vLLM takes {vllm.UTILIZATION:.0%} of {gb(row.usable)} ({row.usable_from})"
-    yield "engine", "vLLM", f"image {wish.image or vllm.IMAGE}; none of these numbers was measured on a GPU"
+    yield "engine", "vLLM", f"image {wish.image or wish.engine_image or vllm.IMAGE}; none of these numbers was measured on a GPU"
     yield "GPU memory", gb(fit.share), share
     if fit.weights is not None and fit.cache is not None:
         yield "weights", gb(fit.weights), "bytes of all shards, vision and quantised ones included; float32 is cast to half of it"

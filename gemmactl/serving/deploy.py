@@ -15,7 +15,7 @@ from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Line, Result
 from gemmactl.serving import ahead, find, hands, opening, plan_file, plan_screen, rollout
 from gemmactl.serving.explain import located
-from gemmactl.serving.given_image import by_digest
+from gemmactl.serving.given_image import by_digest, official
 from gemmactl.serving.grounding import Grounded, survey
 from gemmactl.serving.one_look import one_look
 from gemmactl.serving.place import Place
@@ -153,7 +153,8 @@ def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = 
         ahead.ask_of(live or {}, reads, pool)
         wish, of_image = by_digest(hands.numbered(remembering(wish, live), place.cloud), reads)
         seen = look(wish, reads, from_hub=place.hub, existing=live is not None, live=live)
-        seen = replace(seen, unseen=(*seen.unseen, *of_image))
+        wanted, of_engine = official(seen.wish, place, live)
+        seen = replace(seen, sizing=replace(seen.sizing, wish=wanted), unseen=(*seen.unseen, *of_image, *of_engine))
         if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
             voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
         made = stack.serving(seen.wish, rollout=how)

@@ -1,13 +1,17 @@
-"""--image by its tag -> by the digest that the tag has now: what was planned is what runs. Makes one read call."""
+"""An image by its tag -> by the digest that the tag has now: what was planned is what runs. Makes one read call."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from gemmactl import vllm
 from gemmactl.checkpoint.finding import ModelFinding
+from gemmactl.client import registry
 from gemmactl.errors import Trouble
-from gemmactl.resources.cloud import Cloud
+from gemmactl.resources.cloud import Cloud, Json
 from gemmactl.resources.needs import repository_of
+from gemmactl.serving import find
+from gemmactl.serving.place import Place
 from gemmactl.spec import Serve
 
 
@@ -27,3 +31,21 @@ def by_digest(wish: Serve, cloud: Cloud) -> tuple[Serve, tuple[ModelFinding, ...
         remedy = f"name it by digest: gcloud artifacts docker images describe {tagged} --format='value(image_summary.digest)'"
         return replace(wish, image=tagged), (ModelFinding("image-by-tag", "warning", tagged, said, trouble.why, remedy),)
     return replace(wish, image=f"{tagged.rpartition(':')[0]}@{digest}" if digest else tagged), ()
+
+
+def official(wish: Serve, place: Place, live: Json | None) -> tuple[Serve, tuple[ModelFinding, ...]]:
+    """VLLM's own image likewise. Where the registry does not say, a service keeps the digest that it has.
+
+    A pretended cloud runs no vLLM, and nothing of it leaves the machine: there it stays a tag.
+    """
+    if wish.engine != "vllm" or wish.image is not None or place.target == "sandbox":
+        return wish, ()
+    if found := registry.digest(place.wire, vllm.MIRROR, vllm.REPOSITORY, vllm.TAG):
+        return replace(wish, engine_image=f"{vllm.REPOSITORY}@{found}"), ()
+    has = str(find.container(live or {}).get("image", ""))
+    kept = has if vllm.official(has) and "@" in has else None
+    said = f"{vllm.MIRROR} does not tell the digest of {vllm.IMAGE}: " + (
+        f"the service keeps {has.rpartition('@')[2][:19]}" if kept else "it is deployed by its tag, which Cloud Run resolves"
+    )
+    remedy = "to hold one image fast, copy it into Artifact Registry and name it with --image"
+    return replace(wish, engine_image=kept), (ModelFinding("image-by-tag", "note", vllm.IMAGE, said, "", remedy),)
