@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-QUOTED: Final = ("category:model", "category:container", "category:gpu", "category:network", "category:iam")
+QUOTED: Final = ("category:model", "category:container", "category:gpu", "category:network", "category:iam", "category:config")
 """The detail of a failure quotes what others would take for one of its own."""
 
 

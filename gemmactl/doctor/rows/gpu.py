@@ -96,7 +96,7 @@ ROWS: Final = (
     ),
     Row(
         code="gpu-shape",
-        category="gpu",
+        category="config",
         subcategory="shape",
         title="CPU, memory or throttling don't fit the GPU",
         cause="An L4 needs at least 4 CPU and 16Gi, CPU always allocated, and the second generation environment.",

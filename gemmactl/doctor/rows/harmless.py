@@ -29,6 +29,10 @@ MASKS: Final = (
     # a try that is followed by another; the last one has total=0, or ends in an error of its own
     r"Retrying \(Retry\(total=[1-9]\d?,[^)]{0,200}\)\) after connection broken by .{0,400}?: /\S{0,300}",
     r"\b[Rr]etry(?:ing)?\b.{0,200}?succeeded after \d+ retr(?:y|ies)",
+    (
+        r"\bRetrying (?:due to|after|in|because) .{0,300}?[,;]? (?:sleeping|waiting|backing off|sleep)"
+        r"[ :=]{1,3}[\d.]+ ?m?s(?:ec)?\w{0,6}\b(?: ?\.\.\.)?"
+    ),
     # best-effort checks of gcloud that stop nothing
     r"WARNING: Your account does not have permission to check details of build service account.{0,400}? is active\.",
     r"WARNING: Your active project does not match the quota project.{0,400}",

@@ -117,7 +117,7 @@ ROWS: Final = (
         title="All GPUs of the quota are in use",
         cause="Other warm instances in this region hold them; this service can't start one.",
         remedy="Lower min instances of idle GPU services, or ask for more quota.",
-        patterns=(r"exceeded its quota limit for run\.googleapis\.com/nvidia\w+",),
+        patterns=(r"exceeded its quota limit for run\.googleapis\.com/(?:nvidia|gpu)\w+",),
         commands=("gcloud run services list --region={region} --project={project}",),
         not_fix=_NO_GRANT,
     ),

@@ -57,7 +57,8 @@ ROWS: Final = (
         r"For [\d.]+ CPU, memory must be between",
         r"Invalid value specified for (?:memory|cpu)(?!.{0,160}maxScale)",
         r"Total memory [<>=]+ .{0,40} CPU",
-        r"memory.{0,40} must be (?:between|at least|one of).{0,60}(?:CPU|Gi)",
+        r"(?:ERROR|violation|\b400|spec\.|template\.)[^\n]{0,200}memory.{0,40} must be (?:between|at least|"
+        r"one of).{0,60}(?:CPU|Gi)",
         commands=("gcloud run services update {service} --cpu=8 --memory=32Gi --region={region} --project={project}",),
     ),
     _setting(
