@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from gemmactl.costs import costs
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.kernel.apply import apply
 from gemmactl.kernel.plan import Plan
@@ -17,7 +18,7 @@ from gemmactl.resources.apis import Apis
 from gemmactl.resources.mark import marked
 from gemmactl.resources.service import Service
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import ask, find, opening, rollout, show, yaml_checks, yaml_file
+from gemmactl.serving import ask, find, opening, plan_screen, plan_time, rollout, show, yaml_checks, yaml_file
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.explain import located
 from gemmactl.serving.grounding import Grounded, survey
@@ -69,8 +70,8 @@ def plan(found: Read, place: Place, *, again: str, detailed: bool = False, moder
     sheet, ground = look(found, place, modern=modern)
     planned, stuck = ground.plan, _stuck(ground.plan)
     code = Exit.REFUSED if stuck else Exit.PENDING if detailed and planned.work else Exit.OK
-    data = {**sheet.document(), **place.document(), **show.document(planned), "checks": ground.document()}
-    screen = (place.line(), *sheet.blocks(), *ground.blocks(), *show.blocks(planned), *_open(sheet, planned))
+    data = _data(sheet, ground, place)
+    screen = _screen(sheet, ground, place)
     if ground.refusing:
         return ground.refusal("plan", data, place, *screen)
     return Result("plan", data, screen, (again,) if planned.work and not stuck else (), place.target, code)
@@ -91,8 +92,8 @@ def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool =
             remedy="deploy it to a real project; `gemmactl plan --from-yaml` works here too",
             code="engine-not-in-sandbox",
         )
-    voice.show(place.line(), *sheet.blocks(), *ground.blocks(), *show.blocks(planned), *_open(sheet, planned))
-    data = {**sheet.document(), **place.document(), **show.document(planned), "checks": ground.document()}
+    voice.show(*_screen(sheet, ground, place))
+    data = _data(sheet, ground, place)
     if ground.refusing:
         return ground.refusal("deploy", data, place)
     if planned.work and not _stuck(planned) and not yes and not voice.confirm("Apply this plan?", flag="--yes"):
@@ -110,6 +111,19 @@ def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool =
     if not outcome.ok:
         return unfinished("deploy", outcome, data, place, service=sheet.service.name)
     return _prove(sheet, place, voice, data)
+
+
+def _screen(sheet: Sheet, ground: Grounded, place: Place) -> tuple[Block, ...]:
+    planned = ground.plan
+    # what the container loads is not known, so neither is its start; what is stored is not the file's either
+    money = plan_screen.time_and_money(planned, costs(opening.of_file(sheet.service), None), None, place)
+    return (place.line(), *sheet.blocks(), *ground.blocks(), *show.blocks(planned), *money, *_open(sheet, planned))
+
+
+def _data(sheet: Sheet, ground: Grounded, place: Place) -> dict[str, Any]:
+    planned, found = ground.plan, costs(opening.of_file(sheet.service), None)
+    bill = {"time": plan_time.document(plan_time.phases(planned, None)), "costs": found.document()}
+    return {**sheet.document(), **place.document(), **show.document(planned), **bill, "checks": ground.document()}
 
 
 def _open(sheet: Sheet, planned: Plan) -> tuple[Line, ...]:

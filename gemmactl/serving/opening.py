@@ -66,6 +66,8 @@ def of_file(service: Service) -> Serve:
         cpu=math.ceil(float(box.cpu.removesuffix("m")) / (1000 if box.cpu.endswith("m") else 1)) if box and box.cpu else 1,
         memory=(box.memory if box else None) or "512Mi",
         max_instances=(service.scaling.max_instances if service.scaling else None) or UNSAID,
+        min_instances=(service.scaling.min_instances if service.scaling else None) or 0,
+        image="as the file says",
         auth="public" if service.invoker_iam_disabled else "iam",
     )
 

@@ -31,7 +31,7 @@ def document(seen: Seen, planned: Plan) -> dict[str, Any]:
     return {
         **show.document(planned),
         "sizing": arithmetic.document(seen.sizing),
-        "time": plan_time.document(plan_time.phases(planned, seen.sizing)),
+        "time": plan_time.document(plan_time.phases(planned, plan_time.start(seen.sizing))),
         "costs": costs(seen).document(),
     }
 
@@ -63,9 +63,14 @@ def _requests(taken: int, at_once: int | None) -> str:
 
 
 def _bill(seen: Seen, planned: Plan, place: Place) -> tuple[Block, ...]:
+    return time_and_money(planned, costs(seen), plan_time.start(seen.sizing), place)
+
+
+def time_and_money(planned: Plan, found: Costs, begin: tuple[float, float] | None, place: Place) -> tuple[Block, ...]:
+    """How long an apply takes, what stands then, what it costs, and where the prices are from."""
     free = " (the sandbox takes seconds and costs nothing)" if place.target == "sandbox" else ""
-    time = tuple(_time(plan_time.phases(planned, seen.sizing))) if planned.work and not planned.blocked else ()
-    return (Facts((*time, *bill(costs(seen))), f"time and money on Google Cloud{free}"), Line(prices.sources(), "dim"))
+    time = tuple(_time(plan_time.phases(planned, begin))) if planned.work and not planned.blocked else ()
+    return (Facts((*time, *bill(found)), f"time and money on Google Cloud{free}"), Line(prices.sources(), "dim"))
 
 
 def _time(found: tuple[plan_time.Phase, ...]) -> Iterator[tuple[str, str]]:

@@ -49,12 +49,12 @@ def start(sizing: Sizing) -> tuple[float, float] | None:
     return base + size / USUAL, base + size / budget.RATE
 
 
-def phases(plan: Plan, sizing: Sizing) -> tuple[Phase, ...]:
-    """What an apply of the plan waits for, in its order; empty: there is nothing to do."""
-    return tuple(_phases(plan, sizing))
+def phases(plan: Plan, begin: tuple[float, float] | None) -> tuple[Phase, ...]:
+    """What an apply of the plan waits for, in its order; empty: there is nothing to do. `begin`: what `start` says."""
+    return tuple(_phases(plan, begin))
 
 
-def _phases(plan: Plan, sizing: Sizing) -> Iterator[Phase]:
+def _phases(plan: Plan, begin: tuple[float, float] | None) -> Iterator[Phase]:
     if any(step.resource.settles for step in plan.work):
         yield Phase("permissions", *SETTLING)
     if size := sum(map(_upload, plan.work)):
@@ -62,8 +62,7 @@ def _phases(plan: Plan, sizing: Sizing) -> Iterator[Phase]:
     if any(step.resource.kind == "image" for step in plan.work):
         yield Phase("build", BUILD, BUILD, "first time only")
     if any(_rolls(step) for step in plan.work):
-        found = start(sizing)
-        yield Phase("start", *found) if found else Phase("start", None, None, "not known, nothing is known of the load")
+        yield Phase("start", *begin) if begin else Phase("start", None, None, "not known, nothing is known of the load")
 
 
 def total(found: tuple[Phase, ...]) -> str:
