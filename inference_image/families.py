@@ -84,6 +84,8 @@ class Family:
     way_out: str = ""
     sight: Sight | None = None
     """How this version's engine answers images; None: it doesn't."""
+    chosen: Engine | None = None
+    """What a deploy takes where nobody names an engine; None: `engine`."""
 
     @property
     def served(self) -> bool:
@@ -224,6 +226,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         verified=f"{_MADE}; turn marks from its own serving table",
         reason=_SLOWER,
         way_out=_VLLM,
+        chosen=Engine.VLLM,
     ),
     Family(
         key="embeddinggemma",

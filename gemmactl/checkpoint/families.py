@@ -73,7 +73,8 @@ def engine_for(serve: Serve, family: Family | None = None, form: Form | None = N
     """What serves a model: as the user said; else vLLM where a table says so, and gemmactl's own server for everything else."""
     if serve.engine_given:
         return serve.engine
-    return "vllm" if any(row is not None and row.engine is Engine.VLLM for row in (family, form)) else "gemmactl"
+    wanted = (family and (family.chosen or family.engine), form and form.engine)
+    return "vllm" if Engine.VLLM in wanted else "gemmactl"
 
 
 def form_of(names: Iterable[str], config: Mapping[str, Any] | None) -> Form:

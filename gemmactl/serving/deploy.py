@@ -171,7 +171,7 @@ def _runs_here(wish: Serve, place: Place) -> None:
         raise refused(
             "the sandbox can't run vLLM",
             why="it starts gemmactl's own server on this machine; vLLM needs its own image and a GPU",
-            remedy="deploy it to a real project; `gemmactl plan` works here too",
+            remedy="deploy it to a real project; `gemmactl plan` works here too; --engine gemmactl may serve the model",
             code="engine-not-in-sandbox",
         )
 

@@ -71,6 +71,7 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         return [*rows, ("base", found.base or "not named"), ("LoRA", f"rank {found.rank or 'unknown'}{modules}")]
     if row is not None:
         slower = " over transformers' own caches: slower" if row.engine is Engine.GENERIC else ""
+        slower += "; a deploy takes vLLM unless --engine gemmactl is said" if row.chosen is Engine.VLLM else ""
         served = f"gemmactl{slower}" if row.engine in ENGINES_HERE and report.form.key == "full" else engine_of(report)
         rows += [("engine", f"{served}; checked: {row.verified if report.form.key == 'full' else report.form.verified}")]
     if stored.whole and stored.parameters:

@@ -51,7 +51,7 @@ class BaseModel:
     def engine(self) -> str:
         """What serves the result: `vllm` where a family needs it; empty: gemmactl's own."""
         family = self.report.family if self.report else None
-        return "vllm" if family is not None and family.engine is Engine.VLLM else ""
+        return "vllm" if family is not None and Engine.VLLM in (family.chosen, family.engine) else ""
 
     @property
     def text(self) -> str:

@@ -126,6 +126,8 @@ def test_the_user_decides_the_engine_and_the_tables_otherwise() -> None:
     assert engine_for(replace(auto, engine_given=True), gemma2) == "gemmactl"
     assert [engine_for(auto, family, awq) for family in (gemma2, gemma3)] == ["vllm", "vllm"]
     assert [engine_for(auto, family) for family in (gemma2, gemma3, None)] == ["gemmactl"] * 3
+    gemma4 = of({"model_type": "gemma4"})
+    assert (engine_for(auto, gemma4), engine_for(replace(auto, engine_given=True), gemma4)) == ("vllm", "gemmactl")
 
 
 @pytest.mark.parametrize(
