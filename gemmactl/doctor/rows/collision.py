@@ -43,7 +43,8 @@ ROWS: Final[tuple[Row, ...]] = (
         unless=(
             r"already exists,? (?:skipping|continuing|reusing|using|ignor)|relation|FileExistsError|mkdir|"
             r"address already in use"
-            r"|\(gcloud\.(?:[\w-]{1,30}\.){1,5}(?:create|add)\)|you already own it|"
+            r"|\(gcloud\.(?:[\w-]{1,30}\.){0,2}(?:artifacts|secrets|storage|iam|services|buckets|"
+            r"repositories)\.(?:[\w-]{1,30}\.){0,3}(?:create|add)\)|Error from server|kubectl|you already own it|"
             r"Your previous request to create the named bucket"
         ),
     ),
@@ -67,7 +68,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"is in (?:the )?(?:state )?'?(?:DELETING|UPDATING|CREATING|RECONCILING|PENDING)'?(?: state)?\b",
         r"OptimisticLock|optimistic concurrency",
         only_with=r"[Ee]rror|ERROR|40[09]|412|ABORTED|Conflict|Precondition|failed|exception",
-        unless=r"constraints/|violates constraint|concurrent policy changes",
+        unless=r"constraints/|violates constraint|concurrent policy changes|UPGRADE FAILED|kubectl|Error from server",
         fix_kind="retry",
     ),
     refused(

@@ -17,6 +17,7 @@ MASKS: Final = (
     r"\bdef test_\w+\(.{0,1500}",
     r"""\b(?:stderr|stdout|match|side_effect|return_value)=(?:"[^"]{0,2000}"|'[^']{0,2000}')""",
     r"(?<!device-side )\bassert(?:Raises|In|Equal|That)?\b[ (].{0,400}",
+    r"::test_\w{1,150}(?:\[[^\]]{0,80}\])? (?:PASSED|XFAIL|SKIPPED)",
     # other clouds and the machine's own permissions
     r"An error occurred \(\w+\) when calling the \w+ operation:.{0,600}",
     r"\barn:aws:\S{1,300}",
@@ -28,6 +29,7 @@ MASKS: Final = (
     r"Running pip as the 'root' user.{0,300}",
     # a try that is followed by another; the last one has total=0, or ends in an error of its own
     r"Retrying \(Retry\(total=[1-9]\d?,[^)]{0,200}\)\) after connection broken by .{0,400}?: /\S{0,300}",
+    r"\b[Rr]etry (?:succeeded|was successful) after .{0,200}",
     r"\b[Rr]etry(?:ing)?\b.{0,200}?succeeded after \d+ retr(?:y|ies)",
     (
         r"\bRetrying (?:due to|after|in|because) .{0,300}?[,;]? (?:sleeping|waiting|backing off|sleep)"

@@ -60,7 +60,6 @@ ROWS: Final = (
             r"Image '[^']{3,300}' not found",
             r"manifest (?:for \S{3,300} not found|unknown)",
             r"MANIFEST_UNKNOWN",
-            r"Expected an image path like",
             r"failed to pull image.{0,200}not found",
             r"Failed to fetch \"[^\"]{1,100}\" from request \"/v2/",
         ),

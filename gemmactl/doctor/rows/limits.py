@@ -67,6 +67,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "Lower --max-instances or --min-instances of other services, or ask for more.",
         r"exceeded its quota limit for run\.googleapis\.com/(?!nvidia|gpu)\w+",
         r"(?:[Qq]uota limit|[Qq]uota) (?:for|of) (?:run\.googleapis\.com/)?(?:cpu|memory|mem|instance)_?\w{0,60}\b.{0,60}",
+        r"(?:concurrent|parallel) (?:builds?|executions?|tasks?|operations?) (?:quota|limit)\b.{0,80}",
         r"instance (?:limit|quota)\b.{0,60}(?:exceeded|reached|hit)",
         r"(?:container|maximum) instance (?:count )?limit",
         r"not able to scale to incoming requests",
@@ -94,7 +95,7 @@ ROWS: Final[tuple[Row, ...]] = (
         " project or region.",
         "Delete what is not needed, or ask for more.",
         r"(?:[Mm]aximum|[Mm]ax|allowed|permitted) (?:allowed )?(?:number|count|"
-        r"amount) of [\w -]{3,80}\b.{0,80}(?:reached|exceeded|already|allowed|is \d|limit)",
+        r"amount) of [\w -]{3,80}\b.{0,80}(?:reached|exceeded|already)",
         r"(?:reached|exceeds?|exceeded|hit|above|over) (?:the |its |your )?(?:\w+ ){0,3}?(?:limit|maximum|max|cap|"
         r"quota) (?:number )?(?:of|for|on) .{3,100}",
         r"[Tt]oo many (?:services|jobs|revisions|executions|tasks|secrets|versions|tags|triggers|keys|service accounts|"

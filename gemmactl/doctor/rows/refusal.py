@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.finding import Category, FixKind
-from gemmactl.doctor.row import Row
+from gemmactl.doctor.row import CAUSE, Row
 
 NO_GRANT: Final = ("any IAM grant",)
+_TABLE: Final = r"-{3,}:? ?\| ?:?-{3,}"
 
 
 def refused(
@@ -28,7 +29,9 @@ def refused(
     not_fix: tuple[str, ...] = NO_GRANT,
     confidence: float = 0.85,
 ) -> Row:
-    """A Row about a request that was read and refused."""
+    """A Row about a request that was read and refused. What is no cause is not looked for in a table of a handbook."""
+    if rank != CAUSE:
+        unless = f"{unless}|{_TABLE}" if unless else _TABLE
     return Row(
         code=code,
         category=category,

@@ -158,10 +158,12 @@ ROWS: Final[tuple[Row, ...]] = (
         r"googleapi: Error (?:400|405|409|411|412|413|416|422|501): .{3,200}",
         r"(?:Violation|Violations) in \w{3,60}\.[\w.\[\]]{2,160}",
         r"fieldViolations\b.{0,200}",
+        r"The request has errors",
         r"FAILED_PRECONDITION: .{5,200}",
         r"\bHTTPError (?:400|405|409|412)\b",
         r"ERROR: \(gcloud\.(?:[\w-]{1,30}\.)*?(?:run|builds|artifacts|secrets|storage|config|projects|"
-        r"services)(?:\.[\w-]{1,40})*\) (?!.{0,300}(?:execution|Revision|Deployment failed|PERMISSION_DENIED|"
+        r"services)(?:\.[\w-]{1,40})*\) (?!.{0,300}(?:execution|Revision|Deployment failed|Container import|ENTRYPOINT|"
+        r"[Ii]mage|PERMISSION_DENIED|"
         r"denied|does not have permission|credentials|login|reauth|UNAUTHENTICATED|40[13]|Aborted|Build failed|"
         r"build .{0,60}completed))[A-Z\[].{5,200}",
         only_with=r"google|gcloud|Violation",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.row import HIDES, Row
+from gemmactl.doctor.row import CONSEQUENCE, HIDES, Row
 from gemmactl.doctor.rows.refusal import refused
 
 _CORRECT: Final = "Correct that field and deploy again."
@@ -123,6 +123,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "Names are unique, what a container waits for exists and has a probe, a GPU is on one container only.",
         _CORRECT,
         r"GPU can only be set (?:on|to)",
+        r"expected an image path like|must be a container image path",
         r"container names? .{0,60}(?:unique|duplicate|must|required|already)",
         r"duplicate container",
         r"(?:container dependenc|depends_?on|container-dependencies).{0,120}(?:cycle|circular|unknown|not exist|"
@@ -176,6 +177,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "Correct it, or leave it out.",
         r"[Aa]nnotation '?\"?[\w./-]{3,120}'?\"? (?:is |must |has |may |was |can|does |not |requires|unknown|with )",
         r"annotations?\[[^\]]{3,100}\]: (?!(?:You do not|Max instances|Currently|Permission)).{5,160}",
+        r"annotations? field .{3,160}",
         r"(?:Unknown|Unsupported|Invalid|Illegal) (?:run\.googleapis\.com |knative )?(?:annotation|label)s?\b",
         r"[Ll]abels?\b.{0,80}(?:must|can only|may only|should|invalid|too long|not valid|exceed|reserved|lowercase|"
         r"does not match)",
@@ -206,6 +208,36 @@ ROWS: Final[tuple[Row, ...]] = (
         r"network.?interfaces?\b.{0,100}(?:mutually exclusive|both|cannot|only one|at most one|must|required)",
         r"(?:vpc.?egress|egress setting)\b.{0,80}(?:requires|without|must|invalid|only)",
         unless=r"constraints?/|org",
+    ),
+    refused(
+        "probe-refused",
+        "probe",
+        "A probe is not legal as it is written",
+        "A probe has exactly one of httpGet, tcpSocket and grpc, a path that begins with a slash, and the port of its container.",
+        _CORRECT,
+        r"(?:liveness|readiness|startup)_?[Pp]robe\w{0,10}\b.{0,60}(?:must|should|exactly one|only one|required|invalid|"
+        r"not (?:supported|allowed|set)|at most)",
+        r"(?:HTTP|TCP|gRPC) probe\b.{0,40}(?:must|path|should|invalid)",
+        r"one of (?:httpGet|http_get|tcpSocket|tcp_socket|grpc)\b.{0,60}(?:must|required|set)",
+        unless=r"timed out|failed \d+ times? consecutively|initial_?delay|period_?seconds",
+    ),
+    refused(
+        "knative-validation",
+        "validation",
+        "The service's specification did not pass the validation",
+        "Fields are missing, unknown, or not to be set here.",
+        _CORRECT,
+        r"(?:missing|unknown|disallowed) field\(s\)|must not set the field\(s\)",
+        r"expected exactly one, got (?:both|neither)",
+        r"validation\.webhook\.(?:serving\.)?knative\.dev",
+        r"\b(?:spec|template|service|job|metadata)(?:\.[a-zA-Z_]{2,60}(?:\[[^\]]{1,90}\])?){1,8}: (?!Permission|"
+        r"You do not|Currently|Max instances)"
+        r".{0,120}?\b(?:must|may not|should|cannot|can't|invalid|illegal|expected|unsupported|unknown|required|missing|"
+        r"exceeds?|too|not (?:supported|allowed|valid|be))\b",
+        r"field \(?[\w.\[\]]{3,120}\)? (?:must|should|may not|cannot)\b",
+        rank=CONSEQUENCE,
+        unless=r"[Pp]ermission|denied|quota",
+        confidence=0.6,
     ),
     refused(
         "field-immutable",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.row import CONSEQUENCE, HIDES, Row
+from gemmactl.doctor.row import HIDES, Row
 from gemmactl.doctor.rows.refusal import refused
 
 _IAM: Final = ("iam-denied", "caller-denied", "category:iam")
@@ -113,17 +113,17 @@ ROWS: Final[tuple[Row, ...]] = (
         r"[Ee]nable (?:the )?(?:API|it|service) (?:by visiting|at|in|first|for|with)",
         r"(?:[Ss]ervice|API)s? ['\"`\[]?(?P<api>[a-z][a-z0-9-]{2,40}\.googleapis\.com)['\"`\]]? .{0,40}(?:not"
         r" (?:enabled|activated|active)|disabled|required)",
+        r"(?:requires?|needs?|uses?) (?:the )?(?P<api>[a-z][a-z0-9-]{2,40}\.googleapis\.com)\b.{0,40}(?:not|disabled)",
         r"(?:accessNotConfigured|SERVICE_DISABLED|API_DISABLED|SERVICE_NOT_ENABLED)\b",
         r"(?:following|required|these) (?:Google Cloud )?(?:APIs?|services) (?:are|is|have|were) (?:not|disabled)",
         r"(?:must|needs? to|please|should) (?:first )?enable (?:the )?[\w .-]{2,60}API\b",
-        r"API_KEY_SERVICE_BLOCKED.{0,10}never",
         category="api_billing",
         reasons=("SERVICE_DISABLED", "API_DISABLED"),
         commands=("gcloud services enable {api} --project={project}",),
         fix_kind="enable_api",
         only_with=r"[Ee]rror|ERROR|4\d\d|fail|denied|DENIED|SERVICE_|accessNot",
         unless=r"caller does not have permission to enable|serviceusage\.services\.enable",
-        rank=CONSEQUENCE,
+        rank=HIDES,
         confidence=0.75,
     ),
     refused(
