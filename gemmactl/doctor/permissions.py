@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from gemmactl.doctor import running
+
 Scope = Literal["project", "bucket", "repo", "secret", "service account", "service", "job", "key", "subnet"]
 
 
@@ -151,7 +153,8 @@ TABLE: Final[dict[str, Least]] = {
     ),
 }
 
-_BY_LOWER: Final[dict[str, str]] = {name.lower(): name for name in TABLE}
+_RUNNING: Final[dict[str, Least]] = {name: Least(role, scope, (), trap) for name, (role, scope, trap) in running.ROLES.items()}
+_BY_LOWER: Final[dict[str, str]] = {name.lower(): name for name in (*TABLE, *_RUNNING)}
 
 
 def canonical(permission: str) -> str:
@@ -160,5 +163,5 @@ def canonical(permission: str) -> str:
 
 
 def least(permission: str) -> Least | None:
-    """The curated choice, or None for a permission that is not in the table."""
-    return TABLE.get(canonical(permission))
+    """The curated choice, or None for a permission that is in no table."""
+    return TABLE.get(canonical(permission)) or _RUNNING.get(canonical(permission))

@@ -38,8 +38,8 @@ BUILD: Final = (
     r"starting build \"[0-9a-f]{8}-",
 )
 PROGRAM: Final = (
-    r"(?:File \"|at [\w.<>$ ]{0,80}\(?(?:file://)?)/(?:app|srv|workspace|usr/src/app|code|opt/venv|opt/app|layers|home/(?:app|nonroot|user))/",
-    r"/(?:app|srv|workspace|usr/src/app|opt/venv|layers/[\w.-]{1,60}/[\w.-]{1,60})/(?:[\w.-]{1,40}/){0,3}(?:node_modules|site-packages)/",
+    r"(?:File \"|at [\w.<>$ ]{0,80}\(?(?:file://)?)/(?:app|workspace|usr/src/app|code|opt/venv|opt/app|layers|home/(?:app|nonroot|user))/",
+    r"/(?:app|workspace|usr/src/app|opt/venv|layers/[\w.-]{1,60}/[\w.-]{1,60})/(?:[\w.-]{1,40}/){0,3}(?:node_modules|site-packages)/",
     r"\bcloud_run_(?:revision|job)\b",
     r"run\.googleapis\.com%2F(?:stderr|stdout|varlog)",
     r"compute_engine[./]credentials|\bCompute\.requestAsync\b|ComputeEngineCredentials",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gemmactl.doctor import by_data, running
 from gemmactl.doctor.permissions import TABLE, canonical, least
 
 DATA = json.loads((Path(__file__).parent / "data" / "permission_roles.json").read_text(encoding="utf-8"))["permissions"]
@@ -63,3 +64,15 @@ def test_the_spelling_of_cloud_run_is_understood() -> None:
 def test_an_unknown_permission_has_no_guess() -> None:
     """What the table does not know gets no role."""
     assert least("spanner.databases.read") is None
+
+
+OF_GOOGLES_PAGES = {"roles/cloudprofiler.agent"}
+"""Roles of services that the data leaves out."""
+
+
+@pytest.mark.parametrize("permission", sorted(running.ROLES))
+def test_every_role_of_a_running_service_holds_its_permission(permission: str) -> None:
+    """By the data of all roles, and no table says otherwise about the same permission."""
+    role = running.ROLES[permission][0]
+    assert permission not in TABLE
+    assert role in {h.role for h in by_data.holders(permission)} | OF_GOOGLES_PAGES
