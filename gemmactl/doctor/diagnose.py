@@ -22,10 +22,11 @@ def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context
     from gemmactl.doctor import rows, scene
     from gemmactl.doctor.clues import enrich
     from gemmactl.doctor.finding import Context
-    from gemmactl.doctor.paste import flatten
+    from gemmactl.doctor.paste import join, lines
+    from gemmactl.doctor.quoted import blank, hush
     from gemmactl.doctor.rows import harmless
 
-    flat = harmless.mask(flatten(text))
+    flat = harmless.mask(join(blank(lines(hush(text)))))
     known = scene.place(enrich(context or Context(), flat), flat)
     found = list(_structured(rows.all_rows(), flat, facts or {}, known))
     for row in rows.all_rows():

@@ -6,6 +6,8 @@ import re
 from functools import cache
 from typing import Final
 
+from gemmactl.doctor.printed import bare, uncut, unescape
+
 LIMIT: Final = 100_000
 """Characters that are searched: of a longer text the telling lines and both ends. Bounds the time of one diagnosis."""
 
@@ -27,6 +29,7 @@ _TELLING: Final = [
     "memory",
 ]
 """Words of which a line in the middle of a long text must hold one. Plain search: an expression over each line is far slower."""
+_FRAMES: Final = " \t\r|>\u2500\u2502\u2503\u2575\u2577\u256d\u256e\u256f\u2570"
 _SHORTEST: Final = min(map(len, _TELLING))
 
 
@@ -36,16 +39,26 @@ def _re(pattern: str) -> re.Pattern[str]:
 
 
 def flatten(text: str) -> str:
-    """One line: no colours, no control characters, no frames, no prefixes of build logs; wrapped lines joined."""
+    """One line: no colours, no control characters, no frames, no prefixes of logs; wrapped lines joined."""
+    return join(lines(text))
+
+
+def lines(text: str) -> list[str]:
+    """The lines as they were printed: no colours, no escapes, no prefixes of logs; cut ones whole again, indentation kept."""
     text = shorten(text)
-    text = _re(r"\x1b(?:\[[0-?]{0,32}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)?|[@-Z\\-_])").sub("", text)
-    text = _unescape(text)
+    text = _re(r"\x1b(?:\[[0-?]{0,32}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\?)?|[@-Z\\-_])").sub("", text)
+    text = _re(r"(?:\\u001b|\\x1b|\\033|\\e|\^\[|\u241b)\[[0-9;]{0,20}[A-Za-z]|\[\d{1,3}(?:;\d{1,3}){0,4}m").sub("", text)
+    return [bare(line) for line in uncut(unescape(text).splitlines())]
+
+
+def join(parted: list[str]) -> str:
+    """The lines as one, without frames."""
     parts: list[str] = []
-    for line in text.splitlines():
-        if bare := _strip(line):
+    for line in parted:
+        if inner := line.strip(_FRAMES):
             # textwrap and terminals break after a hyphen inside an identifier; a list dash has a space before it
-            wrapped = bool(parts) and parts[-1][-1] == "-" and parts[-1][-2:-1].isalnum() and bare[0].isalnum()
-            parts += [bare] if wrapped or not parts else [" ", bare]
+            wrapped = bool(parts) and parts[-1][-1] == "-" and parts[-1][-2:-1].isalnum() and inner[0].isalnum()
+            parts += [inner] if wrapped or not parts else [" ", inner]
     joined = "".join(parts)
     joined = _re(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060\ufeff\ufff9-\ufffb]").sub(" ", joined)
     return _re(r"\s+").sub(" ", joined).strip()
@@ -71,31 +84,3 @@ def shorten(text: str) -> str:
                 room -= len(piece) + 1
                 break
     return "\n".join((text[:edge], *kept, text[-edge:]))
-
-
-def _unescape(text: str) -> str:
-    """Undo JSON's and HTML's escapes, however often a log was packed into another."""
-    text = _re(r"\\{1,9}(?:r\\{1,9}n|n)").sub("\n", text)
-    text = _re(r"\\{1,9}([\"'])").sub(r"\1", text)
-    for escaped, plain in (
-        ("\\t", " "),
-        ("\\u0027", "'"),
-        ("\\u0022", '"'),
-        ("\\u003c", "<"),
-        ("\\u003e", ">"),
-        ("&#39;", "'"),
-        ("&quot;", '"'),
-        ("\u2018", "'"),
-        ("\u2019", "'"),
-        ("\u201c", '"'),
-        ("\u201d", '"'),
-        ("\u00a0", " "),
-    ):
-        text = text.replace(escaped, plain)
-    return text
-
-
-def _strip(line: str) -> str:
-    line = line.strip(" \t\r|\u2502\u2503\u2575\u2577\u2500>")
-    line = _re(r'^Step #\d{1,3}(?: - "[^"]{0,100}")?:\s?').sub("", line)
-    return _re(r"^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?\s+").sub("", line).strip()

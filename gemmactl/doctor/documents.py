@@ -1,0 +1,133 @@
+"""Documents about failures: what one explains is no report of one. Knows no row."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+
+_VOICES: Final = (
+    r"\b(?:if|when(?:ever)?) (?:you|users?|one|customers?) (?:still )?(?:sees?|gets?|receives?|encounters?|runs? into|hits?)\b",
+    r"\b(?:you|users) (?:may|might|will|can|could|would) (?:also )?(?:see|get|receive|encounter|run into)\b",
+    r"\byou (?:see|get|receive) (?:this|the|an?) (?:error|message|warning)\b.{0,40}\b(?:if|when|because)\b",
+    (
+        r"\bthis (?:error|message|warning|status) (?:message )?(?:means|occurs|happens|indicates|appears"
+        r"|is (?:shown|returned|raised|logged|thrown|printed))\b"
+    ),
+    (
+        r"\bfollowing (?:error|issue|message|exception)s?(?: messages?)? (?:(?:can|may|might|will) )?"
+        r"(?:occur|happen|appear|is (?:shown|returned|raised|logged|thrown|displayed))"
+    ),
+    r"\berrors?(?: messages?)? (?:such as|similar to|like (?:this|the following|`))",
+    r"[\"'`\u201d] means (?:that )?(?:the|your|you|it|a)\b",
+    r"^\W{0,4}(?:symptoms?|resolution|workaround|(?:example|sample|expected) (?:error|output|message))\b\W{0,4}(?::|$)",
+    "오류가 (?:나면|발생하면|뜨면|나오면|보이면)|(?:에러|오류)(?:는|란) .{0,60}(?:뜻|의미)",
+    "というエラーが出(?:たら|る場合|た場合)|エラーは.{0,60}(?:意味|示し)",
+    "(?:如果|若|当)(?:你|您)?(?:出现|看到|遇到|收到|出現|遇到)|(?:错误|錯誤)(?:表示|意味)",
+    r"\bwenn (?:der|die|das|Sie|du) .{0,40}(?:Fehler|Meldung|erscheint)",
+    r"\bsi (?:vous|l'erreur|aparece|recibes?|ves?|obtienes?)\b.{0,60}(?:erreur|error|message|mensaje)",
+    r"\bse (?:aparecer|você (?:vir|receber)|receber)\b.{0,60}erro",
+)
+"""How a document speaks of failures in general."""
+_HINTS: Final = (
+    *("if you", "when you", "if users", "when users", "whenever", "you may", "you might", "you will", "you can", "you could"),
+    *("you would", "users may", "users might", "you see", "you get", "you receive", "this error", "this message"),
+    *("this warning", "this status", "following error", "following issue", "following message", "following exception"),
+    *("errors such", "error such", "similar to", "error like", "errors like", "message like", " means ", "to resolve this"),
+    *(
+        "to fix this",
+        "to solve this",
+        "to avoid this",
+        "to work around this",
+        "symptom",
+        "resolution",
+        "workaround",
+        "example error",
+    ),
+    *("example output", "sample ", "expected ", "오류", "에러", "エラー", "错误", "錯誤", "如果", "wenn ", "si ", "se "),
+)
+_CURE: Final = r"^\W{0,4}to (?:resolve|fix|solve|avoid|work around) this(?: (?:issue|error|problem))?[,:]"
+"""How one goes on after the block that shows the failure; tools say it in their own messages too."""
+_OURS: Final = r"\b(?:I|I'm|I've|we|we're|my|our|me)\b|\b(?:ich|wir|je|nous|yo|eu|estou)\b|제가|저희|우리|私|我"
+"""Somebody tells what happened to him."""
+_FAILED: Final = r"(?:^|\s)(?:ERROR\b|FATAL\b|Error:|denied[: ]|\S{1,80}(?:Error|Exception|Denied|Forbidden): )"
+_HEADING: Final = r"^\s{0,3}#{1,6} "
+_SUBJECT: Final = (
+    r"^\s{0,3}(?:#{1,6} |\*\*)?(?:\d+[.)] )?(?:troubleshooting|common (?:errors|problems|issues)|known issues|FAQ|"
+    r"error (?:reference|codes|messages)|"
+    r"release notes|changelog|runbook|문제 ?해결|자주 (?:묻는|나는)|トラブル|よくある|"
+    r"常见(?:问题|错误)|fehlerbehebung|dépannage|solución de problemas)"
+)
+_CHANGE: Final = (
+    r"^\s*[-*] (?:\*\*)?(?:fix(?:e[sd])?|add(?:ed|s)?|chang(?:ed|es)|improv(?:ed|es)|docs?|chore|feat)\b"
+    r"|^\s*[-*]? ?(?:fix|feat|docs|chore|test)(?:\([\w-]+\))?: "
+)
+_SPAN: Final = r"`[^`\n]{3,300}`|\"[^\"\n]{3,300}\"|\u201c[^\u201d\n]{3,300}\u201d"
+
+
+@cache
+def _re(pattern: str, flags: int = re.IGNORECASE) -> re.Pattern[str]:
+    return re.compile(pattern, flags)
+
+
+def blank_documents(lines: list[str], low: str) -> None:
+    """Empty what a document shows as an example. `low`: the whole text in lower case."""
+    subject = ("#" in low or "**" in low or len(lines) > 3) and any(_re(_SUBJECT).match(line) for line in lines)
+    if subject:
+        for i, line in enumerate(lines):
+            if _re(_HEADING).match(line) or _re(_CHANGE).match(line):
+                lines[i] = ""
+    if not any(hint in low for hint in _HINTS):
+        return
+    for i, line in enumerate(lines):
+        above = _next(lines, i, -1) if "this" in line and _re(_CURE).match(line) else -1
+        if above >= 0 and lines[above].strip().startswith("```"):
+            _block(lines, above, -1)
+    voices = [i for i, line in enumerate(lines) if len(line) > 9 and _speaks(line)]
+    for i in voices:
+        _example(lines, i)
+        above = _next(lines, i, -1)
+        if above >= 0 and _re(_HEADING).match(lines[above]):
+            lines[above] = ""
+        elif above >= 0 and lines[above].strip().startswith("```"):
+            _block(lines, above, -1)
+        lines[i] = ""
+
+
+def _speaks(line: str) -> bool:
+    found = _re("|".join(_VOICES)).search(line)
+    if found is None or _re(_OURS, 0).search(line):
+        return False
+    before = _re(_SPAN).sub("", line[: found.start()])
+    return not _re(_FAILED, 0).search(before)
+
+
+def _example(lines: list[str], i: int) -> None:
+    """What follows a line that announces it: a fenced block, or the next paragraph."""
+    below = _next(lines, i, 1)
+    if below < 0:
+        return
+    if lines[below].strip().startswith("```"):
+        _block(lines, below, 1)
+    elif lines[i].rstrip().endswith((":", "\uff1a")):
+        while below < len(lines) and lines[below].strip():
+            lines[below] = ""
+            below += 1
+
+
+def _next(lines: list[str], i: int, step: int) -> int:
+    """The nearest line that is not empty, at most three away; -1: none."""
+    for far in range(1, 4):
+        at = i + far * step
+        if not 0 <= at < len(lines):
+            return -1
+        if lines[at].strip():
+            return at
+    return -1
+
+
+def _block(lines: list[str], fence: int, step: int) -> None:
+    at = fence + step
+    while 0 <= at < len(lines) and not lines[at].strip().startswith("```"):
+        lines[at] = ""
+        at += step

@@ -1,0 +1,156 @@
+"""Passages that quote a failure and report none: code, diffs, documents, history, conversations. Knows no row.
+
+Works on whole lines, before they are joined: what a passage is shows in how its lines begin.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+
+SAID: Final = (
+    # the JSON of a conversation, while its strings still have their ends
+    (r'"role"', r'"(?:content|text)"\s{0,9}:\s{0,9}"(?:[^"\\]|\\.){0,20000}"'),
+    (r'"(?:choices|candidates|delta)"', r'"(?:content|text|reasoning_content)"\s{0,9}:\s{0,9}"(?:[^"\\]|\\.){0,20000}"'),
+    (r'"from"', r'"from"\s?:\s?"(?:human|gpt|user|system)"\s?,\s?"value"\s?:\s?"(?:[^"\\]|\\.){0,20000}"'),
+    (
+        r'"(?:instruction|prompt|question|chosen|rejected|completion|user_input|query_text|inputs?)"',
+        (
+            r'"(?:instruction|prompt|question|chosen|rejected|completion|answer|user_input|query_text|inputs?|output|response'
+            r'|generated_text|context)"\s{0,9}:\s{0,9}"(?:[^"\\]|\\.){0,20000}"'
+        ),
+    ),
+    (r"<start_of_turn>", r"<start_of_turn>(?:user|model).{0,8000}?(?:<end_of_turn>|\Z)"),
+    (r'"cell_type"', r'"source"\s{0,9}:\s{0,9}\[[^\]]{0,20000}\]'),
+)
+"""(what must be in the text, what is blanked in it)."""
+
+_FILE_LINE: Final = r'^\s*File "'
+_CODE: Final = (
+    r"^\s*(?:async def |def \w+\(|class \w+[(:]|import [\w.]+(?: as \w+)?(?:, ?[\w.]+)*;?$|from [\w.]+ import |"
+    r"func (?:\(\w+ \*?\w+\) )?\w+\(|(?:export )?(?:async )?function \w*\(|(?:export )?(?:const|let|var) \w+ ?[:=]|"
+    r"@(?:pytest|unittest|mock|app|dataclass|Test|Override)\b|[A-Z_]{3,40}(?:: ?[\w\[\], .]{1,60})? = [\[{(\"'r]|#!/|"
+    r"if __name__ ==|public (?:static |final )*(?:class|void|\w+ \w+\()|package \w+;?$|(?:it|describe|test)\([\"'`]|"
+    r"with (?:pytest|self|mock)\.|(?:resource|variable|data|module|output|provider|locals) (?:\"[\w-]+\" ?)*\{|\w+\(\) ?\{$|"
+    r"assert\b|self\.assert\w+\(|raise \w+\(|throw new |except [\w.(), ]+(?: as \w+)?:$|elif .*:$|case [\"'$]|return [\"'f(]|"
+    r"logg?(?:er|ing)?\.\w+\(|print\(|console\.\w+\(|fmt\.\w+\(|expect\(|//|/\*|<!--|msg(?:id|str) \")"
+)
+_MORE_CODE: Final = (
+    r"^(?:\s|[)\]}\"'#@]|$|[\w.\[\]]{1,60} ?(?:[-+*/|&]?=|\()|(?:else|try|finally|fi|done|then|do|esac|with .*):?\s*$"
+    r"|(?:if|for|while|until) .*[:;{]\s*(?:then|do)?$)"
+)
+_OUTPUT: Final = (
+    r"^\s*(?:ERROR|FATAL|WARNING|Error:|Traceback|File \"|[\w.]{1,120}(?:Error|Exception|Denied|Forbidden|Exit)\b ?[:(]|"
+    r"\[?\d{4}-\d\d-\d\d|Step #\d|#\d+ |denied:|[EWIF]\d{4} |\{\"|\$ |```)"
+)
+
+_DIFF: Final = r"^(?:diff --git |@@ -\d|--- (?:a/|/dev/null)|\+\+\+ (?:b/|/dev/null)|Index: )"
+_DIFF_LINE: Final = r"^(?:[-+ \\]|@@|diff --git|index [0-9a-f]|(?:new|deleted|old) (?:file )?mode|similarity|rename|\s*$)"
+_HISTORY: Final = (
+    r"^\s{0,6}\d{1,6}\*?\s{1,3}(?:\d{4}-\d\d-\d\d \S+\s+)?(?:sudo |\w+=\S+ )*(?:gcloud|docker|git|e?grep|rg|echo|cat|"
+    r"kubectl|python3?|pip3?|cd|"
+    r"ls|export|curl|terraform|history|make|vim?|nano|gsutil|bq|ssh|source|tail|less|find|npm|uv|gh|vllm|huggingface-cli|hf)\b"
+)
+_TYPED: Final = (
+    r"^\s*(?:[\w.@~:/()\[\] -]{0,60})?[$#\u276f\u279c%] (?:e?grep|rg|ag|ack|echo|printf|sed|awk|"
+    r"git (?:commit|log|grep|stash|tag)|gh (?:issue|pr|search))\b"
+)
+_FOUND: Final = (
+    r"^[\w./-]{1,120}\.(?:md|rst|txt|tsv|csv|html|adoc|po|ipynb)[:-]\d+[:-]"
+    r"|^[\w./-]{1,120}\.(?:py|ts|js|go|java|rs|kt|rb|php|sh|tf|c|cc|cpp|ya?ml|toml|json)[:-]\d+[:-]\s*"
+    r"(?:[\"'#*]|//|raise|return|assert|if|def|print|log)"
+)
+_COMMIT: Final = r"^\W{0,4}(?=[0-9a-f]{0,11}[a-f])(?=[0-9a-f]{0,11}\d)[0-9a-f]{7,12} (?:\([^)]{1,80}\) )?[A-Za-z\[]"
+_METRIC: Final = r"^(?:# (?:HELP|TYPE) \w|[a-z_:]\w{2,80}(?:\{[^}]{0,400}\})? [\d.eE+-]+(?: \d+)?\s*$)"
+_PASSED: Final = (
+    r"\bPASSED\b|^\s*--- PASS:|^\s*(?:\u2713|\u2714|\u221a|\u2705)|^\s*ok \d+ |^PASS\b|\bxfailed\b"
+    r"|^\s*test_?\w+ .{0,120}\.\.\. ok$"
+)
+_PLAN: Final = r"^\s*(?:[+~-]|-/\+|<=)\s"
+_TABLE: Final = r"^\s*\|.*\|\s*$"
+_RULE: Final = r"^[ \t]{0,9}\|?(?:[ \t]{0,9}:?-{3,200}:?[ \t]{0,9}\|)"
+
+
+@cache
+def re_of(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    return re.compile(pattern, flags)
+
+
+def hush(text: str) -> str:
+    """The raw text with what people and models said in a conversation blanked."""
+    for hint, said in SAID:
+        if re_of(hint).search(text):
+            text = re_of(said, re.DOTALL).sub(" ", text)
+    return text
+
+
+def blank(lines: list[str]) -> list[str]:
+    """The lines, those of a quoting passage empty; as many as came."""
+    from gemmactl.doctor.documents import blank_documents
+    from gemmactl.doctor.recovered import blank_recovered
+
+    low = "\n".join(lines).lower()
+    lines = list(lines)
+    if "diff --git " in low or "\n@@ -" in low or "+++ b/" in low:
+        _run(lines, _DIFF, _DIFF_LINE)
+    if "terraform will perform" in low or "terraform used the selected" in low or "\npreviewing " in low:
+        _each(lines, _PLAN)
+    if sum(1 for line in lines if re_of(_HISTORY).match(line)) > 1:
+        _each(lines, _HISTORY)
+    if "# help " in low or "# type " in low:
+        _each(lines, _METRIC)
+    if (
+        "pass" in low
+        or "... ok" in low
+        or "\nok " in low
+        or "xfail" in low
+        or any(sign in low for sign in "\u2713\u2714\u221a\u2705")
+    ):
+        _each(lines, _PASSED)
+    if "git log" in low or sum(1 for line in lines if re_of(_COMMIT).match(line)) > 1:
+        _each(lines, _COMMIT)
+    if any(f"{sign} " in low for sign in "$#\u276f\u279c%"):
+        _each(lines, _TYPED)
+    if re_of(r"\.\w{1,5}[:-]\d+[:-]").search(low):
+        _each(lines, _FOUND)
+    if re_of(_RULE, re.MULTILINE).search(low):
+        _each(lines, _TABLE)
+    _code(lines)
+    blank_documents(lines, low)
+    blank_recovered(lines, low)
+    return lines
+
+
+def _each(lines: list[str], pattern: str) -> None:
+    compiled = re_of(pattern)
+    for i, line in enumerate(lines):
+        if line and compiled.search(line):
+            lines[i] = ""
+
+
+def _run(lines: list[str], start: str, more: str) -> None:
+    inside = False
+    for i, line in enumerate(lines):
+        inside = bool(re_of(start).match(line)) or (inside and bool(re_of(more).match(line)))
+        if inside:
+            lines[i] = ""
+
+
+def _code(lines: list[str]) -> None:
+    """Empty what is source code: from a line that begins a statement as long as it goes on like one."""
+    inside, in_string, file_at = False, "", -9
+    for i, line in enumerate(lines):
+        if re_of(_FILE_LINE).match(line):
+            file_at = i
+        if in_string:  # a text of many lines within the code
+            lines[i] = ""
+            in_string = "" if in_string in line else in_string
+            continue
+        traceback = i - file_at <= 3 and file_at >= 0
+        begins = not traceback and re_of(_CODE).match(line) is not None
+        goes_on = inside and not traceback and re_of(_MORE_CODE).match(line) and not re_of(_OUTPUT).match(line)
+        inside = begins or bool(goes_on)
+        if inside:
+            lines[i] = ""
+            in_string = next((q for q in ('"""', "'''") if line.count(q) % 2), "")
