@@ -48,6 +48,9 @@ _PLACES: Final[dict[tuple[str, str], Scope]] = {
     ("cloudkms", "cryptoKeys"): "key",
     ("cloudkms", "cryptoKeyVersions"): "key",
     ("compute", "subnetworks"): "subnet",
+    ("resourcemanager", "organizations"): "organization",
+    ("resourcemanager", "folders"): "folder",
+    ("billing", "accounts"): "billing account",
 }
 _OF_THE_WHOLE: Final = frozenset({"create", "list"})
 """Methods on the things of a project: there is nothing smaller to bind a role on before a thing is there."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from gemmactl.doctor.finding import Context
 from gemmactl.doctor.place import PROJECT, REGION, valid
-from gemmactl.doctor.principal import EMAIL, agent_number, is_email
+from gemmactl.doctor.principal import EMAIL, FEDERATED, agent_number, member
 from gemmactl.doctor.search import search
 
 CALLER: Final = (
@@ -15,6 +15,9 @@ CALLER: Final = (
     rf"\[(?P<x>{EMAIL})\] does not have permission to access",
     rf"\) (?P<x>{EMAIL}) does not have permission to access \w+ instance",
     rf"\bactive account[: ]+\[?(?P<x>{EMAIL})",
+    rf"\bUser: '(?P<x>{EMAIL})'",
+    rf"principalEmail['\"]? ?: ?['\"]?(?P<x>{EMAIL})",
+    rf"principalSubject['\"]? ?: ?['\"]?(?P<x>{FEDERATED})",
     rf"[?&]impersonat\w+ service account \[?(?P<x>{EMAIL})",
 )
 BUILD: Final = (
@@ -73,6 +76,6 @@ def _first(expressions: tuple[str, ...], flat: str, slot: str) -> str:
 
 def _account(expressions: tuple[str, ...], flat: str) -> str:
     for expression in expressions:
-        if (found := search(expression, flat)) and is_email(found["x"]):
+        if (found := search(expression, flat)) and member(found["x"]):
             return found["x"]
     return ""

@@ -77,7 +77,9 @@ def _matches(row: Row, flat: str, context: Context) -> Iterator[_Found]:
             if count >= MOST:
                 break
             groups = {k: v for k, v in match.groupdict().items() if v}
-            yield row.rank, match.start(), row, finding(row, groups, context, match[0])
+            told = finding(row, groups, context, match[0])
+            if told.permission or not row.needs_permission:
+                yield row.rank, match.start(), row, told
 
 
 def _plain(groups: Mapping[str, str | None]) -> dict[str, str]:

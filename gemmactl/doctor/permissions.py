@@ -6,12 +6,28 @@ made by hand; tests verify against the public role data that each role does hold
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from itertools import product
+from typing import Final, Literal, cast
 
 from gemmactl.doctor import running
+from gemmactl.doctor.permissions_beyond import BEYOND
 
-Scope = Literal["project", "bucket", "repo", "secret", "service account", "service", "job", "key", "subnet"]
+Scope = Literal[
+    "project",
+    "bucket",
+    "repo",
+    "secret",
+    "service account",
+    "service",
+    "job",
+    "key",
+    "subnet",
+    "folder",
+    "organization",
+    "billing account",
+]
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,7 @@ _WRITE_OBJECTS: Final = Least(
     "roles/storage.objectUser", "bucket", ("roles/storage.objectAdmin",), "not roles/storage.admin; objectCreator can't overwrite"
 )
 
-TABLE: Final[dict[str, Least]] = {
+_NEAR: Final[dict[str, Least]] = {
     "cloudbuild.builds.create": Least(
         "roles/cloudbuild.builds.editor",
         "project",
@@ -153,6 +169,21 @@ TABLE: Final[dict[str, Least]] = {
     ),
 }
 
+
+def _spread(line: str) -> list[str]:
+    """`run.{jobs,services}.{get}` -> both."""
+    parts = [part.strip("{}").split(",") for part in re.findall(r"\{[^}]*\}|[^.{}]+", line)]
+    return [".".join(choice) for choice in product(*parts)]
+
+
+TABLE: Final[dict[str, Least]] = _NEAR | {
+    permission: Least(role, cast(Scope, scope))
+    for role, scope, lines in BEYOND
+    for line in lines.split()
+    for permission in _spread(line)
+    if permission not in running.ROLES
+}
+
 _RUNNING: Final[dict[str, Least]] = {name: Least(role, scope, (), trap) for name, (role, scope, trap) in running.ROLES.items()}
 _BY_LOWER: Final[dict[str, str]] = {name.lower(): name for name in (*TABLE, *_RUNNING)}
 
@@ -160,6 +191,15 @@ _BY_LOWER: Final[dict[str, str]] = {name.lower(): name for name in (*TABLE, *_RU
 def canonical(permission: str) -> str:
     """The permission as IAM spells it: Cloud Run prints `iam.serviceaccounts.actAs`."""
     return _BY_LOWER.get(permission.lower(), permission)
+
+
+ABOVE: Final[dict[str, str]] = {
+    "iam.roles": "roles/iam.organizationRoleAdmin",
+    "iam.workloadIdentityPools": "roles/iam.workloadIdentityPoolAdmin",
+    "resourcemanager.projects": "roles/resourcemanager.projectCreator",
+    "logging.sinks": "roles/logging.configWriter",
+}
+"""Roles for kinds of things that live in an organization or a folder too."""
 
 
 def least(permission: str) -> Least | None:

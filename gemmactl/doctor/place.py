@@ -33,6 +33,9 @@ SLOTS: Final[dict[str, str]] = {
     "quota": r"[A-Z][A-Za-z0-9]{5,90}",
     "port": r"\d{2,5}",
     "build": r"[0-9a-f]{8}-[0-9a-f-]{27}",
+    "organization": r"\d{6,20}",
+    "folder": r"\d{6,20}",
+    "billing_account": r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}",
     "keyring": _NAME,
     "key": _NAME,
 }
@@ -73,6 +76,9 @@ class Place:
             "job": f"projects/{p}/locations/{where}/jobs/{self.name}",
             "key": f"projects/{p}/locations/{where}/keyRings/{self.keyring}/cryptoKeys/{self.name}",
             "subnet": f"projects/{p}/regions/{where}/subnetworks/{self.name}",
+            "folder": f"folders/{self.name}",
+            "organization": f"organizations/{self.name}",
+            "billing account": f"billingAccounts/{self.name}",
         }
         return forms[self.scope] if self.name or self.scope == "project" else ""
 
@@ -95,6 +101,9 @@ _FORMS: Final[tuple[tuple[str, str], ...]] = (
     ("bucket", rf"gs://(?P<name>{BUCKET})"),
     ("bucket", rf"projects/_/buckets/(?P<name>{BUCKET})"),
     ("bucket", rf"/storage/v1/b/(?P<name>{BUCKET})"),
+    ("billing account", r"billingAccounts/(?P<name>[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6})"),
+    ("organization", r"organizations/(?P<name>\d{6,20})"),
+    ("folder", r"folders/(?P<name>\d{6,20})"),
     ("service account", rf"(?P<name>{EMAIL})"),
     ("project", rf"(?:projects|namespaces)/(?P<project>{PROJECT})(?P<location>)"),
 )
@@ -149,6 +158,9 @@ def bind_command(place: Place, role: str, shown_member: str) -> str:
         "job": f"gcloud run jobs {grant} {project} {region}",
         "key": f"gcloud kms keys {grant} {project} {location} --keyring={place.keyring or 'KEYRING'}",
         "subnet": f"gcloud compute networks subnets {grant} {project} {region}",
+        "folder": f"gcloud resource-manager folders {grant}",
+        "organization": f"gcloud organizations {grant} --condition=None",
+        "billing account": f"gcloud billing accounts {grant}",
     }
     return lines[place.scope].format(_subject(place))
 
@@ -158,5 +170,10 @@ def _subject(place: Place) -> str:
         return place.project or "PROJECT"
     if place.scope == "bucket":
         return f"gs://{place.name or 'BUCKET'}"
-    missing = {"repo": "REPOSITORY", "secret": "SECRET", "service account": "SERVICE_ACCOUNT", "subnet": "SUBNET"}
+    missing = {
+        "repo": "REPOSITORY",
+        "secret": "SECRET",
+        "service account": "SERVICE_ACCOUNT",
+        "billing account": "BILLING_ACCOUNT",
+    }
     return place.name or missing.get(place.scope, place.scope.upper())

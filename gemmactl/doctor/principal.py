@@ -14,7 +14,9 @@ EMAIL: Final = (
 )
 """An e-mail as a group-free pattern; bounded, so that hostile text costs linear time."""
 
-_MEMBER: Final = r"(?:user|serviceAccount|group):" + EMAIL
+FEDERATED: Final = r"principal://iam\.googleapis\.com/projects/\d{1,20}/locations/global/workloadIdentityPools/[\w.-]{1,64}/subject/[\w./:@=+%-]{1,200}"
+"""One identity of a pool. Never a principalSet: that may be everybody."""
+_MEMBER: Final = rf"(?:(?:user|serviceAccount|group):{EMAIL}|{FEDERATED})"
 _SERVICE_DOMAINS: Final = (".gserviceaccount.com",)
 _AGENT_NUMBER: Final = r"service-(\d{6,20})@"
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gemmactl.doctor import by_data
+from gemmactl.doctor import by_data, operation
 from gemmactl.doctor import place as places
 from gemmactl.doctor import principal as who
 from gemmactl.doctor.finding import Category, Context, Finding, FixKind
-from gemmactl.doctor.permissions import Least, canonical, least
+from gemmactl.doctor.permissions import ABOVE, Least, canonical, least
 from gemmactl.doctor.scene import acting
 from gemmactl.doctor.search import pattern
 
@@ -67,21 +67,25 @@ class Row:
     not_fix: tuple[str, ...] = ()
     confidence: float = 0.9
     rank: int = CAUSE
+    needs_permission: bool = False
+    """No finding where the match leads to no permission."""
+    barred: bool = False
+    """No role helps, though a permission is named."""
     explains: tuple[str, ...] = ()
     """Codes of findings that this one makes superfluous; `category:NAME` for all of a category but its own kind."""
 
 
 def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str) -> Finding:
     """What a row says about one match. `groups` may come from anywhere: everything is validated here."""
-    permission = canonical(row.permission or _permission(groups.get("permission", "")))
+    permission = canonical(row.permission or _permission(groups.get("permission", "")) or operation.permission(groups))
     choice = _choice(permission)
     if choice and not choice.curated:
         permission = by_data.spelled(permission)
-    role = row.role or (choice.role if choice else "")
-    scope = row.scope or (choice.scope if choice else "")
+    named = places.parse(groups.get("resource", ""))
+    role, scope = ("", "") if row.barred else _bound(row, choice, named, permission)
     principal = who.member(groups.get("member", "")) or acting(row.principal, permission, context)
     principal = who.resolve(principal, context) if who.is_open(principal) else principal
-    named = places.parse(groups.get("resource", "")) or _from_slots(scope, groups)
+    named = named or _from_slots(scope, groups)
     at = places.settle(named, scope, context) if scope else None
     binds = bool(role and at and (permission or row.role))
     uncurated = bool(binds and choice and not choice.curated and not row.role)
@@ -107,6 +111,15 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
         not_fix=row.not_fix or ((choice.trap,) if choice and choice.trap else ()),
         confidence=min(row.confidence, 0.6) if uncurated else row.confidence,
     )
+
+
+def _bound(row: Row, choice: Least | None, named: places.Place | None, permission: str) -> tuple[str, str]:
+    """Role and scope: what a project's role can't reach is bound on the organization or folder that the text names."""
+    role, scope = row.role or (choice.role if choice else ""), row.scope or (choice.scope if choice else "")
+    if named and named.scope in ("organization", "folder") and scope in ("project", "organization", "folder") and not row.role:
+        kind = permission.rpartition(".")[0]
+        return (ABOVE.get(kind, role) if named.scope == "organization" else role), named.scope
+    return role, scope
 
 
 def _choice(permission: str) -> Least | None:
@@ -140,7 +153,7 @@ def _permission(text: str) -> str:
 
 def _from_slots(scope: str, groups: Mapping[str, str]) -> places.Place | None:
     """The place when a row's own groups name its parts instead of a whole resource name."""
-    slot = {"repo": "repository", "service account": "account"}.get(scope, scope)
+    slot = {"repo": "repository", "service account": "account", "billing account": "billing_account"}.get(scope, scope)
     name = places.valid(slot, groups.get(slot) or "")
     project, region = (places.valid(s, groups.get(s) or "") for s in ("project", "region"))
     return places.Place(scope, name if scope != "project" else "", project, region) if name or project else None

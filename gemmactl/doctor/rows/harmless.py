@@ -35,6 +35,9 @@ MASKS: Final = (
         r"\bRetrying (?:due to|after|in|because) .{0,300}?[,;]? (?:sleeping|waiting|backing off|sleep)"
         r"[ :=]{1,3}[\d.]+ ?m?s(?:ec)?\w{0,6}\b(?: ?\.\.\.)?"
     ),
+    r"\b(?:attempt|try) \d+(?:/| of )\d+: .{0,1500}?\b(?:attempt|try) \d+(?:/| of )\d+: (?:ok|OK|succe|done)",
+    r"\b[Rr]etrying\b.{0,600}?\b[Rr]etry succeeded",
+    r"Cannot add the project \S{1,80} to ADC as the quota project because .{0,300}",
     # best-effort checks of gcloud that stop nothing
     r"WARNING: Your account does not have permission to check details of build service account.{0,400}? is active\.",
     r"WARNING: Your active project does not match the quota project.{0,400}",

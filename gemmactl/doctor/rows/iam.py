@@ -13,7 +13,10 @@ _DOCKER: Final = r"(?<![A-Za-z_])denied: Permission [\"'`]?"
 _TERRAFORM: Final = r"googleapi: Error|Error (?:reading|creating|updating|refreshing)|terraform|google_secret_manager|pulumi"
 _KNOWN: Final = (
     r"(?:run|storage|iam|artifactregistry|cloudbuild|secretmanager|serviceusage|logging|monitoring|resourcemanager|compute|cloudkms|"
-    r"cloudquotas|orgpolicy|pubsub|eventarc|bigquery|vpcaccess|billing|aiplatform|redis|container|dns|networkservices|iap)"
+    r"cloudquotas|orgpolicy|pubsub|eventarc|bigquery|vpcaccess|billing|aiplatform|redis|container|dns|networkservices|iap|"
+    r"clouddeploy|cloudfunctions|cloudscheduler|cloudtasks|firebase[a-z]*|source|servicenetworking|workflows|cloudsql|datastore|"
+    r"cloudtrace|binaryauthorization|containeranalysis|apikeys|servicedirectory|networkconnectivity|networksecurity|config|"
+    r"certificatemanager|securitycenter|recommender|notebooks|privateca|cloudasset|accesscontextmanager|identitytoolkit)"
 )
 
 _BUILD_REMEDY: Final = "Grant the one role below to the account that pushes or pulls, on this repository only."
