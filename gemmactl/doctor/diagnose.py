@@ -88,7 +88,7 @@ def _plain(groups: Mapping[str, str | None]) -> dict[str, str]:
 
 def _settled(found: list[_Found]) -> tuple[Finding, ...]:
     """Causes before consequences, first things first, nothing told twice."""
-    from gemmactl.doctor.row import CAUSE, CONSEQUENCE
+    from gemmactl.doctor.row import CAUSE, CONSEQUENCE, LAST
 
     superfluous = {code for _, _, row, _ in found for code in row.explains}
 
@@ -99,7 +99,7 @@ def _settled(found: list[_Found]) -> tuple[Finding, ...]:
     causes = any(rank == CAUSE and not explained(row) for rank, _, row, _ in found)
     out: list[Finding] = []
     for rank, _, row, finding in sorted(found, key=lambda x: (x[0], x[1])):
-        if explained(row) or (rank == CONSEQUENCE and causes):
+        if explained(row) or (rank >= CONSEQUENCE and causes) or (rank == LAST and out and out[0].code != row.code):
             continue
         if not any(_same(finding, told) for told in out):
             out.append(finding)

@@ -128,7 +128,7 @@ BEYOND: Final[tuple[tuple[str, str, str], ...]] = (
         "project",
         "run.configurations.{get} run.{executions,jobs,locations}.{list} run.services.{getIamPolicy}",
     ),
-    ("roles/run.developer", "project", "run.revisions.{delete} run.executions.{delete,cancel} run.jobs.{delete}"),
+    ("roles/run.developer", "project", "run.revisions.{delete} run.executions.{delete} run.jobs.{delete}"),
     ("roles/run.admin", "job", "run.jobs.{setIamPolicy}"),
     ("roles/pubsub.publisher", "project", "pubsub.topics.{publish}"),
     ("roles/pubsub.subscriber", "project", "pubsub.subscriptions.{consume}"),

@@ -33,8 +33,9 @@ TARGETS: Final[dict[str, TargetKind]] = {
 }
 """Scopes that are policy targets of the cloud; the others get a command, no remedy."""
 
-CAUSE, HIDES, CONSEQUENCE = 0, 1, 2
-"""Ranks: the cause itself; something that hides the cause; a mere consequence, told only when nothing better was found."""
+CAUSE, HIDES, CONSEQUENCE, LAST = 0, 1, 2, 3
+"""Ranks: the cause itself; something that hides the cause; a mere consequence, told only when nothing better was found; a
+last word, told only when nothing else was."""
 
 
 @dataclass(frozen=True)

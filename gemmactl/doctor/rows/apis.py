@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.consequences import UNNAMED_DENIALS
 from gemmactl.doctor.row import Row
 
 ROWS: Final = (
@@ -30,7 +31,7 @@ ROWS: Final = (
         fix_kind="enable_api",
         commands=("gcloud services enable {api} --project={project}",),
         not_fix=("granting roles: the API is off",),
-        explains=("iam-denied", "caller-cloudbuild-builds-create", "caller-run-services-create"),
+        explains=(*UNNAMED_DENIALS, "iam-denied", "caller-cloudbuild-builds-create", "caller-run-services-create"),
         confidence=0.95,
     ),
 )

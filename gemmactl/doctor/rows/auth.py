@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.consequences import UNNAMED_DENIALS
 from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.row import Row
 
@@ -149,7 +150,7 @@ ROWS: Final = (
         r"Request had insufficient authentication scopes",
         r"insufficient_scope",
         reasons=("ACCESS_TOKEN_SCOPE_INSUFFICIENT",),
-        explains=("iam-denied",),
+        explains=(*UNNAMED_DENIALS, "iam-denied"),
     ),
     _auth(
         "token-invalid",

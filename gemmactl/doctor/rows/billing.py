@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.consequences import UNNAMED_DENIALS
 from gemmactl.doctor.row import Row
 
 ROWS: Final = (
@@ -28,7 +29,10 @@ ROWS: Final = (
         fix_kind="user_action",
         commands=("gcloud billing projects link {project} --billing-account=BILLING_ACCOUNT",),
         not_fix=("any IAM grant",),
-        explains=("iam-denied",),
+        explains=(
+            *UNNAMED_DENIALS,
+            "iam-denied",
+        ),
         confidence=0.95,
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.row import CONSEQUENCE, Row
+from gemmactl.doctor.row import CONSEQUENCE, LAST, Row
 from gemmactl.doctor.rows.iam import _KNOWN, _PERMISSION, _RESOURCE
 
 _HARD: Final = (
@@ -52,7 +52,7 @@ ROWS: Final = (
         " before granting.",
         patterns=(
             r"(?:code ?[=:] ?|status ?[=:] ?['\"]?|rpc error: .{0,20}|generic::|grpc\.\S{0,40})PERMISSION_?DENIED",
-            r"\bPERMISSION_DENIED\b[:\]'\", ]",
+            r"\bPERMISSION_DENIED: (?=\w)",
             r"google\.api_core\.exceptions\.(?:PermissionDenied|Forbidden)",
             r"googleapi: (?:got HTTP response code 403|Error 403)",
             r"\b(?:HttpError|HTTPError|HTTP Error)[: (<]{1,4}403\b.{0,200}?googleapis",
@@ -74,7 +74,7 @@ ROWS: Final = (
         unless=r"SERVICE_DISABLED|BILLING_DISABLED|has not been used in project|huggingface\.co|gated",
         principal="$CALLER",
         fix_kind="diagnose",
-        rank=CONSEQUENCE,
+        rank=LAST,
         not_fix=("roles/owner or roles/editor on the project",),
         confidence=0.4,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.consequences import UNNAMED_DENIALS
 from gemmactl.doctor.row import Row
 
 _NO_GRANT: Final = ("any IAM grant", "resetting the policy for the whole organization")
@@ -54,7 +55,10 @@ ROWS: Final = (
         ),
         fix_kind="admin_action",
         not_fix=("any IAM role",),
-        explains=("iam-denied",),
+        explains=(
+            *UNNAMED_DENIALS,
+            "iam-denied",
+        ),
         confidence=0.95,
     ),
     Row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.principal import EMAIL
-from gemmactl.doctor.row import CONSEQUENCE, Row
+from gemmactl.doctor.row import LAST, Row
 
 _PERMISSION: Final = r"(?P<permission>[a-z]{2,30}\.[a-z]{2,60}\.[a-z]{2,60})"
 _ACCOUNT: Final = rf"['\"`\[(]?(?P<resource>(?:projects/[\w.:-]+/serviceAccounts/)?{EMAIL})"
@@ -263,7 +263,7 @@ ROWS: Final = (
         only_with=r"denied|forbidden|\b403\b|error|failed|unauthorized|insufficient",
         principal="$CALLER",
         fix_kind="diagnose",
-        rank=CONSEQUENCE,
+        rank=LAST,
         not_fix=_BROAD,
         confidence=0.5,
     ),
