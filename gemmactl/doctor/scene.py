@@ -62,6 +62,13 @@ BY_PROGRAMS: Final = (
     r"logging\.(?:views\.access|views\.listLogs)"
 )
 """Permissions that a service needs while it runs; asked for by no step of a deploy."""
+BY_CALLERS: Final = (
+    r"run\.(?:services|jobs|revisions|executions)\.(?!get|list|run)\w+|cloudbuild\.\w+\.\w+|resourcemanager\.\w+\.(?:create|delete|setIamPolicy)|"
+    r"serviceusage\.services\.(?:enable|disable)|artifactregistry\.repositories\.(?:create|delete|update|setIamPolicy)|"
+    r"iam\.(?:roles|serviceAccountKeys|workloadIdentityPools|workloadIdentityPoolProviders)\.\w+|iam\.serviceAccounts\.(?:create|delete)|"
+    r"\w+\.\w+\.setIamPolicy|billing\.\w+\.\w+|orgpolicy\.\w+\.\w+|clouddeploy\.\w+\.\w+"
+)
+"""Permissions that set things up: whoever deploys lacks them, whatever the traceback looks like."""
 _LOOKS: Final[tuple[tuple[Scene, tuple[str, ...]], ...]] = (("build", BUILD), ("tool", TOOL), ("program", PROGRAM))
 _AUDIT: Final = r"\bprincipalEmail['\"]?\s?:\s?['\"]?(?P<x>[\w.+-]{1,64}@[\w.-]{3,200}\w)"
 
@@ -88,5 +95,7 @@ def acting(principal: str, permission: str, context: Context) -> str:
         return member(context.refused) or principal
     if context.scene == "build":
         return "$BUILD_SA"
+    if principal == "$CALLER" and pattern(BY_CALLERS).fullmatch(permission):
+        return principal
     by_program = context.scene == "program" or (not context.scene and pattern(BY_PROGRAMS).fullmatch(permission))
     return "$RUNTIME_SA" if by_program else principal

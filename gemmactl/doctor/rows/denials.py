@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.consequences import NOT_STARTED
 from gemmactl.doctor.row import CONSEQUENCE, LAST, Row
 from gemmactl.doctor.rows.iam import _KNOWN, _PERMISSION, _RESOURCE
 
@@ -41,6 +42,27 @@ ROWS: Final = (
         rank=CONSEQUENCE,
         not_fix=("roles/owner or roles/editor on the project",),
         confidence=0.6,
+    ),
+    Row(
+        code="denied-in-program",
+        category="iam",
+        subcategory="denied",
+        title="A call of the program was refused for want of a permission",
+        cause="The text does not say which permission is missing, or on what.",
+        remedy="Find the identity of the call and what it asked for, in the lines around it or in the audit log, before granting.",
+        patterns=(
+            r"google\.api_core\.exceptions\.PermissionDenied",
+            r"PermissionDeniedException: .{0,200}?PERMISSION_DENIED",
+            r"status = StatusCode\.PERMISSION_DENIED",
+            r"google\.api_core\.exceptions\.Forbidden: 403 (?!.{0,300}?(?:quota|billing))",
+        ),
+        unless=r"SERVICE_DISABLED|BILLING_DISABLED|has not been used in project|SCOPE_INSUFFICIENT|insufficient authentication scopes",
+        principal="$CALLER",
+        fix_kind="diagnose",
+        rank=CONSEQUENCE,
+        explains=NOT_STARTED,
+        not_fix=("roles/owner or roles/editor on the project",),
+        confidence=0.4,
     ),
     Row(
         code="denied-somehow",
