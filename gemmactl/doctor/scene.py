@@ -38,8 +38,14 @@ BUILD: Final = (
     r"starting build \"[0-9a-f]{8}-",
 )
 PROGRAM: Final = (
-    r"(?:File \"|at [\w.<>$ ]{0,80}\(?(?:file://)?)/(?:app|workspace|usr/src/app|code|opt/venv|opt/app|layers|home/(?:app|nonroot|user))/",
-    r"/(?:app|workspace|usr/src/app|opt/venv|layers/[\w.-]{1,60}/[\w.-]{1,60})/(?:[\w.-]{1,40}/){0,3}(?:node_modules|site-packages)/",
+    (
+        r"(?:File \"|at [\w.<>$ ]{0,80}\(?(?:file://)?)/"
+        r"(?:app|workspace|usr/src/app|code|opt/venv|opt/app|layers|home/(?:app|nonroot|user))/"
+    ),
+    (
+        r"/(?:app|workspace|usr/src/app|opt/venv|layers/[\w.-]{1,60}/[\w.-]{1,60})/(?:[\w.-]{1,40}/){0,3}"
+        r"(?:node_modules|site-packages)/"
+    ),
     r"\bcloud_run_(?:revision|job)\b",
     r"run\.googleapis\.com%2F(?:stderr|stdout|varlog)",
     r"compute_engine[./]credentials|\bCompute\.requestAsync\b|ComputeEngineCredentials",
@@ -48,13 +54,16 @@ PROGRAM: Final = (
 )
 """Code in a container's usual folders, logs of Cloud Run, credentials of a metadata server."""
 BY_PROGRAMS: Final = (
-    r"logging\.logEntries\.(?:create|route)|monitoring\.(?:timeSeries|metricDescriptors)\.create|cloudtrace\.\w+\.patch|telemetry\.\w+\.write|"
+    r"logging\.logEntries\.(?:create|route)|monitoring\."
+    r"(?:timeSeries|metricDescriptors)\.create|cloudtrace\.\w+\.patch|telemetry\.\w+\.write|"
     r"(?:cloud)?errorreporting\.errorEvents\.create|cloudprofiler\.profiles\.\w+|"
     r"iam\.serviceAccounts\.(?:signBlob|signJwt|implicitDelegation)|"
     r"pubsub\.(?:subscriptions\.consume|topics\.publish|snapshots\.seek)|cloudtasks\.tasks\.\w+|"
     r"aiplatform\.(?:endpoints|indexEndpoints|cachedContents|publishers|deployedModels|featurestores|ragCorpora|sessions|memories)\.\w+|"
-    r"cloudsql\.instances\.(?:connect|login)|alloydb\.instances\.connect|redis\.instances\.\w+|memorystore\.instances\.connect|"
-    r"datastore\.(?:entities|databases|indexes)\.\w+|firebase\w*\.\w+\.\w+|spanner\.(?:sessions|databases)\.\w+|bigtable\.tables\.\w+|"
+    r"cloudsql\.instances\."
+    r"(?:connect|login)|alloydb\.instances\.connect|redis\.instances\.\w+|memorystore\.instances\.connect|"
+    r"datastore\.(?:entities|databases|indexes)\.\w+|firebase\w*\.\w+\.\w+|spanner\."
+    r"(?:sessions|databases)\.\w+|bigtable\.tables\.\w+|"
     r"bigquery\.(?:jobs\.create|tables\.(?:getData|updateData|get)|readsessions\.\w+|datasets\.get)|"
     r"discoveryengine\.\w+\.\w+|dlp\.\w+\.\w+|cloudtranslate\.\w+\.\w+|documentai\.\w+\.\w+|modelarmor\.\w+\.\w+|speech\.\w+\.\w+|"
     r"secretmanager\.versions\.(?:access|list)|secretmanager\.secrets\.list|"
@@ -63,7 +72,8 @@ BY_PROGRAMS: Final = (
 )
 """Permissions that a service needs while it runs; asked for by no step of a deploy."""
 BY_CALLERS: Final = (
-    r"run\.(?:services|jobs|revisions|executions)\.(?!get|list|run)\w+|cloudbuild\.\w+\.\w+|resourcemanager\.\w+\.(?:create|delete|setIamPolicy)|"
+    r"run\.(?:services|jobs|revisions|executions)\."
+    r"(?!get|list|run)\w+|cloudbuild\.\w+\.\w+|resourcemanager\.\w+\.(?:create|delete|setIamPolicy)|"
     r"serviceusage\.services\.(?:enable|disable)|artifactregistry\.repositories\.(?:create|delete|update|setIamPolicy)|"
     r"iam\.(?:roles|serviceAccountKeys|workloadIdentityPools|workloadIdentityPoolProviders)\.\w+|iam\.serviceAccounts\.(?:create|delete)|"
     r"\w+\.\w+\.setIamPolicy|billing\.\w+\.\w+|orgpolicy\.\w+\.\w+|clouddeploy\.\w+\.\w+"

@@ -49,14 +49,16 @@ ROWS: Final = (
         subcategory="denied",
         title="A call of the program was refused for want of a permission",
         cause="The text does not say which permission is missing, or on what.",
-        remedy="Find the identity of the call and what it asked for, in the lines around it or in the audit log, before granting.",
+        remedy="Find the identity of the call and what it asked for, in the lines around it or in the audit log,"
+        " before granting.",
         patterns=(
             r"google\.api_core\.exceptions\.PermissionDenied",
             r"PermissionDeniedException: .{0,200}?PERMISSION_DENIED",
             r"status = StatusCode\.PERMISSION_DENIED",
             r"google\.api_core\.exceptions\.Forbidden: 403 (?!.{0,300}?(?:quota|billing))",
         ),
-        unless=r"SERVICE_DISABLED|BILLING_DISABLED|has not been used in project|SCOPE_INSUFFICIENT|insufficient authentication scopes",
+        unless=r"SERVICE_DISABLED|BILLING_DISABLED|has not been used in project|SCOPE_INSUFFICIENT|insufficient"
+        r" authentication scopes",
         principal="$CALLER",
         fix_kind="diagnose",
         rank=CONSEQUENCE,
