@@ -56,7 +56,7 @@ _NAME: Final = (
 )
 """A constraint as it is written: two words, where a permission has three."""
 _STOPS: Final = (
-    r"(?:violat\w{1,6}|denied|blocked|constraints?|not allow\w{0,3}|prohibit\w{0,4}|disallow\w{0,3}|enforce[sd]?"
+    r"(?:violat\w{1,6}|denied|blocked|constraints?|not (?:allow|permit)\w{0,3}|prohibit\w{0,4}|disallow\w{0,3}|enforce[sd]?"
     r"|rejected|forbid\w{0,4})\b"
 )
 
@@ -111,6 +111,7 @@ ROWS: Final[tuple[Row, ...]] = (
         _ASK,
         rf"{_NAME}.{{0,200}}?{_STOPS}",
         rf"{_STOPS}.{{0,160}}?{_NAME}",
+        r"\borg(?:ani[sz]ation)? ?polic(?:y|ies)\b.{0,40}violated|violated (?:the )?org(?:ani[sz]ation)? ?polic(?:y|ies)",
         r"[Oo]peration denied by (?:custom )?org ?polic",
         r"(?:CUSTOM_)?ORG_?POLICY_?VIOLAT\w{1,4}|ORG_RESTRICTION_VIOLATION|ORGANI[SZ]ATION_POLICY_VIOLAT\w{1,4}",
         reasons=(

@@ -43,6 +43,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"has a problem: (?:Invalid or unknown key|Missing required|Conflicting|expected|Value|Attribute|Invalid)",
         r"Missing required (?:configuration variable|property '|argument\b)",
         r"An (?:argument|attribute) (?:named|or block definition) \"?[\w-]{1,80}\"?.{0,20} (?:is not expected|is required)",
+        r"Failed to read variables file|Variables not allowed|Module not found|Invalid default value for variable",
         r"Blocks of type \"\w{1,80}\" are not expected here",
         only_with=_OF_IT,
         confidence=0.85,

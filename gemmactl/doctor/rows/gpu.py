@@ -121,7 +121,7 @@ ROWS: Final = (
     ),
     Row(
         code="gpu-region",
-        category="gpu",
+        category="config",
         subcategory="region",
         title="This region or GPU type is not offered",
         cause="Cloud Run has GPUs in some regions only, and two types: nvidia-l4 and nvidia-rtx-pro-6000.",
@@ -132,6 +132,7 @@ ROWS: Final = (
                 " (?:region|location|this region|the)"
             ),
             r"(?:Invalid|Unsupported|Unknown) (?:GPU|accelerator) type",
+            r"GPU zonal redundancy .{0,40}not (?:available|supported|offered)",
             r"(?:GPU|accelerator) type '?[\w-]{3,40}'? is not (?:supported|valid|available|allowed)",
             r"GPUs? (?:is|are) not (?:available|supported|enabled) (?:in|for) (?:the )?(?:region|location|project)",
         ),

@@ -134,6 +134,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"(?:capacity|resources?|GPUs?|accelerators?) (?:is|are|was|were) (?:currently |temporarily |"
         r"not )?(?:un)?available (?:in|at|for|right|now).{0,60}",
         r"(?:no|insufficient|lack of|out of|limited|not enough|without) (?:\w+ ){0,3}capacity\b",
+        r"no (?:more )?(?:GPUs?|accelerators?|machines?) (?:are |is )?(?:currently )?(?:available|free|left)",
         r"[Rr]esource exhausted\b.{0,40}try again",
         r"(?:could not|unable to|failed to) (?:be )?(?:provision|allocate|schedule|obtain|acquire)\w{0,2} .{0,60}(?:GPU|"
         r"accelerator|capacity|instance)",

@@ -35,6 +35,7 @@ ROWS: Final = (
             r"constraints/gcp\.resourceLocations",
             r"violates constraint.{0,40}resourceLocations",
             r"LOCATION_ORG_POLICY_VIOLATED",
+            r"(?:permitted|allowed|denied|blocked|restricted|violat\w{1,5})\b.{0,80}\bgcp\.resourceLocations\b",
         ),
         reasons=("LOCATION_ORG_POLICY_VIOLATED", "LOCATION_POLICY_VIOLATED"),
         not_fix=(*_NO_GRANT, "roles/storage.admin"),

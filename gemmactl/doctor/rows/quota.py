@@ -140,7 +140,7 @@ ROWS: Final = (
         title="No instance was free for the request",
         cause="Max instances was reached, concurrency is low, or a cold start took longer than the request waited.",
         remedy="Raise --concurrency or, within the GPU quota, --max-instances; clients should retry with growing pauses.",
-        patterns=(r"request was aborted because there was no available instance",),
+        patterns=(r"request was aborted because (?:there (?:was|were) no|the rate of|no|of) .{0,80}",),
         commands=("gcloud run services update {service} --concurrency=4 --region={region} --project={project}",),
         not_fix=("any IAM grant",),
     ),

@@ -159,6 +159,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"(?:Violation|Violations) in \w{3,60}\.[\w.\[\]]{2,160}",
         r"fieldViolations\b.{0,200}",
         r"The request has errors",
+        r"is (?:invalid|not valid) for field\b",
         r"FAILED_PRECONDITION: .{5,200}",
         r"\bHTTPError (?:400|405|409|412)\b",
         r"ERROR: \(gcloud\.(?:[\w-]{1,30}\.)*?(?:run|builds|artifacts|secrets|storage|config|projects|"

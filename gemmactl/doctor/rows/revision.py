@@ -144,7 +144,8 @@ ROWS: Final[tuple[Row, ...]] = (
         r"volumes?\[\d{1,2}\].{0,120}(?:must|should|may not|not|unknown|invalid|duplicate|unique|required|exceed)",
         r"[Vv]olume (?:name )?['\"\[]?[\w-]{1,80}['\"\]]? (?:is not|was not|does not|not|must|is already|has no|cannot|"
         r"could not)\b",
-        r"mount path.{0,120}(?:unique|duplicate|already|conflict|overlap|reserved|must|not allowed|absolute|invalid|more than)",
+        r"mount path.{0,120}(?:cannot|may not|unique|duplicate|already|conflict|overlap|reserved|must|not allowed|"
+        r"absolute|invalid|more than)",
         r"(?:unsupported|unknown|invalid|unrecognized|not supported|disallowed) (?:gcs ?fuse |volume )?mount.?options?",
         r"mount.?options?\b.{0,80}(?:not (?:supported|allowed|valid|recognized)|unsupported|unknown|invalid)",
         r"(?:size_?limit|in-memory volume|emptyDir)\b.{0,80}(?:exceed|larger|greater|must|not|invalid)",

@@ -156,7 +156,7 @@ ROWS: Final = (
         "Cloud Run refused a field of the service",
         "The message names the field and the values it may have.",
         "Correct that field and deploy again.",
-        r"spec\.template\.\S{3,200}: (?!Permission|You do not|Currently|Max instances).{5,200}",
+        r"spec\.template\.\S{3,200}: (?!Permission|You do not|Currently|Max instances|.{0,60}quota).{5,200}",
         fix_kind="config_change",
         rank=CONSEQUENCE,
         confidence=0.5,
