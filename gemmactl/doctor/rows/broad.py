@@ -86,6 +86,7 @@ ROWS: Final = (
         cause="A misspelled region, a zone in a region's place, or a region that the service does not have.",
         remedy="Use a region with GPUs: gemmactl regions lists them.",
         patterns=(
+            r"Permission denied on 'locations/[\w-]{1,40}'",
             r"Location '?[\w-]{2,40}'? is not (?:found|valid|supported)",
             r"(?:Invalid|Unknown|Unsupported) (?:location|region)[: ]",
             r"expected a region, (?:but )?(?:found|got) a zone",

@@ -20,7 +20,8 @@ ROWS: Final[tuple[Row, ...]] = (
         rf"{_G}(?:argument|unrecognized argument|one of the arguments|the following arguments)",
         rf"{_G}(?:At most one|Exactly one|One and only one|Missing required|Must (?:specify|provide|be)|"
         r"You must (?:specify|provide))",
-        rf"{_G}(?:Invalid choice|Bad (?:value|syntax)|Cannot (?:specify|use|set|combine|be)|Duplicate|Unknown (?:flag|"
+        rf"{_G}(?:Invalid choice|Bad (?:value|syntax)|Cannot (?:specify|use|set|combine|be|add|remove|update|mount|"
+        r"change|deploy)|Duplicate|Unknown (?:flag|"
         r"command|option|argument|key))",
         rf"{_G}(?:The )?\[?-{{1,2}}[a-z][\w-]{{1,60}}\]? ",
         rf"{_G}(?:Failed to parse|Could not parse|Unable to parse|Error parsing|Expected |Invalid (?:value|format|flag|"
@@ -31,7 +32,9 @@ ROWS: Final[tuple[Row, ...]] = (
         r"argument (?:\(?-{1,2}[a-z][\w-]{1,60}|[A-Z][A-Z_]{2,40})[^:]{0,120}: (?:expected|invalid|bad|must|exactly|"
         r"at most|not|cannot"
         r"|missing|unknown|duplicate|given|value|failed|valid|requires|is)",
-        r"Bad syntax for dict arg",
+        r"Bad syntax for dict arg|Requires a container image to deploy|CommandException: (?:Wrong number|Incorrect|"
+        r"Invalid|No such|Unknown|\"|The )",
+        r"(?<!\w)-{1,2}[a-z][\w-]{1,40} and -{1,2}[a-z][\w-]{1,40} are mutually exclusive",
         r"error: unrecognized arguments",
         r"gcloud topic (?:flags-file|escaping)",
         r"(?:Maybe you meant|Did you mean the)[: ].{0,40}gcloud",
@@ -141,6 +144,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"Protocol message \w{2,60} has no \"[\w.]{1,80}\" field",
         r"Message type \"[\w.]{3,100}\" has no field named",
         r"Unknown field for \w{2,60}: ",
+        r"module 'google\.[\w.]{2,60}' has no attribute",
         r"Unknown name \"[^\"]{1,100}\"",
         r"Cannot find field",
         r"Invalid value at '[\w.\[\]]{2,120}'",

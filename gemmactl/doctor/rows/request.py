@@ -70,6 +70,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"(?:format|kind|type) .{0,40}(?:does not match|not supported|is not).{0,40}repository",
         r"(?:virtual|remote) repositor(?:y|ies)\b.{0,80}(?:not|cannot|only|read.only)",
         r"manifests? .{0,60}tag.{0,20}immutable|immutable tags?\b",
+        r"[Ii]mage name must be in the format|Pushes should be of the form|Invalid Docker string",
         r"cleanup polic(?:y|ies)\b.{0,60}(?:invalid|must|not)",
         only_with=r"artifact|registry|pkg\.dev|gcloud",
         unless=r"[Pp]ermission|denied|apt|deb ",
@@ -90,7 +91,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"gs://[^ \"]{0,200}[ '\"]{1,3}(?:is )?(?:not a valid|invalid|malformed)",
         r"(?:hierarchical namespace|autoclass|dual-region|turbo replication|soft delete|versioning|retention|"
         r"object ?lock)\b.{0,80}(?:requires|must|not (?:supported|allowed)|cannot|only|invalid)",
-        r"(?:URL|URLs?|path)s? matched no (?:objects|files)|matched no objects or files",
+        r"(?:URL|URLs?|path)s? matched no (?:objects|files)|matched no objects or files|No URLs matched",
         r"InvalidLocationConstraint|InvalidBucketName|InvalidStorageClass|InvalidArgument</Code>|EntityTooLarge|"
         r"MalformedPolicy",
         only_with=r"storage|gs:|bucket|gcloud",
@@ -154,7 +155,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"quota|API key))",
         r"(?:InvalidArgument|BadRequest|FailedPrecondition|Aborted|Conflict|AlreadyExists|NotFound|MethodNotAllowed|"
         r"OutOfRange|Unimplemented"
-        r"|PreconditionFailed|MethodNotImplemented): (?:4\d\d|501) .{3,200}",
+        r"|PreconditionFailed|RequestRangeNotSatisfiable|LengthRequired|MethodNotImplemented): (?:4\d\d|501) .{3,200}",
         r"googleapi: Error (?:400|405|409|411|412|413|416|422|501): .{3,200}",
         r"(?:Violation|Violations) in \w{3,60}\.[\w.\[\]]{2,160}",
         r"fieldViolations\b.{0,200}",
