@@ -40,7 +40,7 @@ _PREFIX: Final = "|".join(
         r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S{1,80} [\w./@-]{1,80}(?:\[\d{1,9}\])?: ",  # journald, syslog
         r"[\w.-]{1,60}\s{1,30}\| ",  # docker compose, numbered lines
         r"\[pod/[\w.-]{1,200}/[\w.-]{1,100}\] ",
-        r"##\[(?:error|warning|debug|group|command|section)\]|::(?:error|warning|notice|debug)[^:]{0,200}::",  # GitHub Actions
+        r"::(?:error|warning|notice|debug)[^:]{0,200}::",  # GitHub Actions
         r"[^\t]{1,80}\t[^\t]{1,80}\t(?=\ufeff?\d{4}-\d\d-\d\dT)|\ufeff",  # gh run view --log
         r"std(?:out|err) [FP] ",  # Kubernetes
         r"\((?:\w{1,40} )?pid=\d{1,9}(?:, ip=[\d.]{7,15})?\) ",  # vLLM, Ray
