@@ -21,6 +21,7 @@ SAID: Final = (
             r'|generated_text|context)"\s{0,9}:\s{0,9}"(?:[^"\\]|\\.){0,20000}"'
         ),
     ),
+    (r'"(?:labels?|category)"', r'"(?:text|sentence|raw)"\s{0,9}:\s{0,9}"(?:[^"\\]|\\.){0,20000}"'),
     (r"<start_of_turn>", r"<start_of_turn>(?:user|model).{0,8000}?(?:<end_of_turn>|\Z)"),
     (r'"cell_type"', r'"source"\s{0,9}:\s{0,9}\[[^\]]{0,20000}\]'),
 )
@@ -67,6 +68,11 @@ _PASSED: Final = (
     r"\bPASSED\b|^\s*--- PASS:|^\s*(?:\u2713|\u2714|\u221a|\u2705)|^\s*ok \d+ |^PASS\b|\bxfailed\b"
     r"|^\s*test_?\w+ .{0,120}\.\.\. ok$"
 )
+_HEADER: Final = (
+    r"^(?=.{0,200}\b(?:text|prompt|question|message|input)\b)"
+    r"(?=.{0,200}\b(?:labels?|category|class|answer|completion|output)\b)\w+(?:,\w+){1,12}$"
+)
+_REMARK: Final = r"^\s*# (?:if|when|note|todo|fixme|e\.g\.|see|prints?|in case|avoid|workaround|because|this|otherwise)\b"
 _PLAN: Final = r"^\s*(?:[+~-]|-/\+|<=)\s"
 _TABLE: Final = r"^\s*\|.*\|\s*$"
 _RULE: Final = r"^[ \t]{0,9}\|?(?:[ \t]{0,9}:?-{3,200}:?[ \t]{0,9}\|)"
@@ -116,6 +122,9 @@ def blank(lines: list[str]) -> list[str]:
         _each(lines, _FOUND)
     if re_of(_RULE, re.MULTILINE).search(low):
         _each(lines, _TABLE)
+    if lines and re_of(_HEADER).match(lines[0].strip().lower()):
+        _each(lines, ",")
+    _each(lines, _REMARK)
     _code(lines)
     blank_documents(lines, low)
     blank_recovered(lines, low)

@@ -8,6 +8,8 @@ from gemmactl.doctor.row import CONSEQUENCE, Row
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     r"builds\.(?:submit|create)": ("cloudbuild.builds.create", "build_caller"),
+    r"builds\.list": ("cloudbuild.builds.list", "build_caller"),
+    r"builds\.(?:describe|log)": ("cloudbuild.builds.get", "build_caller"),
     r"run\.deploy": ("run.services.create", "deploy_caller"),
     r"run\.services\.(?:update|replace)": ("run.services.update", "deploy_caller"),
     r"run\.services\.(?:describe|list)": ("run.services.get", "deploy_caller"),
@@ -25,7 +27,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 """gcloud command -> the permission it needs first, and the family's name."""
 
-_DENIED: Final = r"(?:PERMISSION_DENIED: )?(?:The )?caller does not have permission(?! to act)"
+_DENIED: Final = (
+    r"(?:\[?[\w.+@-]{3,120}\]? does not have permission to access \w+ instance \[?[\w.-]{1,120}\]? \(or it may not exist\): )?"
+    r"(?:PERMISSION_DENIED: )?(?:The )?caller does not have permission(?! to act)"
+)
 
 
 def _caller(command: str, permission: str, family: str) -> Row:

@@ -42,12 +42,26 @@ MASKS: Final = (
     r"WARNING: Your account does not have permission to check details of build service account.{0,400}? is active\.",
     r"WARNING: Your active project does not match the quota project.{0,400}",
     r"Command killed by keyboard interrupt",
+    # counts of nothing, a filter of logs, a head that training is to fill, a retry that its library tells
+    r"\b\w{0,60}(?:exceeded|denied|errors?|failed|failures?)\w{0,20}\"?(?:=|: ?)0\b(?!\.\d)",
+    r"\b(?:textPayload|jsonPayload\.\w{1,40})(?::|=~|!~|=)\"[^\"]{0,300}\"",
+    r"Some weights of \w{3,60}For(?:Sequence|Token)Classification were not initialized.{0,400}?newly initialized[^.]{0,80}",
+    r"wandb: Network error \(\w{1,60}\), entering retry loop",
 )
+TOLD: Final = (
+    r"\b(?:needs?|requires?|have|has|had|holds?|grants?)(?: \w+){0,3} ['\"`]?[a-z]{2,30}\.\w{2,60}\.\w{2,60}['\"`]? permissions?",
+    r"\b[a-z]{2,30}\.\w{2,60}\.\w{2,60}['\"`]? permission is (?:required|needed)",
+)
+"""What one says of rights in general; of a failure only where something was refused."""
+_REFUSED: Final = r"denied|\b40[13]\b|error|forbidden|fail|refus|\bnot\b|n't\b|missing|lacks?\b|without|unauthorized|unable"
 
 
 def mask(flat: str) -> str:
     """The same text with harmless passages blanked; lengths stay."""
     for expression in MASKS:
         if search(expression, flat):
+            flat = pattern(expression).sub(lambda m: " " * len(m[0]), flat)
+    if not pattern(_REFUSED).search(flat):
+        for expression in TOLD:
             flat = pattern(expression).sub(lambda m: " " * len(m[0]), flat)
     return flat

@@ -132,6 +132,8 @@ ROWS: Final = (
             ),
             rf"permission (?={_KNOWN}\.){_PERMISSION} is (?:required|missing|needed)",
             rf"lacks (?:the )?(?:IAM )?permission[: ]+['\"`]?{_PERMISSION}['\"`]?(?: (?:for|on) (?:the )?{_RESOURCE})?",
+            # the beginning was cut off
+            rf"['\"](?={_KNOWN}\.){_PERMISSION}['\"] (?:was )?denied (?:on|for) {_RESOURCE}",
             (
                 "(?:Required|requires|missing|needs?|lacks?|without|have|has)(?:"
                 rf" (?:the|required|necessary|IAM|following))*[: ]+['\"`]?{_PERMISSION}['\"`]?"

@@ -51,6 +51,22 @@ ROWS: Final = (
         not_fix=("any IAM grant",),
     ),
     Row(
+        code="mount-read-only",
+        category="storage_mount",
+        subcategory="read_only",
+        title="The mounted folder is read-only",
+        cause="The volume or its mount was made with readOnly, so no role on the bucket lets the program write there.",
+        remedy="Write to another folder, or mount the bucket again without readonly; writing needs objectUser on the bucket.",
+        patterns=(
+            r"\[Errno 30\] Read-only file system",
+            r"\bEROFS: read-only file system",
+            r"(?:mkdir|open|create|write|touch|cp|mv|rm)\b[^;]{0,200}: Read-only file system",
+            r"\(os error 30\)",
+        ),
+        not_fix=("storage.objectAdmin: the mount refuses before any role is asked",),
+        confidence=0.85,
+    ),
+    Row(
         code="mount-io-error",
         category="iam",
         subcategory="gcsfuse",
