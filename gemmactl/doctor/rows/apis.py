@@ -31,7 +31,13 @@ ROWS: Final = (
         fix_kind="enable_api",
         commands=("gcloud services enable {api} --project={project}",),
         not_fix=("granting roles: the API is off",),
-        explains=(*UNNAMED_DENIALS, "iam-denied", "caller-cloudbuild-builds-create", "caller-run-services-create"),
+        explains=(
+            "service-not-enabled",
+            *UNNAMED_DENIALS,
+            "iam-denied",
+            "caller-cloudbuild-builds-create",
+            "caller-run-services-create",
+        ),
         confidence=0.95,
     ),
 )

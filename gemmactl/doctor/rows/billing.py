@@ -30,6 +30,7 @@ ROWS: Final = (
         commands=("gcloud billing projects link {project} --billing-account=BILLING_ACCOUNT",),
         not_fix=("any IAM grant",),
         explains=(
+            "billing-trouble",
             *UNNAMED_DENIALS,
             "iam-denied",
         ),

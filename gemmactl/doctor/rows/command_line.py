@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.row import HIDES, Row
+from gemmactl.doctor.row import CONSEQUENCE, Row
 from gemmactl.doctor.rows.refusal import refused
 
 _G: Final = r"ERROR: \(gcloud\.[\w.-]{2,80}\) "
@@ -41,7 +41,7 @@ ROWS: Final[tuple[Row, ...]] = (
         explains=("gcloud-old",),
         confidence=0.8,
         unless=r"unrecognized arguments: .{0,80}(?:did you mean|gcloud (?:beta|alpha))",
-        rank=HIDES,
+        rank=CONSEQUENCE,
     ),
     refused(
         "gcloud-property",

@@ -23,6 +23,7 @@ ROWS: Final = (
         ),
         commands=("gcloud run services update {service} --no-allow-unauthenticated --region={region} --project={project}",),
         not_fix=(*_NO_GRANT, "roles/run.admin"),
+        explains=("org-members",),
     ),
     Row(
         code="org-location",
@@ -39,6 +40,7 @@ ROWS: Final = (
         ),
         reasons=("LOCATION_ORG_POLICY_VIOLATED", "LOCATION_POLICY_VIOLATED"),
         not_fix=(*_NO_GRANT, "roles/storage.admin"),
+        explains=("org-constraint-named",),
     ),
     Row(
         code="vpc-service-controls",
@@ -58,6 +60,7 @@ ROWS: Final = (
         not_fix=("any IAM role",),
         explains=(
             *UNNAMED_DENIALS,
+            "org-perimeter",
             "iam-denied",
         ),
         confidence=0.95,
@@ -77,6 +80,7 @@ ROWS: Final = (
             ),
         ),
         not_fix=_NO_GRANT,
+        explains=("org-constraint-named",),
     ),
     Row(
         code="org-egress",
@@ -87,6 +91,7 @@ ROWS: Final = (
         remedy="Deploy with a network and the egress setting that the policy allows.",
         patterns=(r"constraints/run\.allowedVPCEgress",),
         not_fix=_NO_GRANT,
+        explains=("org-constraint-named",),
     ),
     Row(
         code="org-service-account-keys",
@@ -97,6 +102,10 @@ ROWS: Final = (
         remedy="Use impersonation or workload identity federation; gemmactl needs no keys.",
         patterns=(r"disableServiceAccountKeyCreation", r"Key creation is not allowed on this service account"),
         not_fix=_NO_GRANT,
+        explains=(
+            "org-constraint-named",
+            "org-policy",
+        ),
     ),
     Row(
         code="org-policy",
@@ -122,5 +131,6 @@ ROWS: Final = (
         fix_kind="admin_action",
         not_fix=_NO_GRANT,
         confidence=0.8,
+        explains=("org-constraint-named",),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.row import CONSEQUENCE, HIDES, Row
+from gemmactl.doctor.row import CONSEQUENCE, Row
 from gemmactl.doctor.rows.refusal import refused
 
 _CORRECT: Final = "Correct that field and deploy again."
@@ -266,7 +266,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"\b(?:spec|template|service|job)\.[\w.\[\]]{3,120}(?:: | )(?:is required|must not be empty|must be (?:set|"
         r"specified|provided)|required)",
         only_with=r"ERROR|Error|violation|400|INVALID|InvalidArg",
-        rank=HIDES,
+        rank=CONSEQUENCE,
         confidence=0.75,
     ),
 )
