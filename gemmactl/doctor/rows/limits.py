@@ -107,7 +107,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"[Ii]nsufficient (?:regional )?quota|[Ii]nsufficientQuota|not enough quota",
         only_with=_GOOGLE,
         unless=r"maxScale may not exceed|must be between|INVALID_ARGUMENT.{0,80}(?:bytes|length|characters)|token|VPC network",
-        rank=CONSEQUENCE,
+        rank=HIDES,
         confidence=0.7,
     ),
     _limit(
