@@ -42,7 +42,7 @@ ROWS: Final[tuple[Row, ...]] = (
         only_with=_FAIL,
         unless=(
             r"already exists,? (?:skipping|continuing|reusing|using|ignor)|relation|FileExistsError|mkdir|"
-            r"address already in use"
+            r"address already in use|port (?:is|was) already|[Pp]ort \d"
             r"|\(gcloud\.(?:[\w-]{1,30}\.){0,2}(?:artifacts|secrets|storage|iam|services|buckets|"
             r"repositories)\.(?:[\w-]{1,30}\.){0,3}(?:create|add)\)|Error from server|kubectl|you already own it|"
             r"Your previous request to create the named bucket"

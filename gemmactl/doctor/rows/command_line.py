@@ -126,7 +126,8 @@ ROWS: Final[tuple[Row, ...]] = (
         "apiVersion, kind or metadata are missing, of another product, or of another project.",
         "Take `gcloud run services describe --format=export` as the pattern.",
         r"[Kk]ind (?:of resource )?(?:is )?(?:not supported|'[\w]{2,40}' (?:is )?not supported|must be)",
-        r"(?:apiVersion|api_version|kind)\b.{0,60}(?:must be|not supported|unsupported|expected|unknown|invalid|missing|"
+        r"(?:apiVersion|api_version|\bkind['\":\]]).{0,60}(?:must be|not supported|unsupported|expected|unknown|"
+        r"invalid|missing|"
         r"required|not set|should be)",
         r"[Nn]amespace must (?:be|match)",
         r"[Nn]amespace .{0,80}(?:does not match|doesn't match|must be (?:the )?(?:project|equal))",

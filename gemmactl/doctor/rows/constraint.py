@@ -164,7 +164,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"[Cc]ontext.[Aa]ware [Aa]ccess",
         r"(?:does not|doesn't|did not) (?:satisfy|meet) (?:the )?(?:CAA|access level|access policy|context)",
         r"restricted by (?:an? )?(?:organi[sz]ation|administrator|admin)(?:'s)? (?:policy|access)",
-        r"ORG_INTERNAL|restricted_client|admin_policy_enforced|access_level_denied",
+        r"access_level_denied",
         only_with=r"[Ee]rror|denied|block|restrict|does not|DENIED",
     ),
     _policy(

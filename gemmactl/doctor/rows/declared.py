@@ -55,7 +55,9 @@ ROWS: Final[tuple[Row, ...]] = (
         "Deletion protection keeps the resource",
         "The resource is protected by its own field, by `prevent_destroy`, or by Pulumi's `protect`.",
         "Set deletion_protection=false and apply that first; then destroy.",
-        r"deletion.?protection\b.{0,80}(?:false|enabled|set|prevent|true|is on)",
+        r"(?:without|unless|until|because|set(?:ting)?|disabl\w{1,3}|"
+        r"requires?)\b.{0,60}deletion.?protection\b.{0,40}(?:false|enabled|disabled|set|on\b)",
+        r"deletion.?protection (?:is|was|must|prevents?|enabled)\b.{0,100}",
         r"cannot destroy (?:service|job|worker ?pool|instance|resource|\w{2,30})\b",
         r"(?:cannot|can't) be (?:destroyed|deleted)(?:\b.{0,80}prevent_destroy|\. )",
         r"lifecycle\.prevent_destroy|prevent_destroy set",

@@ -160,7 +160,8 @@ ROWS: Final[tuple[Row, ...]] = (
         "Names are letters, digits and underscores, each once; a value and a secret exclude each other; all of them"
         " are at most 32 KiB.",
         "Correct the variable.",
-        r"\benv(?:\[\d{1,3}\])?(?:\.\w{1,20})?: .{0,160}",
+        r"\benv(?:\[\d{1,3}\])?(?:\.\w{1,20})?: (?!- )[^:]{0,100}?\b(?:must|may not|should|cannot|reserved|duplicate|"
+        r"invalid|not|exceeds?)\b",
         r"(?:environment variables?|env vars?|env name)\b.{0,120}(?:must|duplicate|unique|invalid|not allowed|reserved|"
         r"exceed|too (?:long|large)|more than once|C_IDENTIFIER)",
         r"(?:duplicate|invalid|illegal|reserved) (?:environment variables?|env (?:var|name)s?)\b",
@@ -178,7 +179,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "Correct it, or leave it out.",
         r"[Aa]nnotation '?\"?[\w./-]{3,120}'?\"? (?:is |must |has |may |was |can|does |not |requires|unknown|with )",
         r"annotations?\[[^\]]{3,100}\]: (?!(?:You do not|Max instances|Currently|Permission)).{5,160}",
-        r"annotations? field .{3,160}",
+        r"annotations? field .{3,60}(?:must|not|invalid)",
         r"(?:Unknown|Unsupported|Invalid|Illegal) (?:run\.googleapis\.com |knative )?(?:annotation|label)s?\b",
         r"[Ll]abels?\b.{0,80}(?:must|can only|may only|should|invalid|too long|not valid|exceed|reserved|lowercase|"
         r"does not match)",
@@ -193,7 +194,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "The execution environment does not fit",
         "GPUs, mounts of buckets and NFS need the second generation, which needs at least 512Mi.",
         "Use --execution-environment=gen2 with at least 512Mi.",
-        r"execution.?environment\b.{0,100}(?:must|require|not|only|need|invalid|unknown|unsupported)",
+        r"execution.?environment\b[^.]{0,60}(?:must|require|not supported|invalid|unknown|unsupported)",
         r"(?:require|only supported (?:in|on|with)|needs?|not supported (?:in|on)) (?:the )?(?:gen[12]|(?:first|"
         r"second) generation)",
         commands=("gcloud run services update {service} --execution-environment=gen2 --region={region} --project={project}",),

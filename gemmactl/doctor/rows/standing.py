@@ -38,7 +38,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "The project is being deleted, or is not active",
         "It was shut down: for 30 days it can be restored, and until then nothing in it works.",
         "Restore it, or use another project.",
-        r"[Pp]roject .{0,100}(?:has been|is|was) (?:marked |scheduled |pending |requested )?(?:for )?(?:deletion|"
+        r"[Pp]roject [^.]{0,60}(?:has been|is|was) (?:marked |scheduled |pending |requested )?(?:for )?(?:deletion|"
         r"deleted|shut down|pending deletion)",
         r"\bDELETE_REQUESTED\b",
         r"(?:[Pp]roject|[Cc]onsumer|lifecycle_?state)\b.{0,80}(?:not (?:active|in (?:an )?active state)|inactive|"
@@ -67,7 +67,7 @@ ROWS: Final[tuple[Row, ...]] = (
         reasons=("UREQ_TOS_NOT_ACCEPTED", "TOS_NOT_ACCEPTED"),
         fix_kind="user_action",
         explains=_IAM,
-        unless=r"huggingface|gated|hf\.co",
+        unless=r"huggingface|gated|hf\.co|license|kaggle|access to model",
         only_with=r"[Ee]rror|ERROR|fail|must|denied|4\d\d|UREQ|TOS",
     ),
     refused(
