@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.row import CONSEQUENCE, Row
+from gemmactl.doctor.row import LAST, Row
 from gemmactl.doctor.rows.refusal import refused
 
 _FAIL: Final = r"ERROR|Error|error|\b409\b|\b4\d\d\b|ALREADY|failed|Failed|denied|exception"
@@ -88,7 +88,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"googleapi: Error 404: .{3,200}",
         only_with=r"gcloud|google|googleapis|NOT_FOUND|projects/|Cloud ?Run",
         unless=r"404 Client Error|huggingface|Repository .{0,80}not found|name unknown|manifest unknown|[Nn]etwork|[Ss]ubnet",
-        rank=CONSEQUENCE,
+        rank=LAST,
         confidence=0.6,
     ),
     refused(
@@ -120,7 +120,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"succeeded|state)",
         only_with=r"gcloud|google|googleapis|projects/",
         unless=r"billing|quota|organi[sz]ation|constraint",
-        rank=CONSEQUENCE,
+        rank=LAST,
         confidence=0.6,
     ),
 )

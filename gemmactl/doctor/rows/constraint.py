@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.consequences import UNNAMED_DENIALS
 from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.row import CONSEQUENCE, Row
 from gemmactl.doctor.rows.refusal import refused
@@ -38,7 +39,7 @@ def _policy(
         only_with=only_with,
         unless=unless,
         rank=rank,
-        explains=("iam-denied", "caller-denied") if subcategory in ("vpcsc", "context_aware") else (),
+        explains=(*UNNAMED_DENIALS, "iam-denied") if subcategory in ("vpcsc", "context_aware") else UNNAMED_DENIALS,
         not_fix=_NO,
         confidence=confidence,
     )

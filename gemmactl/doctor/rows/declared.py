@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.row import CONSEQUENCE, HIDES, Row
+from gemmactl.doctor.row import HIDES, LAST, Row
 from gemmactl.doctor.rows.refusal import refused
 
 _T: Final = r"Error: "
@@ -116,7 +116,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"Error: .{5,400}? on [\w./-]{1,160}\.tf line \d",
         r"Error: .{5,400}? with (?:module\.[\w.\[\]\"-]{1,120}\.)?google_\w{3,60}\.\w{1,80}",
         r"(?:error|diagnostic): .{0,200}gcp:\w{2,40}[:/]",
-        rank=CONSEQUENCE,
+        rank=LAST,
         unless=(
             r"\b40[13]\b|denied|[Pp]ermission|quota|billing|RESOURCE_EXHAUSTED|credentials|constraint|failed to start|"
             r"dial tcp|timeout"

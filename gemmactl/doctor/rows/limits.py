@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.finding import FixKind
-from gemmactl.doctor.row import CONSEQUENCE, HIDES, Row
+from gemmactl.doctor.row import CONSEQUENCE, HIDES, LAST, Row
 from gemmactl.doctor.rows.refusal import refused
 
 _LIST: Final = "gcloud beta quotas info list --service=run.googleapis.com --project={project}"
@@ -184,7 +184,7 @@ ROWS: Final[tuple[Row, ...]] = (
         commands=(_LIST,),
         only_with=_GOOGLE,
         unless=r"grpc_message.{0,60}larger than max|message larger than|memory limit|Disk quota|huggingface",
-        rank=CONSEQUENCE,
+        rank=LAST,
         confidence=0.55,
     ),
 )

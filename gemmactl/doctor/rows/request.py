@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.row import CONSEQUENCE, HIDES, Row
+from gemmactl.doctor.row import CONSEQUENCE, HIDES, LAST, Row
 from gemmactl.doctor.rows.refusal import refused
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -174,7 +174,7 @@ ROWS: Final[tuple[Row, ...]] = (
             r"credentials"
             r"|failed to start|probe|timed out|RESOURCE_EXHAUSTED|FAILURE|Aborted by user"
         ),
-        rank=CONSEQUENCE,
+        rank=LAST,
         confidence=0.45,
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.row import CONSEQUENCE, Row
+from gemmactl.doctor.row import CONSEQUENCE, LAST, Row
 from gemmactl.doctor.rows.refusal import refused
 
 _CORRECT: Final = "Correct that field and deploy again."
@@ -237,7 +237,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r".{0,120}?\b(?:must|may not|should|cannot|can't|invalid|illegal|expected|unsupported|unknown|required|missing|"
         r"exceeds?|too|not (?:supported|allowed|valid|be))\b",
         r"field \(?[\w.\[\]]{3,120}\)? (?:must|should|may not|cannot)\b",
-        rank=CONSEQUENCE,
+        rank=LAST,
         unless=r"[Pp]ermission|denied|quota",
         confidence=0.6,
     ),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.consequences import UNNAMED_DENIALS
 from gemmactl.doctor.row import HIDES, Row
 from gemmactl.doctor.rows.refusal import refused
 
-_IAM: Final = ("iam-denied", "caller-denied", "category:iam")
+_IAM: Final = (*UNNAMED_DENIALS, "iam-denied", "category:iam")
 _NOT: Final = ("any IAM grant",)
 
 ROWS: Final[tuple[Row, ...]] = (
