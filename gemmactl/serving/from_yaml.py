@@ -109,7 +109,9 @@ def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool =
     if left := rollout.detached("deploy", outcome, data, place, Way(), sheet.service.name):
         return left
     if not outcome.ok:
-        return unfinished("deploy", outcome, data, place, service=sheet.service.name)
+        ended = unfinished("deploy", outcome, data, place, service=sheet.service.name)
+        words = rollout.aftermath(place, sheet.service.name, ended.problems, tested=False)
+        return replace(ended, blocks=(*words, *ended.blocks))
     return _prove(sheet, place, voice, data)
 
 

@@ -21,8 +21,12 @@ def by_digest(wish: Serve, cloud: Cloud) -> tuple[Serve, tuple[ModelFinding, ...
     A tag that is not there stays as it is: the checks of a plan refuse it.
     """
     image = wish.image
-    if image is None or "@" in image or repository_of(image) is None:
+    if image is None or "@" in image:
         return wish, ()
+    if repository_of(image) is None:
+        said = f"{image} is deployed by its tag: of Artifact Registry alone the digest is asked"
+        remedy = "name it by digest, IMAGE@sha256:..., or copy it into Artifact Registry"
+        return wish, (ModelFinding("image-by-tag", "warning", image, said, "", remedy),)
     tagged = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
     try:
         digest = cloud.digest_of(tagged)

@@ -79,8 +79,16 @@ def _opens(wish: Serve, planned: Plan) -> bool:
     was = step.live
     if not isinstance(was, Service) or not was.invoker_iam_disabled:
         return True
+    if _asks_for_keys(was) and not _asks_for_keys(step.resource):
+        return True
     most = (was.scaling.max_instances if was.scaling else None) or 0
     return wish.max_instances > most or was.gpu_type != wish.gpu_type
+
+
+def _asks_for_keys(service: object) -> bool:
+    """Whether its container answers only to whoever holds a key."""
+    boxes = service.containers if isinstance(service, Service) else None
+    return any(entry.name == ENV_KEYS for box in boxes or () for entry in box.env or ())
 
 
 def guarded(wish: Serve, place: Place, live: Json | None, share: int) -> None:

@@ -200,8 +200,11 @@ def behind(live: Json) -> str:
     return ", ".join(serving) if serving and newest not in serving else ""
 
 
-def aftermath(place: Place, name: str, problems: tuple[Trouble, ...]) -> tuple[Block, ...]:
-    """After a failed deploy: the container's own words, and who serves now. Never fails itself."""
+def aftermath(place: Place, name: str, problems: tuple[Trouble, ...], *, tested: bool = True) -> tuple[Block, ...]:
+    """After a failed deploy: the container's own words, and who serves now. Never fails itself.
+
+    `tested`: whether a revision gets requests only after its smoke test, as those of a file do not.
+    """
     failed = next((t for t in problems if t.exit is Exit.GATE), None)
     if failed is None:
         return ()
@@ -214,7 +217,7 @@ def aftermath(place: Place, name: str, problems: tuple[Trouble, ...]) -> tuple[B
     newest = state(live).created_revision
     if set(serving) - {newest}:
         blocks.append(Line(f"{', '.join(serving)} serves on; {newest} has no requests", "warn"))
-    elif live:
+    elif live and tested:
         shut = "" if live.get("invokerIamDisabled") else "; it stays closed: only members with roles/run.invoker reach it"
         blocks.append(Line(f"service {name} has no revision that passed its smoke test{shut}", "warn"))
     return tuple(blocks)

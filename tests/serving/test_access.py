@@ -95,6 +95,22 @@ def test_opening_is_asked_a_second_time_with_the_most_that_it_can_cost() -> None
     assert any("2 instances" in block.text for block in shown.blocks if isinstance(block, Line))
 
 
+def test_a_service_that_loses_its_keys_is_opened_by_a_second_yes() -> None:
+    """Cloud Run let everybody through before, the container did not: who could only wake it may then use it."""
+    cloud = with_model(FakeCloud())
+    keyed, here = replace(WISH, auth="api-key"), place(cloud, Answers(401))
+    deploy(keyed, here, Ear(), yes=True)
+    cloud.state.services[NAME]["invokerIamDisabled"] = True  # as its smoke test with a key would have left it
+    ear = Careful(yeses=("Apply",))
+    with pytest.raises(Trouble) as caught:
+        deploy(replace(keyed, auth="public"), here, ear, yes=False)
+    assert (caught.value.code, ear.asked) == ("not-confirmed", ["Apply this plan?", "Open it to everybody?"])
+    assert any("anybody on the internet may then call it" in line for line in ear.said)
+    ear = Careful(yeses=("Apply",))
+    deploy(replace(keyed, timeout=60), here, ear, yes=False)
+    assert ear.asked == ["Apply this plan?"]
+
+
 def test_keys_are_told_what_they_do_not_keep_out() -> None:
     """Who has no key wakes the container all the same."""
     shown = plan(replace(WISH, auth="api-key"), place(with_model(FakeCloud())), again="")

@@ -57,15 +57,23 @@ def test_a_tag_that_moved_is_a_change_of_the_plan() -> None:
         (TEAM, f"{TEAM}@{DIGEST}"),
         (f"{TEAM}@{OTHER}", f"{TEAM}@{OTHER}"),
         (f"{TEAM}:gone", f"{TEAM}:gone"),
-        ("docker.io/vllm/vllm-openai:v1", "docker.io/vllm/vllm-openai:v1"),
-        ("registry.invalid:5000/a/b", "registry.invalid:5000/a/b"),
         (None, None),
     ],
 )
 def test_which_images_are_asked_for(image: str | None, want: str | None) -> None:
-    """Tags of Artifact Registry, no tag being `latest`; a digest, another registry and a tag that is not there stay."""
+    """Tags of Artifact Registry, no tag being `latest`; a digest and a tag that is not there stay."""
     found, remarks = by_digest(replace(WISH, image=image), team(latest=DIGEST, v1=OTHER))
     assert (found.image, remarks) == (want, ())
+
+
+@pytest.mark.parametrize("image", ["docker.io/vllm/vllm-openai:v1", "registry.invalid:5000/a/b", "python"])
+def test_another_registrys_tag_is_not_asked_for_and_told(image: str) -> None:
+    """It stays as it was named, and the plan says that a tag is deployed; a digest of such a registry is none's concern."""
+    cloud = team()
+    cloud.calls.clear()
+    found, (remark,) = by_digest(replace(WISH, image=image), cloud)
+    assert (found.image, remark.code, cloud.calls) == (image, "image-by-tag", [])
+    assert by_digest(replace(WISH, image=f"docker.io/a/b@{OTHER}"), cloud)[1] == ()
 
 
 def test_a_tag_that_is_gone_is_refused_before_any_change() -> None:

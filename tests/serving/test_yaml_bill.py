@@ -1,13 +1,17 @@
-"""What a service's own YAML costs and how long it takes: told as for a deploy, as far as the file says it."""
+"""A service's own YAML says as much as a deploy: what it costs, how long it takes, and the words of a container that failed."""
 
 import pytest
 
 from gemmactl import prices
-from gemmactl.serving.from_yaml import plan
+from gemmactl.errors import Exit
+from gemmactl.resources.cloud import LogEntry
+from gemmactl.result import Item
+from gemmactl.serving.from_yaml import deploy, plan
 from gemmactl.spec_rules import gib
 from tests.fakes.cloud import FakeCloud
 from tests.knative.sheets import codelab
-from tests.serving.ear import place
+from tests.serving.ear import Ear, place
+from tests.serving.rolling import FAILURE
 from tests.serving.test_from_yaml import with_weights
 
 
@@ -24,3 +28,15 @@ def test_a_files_plan_says_how_long_and_how_much() -> None:
     said = str(shown.blocks)
     assert "time and money on Google Cloud" in said
     assert "start: not known" in said
+
+
+def test_a_files_container_that_fails_is_heard() -> None:
+    """Its words are on the screen, not only the exception's last line; nothing is said of a smoke test that files have not."""
+    cloud = with_weights(FakeCloud())
+    words = "Traceback (most recent call last):\n  File 'x.py', line 1\nValueError: no model_type"
+    cloud.state.logs = [('revision_name="serve-gemma-sql-00001-tst"', LogEntry("1", "ERROR", words))]
+    cloud.rollout = FAILURE
+    result = deploy(codelab(), place(cloud), Ear(), yes=True)
+    item = next(b for b in result.blocks if isinstance(b, Item) and b.head == "what serve-gemma-sql-00001-tst wrote")
+    assert (result.exit, item.lines[-1]) == (Exit.GATE, "ValueError: no model_type")
+    assert "smoke test" not in str(result.blocks)

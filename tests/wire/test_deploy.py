@@ -7,9 +7,12 @@ import contextlib
 import json
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from gemmactl import vllm
+from gemmactl.local.hub import SITE
 from tests.fakes.recorder import Exchange
 from tests.wire.conftest import SAMPLE, Desk
 
@@ -37,6 +40,7 @@ def test_every_host_in_the_code_is_documented() -> None:
         h for file in code.glob("*.py") for h in re.findall(r'"([a-z]+\.googleapis\.com)"', file.read_text(encoding="utf-8"))
     }
     assert {"run.googleapis.com", "orgpolicy.googleapis.com"} <= named <= documented()
+    assert {vllm.MIRROR, urlsplit(SITE).netloc} <= documented()
 
 
 def holders(folder: Path, what: bytes = CANARY.encode()) -> list[Path]:
