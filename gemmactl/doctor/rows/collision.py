@@ -58,6 +58,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"(?:mismatch|does not match|doesn't match|stale|outdated|invalid).{0,60}\betag\b",
         r"[Vv]ersion mismatch",
         r"At least one of the pre-?conditions you specified did not hold",
+        r"If-?Match\b.{0,60}(?:fail|precondition|mismatch|not match)",
         r"(?:ifGenerationMatch|ifMetagenerationMatch|x-goog-if-generation-match)\b.{0,100}",
         r"\bconditionNotMet\b",
         r"(?:concurrent|simultaneous|conflicting) (?:policy )?(?:modification|change|update|operation|write|request)s?",

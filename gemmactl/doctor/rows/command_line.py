@@ -37,6 +37,8 @@ ROWS: Final[tuple[Row, ...]] = (
         r"(?<!\w)-{1,2}[a-z][\w-]{1,40} and -{1,2}[a-z][\w-]{1,40} are mutually exclusive",
         r"error: unrecognized arguments",
         r"gcloud topic (?:flags-file|escaping)",
+        r"google-github-actions/[\w-]{3,40} failed with: .{0,60}(?:must (?:specify|provide|be)|invalid (?:input|value)|"
+        r"missing|mutually)",
         r"(?:Maybe you meant|Did you mean the)[: ].{0,40}gcloud",
         explains=("gcloud-old",),
         confidence=0.8,

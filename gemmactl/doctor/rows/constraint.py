@@ -132,6 +132,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "The organization's policy allows certain members only",
         "A domain, a customer or kinds of members are allowed; this one is not among them.",
         "Keep the service private, or use an account of the allowed domain.",
+        r"not (?:in|part of|from|members? of) .{0,30}(?:permitted|allowed) (?:organi[sz]ation|domain|customer)",
         r"managed\.allowedPolicyMembers|allowedPolicyMemberDomains|allowedPolicyMemberTypes",
         r"(?:permitted|allowed) (?:customer|domain)s?\b.{0,80}(?:organi[sz]ation|polic)",
         r"(?:allUsers|allAuthenticatedUsers|external (?:member|user|principal)s?)\b.{0,120}(?:organi[sz]ation'?s? polic|"

@@ -104,7 +104,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"Error: (?:Invalid provider|Duplicate provider|Provider dependency|Required plugins are not installed|"
         r"Incompatible provider)",
         r"no (?:resource )?plugin '?pulumi|could not load plugin for|Plugin did not respond",
-        only_with=r"terraform|tofu|pulumi|provider|[Mm]odule",
+        only_with=r"terraform|tofu|pulumi|provider|[Mm]odule|Error: ",
         fix_kind="user_action",
     ),
     refused(

@@ -44,7 +44,7 @@ def _limit(
     )
 
 
-_GOOGLE: Final = r"google|gcloud|\b[a-z]+\.googleapis|projects?[/ '_]|Cloud (?:Run|Build|Storage)|RESOURCE_EXHAUSTED"
+_GOOGLE: Final = r"google|gcloud|\b[a-z]+\.googleapis|projects?\b|Cloud (?:Run|Build|Storage)|RESOURCE_EXHAUSTED"
 
 ROWS: Final[tuple[Row, ...]] = (
     _limit(

@@ -52,7 +52,7 @@ ROWS: Final = (
         remedy=f"{_ASK}, or deploy in another GPU region. A job needs as many as its parallelism.",
         patterns=(
             r"(?:do not|don't) have quota for using GPUs without zonal redundancy",
-            r"(?:do not|don't|does not) have (?:enough |sufficient )quota for (?:using )?(?:NVIDIA|L4|RTX|GPU)",
+            r"(?:do not|don't|does not) have (?:enough |sufficient |any )?quota for (?:using )?(?:NVIDIA|L4|RTX|GPU)",
         ),
         fix_kind="user_action",
         commands=(_LIST,),

@@ -159,7 +159,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"googleapi: Error (?:400|405|409|411|412|413|416|422|501): .{3,200}",
         r"(?:Violation|Violations) in \w{3,60}\.[\w.\[\]]{2,160}",
         r"fieldViolations\b.{0,200}",
-        r"The request has errors",
+        r"The request has (?:errors|invalid arguments)",
         r"is (?:invalid|not valid) for field\b",
         r"FAILED_PRECONDITION: .{5,200}",
         r"\bHTTPError (?:400|405|409|412)\b",
@@ -168,7 +168,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"[Ii]mage|PERMISSION_DENIED|"
         r"denied|does not have permission|credentials|login|reauth|UNAUTHENTICATED|40[13]|Aborted|Build failed|"
         r"build .{0,60}completed))[A-Z\[].{5,200}",
-        only_with=r"google|gcloud|Violation",
+        only_with=r"google|gcloud|Violation|for Revision|spec\.",
         unless=(
             r"organi[sz]ation|constraint|quota|billing|[Pp]ermission|denied|already exists|\b40[13]\b|UNAUTHENTICATED|"
             r"credentials"

@@ -97,7 +97,7 @@ ROWS: Final[tuple[Row, ...]] = (
         reasons=("BILLING_ACCOUNT_CLOSED", "UREQ_PROJECT_BILLING_NOT_FOUND", "BILLING_NOT_ENABLED"),
         fix_kind="user_action",
         only_with=r"billing|free trial|payment|upgrade to a|paid account|OR_BACR2",
-        unless=r"billing quota|billing\.\w{3,40}\.\w{3,30}|does not have permission",
+        unless=r"billing quota|(?<!gcloud\.)(?<!beta\.)billing\.\w{3,40}\.\w{3,30}|does not have permission",
         rank=HIDES,
         confidence=0.75,
     ),
