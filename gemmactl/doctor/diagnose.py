@@ -66,8 +66,10 @@ def _needs_permission(row: Row) -> bool:
 
 def _matches(row: Row, flat: str, context: Context) -> Iterator[_Found]:
     from gemmactl.doctor.row import finding
-    from gemmactl.doctor.search import matches, search
+    from gemmactl.doctor.search import matches, possible, search
 
+    if not any(possible(expression, flat) for expression in row.patterns):
+        return
     if row.only_with and not search(row.only_with, flat):
         return
     if row.unless and search(row.unless, flat):
@@ -98,12 +100,22 @@ def _settled(found: list[_Found]) -> tuple[Finding, ...]:
 
     causes = any(rank == CAUSE and not explained(row) for rank, _, row, _ in found)
     out: list[Finding] = []
-    for rank, _, row, finding in sorted(found, key=lambda x: (x[0], x[1])):
+    spans: list[tuple[str, int, int]] = []
+    for rank, start, row, finding in sorted(found, key=lambda x: (x[0], x[1])):
         if explained(row) or (rank >= CONSEQUENCE and causes) or (rank == LAST and out and out[0].code != row.code):
             continue
-        if not any(_same(finding, told) for told in out):
-            out.append(finding)
+        if any(_same(finding, told) for told in out) or _said(finding, start, spans):
+            continue
+        out.append(finding)
+        if not finding.permission and start >= 0:
+            spans.append((finding.category, start, start + len(finding.evidence)))
     return tuple(out[:MOST])
+
+
+def _said(finding: Finding, start: int, spans: list[tuple[str, int, int]]) -> bool:
+    """Whether the same words were already told as something of this kind: a wide row says less than the one that knows them."""
+    end = start + len(finding.evidence)
+    return not finding.permission and any(c == finding.category and start < e and s < end for c, s, e in spans)
 
 
 def _same(finding: Finding, told: Finding) -> bool:

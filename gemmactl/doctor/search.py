@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
+from itertools import pairwise
 
 SHORTEST = 3
 """Characters that make a word worth looking for."""
@@ -22,16 +23,18 @@ def pattern(expression: str) -> re.Pattern[str]:
 
 def search(expression: str, text: str) -> re.Match[str] | None:
     """As re.search, ignoring case."""
-    return pattern(expression).search(text) if _possible(expression, text) else None
+    return pattern(expression).search(text) if possible(expression, text) else None
 
 
 def matches(expression: str, text: str) -> Iterator[re.Match[str]]:
     """As re.finditer, ignoring case."""
-    return pattern(expression).finditer(text) if _possible(expression, text) else iter(())
+    return pattern(expression).finditer(text) if possible(expression, text) else iter(())
 
 
-def _possible(expression: str, text: str) -> bool:
-    return word(expression) in _lower(text)
+def possible(expression: str, text: str) -> bool:
+    """Whether the text holds the word without which the expression matches nothing."""
+    lowered = _lower(text)
+    return any(one in lowered for one in words(expression))
 
 
 @lru_cache(maxsize=4)
@@ -70,3 +73,40 @@ def word(expression: str) -> str:
             run = ""
     longest = max(longest, run, key=len)
     return longest.lower() if len(longest) >= SHORTEST else ""
+
+
+@cache
+def words(expression: str) -> tuple[str, ...]:
+    """Texts of which every match must hold one; an empty text, which everything holds, when none is certain."""
+    if one := word(expression):
+        return (one,)
+    branches = _branches(expression)
+    if len(branches) > 1:
+        found = [text for branch in branches for text in words(branch)]
+        return ("",) if "" in found else tuple(found)
+    return max((words(group) for group in _groups(expression)), key=lambda texts: min(map(len, texts)), default=("",))
+
+
+def _branches(expression: str) -> list[str]:
+    """The alternatives of an expression that stand outside of groups."""
+    cuts, depth = [-1], 0
+    for token in re.finditer(_TOKEN, expression, re.DOTALL):
+        kind = token.lastgroup
+        depth += (kind == "open") - (kind == "close")
+        if kind == "bar" and depth == 0:
+            cuts.append(token.start())
+    return [expression[a + 1 : b] for a, b in pairwise([*cuts, len(expression)])]
+
+
+def _groups(expression: str) -> Iterator[str]:
+    """What stands in the outermost groups that no match can do without."""
+    depth = start = 0
+    for token in re.finditer(_TOKEN, expression, re.DOTALL):
+        kind = token.lastgroup
+        depth += (kind == "open") - (kind == "close")
+        if kind == "open" and depth == 1:
+            start = token.end()
+        elif kind == "close" and depth == 0 and expression[token.end() : token.end() + 1] not in ("?", "*", "{"):
+            inner = re.match(r"\?(?:-i)?:|\?P<\w+>", expression[start : token.start()])
+            if inner or expression[start] != "?":
+                yield expression[start + (inner.end() if inner else 0) : token.start()]
