@@ -149,7 +149,7 @@ def clip(text: str, size: int = EVIDENCE) -> str:
 
 
 def _permission(text: str) -> str:
-    return text if pattern(r"[a-z]{2,30}(?:\.[a-z]{2,60}){2}").fullmatch(text) else ""
+    return text if pattern(r"[a-z]{2,30}(?!\.googleapis\.)(?:\.[a-z]{2,60}){2}").fullmatch(text) else ""
 
 
 def _from_slots(scope: str, groups: Mapping[str, str]) -> places.Place | None:

@@ -21,6 +21,7 @@ TOOL: Final = (
     r"(?:^| )\$ (?:sudo )?(?:gcloud|gsutil|bq|terraform|pulumi|tofu|python3?|curl|docker|kubectl|export|helm|\w{1,20}=\$\()",
     r"\bgoogle-github-actions/",
     r"##\[(?:debug|group|error)\]",
+    r"\bNode Action run completed|\bProcess completed with exit code \d",
     r"\bterraform\b",
     r"\bTerraform\b|\bpulumi\b|\batlantis\b|\bansible\b|fatal: \[localhost\]",
     r"Error: Error (?:when )?(?:creating|reading|updating|deleting|waiting|setting|applying|retrieving|enabling)",
@@ -76,7 +77,7 @@ BY_CALLERS: Final = (
     r"(?!get|list|run)\w+|cloudbuild\.\w+\.\w+|resourcemanager\.\w+\.(?:create|delete|setIamPolicy)|"
     r"serviceusage\.services\.(?:enable|disable)|artifactregistry\.repositories\.(?:create|delete|update|setIamPolicy)|"
     r"iam\.(?:roles|serviceAccountKeys|workloadIdentityPools|workloadIdentityPoolProviders)\.\w+|iam\.serviceAccounts\.(?:create|delete)|"
-    r"\w+\.\w+\.setIamPolicy|billing\.\w+\.\w+|orgpolicy\.\w+\.\w+|clouddeploy\.\w+\.\w+"
+    r"\w+\.\w+\.setIamPolicy|billing\.\w+\.\w+|orgpolicy\.\w+\.\w+|clouddeploy\.\w+\.\w+|firebase\.projects\.\w+|firebase(?:hosting|rules)\.\w+\.\w+"
 )
 """Permissions that set things up: whoever deploys lacks them, whatever the traceback looks like."""
 _LOOKS: Final[tuple[tuple[Scene, tuple[str, ...]], ...]] = (("build", BUILD), ("tool", TOOL), ("program", PROGRAM))

@@ -13,6 +13,25 @@ _IMAGE: Final = r"must have permission to read the image,? (?P<resource>[\w:/.@-
 
 ROWS: Final = (
     Row(
+        code="host-network-denied",
+        category="iam",
+        subcategory="network",
+        title="Cloud Run's service agent may not use the network of the host project",
+        cause="With a shared VPC the agent of the deploying project connects to a subnet of another project, with no role there.",
+        remedy="Grant compute.networkUser on that subnet to the agent, and networkViewer on the host project to look at it.",
+        patterns=(
+            (
+                rf"Service Agent \(?(?P<member>{EMAIL})?\)? ?(?:does not have|lacks|needs|is missing|must have)\b.{{0,100}}?"
+                r"(?:compute\.(?:networks|subnetworks)\.\w+|networkUser|Network User|host project)"
+            ),
+        ),
+        permission="compute.subnetworks.use",
+        principal="$RUN_AGENT",
+        fix_kind="iam_grant",
+        explains=("iam-denied", "iam-denied-somehow", "role-named"),
+        confidence=0.8,
+    ),
+    Row(
         code="agent-tokens-other-project",
         category="iam",
         subcategory="run_agent",

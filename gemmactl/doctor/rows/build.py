@@ -69,6 +69,7 @@ ROWS: Final = (
                 " not have permission to"
                 r" write logs"
             ),
+            rf"service account ['\"]?(?P<member>{EMAIL})['\"]? has insufficient permissions? to write logs",
         ),
         permission="logging.logEntries.create",
         fix_kind="iam_grant",

@@ -105,15 +105,14 @@ ROWS: Final = (
         "call-audit",
         "The audit log says who was refused what",
         (
-            r"(?=.{0,3000}?['\"]?code['\"]? ?: ?['\"]?(?:7|403)\b)['\"]?methodName['\"]? ?: ?['\"]?(?P<method>[\w.]{3,120})"
+            r"methodName['\"]? ?: ?['\"]?(?P<method>[\w.]{3,120})"
             r"(?=.{0,3000}?serviceName['\"]? ?: ?['\"]?(?P<service_name>[a-z.-]{3,60}))"
         ),
         (
-            r"serviceName['\"]? ?: ?['\"]?(?P<service_name>[a-z.-]{3,60})(?=.{0,3000}?methodName['\"]? ?:"
-            r" ?['\"]?(?P<method>[\w.]{3,120}))"
-            r"(?=.{0,3000}?['\"]?code['\"]? ?: ?['\"]?(?:7|403)\b)"
+            r"serviceName['\"]? ?: ?['\"]?(?P<service_name>[a-z.-]{3,60})"
+            r"(?=.{0,3000}?methodName['\"]? ?: ?['\"]?(?P<method>[\w.]{3,120}))"
         ),
-        only_with=r"['\"]?status['\"]? ?: ?\{? ?['\"]?(?:code['\"]? ?: ?7|message).{0,400}",
+        only_with=r"\bcode['\"]? ?: ?['\"]?(?:7|403)\b|PERMISSION_DENIED",
         unless=r"['\"]?permission['\"]? ?: ?['\"]?[a-z]+\.[a-zA-Z]+\.[a-zA-Z]+",
         subcategory="audit",
     ),

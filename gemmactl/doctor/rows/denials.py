@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.consequences import NOT_STARTED
+from gemmactl.doctor.principal import EMAIL
 from gemmactl.doctor.row import CONSEQUENCE, LAST, Row
 from gemmactl.doctor.rows.iam import _KNOWN, _PERMISSION, _RESOURCE
 
 _HARD: Final = (
     r"denied(?!_)|forbidden|\b403\b|(?:not|un)[ -]?authori[sz]ed|authori[sz]ation"
     r" failed|PermissionDenied|insufficient permission"
-    r"|missing (?:\w+ ){0,3}permission|lacks? (?:\w+ ){0,3}permission|granted['\"]? ?: ?false"
+    r"|missing (?:\w+ ){0,3}permission|lacks? (?:\w+ ){0,3}permission|\berror: |granted['\"]? ?: ?false"
 )
 _TOKEN: Final = rf"(?<![\w./@-])(?={_KNOWN}\.){_PERMISSION}(?![\w.-])"
 
@@ -81,7 +82,9 @@ ROWS: Final = (
             r"googleapi: (?:got HTTP response code 403|Error 403)",
             r"\b(?:HttpError|HTTPError|HTTP Error)[: (<]{1,4}403\b.{0,200}?googleapis",
             r"AccessDeniedException: 403",
-            r"\bIAM permission denied\b",
+            rf"\bIAM permission denied(?: for (?:service account )?(?P<member>{EMAIL}))?",
+            r"\bPermission denied (?:on|while) (?:resource|accessing|using)\b",
+            r"\bBad status during token exchange: 403",
             (
                 r"(?:user|caller|principal|account|identity|agent)\b.{0,120}? (?:does not have|lacks) (?:the )?"
                 r"(?:\w+ ){0,3}permissions? "

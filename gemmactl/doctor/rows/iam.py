@@ -9,7 +9,7 @@ from gemmactl.doctor.row import Row
 
 _PERMISSION: Final = r"(?P<permission>[a-z]{2,30}\.[a-z]{2,60}\.[a-z]{2,60})"
 _RESOURCE: Final = r"(?:(?:the )?(?:resource|service account|secret|bucket) )?['\"`\[(]{0,2}(?P<resource>[\w:/.@%+-]{3,300})"
-_DOCKER: Final = r"(?<![A-Za-z_])denied: Permission [\"'`]?"
+_DOCKER: Final = r"(?<![A-Za-z_])(?<!Access )denied: Permission [\"'`]?"
 _TERRAFORM: Final = r"googleapi: Error|Error (?:reading|creating|updating|refreshing)|terraform|google_secret_manager|pulumi"
 _KNOWN: Final = (
     r"(?:run|storage|iam|artifactregistry|cloudbuild|secretmanager|serviceusage|logging|monitoring|resourcemanager|compute|cloudkms|"
@@ -98,7 +98,7 @@ ROWS: Final = (
         "The secret can't be read",
         rf"Permission '(?P<permission>secretmanager\.versions\.access)' denied (?:for|on) {_RESOURCE}",
         principal="$RUNTIME_SA",
-        unless=_TERRAFORM,
+        unless=rf"{_TERRAFORM}|\(gcloud\.secrets",
         subcategory="runtime_secret",
         cause="The process (the service's own account, or your credentials when it runs here) may not read the value,"
         " or the secret has"
@@ -135,7 +135,7 @@ ROWS: Final = (
             # the beginning was cut off
             rf"['\"](?={_KNOWN}\.){_PERMISSION}['\"] (?:was )?denied (?:on|for) {_RESOURCE}",
             (
-                "(?:Required|requires|missing|needs?|lacks?|without|have|has)(?:"
+                "(?:Required|missing|lacks?|(?:not|n't|must) have|has no)(?:"
                 rf" (?:the|required|necessary|IAM|following))*[: ]+['\"`]?{_PERMISSION}['\"`]?"
                 rf" permissions?(?: (?:for|on) (?:the )?{_RESOURCE})?"
             ),
@@ -144,7 +144,10 @@ ROWS: Final = (
                 rf" ]+['\"`\[]?(?={_KNOWN}\.){_PERMISSION}"
                 rf"(?:['\"`\]]? (?:for|on) (?:the )?{_RESOURCE})?"
             ),
-            rf"(?P<member>{EMAIL})[^.]{{0,80}} (?:lacks|is missing|does not have)[^.]{{0,60}}['\"` ](?={_KNOWN}\.){_PERMISSION}",
+            (
+                rf"(?P<member>{EMAIL})[^.]{{0,80}} (?:lacks|is missing|does not have)[^.]{{0,60}}['\"` ]"
+                rf"(?={_KNOWN}\.){_PERMISSION}"
+            ),
         ),
         principal="$CALLER",
         fix_kind="iam_grant",

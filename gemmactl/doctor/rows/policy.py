@@ -18,6 +18,7 @@ ROWS: Final = (
         " not need it.",
         patterns=(
             r"Policy update access denied",
+            r"failed to modify the IAM policy for the project",
             r"Permission '?resourcemanager\.projects\.setIamPolicy'? denied",
         ),
         permission="resourcemanager.projects.setIamPolicy",
@@ -25,6 +26,22 @@ ROWS: Final = (
         fix_kind="admin_action",
         explains=("iam-denied",),
         not_fix=("trying again", "roles/owner"),
+    ),
+    Row(
+        code="invoker-not-set",
+        category="iam",
+        subcategory="deploy_caller",
+        title="It was deployed, and who may call it could not be set",
+        cause="Setting who may call a service or a function needs setIamPolicy on it; run.developer lacks it.",
+        remedy="Grant run.admin on the service to the caller, or have an administrator set who may call it.",
+        patterns=(
+            r"Failed to set the IAM Policy on the (?:Service|Function)",
+            r"Unable to set the invoker for the",
+        ),
+        permission="run.services.setIamPolicy",
+        principal="$CALLER",
+        fix_kind="iam_grant",
+        confidence=0.75,
     ),
     Row(
         code="member-default-account",

@@ -114,6 +114,7 @@ ROWS: Final = (
         "Check the id and the account first; then grant browser, or the role that the next step needs.",
         "resourcemanager.projects.get",
         r"not have permission to access (?:the )?project ['\"`\[]?(?P<project>[a-z][\w-]{4,61})['\"`\]]?(?! instance)",
+        r"Permission denied on resource project (?P<project>(?-i:[a-z][a-z0-9-]{4,61}))\b",
         r"(?:do|does|may) not (?:appear to )?have access to project \[?['\"]?(?P<project>[a-z][\w-]{4,61})",
         r"(?:make sure|check|ensure) (?:that )?the project exists and (?:that )?your account has permission to access it",
         r"[Pp]roject ['\"`\[]?(?P<project>[a-z][\w-]{4,61})['\"`\]]? (?:is )?not found or (?:the )?"
@@ -237,6 +238,7 @@ ROWS: Final = (
         "artifactregistry.repositories.uploadArtifacts",
         r"denied: Token exchange failed for project ['\"]?(?P<project>[a-z][\w-]{4,60})['\"]?\. (?:Caller does"
         r" not have permission|Access denied)",
+        r"failed to fetch oauth token.{0,40}?(?:docker\.pkg\.dev|gcr\.io).{0,160}?\b403 Forbidden",
         r"denied: Unable to access the repository; please check that you have permission",
         r"error checking push permissions .{0,400}?(?:DENIED|403|FORBIDDEN)(?!.{0,200}?artifactregistry\.)",
         principal="$DOCKER_IDENTITY",
