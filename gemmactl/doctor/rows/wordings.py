@@ -230,6 +230,19 @@ ROWS: Final = (
         explains=("iam-denied", "docker-denied"),
     ),
     _row(
+        "registry-pull-denied",
+        "The registry refused the caller",
+        "gcr.io looks at the bucket of its images, or at Artifact Registry when it was moved there; the account has no role in"
+        " either.",
+        "Grant artifactregistry.writer (reader to pull) on the repository to the account that docker uses.",
+        "artifactregistry.repositories.downloadArtifacts",
+        r"failed to fetch oauth token(?!.{0,400}?push).{0,120}?(?:docker\.pkg\.dev|gcr\.io).{0,400}?\b403 Forbidden",
+        r"Bad status during token exchange: 403",
+        principal="$DOCKER_IDENTITY",
+        subcategory="registry",
+        explains=("iam-denied",),
+    ),
+    _row(
         "registry-old-denied",
         "The registry refused the caller",
         "gcr.io looks at the bucket of its images, or at Artifact Registry when it was moved there; the account"
@@ -238,7 +251,7 @@ ROWS: Final = (
         "artifactregistry.repositories.uploadArtifacts",
         r"denied: Token exchange failed for project ['\"]?(?P<project>[a-z][\w-]{4,60})['\"]?\. (?:Caller does"
         r" not have permission|Access denied)",
-        r"failed to fetch oauth token.{0,40}?(?:docker\.pkg\.dev|gcr\.io).{0,160}?\b403 Forbidden",
+        r"failed to fetch oauth token.{0,120}?(?:docker\.pkg\.dev|gcr\.io).{0,300}?push.{0,200}?\b403 Forbidden",
         r"denied: Unable to access the repository; please check that you have permission",
         r"error checking push permissions .{0,400}?(?:DENIED|403|FORBIDDEN)(?!.{0,200}?artifactregistry\.)",
         principal="$DOCKER_IDENTITY",
