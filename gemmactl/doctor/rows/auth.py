@@ -105,7 +105,7 @@ ROWS: Final = (
         ),
         r"Unauthenticated request\.",
         r"unauthorized: You don't have the needed permissions to perform this operation, and you may have invalid credentials",
-        r"failed to fetch (?:anonymous|oauth) token(?!.{0,200}?\b403 Forbidden)",
+        r"failed to fetch (?:anonymous token|oauth token(?!.{0,500}?\b403 Forbidden))",
         r"no basic auth credentials",
         command="gcloud auth configure-docker {region}-docker.pkg.dev",
         explains=("docker-denied", "iam-denied"),
