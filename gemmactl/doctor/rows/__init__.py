@@ -52,6 +52,10 @@ FAMILIES: Final = (
     "jobs",
     "network",
     "mount",
+    "runtime",
+    "tokens",
+    "logins",
+    "objects",
     "broad",
     "net",
 )
