@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.consequences import NOT_STARTED
 from gemmactl.doctor.row import CONSEQUENCE, Row
 
 ROWS: Final = (
@@ -29,10 +30,56 @@ ROWS: Final = (
         remedy="Use the native Cloud Storage volume; gemmactl reads the bucket without any mount.",
         patterns=(
             r"running \S{0,60}fusermount3?: exit status",
-            r"fusermount3?: .{0,80}(?:not found|not permitted)",
-            r"fuse: device not found",
+            (
+                r"fusermount3?\b.{0,120}(?:not found|not permitted|denied|failed|No such file|unknown option"
+                r"|not empty|user_allow_other|busy)"
+            ),
+            r"fuse: (?:device not found|failed to open|failed to exec|bad mount point|mount failed|unknown option|invalid)",
+            r"/dev/fuse\b.{0,80}(?:not permitted|denied|No such|not found|not exist|missing|failed|cannot|unable)",
+            r"(?:failed|unable|cannot|error)\w{0,4} .{0,40}/dev/fuse\b",
+            r"modprobe: .{0,60}\bfuse\b|[Ff]use (?:module|device|kernel).{0,40}(?:not (?:found|loaded|available)|missing)",
+            r"(?:gcsfuse|rclone|s3fs): (?:command )?not found",
+            r"\"?gcsfuse\"?: (?:executable file )?not found|'gcsfuse': No such file",
+            r"(?:CAP_SYS_ADMIN|SYS_ADMIN|privileged)\b.{0,100}\b(?:gcsfuse|fuse|mount)",
         ),
         not_fix=("any IAM grant",),
+        explains=(*NOT_STARTED, "executable-missing", "entrypoint-not-executable"),
+        confidence=0.8,
+    ),
+    Row(
+        code="fuse-options",
+        category="storage_mount",
+        subcategory="options",
+        title="gcsfuse does not know one of its options",
+        cause="It is misspelled, of another version, or one that Cloud Run's mount does not let through.",
+        remedy=(
+            "Compare with `gcsfuse --help` of that version; volumes of Cloud Run take the options of its documentation only."
+        ),
+        patterns=(
+            (
+                r"gcsfuse\b.{0,300}(?:unknown (?:shorthand )?(?:flag|option|command)"
+                r"|flag provided but not defined|Incorrect Usage)"
+            ),
+            (
+                r"gcsfuse\b.{0,300}(?:invalid (?:argument|value|config)|requires an? (?:value|argument)"
+                r"|usage error|accepts between)"
+            ),
+            (
+                r"(?:unknown (?:shorthand )?flag|flag provided but not defined"
+                r"|invalid argument).{0,200}(?:gcsfuse|implicit-dirs|stat-cache|file-cache|only-dir)"
+            ),
+            r"gcsfuse\b.{0,200}(?:config(?:uration)? file|yaml).{0,120}(?:error|fail|invalid|cannot|not found)",
+            (
+                r"[Mm]ount[ _-]options?\b.{0,100}(?:not (?:supported|allowed|valid|recognized)|invalid"
+                r"|unsupported|unknown|unexpected)"
+            ),
+            (
+                r"\b(?:implicit-dirs|stat-cache-\S{2,20}|type-cache-\S{2,20}|file-cache-\S{2,30}|only-dir"
+                r"|metadata-cache-\S{2,30})\b.{0,60}(?:not supported|invalid|unknown|must)"
+            ),
+        ),
+        not_fix=("any IAM grant",),
+        explains=NOT_STARTED,
         confidence=0.8,
     ),
     Row(
@@ -45,6 +92,11 @@ ROWS: Final = (
         patterns=(
             r"(?:gcsfuse|mount|fuse).{0,300}?bucket doesn't exist",
             r"storage: bucket doesn't exist",
+            r"OpenBucket: Unknown bucket|SetUpBucket: .{0,160}(?:not found|no such|doesn't exist|does not exist|Error 404)",
+            (
+                r"(?:gcsfuse|fuse|[Mm]ount|[Vv]olume)\b.{0,240}(?:The specified bucket does not exist"
+                r"|bucket (?:was )?not found|NoSuchBucket)"
+            ),
             r"gcsfuse: bucket \"?[a-z0-9._-]+\"? does not exist",
         ),
         commands=("gcloud storage buckets list --project={project}",),
@@ -65,6 +117,27 @@ ROWS: Final = (
         ),
         not_fix=("storage.objectAdmin: the mount refuses before any role is asked",),
         confidence=0.85,
+    ),
+    Row(
+        code="fuse-mount-failed",
+        category="storage_mount",
+        subcategory="failed",
+        title="gcsfuse did not mount the bucket",
+        cause="The end of its own message says why: no such bucket, no rights, no credentials, no way to Cloud Storage.",
+        remedy="Read that end, and the lines above it; the bucket must exist and the account must be allowed to list it.",
+        patterns=(
+            r"daemonize\.Run: ",
+            r"Error while mounting gcsfuse|mountWith(?:Args|StorageHandle|Conn): |fs\.NewServer: ",
+            (
+                r"\bgcsfuse\b.{0,120}(?:exit(?:ed)? (?:with )?(?:status|code) [1-9]|failed to mount|mount failed"
+                r"|terminated|crashed|exit status [1-9])"
+            ),
+        ),
+        fix_kind="diagnose",
+        rank=CONSEQUENCE,
+        not_fix=("any IAM grant",),
+        explains=NOT_STARTED,
+        confidence=0.65,
     ),
     Row(
         code="mount-io-error",
