@@ -51,6 +51,42 @@ _PREFIX: Final = "|".join(
 )
 _WIDTHS: Final = frozenset({80, 100, 120, 132, 160})
 _NARROW: Final = 40
+_WORDS: Final = frozenset(
+    {
+        "the",
+        "and",
+        "for",
+        "not",
+        "does",
+        "have",
+        "denied",
+        "access",
+        "account",
+        "service",
+        "resource",
+        "permission",
+        "project",
+        "with",
+    }
+    | {
+        "exist).",
+        "google",
+        "cloud",
+        "storage",
+        "from",
+        "this",
+        "that",
+        "was",
+        "has",
+        "your",
+        "failed",
+        "error",
+        "may",
+        "role",
+        "which",
+    }
+)
+"""Words that such texts are full of."""
 
 
 @cache
@@ -83,16 +119,26 @@ def bare(line: str) -> str:
     return line
 
 
+def _parted(line: str, below: str) -> bool:
+    """Whether the break stands between two words, by a word that is whole on one of its sides."""
+    return line.rpartition(" ")[2].lower() in _WORDS or below.partition(" ")[0].lower() in _WORDS
+
+
 def uncut(lines: list[str]) -> list[str]:
     """Lines that a terminal cut at its width, in the middle of words, in one piece again."""
     width = max(map(len, lines), default=0)
     full = sum(1 for line in lines if len(line) == width)
     if width < _NARROW or full == len(lines) or (full < 2 and width not in _WIDTHS):
         return lines
-    for line, below in pairwise(lines):
-        # broken between words, so that none of them is cut: the word below did not fit any more
-        if width // 2 < len(line) < width - 1 and below and len(line) + len(below.split(" ", 1)[0]) >= width:
-            return lines
+    # broken between words, so that none of them is cut: the word below did not fit any more
+    between = sum(
+        1
+        for line, below in pairwise(lines)
+        if width * 2 // 3 < len(line) < width and below and len(line) + len(below.split(" ", 1)[0]) >= width
+    )
+    whole = sum(1 for line, below in pairwise(lines) if len(line) == width and _parted(line, below))
+    if between >= full or whole * 2 > full:
+        return lines
     out: list[str] = []
     glue = False
     for line in lines:

@@ -73,6 +73,22 @@ _HEADER: Final = (
     r"(?=.{0,200}\b(?:labels?|category|class|answer|completion|output)\b)\w+(?:,\w+){1,12}$"
 )
 _REMARK: Final = r"^\s*# (?:if|when|note|todo|fixme|e\.g\.|see|prints?|in case|avoid|workaround|because|this|otherwise)\b"
+_FOREIGN: Final = (
+    r"\barn:aws|\.amazonaws\.com|\bbotocore\.|\bAADSTS\d|azurecr\.io"
+    r"|\bMicrosoft\.\w+/|management\.azure\.com|\(AuthorizationFailed\)"
+    r"|write_package|installation not allowed to Create|remote: Permission to \S|Resource not accessible by integration"
+    r"|unable to access 'https://(?:github|gitlab|bitbucket)"
+    r"|HTTP Basic: Access denied|Authentication failed for 'https://(?:github|gitlab|bitb)"
+    r"|api\.openai\.com|platform\.openai\.com|insufficient_quota|anthropic\.\w+Error|slack_sdk\.|\bis not in the sudoers file"
+    r"|permission denied for (?:table|schema|relation|sequence|function|database|view)|Access denied for user '[^']*'@"
+    r"|password authentication failed for user|InsufficientPrivilege|\bNOAUTH\b|\bWRONGPASS\b|adb: "
+    r"|insufficient permissions for device"
+    r"|failed to push (?:ghcr\.io|quay\.io|registry\.gitlab)"
+    r"|Error from server \(Forbidden\)(?!.{0,600}(?:container\.|requires one of))"
+)
+"""Denials of other clouds, forges, registries, databases and machines: no account of Google's can cure them."""
+_SHORTEST: Final = 5
+"""Characters of a line worth a look."""
 _PLAN: Final = r"^\s*(?:[+~-]|-/\+|<=)\s"
 _TABLE: Final = r"^\s*\|.*\|\s*$"
 _RULE: Final = r"^[ \t]{0,9}\|?(?:[ \t]{0,9}:?-{3,200}:?[ \t]{0,9}\|)"
@@ -102,7 +118,7 @@ def blank(lines: list[str]) -> list[str]:
         _run(lines, _DIFF, _DIFF_LINE)
     if "terraform will perform" in low or "terraform used the selected" in low or "\npreviewing " in low:
         _each(lines, _PLAN)
-    if sum(1 for line in lines if re_of(_HISTORY).match(line)) > 1:
+    if sum(1 for line in lines if len(line) >= _SHORTEST and re_of(_HISTORY).match(line)) > 1:
         _each(lines, _HISTORY)
     if "# help " in low or "# type " in low:
         _each(lines, _METRIC)
@@ -114,7 +130,7 @@ def blank(lines: list[str]) -> list[str]:
         or any(sign in low for sign in "\u2713\u2714\u221a\u2705")
     ):
         _each(lines, _PASSED)
-    if "git log" in low or sum(1 for line in lines if re_of(_COMMIT).match(line)) > 1:
+    if "git log" in low or sum(1 for line in lines if len(line) >= _SHORTEST and re_of(_COMMIT).match(line)) > 1:
         _each(lines, _COMMIT)
     if any(f"{sign} " in low for sign in "$#\u276f\u279c%"):
         _each(lines, _TYPED)
@@ -122,9 +138,10 @@ def blank(lines: list[str]) -> list[str]:
         _each(lines, _FOUND)
     if re_of(_RULE, re.MULTILINE).search(low):
         _each(lines, _TABLE)
-    if lines and re_of(_HEADER).match(lines[0].strip().lower()):
-        _each(lines, ",")
+    if re_of(r"^\w+,[\w,]+$", re.MULTILINE).search(low):
+        _run(lines, _HEADER, r"\S.*,")
     _each(lines, _REMARK)
+    _each(lines, _FOREIGN)
     _code(lines)
     blank_documents(lines, low)
     blank_recovered(lines, low)
@@ -134,7 +151,7 @@ def blank(lines: list[str]) -> list[str]:
 def _each(lines: list[str], pattern: str) -> None:
     compiled = re_of(pattern)
     for i, line in enumerate(lines):
-        if line and compiled.search(line):
+        if len(line) >= _SHORTEST and compiled.search(line):
             lines[i] = ""
 
 
@@ -150,6 +167,8 @@ def _code(lines: list[str]) -> None:
     """Empty what is source code: from a line that begins a statement as long as it goes on like one."""
     inside, in_string, file_at = False, "", -9
     for i, line in enumerate(lines):
+        if len(line) < _SHORTEST and not inside and not in_string:
+            continue
         if re_of(_FILE_LINE).match(line):
             file_at = i
         if in_string:  # a text of many lines within the code

@@ -9,11 +9,13 @@ from typing import Final
 _AGAIN: Final = (
     r"\b(?:re-?try(?:ing)?|retries|retried|attempts? #?\d+|attempt=\d|try \d+ ?/|resum(?:e|ing)\b|back(?:ing)?[ -]?off"
     r"|reconnect(?:ing)?"
-    r"|try(?:ing)? again|waiting for|not (?:yet )?ready|sleeping)\b|재시도|다시 시도|リトライ|再試行|再试|重试|重試"
+    r"|trying again"
+    r"|(?<!error )waiting for (?:the )?(?:server|service|endpoint|port|container|engine|it|model|api)\b|sleeping)\b"
+    r"|재시도|다시 시도|リトライ|再試行|再试|重试|重試"
 )
 _HINTS: Final = (
     *("retry", "retri", "attempt", "try ", "resum", "backoff", "back off", "backing", "reconnect", "trying again", "waiting for"),
-    *("ready", "sleeping", "재시도", "다시 시도", "リトライ", "再試行", "再试", "重试", "重試"),
+    *("sleeping", "재시도", "다시 시도", "リトライ", "再試行", "再试", "重试", "重試"),
 )
 _WELL: Final = (
     r"\b(?:succe(?:ss|ssful|ssfully|eded|eds)|completed?|finished|uploaded|downloaded|done|ok|ready|connected|recovered|deployed|listening"

@@ -42,6 +42,10 @@ MASKS: Final = (
     r"WARNING: Your account does not have permission to check details of build service account.{0,400}? is active\.",
     r"WARNING: Your active project does not match the quota project.{0,400}",
     r"Command killed by keyboard interrupt",
+    (
+        r"\b(?:do|does|would|will|should) (?:I|we|you|they|it|the \w{1,30}) (?:really |also |only )?(?:need|have|require)\b"
+        r"(?: \w+){0,4} ['\"`]?[a-z]{2,30}\.\w{2,60}\.\w{2,60}['\"`]? permissions?"
+    ),
     # counts of nothing, a filter of logs, a head that training is to fill, a retry that its library tells
     r"\b\w{0,60}(?:exceeded|denied|errors?|failed|failures?)\w{0,20}\"?(?:=|: ?)0\b(?!\.\d)",
     r"\b(?:textPayload|jsonPayload\.\w{1,40})(?::|=~|!~|=)\"[^\"]{0,300}\"",
