@@ -34,7 +34,7 @@ QUOTES = {
     "a download that went on": "HTTPSConnectionPool(host='x'): Read timed out.\nTrying to resume download...\n100%|###| 4G\n",
     "a question": "Do I need the run.services.setIamPolicy permission, or is run.developer enough?",
     "a registry of others": "denied: permission_denied: write_package\nError: failed to push ghcr.io/a/x:1",
-    "somebody else's cloud": "openai.RateLimitError: You exceeded your current quota, please check your plan (insufficient_quota).",
+    "somebody else's cloud": "openai.RateLimitError: You exceeded your current quota (insufficient_quota).",
 }
 
 
