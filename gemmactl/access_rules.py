@@ -28,6 +28,9 @@ _NAME: Final = r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _NETWORK: Final = re.compile(rf"(?:projects/[a-z0-9.:-]+/global/networks/)?{_NAME}")
 _SUBNET: Final = re.compile(rf"(?:projects/[a-z0-9.:-]+/regions/[a-z0-9-]+/subnetworks/)?{_NAME}")
 
+OWN_SERVER: Final = "say --engine gemmactl, where gemmactl's own server reads the model"
+"""The way out of what vLLM can't do. Never "leave --engine out": for some models vLLM is what a deploy then takes."""
+
 
 def auth(text: str) -> Auth:
     """--auth."""
@@ -117,7 +120,7 @@ def _keys(serve: Serve) -> None:
         raise usage(
             "--auth api-key can't go with vLLM",
             why="vLLM's own key guards the paths under /v1 alone: /tokenize, /metrics and the others would be open to everybody",
-            remedy="keep --auth iam and name callers with --invoker, or leave --engine to gemmactl's own server",
+            remedy=f"keep --auth iam and name callers with --invoker, or {OWN_SERVER}",
             code="api-key-with-vllm",
         )
     path = serve.probe.path

@@ -216,9 +216,18 @@ def _quantize(serve: Serve) -> None:
         raise usage(
             "--quantize int8 is gemmactl's own engine's",
             why="vLLM reads weights as they are stored",
-            remedy="leave out --engine vllm, or serve a quantised copy of the model (AWQ, GPTQ, compressed-tensors) without it",
+            remedy=f"leave --quantize out, or serve a quantised copy of the model (AWQ, GPTQ, compressed-tensors) without it;"
+            f" or say --engine gemmactl, which makes int8 of {_int8()}",
             code="quantize-with-vllm",
         )
+
+
+def _int8() -> str:
+    """Families whose weights may become int8, then those that gemmactl serves in bfloat16 alone."""
+    from inference_image.families import FAMILIES
+
+    able, others = (", ".join(row.name for row in FAMILIES if row.served and row.int8 is int8) for int8 in (True, False))
+    return f"{able} (not of {others})"
 
 
 def loader(serve: Serve) -> None:
@@ -255,9 +264,9 @@ def _adapters(serve: Serve) -> None:
         return
     if serve.engine == "vllm":
         raise usage(
-            "--adapter can't go with --engine vllm",
+            "--adapter can't go with vLLM",
             why="vLLM loads adapters from a disk of its own or the Hub, not from a bucket; gemmactl's own server reads them",
-            remedy="leave --engine out, or merge the adapter into its model",
+            remedy=f"{access_rules.OWN_SERVER}; or merge the adapter into its model",
             code="adapter-with-vllm",
         )
     own = dict(serve.env).get(ENV_MODEL_NAME, serve.model.leaf)

@@ -225,7 +225,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         int8=False,
         verified=f"{_MADE}; turn marks from its own serving table",
         reason=_SLOWER,
-        way_out=_VLLM,
+        way_out="vLLM serves the same folder in batches: a deploy takes it (--engine vllm) unless --engine gemmactl is said",
         chosen=Engine.VLLM,
     ),
     Family(

@@ -39,7 +39,8 @@ Engine = Annotated[
     typer.Option(
         "--engine",
         help="What answers: gemmactl's own server, or vLLM's official image, for quantised weights and types that gemmactl's "
-        "does not read, and in batches for families that it serves slowly. Default: auto, which is gemmactl where it can.",
+        "does not read, and in batches for families that it serves slowly. Default: auto, which is vLLM for a Gemma 4 and for "
+        "quantised weights, else gemmactl.",
     ),
 ]
 Loader = Annotated[
@@ -55,7 +56,7 @@ Image = Annotated[
     typer.Option(
         metavar="URL",
         help="A container image to run. Default: gemmactl's own server, built in your project and used by digest; with "
-        "--engine vllm its pinned one.",
+        "vLLM its pinned one.",
     ),
 ]
 GpuCount = Annotated[

@@ -33,8 +33,11 @@ class ColdStart:
         return f"{took}{size}{rate} ({self.at[:19]}Z)"
 
 
-def last(place: Place, name: str) -> ColdStart | str:
-    """The newest line of a start that Cloud Logging still has; else in words why none is known."""
+def last(place: Place, name: str, *, foreign: bool) -> ColdStart | str:
+    """The newest line of a start that Cloud Logging still has; else in words why none is known. `foreign`: it runs vLLM."""
+    if foreign:
+        # a line that is there all the same is of a revision with gemmactl's own server
+        return "not known: vLLM writes no timeline of its start"
     try:
         found = place.cloud.logs.entries(evidence.query(place, name, "jsonPayload.timeline:*"), newest=True, limit=1)
     except Trouble as trouble:

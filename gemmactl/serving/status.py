@@ -114,7 +114,7 @@ def _seen(place: Place, settings: Settings, live: Json, voice: Voice, *, wake: b
     with ThreadPoolExecutor(6) as pool:
         named = pool.submit(callers.invokers, place, live)
         health = pool.submit(health_of, place, live, voice, wake=wake)
-        start = pool.submit(cold_start.last, place, name)
+        start = pool.submit(cold_start.last, place, name, foreign=vllm.runs(find.container(live)))
         revisions = pool.submit(_revisions, place, live)
         differs = pool.submit(drift.drift, place, settings, live)
         known = pool.submit(_settings, place, settings, live)

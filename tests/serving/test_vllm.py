@@ -21,6 +21,8 @@ from gemmactl.serving.repair import repair
 from gemmactl.serving.status import status
 from gemmactl.serving.wishes import wishes
 from gemmactl.spec import Serve, parse_model
+from inference_image.contract import ENV_QUANTIZE
+from tests.checkpoint import zoo
 from tests.fakes.cloud import FakeCloud, refusal
 from tests.serving.ear import Answers, Ear, place, settings, with_model
 
@@ -35,6 +37,16 @@ def with_type(cloud: FakeCloud, folder: Path, **config: Any) -> FakeCloud:
     path = folder / "config.json"
     path.write_text(json.dumps(config))
     made.storage.write("weights", "m/config.json", path)
+    made.calls.clear()
+    return made
+
+
+def with_gemma4(cloud: FakeCloud, folder: Path) -> FakeCloud:
+    """A small Gemma 4 where WISH looks, beside the sample."""
+    zoo.other("gemma4")(folder)
+    made = with_model(cloud, "sample")
+    for path in sorted(folder.iterdir()):
+        made.storage.write("weights", f"m/{path.name}", path)
     made.calls.clear()
     return made
 
@@ -61,6 +73,37 @@ def test_a_deploy_is_proven_over_vllms_own_route() -> None:
     assert url.endswith("/v1/completions")
     assert headers["Authorization"].startswith("Bearer id-token-for-https://")
     assert body["model"] == "m"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "hints", "served"),
+    [
+        ({"auth": "api-key"}, "api-key-with-vllm", ("say --engine gemmactl",), True),
+        ({"adapters": (("a", parse_model("hf:o/n")),)}, "adapter-with-vllm", ("say --engine gemmactl",), True),
+        (
+            {"env": ((ENV_QUANTIZE, "int8"),)},
+            "quantize-with-vllm",
+            ("leave --quantize out", "--engine gemmactl", "Gemma 3, Gemma, Gemma 2 (not of Gemma 3n, Gemma 4)"),
+            False,
+        ),
+    ],
+)
+def test_a_way_out_of_what_vllm_cannot_do_leads_out(
+    tmp_path: Path, change: dict[str, Any], code: str, hints: tuple[str, ...], *, served: bool
+) -> None:
+    """A Gemma 4 takes vLLM where nobody names an engine: the flag that is named ends that, and int8 is not promised to it."""
+    cloud = with_gemma4(FakeCloud(), tmp_path / "m")
+    auto = replace(WISH, engine="gemmactl", engine_given=False, **change)
+    with pytest.raises(Trouble) as caught:
+        plan(auto, place(cloud), again="")
+    assert (caught.value.code, caught.value.exit) == (code, Exit.USAGE)
+    assert all(hint in caught.value.remedy for hint in hints)
+    own = replace(auto, engine_given=True)
+    if served:
+        assert plan(own, place(cloud), again="").exit is Exit.OK
+    else:
+        with pytest.raises(Trouble, match="not made for this model's family"):
+            plan(own, place(cloud), again="")
 
 
 def test_a_second_deploy_writes_nothing() -> None:
@@ -156,6 +199,8 @@ def test_status_says_what_is_not_there(tmp_path: Path) -> None:
     assert "/ready" in facts["engine"]
     assert facts["model"] == "gs://weights/m"
     assert result.data["engine"] == "vllm"
+    assert facts["last start"] == "not known: vLLM writes no timeline of its start"
+    assert result.data["last_start"] is None
 
 
 def test_destroy_removes_it(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_members_that_are_taken(member: str) -> None:
         ({"invokers": ("allUsers",)}, "invoker-everybody", "--auth public"),
         ({"invokers": ("allAuthenticatedUsers",)}, "invoker-everybody", "--auth public"),
         ({"invokers": ("user:ann@example.com",), "auth": "public"}, "invoker-with-open", "--auth iam"),
-        ({"auth": "api-key", "engine": "vllm"}, "api-key-with-vllm", "--invoker"),
+        ({"auth": "api-key", "engine": "vllm"}, "api-key-with-vllm", "--engine gemmactl"),
         ({"auth": "api-key", "probe": Probe("/v1/models")}, "probe-needs-key", "/ready"),
         ({"vpc_egress": "all-traffic"}, "network-illegal", "--network"),
         ({"network_tags": ("gpu",)}, "network-illegal", "--network"),
