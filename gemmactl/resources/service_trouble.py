@@ -7,6 +7,7 @@ from typing import Any, Final
 from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import Cloud, Json, LogEntry
 from gemmactl.resources.service_state import State, state
+from gemmactl.resources.storage_denial import storage_denied
 from inference_image.contract import Code, LoadFailure
 
 LINES: Final = 60
@@ -44,6 +45,8 @@ def explain(cloud: Cloud, name: str, cause: Trouble | None) -> Trouble:
         "denied": denied(message, now.reason, failure),
     }
     if failure is None:
+        # a container of others has no code for it: it stands in the lines, where they are known to be this revision's
+        facts["denied"] |= bool(revision) and _storage_denied(entries, inner or body.get("template", {}))
         return Trouble(
             f"service {short} did not become ready",
             why=_loudest(entries) or message or "Cloud Run gave no reason",
@@ -74,6 +77,11 @@ def denied(message: str, reason: str = "", failure: LoadFailure | None = None) -
     if failure is not None:
         return failure.code is Code.ACCESS_DENIED
     return reason == "SECRETS_ACCESS_CHECK_FAILED" or any(d in message.lower() for d in DENIALS)
+
+
+def _storage_denied(entries: tuple[LogEntry, ...], revision: Json) -> bool:
+    told = [[c.get("command", []), c.get("args", []), c.get("env", [])] for c in revision.get("containers", [])]
+    return storage_denied((_line(e) for e in entries), str(revision.get("serviceAccount", "")), str(told))
 
 
 def _load_failure(entry: LogEntry) -> LoadFailure | None:
