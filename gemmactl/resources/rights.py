@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gemmactl.errors import Trouble
-from gemmactl.kernel.plan import Op, Step
+from gemmactl.kernel.plan import Op, Step, api_disabled
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources import needs as calls
 from gemmactl.resources.bucket import Bucket
@@ -33,6 +33,8 @@ class Rights:
 
     missing: Mapping[str, tuple[Need, ...]] = field(default_factory=dict)
     unknown: Mapping[str, tuple[Need, ...]] = field(default_factory=dict)
+    disabled: frozenset[str] = frozenset()
+    """APIs whose being disabled hides what is unknown."""
 
 
 def needed(step: Step, project: str) -> tuple[Need, ...]:
@@ -96,7 +98,8 @@ def ask(steps: Sequence[Step], cloud: Cloud, more: Mapping[str, Iterable[Need]] 
         if place != need.target:
             asked[place] |= BORN.get(need.target.kind, frozenset())
     with ThreadPoolExecutor(max(1, min(16, len(asked)))) as pool:
-        answers = dict(zip(asked, pool.map(lambda place: _held(cloud, place, asked[place]), asked), strict=True))
+        told = dict(zip(asked, pool.map(lambda place: _held(cloud, place, asked[place]), asked), strict=True))
+    answers = {place: held for place, (held, _) in told.items()}
     lacking: dict[str, tuple[Need, ...]] = {}
     silent: dict[str, tuple[Need, ...]] = {}
     for address, needs in wanted.items():
@@ -105,7 +108,7 @@ def ask(steps: Sequence[Step], cloud: Cloud, more: Mapping[str, Iterable[Need]] 
             lacking[address] = without
         if unasked := tuple(need for need, found in held.items() if found is None):
             silent[address] = unasked
-    return Rights(lacking, silent)
+    return Rights(lacking, silent, frozenset(api for _, api in told.values() if api))
 
 
 def _place(need: Need, absent: set[PolicyTarget | None], project: str) -> PolicyTarget:
@@ -119,8 +122,9 @@ def _of_a_creator(need: Need, held: frozenset[str] | None, absent: set[PolicyTar
     return frozenset({need.permission}) | (held or frozenset()) if own else held
 
 
-def _held(cloud: Cloud, place: PolicyTarget, permissions: set[str]) -> frozenset[str] | None:
+def _held(cloud: Cloud, place: PolicyTarget, permissions: set[str]) -> tuple[frozenset[str] | None, str]:
+    """What is held there, None where it could not be asked (which is not "missing"), and the API that is off."""
     try:
-        return cloud.policies.test(place, sorted(permissions))
-    except Trouble:
-        return None  # disabled, or not to be asked by this caller: unknown, which is not "missing"
+        return cloud.policies.test(place, sorted(permissions)), ""
+    except Trouble as trouble:
+        return None, str(trouble.facts.get("service") or trouble.facts.get("api") or "") if api_disabled(trouble) else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gemmactl.errors import Exit, Trouble, refused
-from gemmactl.kernel.plan import Op, Plan, make_plan
+from gemmactl.kernel.plan import Op, Plan, Step, make_plan
 from gemmactl.kernel.resource import Resource, Work
 from gemmactl.resources.apis import Apis
 from gemmactl.result import Block, Item, Line, Result, Table
@@ -151,21 +151,26 @@ def _gated(plan: Plan, verdicts: Sequence[Verdict], ground: Ground) -> Plan:
         return plan
     names = set(step.resource.names)
     waiting = [v.check for v in verdicts if v.api in names]
-    gated = GatedApis(step.resource.names, step.resource.after, lambda: _look_again(waiting, ground))
+    rest = [s for s in plan.work if s is not step]
+    gated = GatedApis(step.resource.names, step.resource.after, lambda: _look_again(waiting, ground, rest))
     return replace(plan, steps=tuple(replace(s, resource=gated) if s is step else s for s in plan.steps))
 
 
-def _look_again(waiting: Sequence[str], ground: Ground) -> None:
-    """The checks that waited.
+def _look_again(waiting: Sequence[str], ground: Ground, rest: Sequence[Step]) -> None:
+    """The checks that waited, and what the caller may, if it did: for the steps that are left.
 
     Raises:
         Trouble: (refused) what they now see would make the rest fail.
     """
+    from gemmactl.doctor.checks import rights
     from gemmactl.doctor.checks.rows import CHECKS
     from gemmactl.doctor.checks.run import run
 
     due: list[Check] = [check for check in CHECKS if check.name in waiting]
-    found = tuple(f for verdict in run(due, ground) for f in verdict.findings if f.state == "problem")
+    verdicts = run(due, ground)
+    if rights.NAME in waiting:
+        verdicts = (*verdicts, rights.check(rest, ground))
+    found = tuple(f for verdict in verdicts for f in verdict.findings if f.state == "problem")
     if found:
         raise refused(
             "; ".join(f.title for f in found),

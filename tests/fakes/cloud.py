@@ -184,6 +184,8 @@ class Apis(Part):
             return frozenset(names) & frozenset(state.apis)
 
     def enable(self, names: Iterable[str]) -> None:
+        if (right := "serviceusage.services.enable") in self.cloud.lacking:
+            raise refusal(403, f"Permission '{right}' denied on the project", permission=right)
         with self.cloud.call("apis.enable", write=True) as state:
             state.apis |= set(names)
 
@@ -231,7 +233,7 @@ class Policies(Part):
             state.policies.get(target, {}).get(role, set()).discard(member)
 
     def test(self, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
-        with self.cloud.call("policies.test", str(target)):
+        with self.cloud.call("policies.test", str(target), api=POLICY_API[target.kind]):
             asked = frozenset(permissions)
             return asked - self.cloud.lacking if self.cloud.held is None else asked & self.cloud.held
 

@@ -6,6 +6,8 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from gemmactl import stack
 from gemmactl.errors import Exit
 from gemmactl.resources.surroundings import OrgPolicy
@@ -139,7 +141,7 @@ def test_what_is_unknown_is_one_line_and_every_check_with_explain() -> None:
     cloud.state.apis |= {"storage.googleapis.com"}
     short, long = plan(WISH, place(cloud), again=""), plan(WISH, place(cloud), again="", explain=True)
     (line,) = [text.text for text in lay(short.blocks, 1000) if text.text.startswith("not known: ")]
-    assert "17 checks until these APIs are enabled: cloudbilling, cloudquotas, orgpolicy, run (plan --explain" in line
+    assert "18 checks until these APIs are enabled: cloudbilling, cloudquotas, cloudresourcemanager, orgpolicy, run (plan" in line
     table = [b for b in long.blocks if isinstance(b, Table) and b.columns[0] == "check"]
     assert len(table[0].rows) == len(long.data["checks"]) > 20
     assert ("billing", "unknown", "unknown until cloudbilling.googleapis.com is enabled") in table[0].rows
@@ -157,3 +159,38 @@ def test_what_waited_for_an_api_is_looked_at_again_right_after_it() -> None:
     cloud.secrets.create("projects/demo-proj/secrets/team", "us-central1", {})
     cloud.state.versions["projects/demo-proj/secrets/team"] = [("ENABLED", b"x")] * 3
     assert deploy(replace(WISH, hf_token=SecretRef("team", "3")), place(cloud), Ear(), yes=True).exit is Exit.OK
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_your_permissions_are_asked_again_once_they_can_be(*, granted: bool) -> None:
+    """With Resource Manager off nobody knows what the caller may; right after it is on, what is missing ends the deploy."""
+    cloud = with_model(FakeCloud())
+    cloud.enforce_apis = True
+    cloud.state.apis |= {"storage.googleapis.com", "iam.googleapis.com", "run.googleapis.com"}
+    cloud.lacking = frozenset() if granted else frozenset({"run.services.create", "iam.serviceAccounts.create"})
+    (before,) = [v for v in plan(WISH, place(cloud), again="").data["checks"] if v["check"] == "your permissions"]
+    assert (before["end"], before["api"]) == ("unknown", "cloudresourcemanager.googleapis.com")
+    assert before["seen"] == "unknown until cloudresourcemanager.googleapis.com is enabled"
+    result = deploy(WISH, place(cloud), Ear(), yes=True)
+    if granted:
+        assert result.exit is Exit.OK
+        return
+    assert result.exit is Exit.REFUSED
+    (problem,) = result.problems
+    assert "run.services.create" in problem.what
+    assert "iam.serviceAccounts.create" in problem.what
+    assert [c.name for c in cloud.writes] == ["apis.enable"]
+
+
+def test_what_stays_unknown_after_the_apis_refuses_nothing() -> None:
+    """Who may not ask what he may is told by the calls themselves."""
+    cloud = with_model(FakeCloud())
+    cloud.enforce_apis = True
+
+    def refuse(name: str) -> None:
+        if name == "policies.test" and any(call.name == "apis.enable" for call in cloud.calls):
+            raise refusal(403, "denied")
+
+    cloud.before_call = refuse
+    cloud.state.apis |= {"storage.googleapis.com", "iam.googleapis.com", "run.googleapis.com"}
+    assert deploy(WISH, place(cloud), Ear(), yes=True).exit is Exit.OK

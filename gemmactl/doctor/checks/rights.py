@@ -12,6 +12,7 @@ from gemmactl.doctor.granting import missing_permission
 from gemmactl.doctor.permissions import least
 from gemmactl.kernel.plan import Op, Step
 from gemmactl.resources import rights
+from gemmactl.resources.apis import Apis
 from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.resources.needs import Need
 
@@ -26,6 +27,11 @@ def check(steps: Sequence[Step], ground: Ground, unseen: Sequence[Step] = ()) ->
     findings = tuple(_findings(asked.missing, absent, ground))
     if findings:
         return Verdict(NAME, "finding", "; ".join(f.title for f in findings), findings)
+    if asked.disabled:
+        coming = {name for step in steps if isinstance(step.resource, Apis) for name in step.resource.names}
+        off = sorted(asked.disabled, key=lambda name: (name not in coming, name))
+        said = f"unknown until {', '.join(off)} {'is' if len(off) == 1 else 'are'} enabled"
+        return Verdict(NAME, "unknown", said, api=off[0])  # the one to wait for: the steps themselves enable it
     if asked.unknown:
         needs = sorted({str(need) for lacking in asked.unknown.values() for need in lacking})
         return Verdict(NAME, "unknown", f"unknown: could not be asked: {', '.join(needs)}")
