@@ -87,7 +87,11 @@ def rolled(cloud: FakeCloud, text: str, times: int) -> tuple[Outcome, list[float
     cloud.state.logs = [('revision_name="gemma-0', LogEntry("1", "DEFAULT", text.replace(ME, account)))]
     said: list[str] = []
     time = ToyClock()
-    heard = lambda event: said.append(event.text) if isinstance(event, events.Progress) else None  # noqa: E731
+
+    def heard(event: events.Event) -> None:
+        if isinstance(event, events.Progress):
+            said.append(event.text)
+
     plan = make_plan(wanted, cloud)
     return apply(plan, cloud, events=heard, clock=time.clock, patience=Patience(total=60)), time.naps, said
 
