@@ -10,7 +10,7 @@ from gemmactl.spec import Serve, ServingEngine
 from inference_image import contract
 from inference_image.families import FAMILIES, GEMMA3, Engine, Family, nearest, of
 
-__all__ = ["FAMILIES", "FORMS", "GEMMA3", "Engine", "Family", "Form", "engine_for", "form_of", "nearest", "of"]
+__all__ = ["FAMILIES", "FORMS", "GEMMA3", "Engine", "Family", "Form", "choice", "engine_for", "form_of", "nearest", "of"]
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,11 @@ FORMS: Final[tuple[Form, ...]] = (
 
 def engine_for(serve: Serve, family: Family | None = None, form: Form | None = None) -> ServingEngine:
     """What serves a model: as the user said; else vLLM where a table says so, and gemmactl's own server for everything else."""
-    if serve.engine_given:
-        return serve.engine
+    return serve.engine if serve.engine_given else choice(family, form)
+
+
+def choice(family: Family | None, form: Form | None) -> ServingEngine:
+    """What a deploy takes where nobody names an engine."""
     wanted = (family and (family.chosen or family.engine), form and form.engine)
     return "vllm" if Engine.VLLM in wanted else "gemmactl"
 

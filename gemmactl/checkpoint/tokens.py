@@ -150,7 +150,8 @@ def _stops(tokenizer: Json, configured: Configured, generation: Json | None, led
             contract.GENERATION_CONFIG,
             f"{end} ({own[end]}) is not among the ends of an answer; gemmactl adds it, other servers repeat until the limit",
             evidence=f"eos_token_id: {sorted(ids)}",
-            remedy=f"`gemmactl inspect --fix` notes eos_token_id {wanted}; an answer without end means that it was never learnt",
+            remedy=f"write eos_token_id {wanted} into the file, where every server reads it; `gemmactl inspect --fix` notes it"
+            " beside the file, for gemmactl's own alone; an answer without end means that it was never learnt",
             # without a file of that name the correction above writes one that has it
             correction=Correction(overrides={contract.GENERATION_CONFIG: {"eos_token_id": wanted}})
             if generation is not None

@@ -282,6 +282,6 @@ Override = Annotated[
         "--override",
         metavar="FILE:KEY=JSON",
         help="Correct a small file of the model for this deployment alone, as in config.json:eos_token_id=[1,106]; again "
-        "for more. `gemmactl inspect --fix` prints what a model needs.",
+        "for more. `gemmactl inspect --fix` prints what a model needs. Read by gemmactl's own server, not by vLLM.",
     ),
 ]

@@ -8,9 +8,11 @@ from shlex import quote
 from typing import Any
 
 from gemmactl.checkpoint import corrections
+from gemmactl.checkpoint.families import choice
 from gemmactl.checkpoint.files import Files
 from gemmactl.checkpoint.fits import QUANTIZED, Fitting, fits
 from gemmactl.checkpoint.inspect import Report, inspect
+from gemmactl.checkpoint.unread import CODE, readable, unread
 from gemmactl.errors import Exit, Trouble
 from gemmactl.result import Block, Item, Line, Result, Target
 from gemmactl.serving.folder import Folders
@@ -47,7 +49,10 @@ def show(look: Look, folders: Folders, voice: Voice, *, fix: bool = False, yes: 
 
 
 def run(look: Look, files: Files, folders: Folders) -> Report:
-    return inspect(files, open_base=folders.named, variable=look.overrides, sample=look.sample, base=look.base)
+    report = inspect(files, open_base=folders.named, variable=look.overrides, sample=look.sample, base=look.base)
+    if choice(report.family, report.form) == "gemmactl":
+        return report
+    return replace(report, findings=(*report.findings, *unread(report, look.overrides)))
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -93,7 +98,11 @@ def _follow(look: Look, report: Report) -> tuple[str, ...]:
     fix = (f"gemmactl inspect {look.again} --fix{look.flags}",) if report.correctable else ()
     if report.errors and by_vllm(report):
         return (*fix, _deploy(look, " --engine vllm"))
-    return fix if report.errors else (*fix, *(_deploy(look, more) for more in _ways(fits(report))))
+    if report.errors:
+        return fix
+    # corrections that vLLM, which a deploy would take by itself, does not read
+    own = " --engine gemmactl" * (readable(report) and any(f.code == CODE for f in report.findings))
+    return (*fix, *(_deploy(look, own + more) for more in _ways(fits(report))))
 
 
 def _ways(able: Sequence[Fitting]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from gemmactl.checkpoint.fits import weights_of
 from gemmactl.checkpoint.inspect import Report, inspect, inspect_adapter, require, sighted
 from gemmactl.checkpoint.room import Room
 from gemmactl.checkpoint.sizing import Sizing, Weights
+from gemmactl.checkpoint.unread import unread
 from gemmactl.checkpoint.vllm_sizing import Foreign
 from gemmactl.errors import Trouble, refused
 from gemmactl.kernel.plan import api_disabled
@@ -90,7 +91,8 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
     spec_rules.loader(wish)
     size = report.weights.size + beside if report else None
     found = sizing.derive(wish, weights, size, allowed, foreign=foreign, existing=existing)
-    return Seen(found, report, (*unseen, *remarks, *unknown, *pinning.remarks(found.wish)))
+    ignored = unread(report, dict(wish.env).get(contract.ENV_OVERRIDES, "")) if wish.engine == "vllm" else ()
+    return Seen(found, report, (*unseen, *ignored, *remarks, *unknown, *pinning.remarks(found.wish)))
 
 
 def _shape(report: Report, wish: Serve) -> tuple[Weights | None, Foreign | None]:

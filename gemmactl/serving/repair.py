@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gemmactl import stack
+from gemmactl import stack, vllm
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.kernel.plan import api_disabled
 from gemmactl.kernel.resource import Resource
@@ -124,6 +124,7 @@ def accounts(stack: Sequence[Resource], context: Context) -> frozenset[str]:
 def _model(place: Place, service: find.Json, context: Context) -> tuple[Finding, ...]:
     """What inspect says of the service's model; a folder that can't be read is unknown, never ok."""
     from gemmactl.checkpoint.inspect import inspect
+    from gemmactl.checkpoint.unread import unread
     from gemmactl.doctor.checkpoint import model_findings
     from gemmactl.doctor.live import unknown
 
@@ -135,6 +136,8 @@ def _model(place: Place, service: find.Json, context: Context) -> tuple[Finding,
         files = folders.open(parse_model(text))
         corrections, presets = (find.variable(service, name) for name in (contract.ENV_OVERRIDES, contract.ENV_PRESETS))
         report = inspect(files, open_base=folders.named, variable=corrections, presets=presets)
+        if vllm.runs(find.container(service)):
+            report = replace(report, findings=(*report.findings, *unread(report, corrections)))
     except Trouble as trouble:
         return tuple(unknown(f"the model {text}", trouble, context))
     return model_findings(report, again=f"gemmactl inspect {text} --project {place.project.text}")

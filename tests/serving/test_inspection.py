@@ -119,15 +119,6 @@ def test_a_family_of_the_slow_path_is_served_and_told(tmp_path: Path) -> None:
     assert result.next[-1].endswith("--project PROJECT_ID")
 
 
-def test_a_family_that_takes_vllm_by_itself_says_so(tmp_path: Path) -> None:
-    """Gemma 4: no flag is asked for what a deploy does anyway; the one that ends it is named."""
-    next(a for a in zoo.FAMILIES if a.name == "gemma4").make(tmp_path / "m")
-    result = show(Look(parse_model(str(tmp_path / "m"))), on_disk(), Ear())
-    (finding,) = (f for f in result.data["findings"] if f["code"] == "engine-generic")
-    assert "a deploy takes it" in finding["remedy"]
-    assert "unless --engine gemmactl" in finding["remedy"]
-
-
 def test_an_unknown_type_gets_the_nearest_row_and_vllm(tmp_path: Path) -> None:
     """No row has the type: the likest is named, and the server that may know it."""
     next(a for a in zoo.ZOO if a.name == "llama").make(tmp_path / "m")

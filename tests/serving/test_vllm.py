@@ -16,12 +16,13 @@ from gemmactl.result import Facts
 from gemmactl.serving.ask import Prompt, ask
 from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.destroy import destroy
+from gemmactl.serving.preflight import look
 from gemmactl.serving.recall import recalled
 from gemmactl.serving.repair import repair
 from gemmactl.serving.status import status
 from gemmactl.serving.wishes import wishes
 from gemmactl.spec import Serve, parse_model
-from inference_image.contract import ENV_QUANTIZE
+from inference_image.contract import ENV_OVERRIDES, ENV_QUANTIZE
 from tests.checkpoint import zoo
 from tests.fakes.cloud import FakeCloud, refusal
 from tests.serving.ear import Answers, Ear, place, settings, with_model
@@ -104,6 +105,40 @@ def test_a_way_out_of_what_vllm_cannot_do_leads_out(
     else:
         with pytest.raises(Trouble, match="not made for this model's family"):
             plan(own, place(cloud), again="")
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_corrections_that_vllm_does_not_read_are_told(tmp_path: Path, *, beside: bool) -> None:
+    """Of a Gemma 4 that took vLLM by itself: which, from where, and the engine that reads them; doctor says it too."""
+    cloud = with_gemma4(FakeCloud(), tmp_path / "m")
+    corrections = json.dumps({"generation_config.json": {"eos_token_id": [1, 106]}})
+    wish = replace(WISH, engine="gemmactl", engine_given=False)
+    if beside:
+        path = tmp_path / "overrides.json"
+        path.write_text(corrections)
+        cloud.storage.write("weights", "m/gemmactl/overrides.json", path)
+    else:
+        wish = replace(wish, env=((ENV_OVERRIDES, corrections),))
+    result = plan(wish, place(cloud), again="")
+    (said,) = (f for f in result.data["model_findings"] if f["code"] == "overrides-not-applied")
+    assert (said["severity"], said["object"]) == ("warning", "gemmactl/overrides.json" if beside else "--override")
+    assert "generation_config.json:eos_token_id; answers may run on until the limit" in said["what"]
+    assert "deploy with --engine gemmactl" in said["remedy"]
+    own = plan(replace(wish, engine_given=True), place(cloud), again="")
+    assert "overrides-not-applied" not in {f["code"] for f in own.data["model_findings"]}
+    deployed(cloud, wish)
+    found = repair(place(cloud), settings(tmp_path), "gemma", Ear(), fix=False, yes=False)
+    assert "model-overrides-not-applied" in {one["code"] for one in found.data["findings"]}
+
+
+def test_quantised_weights_are_not_sent_to_a_server_that_cannot_read_them(tmp_path: Path) -> None:
+    """The way out of an unread correction is then the file itself."""
+    config = {"model_type": "gemma3", "text_config": {}, "quantization_config": {"quant_method": "awq"}}
+    cloud = with_type(FakeCloud(), tmp_path, **config)
+    wish = replace(WISH, env=((ENV_OVERRIDES, json.dumps({"generation_config.json": {"top_k": 64}})),))
+    (said,) = (f for f in look(wish, cloud).remarks if f.code == "overrides-not-applied")
+    assert said.remedy == "write the values into generation_config.json, which vLLM reads itself"
+    assert "until the limit" not in said.what
 
 
 def test_a_second_deploy_writes_nothing() -> None:
