@@ -9,6 +9,8 @@ import re
 from functools import cache
 from typing import Final
 
+from inference_image.families import FAMILIES
+
 SAID: Final = (
     # the JSON of a conversation, while its strings still have their ends
     (r'"role"', r'"(?:content|text)"\s{0,9}:\s{0,9}"(?:[^"\\]|\\.){0,20000}"'),
@@ -22,7 +24,10 @@ SAID: Final = (
         ),
     ),
     (r'"(?:labels?|category)"', r'"(?:text|sentence|raw)"\s{0,9}:\s{0,9}"(?:[^"\\]|\\.){0,20000}"'),
-    (r"<start_of_turn>", r"<start_of_turn>(?:user|model).{0,8000}?(?:<end_of_turn>|\Z)"),
+    *(
+        (re.escape(t.start), rf"{re.escape(t.start)}(?:user|{t.model}).{{0,8000}}?(?:{re.escape(t.end)}|\Z)")
+        for t in dict.fromkeys(row.turns for row in FAMILIES if row.turns)
+    ),
     (r'"cell_type"', r'"source"\s{0,9}:\s{0,9}\[[^\]]{0,20000}\]'),
 )
 """(what must be in the text, what is blanked in it)."""
