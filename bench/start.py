@@ -52,7 +52,7 @@ def cases(python: str, tool: str, folder: Path) -> tuple[Case, ...]:
     return (
         Case("python -c pass", (python, "-c", "pass")),
         Case("gemmactl --help", (tool, "--help"), 16.0),
-        Case("gemmactl doctor --from-log FILE", (tool, "doctor", "--from-log", str(log)), 13.0, (0, 6)),
+        Case("gemmactl doctor --from-log FILE", (tool, "doctor", "--from-log", str(log)), 15.0, (0, 6)),
         Case("gemmactl --version", (tool, "--version")),
     )
 

@@ -281,6 +281,9 @@ PAGES: Final = {
     "troubleshooting.md": troubleshooting_page,
     "api.md": api_page,
     "gemmactl.schema.json": schema_page,
+    "../gemmactl/doctor/words.json": lambda: import_module(
+        "gemmactl.doctor.vocabulary"
+    ).written(),  # no page, and as stale as one
     "troubleshooting.ko.md": korean_page,  # the last: when it lacks a text, the others are written
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,11 @@ from gemmactl.commands import options as o
 from gemmactl.commands.session import session
 from gemmactl.errors import Trouble, usage
 from gemmactl.result import Line, Result
-from gemmactl.serving.place import Place
-from gemmactl.settings import Settings
-from gemmactl.voice import Voice
+
+if TYPE_CHECKING:
+    from gemmactl.serving.place import Place
+    from gemmactl.settings import Settings
+    from gemmactl.voice import Voice
 
 
 def doctor(

@@ -19,6 +19,11 @@ CALLER: Final = (
     rf"principalEmail['\"]? ?: ?['\"]?(?P<x>{EMAIL})",
     rf"principalSubject['\"]? ?: ?['\"]?(?P<x>{FEDERATED})",
     rf"[?&]impersonat\w+ service account \[?(?P<x>{EMAIL})",
+    rf"will be executed as \[(?P<x>{EMAIL})\]",
+    rf"--impersonate-service-account[= ](?P<x>{EMAIL})",
+    rf"\b[Cc]aller (?P<x>{EMAIL}) is missing permission",
+    rf"is forbidden: User \"(?P<x>{EMAIL})\" cannot",
+    rf"ACTIVE +ACCOUNT\s+\* +(?P<x>{EMAIL})",
 )
 BUILD: Final = (
     rf"service account running this build (?:projects/[\w.:-]+/serviceAccounts/)?(?P<x>{EMAIL})",

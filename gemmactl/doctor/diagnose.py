@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 MOST = 12
 """Findings that one text may yield: more would bury the first."""
+ENOUGH = 3 * MOST
+"""Causes after which nothing more is looked for: a text with so many is a collection, and could keep a reader for seconds."""
 
 
 def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context | None = None) -> tuple[Finding, ...]:
@@ -24,14 +26,29 @@ def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context
     from gemmactl.doctor.finding import Context
     from gemmactl.doctor.paste import join, lines
     from gemmactl.doctor.quoted import blank, hush
+    from gemmactl.doctor.row import CONSEQUENCE
     from gemmactl.doctor.rows import harmless
 
     flat = harmless.mask(join(blank(lines(hush(text)))))
     known = scene.place(enrich(context or Context(), flat), flat)
-    found = list(_structured(rows.all_rows(), flat, facts or {}, known))
-    for row in rows.all_rows():
-        found.extend(_matches(row, flat, known))
+    given = _reasons(flat, facts or {})
+    asked = rows.rows_for(flat, (reason.reason for _, reason in given))
+    found = list(_structured(asked, flat, given, known))
+    # a consequence is told only where there is no cause: it is not looked for where there is one
+    for ranked in (tuple(row for row in asked if row.rank < CONSEQUENCE), tuple(row for row in asked if row.rank >= CONSEQUENCE)):
+        for row in ranked:
+            found.extend(_matches(row, flat, known))
+            if len(_causes(found)) >= ENOUGH:
+                break
+        if (settled := _settled(found)) and settled[0].code in _causes(found):
+            return settled
     return _settled(found)
+
+
+def _causes(found: list[_Found]) -> set[str]:
+    from gemmactl.doctor.row import CAUSE
+
+    return {told.code for rank, _, _, told in found if rank == CAUSE}
 
 
 def diagnose_trouble(trouble: Any, context: Context | None = None) -> tuple[Finding, ...]:
@@ -43,20 +60,26 @@ _Found = tuple[int, int, "Row", "Finding"]
 """rank, position in the text, row, finding"""
 
 
-def _structured(rows: tuple[Row, ...], flat: str, facts: Mapping[str, Any], context: Context) -> Iterator[_Found]:
-    from gemmactl.doctor.principal import member
+def _reasons(flat: str, facts: Mapping[str, Any]) -> list[tuple[bool, Any]]:
+    """(whether it is of the facts, an ErrorInfo's reason): the facts' own first, then those that the text holds."""
     from gemmactl.doctor.reason import from_facts, reasons
-    from gemmactl.doctor.row import finding
 
     given = from_facts(facts)
-    for reason in ((given,) if given else ()) + reasons(flat):
+    return [*(((True, given),) if given else ()), *((False, one) for one in reasons(flat))]
+
+
+def _structured(rows: tuple[Row, ...], flat: str, given: list[tuple[bool, Any]], context: Context) -> Iterator[_Found]:
+    from gemmactl.doctor.principal import member
+    from gemmactl.doctor.row import finding
+
+    for of_facts, reason in given:
         groups = dict(reason.metadata)
         consumer = (groups.get("consumer") or groups.get("project") or "").removeprefix("projects/")
         groups |= {"api": groups.get("service", ""), "project": consumer, "member": member(groups.get("principal", ""))}
         for row in rows:
             if reason.reason in row.reasons and (row.permission or not _needs_permission(row) or groups.get("permission")):
                 words = flat[reason.start : reason.end] or f"{reason.reason} {groups.get('permission', '')}".strip()
-                yield row.rank, reason.start if reason is not given else -1, row, finding(row, _plain(groups), context, words)
+                yield row.rank, -1 if of_facts else reason.start, row, finding(row, _plain(groups), context, words)
                 break
 
 
@@ -104,7 +127,11 @@ def _settled(found: list[_Found]) -> tuple[Finding, ...]:
     for rank, start, row, finding in sorted(found, key=lambda x: (x[0], x[1])):
         if explained(row) or (rank >= CONSEQUENCE and causes) or (rank == LAST and out and out[0].code != row.code):
             continue
-        if any(_same(finding, told) for told in out) or _said(finding, start, spans):
+        if (twin := next((told for told in out if _same(finding, told)), None)) is not None:
+            if _names_more(finding, twin):  # the same denial, and only this one says whose it is
+                out[out.index(twin)] = finding
+            continue
+        if _said(finding, start, spans):
             continue
         out.append(finding)
         if not finding.permission and start >= 0:
@@ -116,6 +143,12 @@ def _said(finding: Finding, start: int, spans: list[tuple[str, int, int]]) -> bo
     """Whether the same words were already told as something of this kind: a wide row says less than the one that knows them."""
     end = start + len(finding.evidence)
     return not finding.permission and any(c == finding.category and start < e and s < end for c, s, e in spans)
+
+
+def _names_more(finding: Finding, told: Finding) -> bool:
+    from gemmactl.doctor.principal import is_open
+
+    return bool(finding.permission and finding.principal) and is_open(told.principal) and not is_open(finding.principal)
 
 
 def _same(finding: Finding, told: Finding) -> bool:

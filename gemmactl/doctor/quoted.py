@@ -9,8 +9,6 @@ import re
 from functools import cache
 from typing import Final
 
-from inference_image.families import FAMILIES
-
 SAID: Final = (
     # the JSON of a conversation, while its strings still have their ends
     (r'"role"', r'"(?:content|text)"\s{0,9}:\s{0,9}"(?:[^"\\]|\\.){0,20000}"'),
@@ -24,10 +22,6 @@ SAID: Final = (
         ),
     ),
     (r'"(?:labels?|category)"', r'"(?:text|sentence|raw)"\s{0,9}:\s{0,9}"(?:[^"\\]|\\.){0,20000}"'),
-    *(
-        (re.escape(t.start), rf"{re.escape(t.start)}(?:user|{t.model}).{{0,8000}}?(?:{re.escape(t.end)}|\Z)")
-        for t in dict.fromkeys(row.turns for row in FAMILIES if row.turns)
-    ),
     (r'"cell_type"', r'"source"\s{0,9}:\s{0,9}\[[^\]]{0,20000}\]'),
 )
 """(what must be in the text, what is blanked in it)."""
@@ -109,6 +103,17 @@ def hush(text: str) -> str:
     for hint, said in SAID:
         if re_of(hint).search(text):
             text = re_of(said, re.DOTALL).sub(" ", text)
+    return _turns(text) if "turn" in text else text
+
+
+def _turns(text: str) -> str:
+    """The same of a conversation in a family's own marks, which the table of families knows."""
+    from inference_image.families import FAMILIES
+
+    for turns in dict.fromkeys(row.turns for row in FAMILIES if row.turns):
+        if turns.start in text:
+            begin, end = re.escape(turns.start), re.escape(turns.end)
+            text = re_of(rf"{begin}(?:user|{turns.model}).{{0,8000}}?(?:{end}|\Z)", re.DOTALL).sub(" ", text)
     return text
 
 

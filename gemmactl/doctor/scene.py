@@ -36,6 +36,7 @@ BUILD: Final = (
     r"build step \d{1,3} \"",
     r"(?:Starting|Finished) Step #\d",
     r"\bFETCHSOURCE\b",
+    r"\bStep #\d{1,2}(?: - \"[\w.-]{1,60}\")?: ",
     r"starting build \"[0-9a-f]{8}-",
 )
 PROGRAM: Final = (
@@ -52,6 +53,7 @@ PROGRAM: Final = (
     r"compute_engine[./]credentials|\bCompute\.requestAsync\b|ComputeEngineCredentials",
     r"\bgunicorn\b|\buvicorn\b|POST /v1/(?:chat/)?completions",
     r"\b(?:gcsfuse|fuseops?|fuse_errors?)\b",
+    r"\[cloud-sql-proxy\]",
 )
 """Code in a container's usual folders, logs of Cloud Run, credentials of a metadata server."""
 BY_PROGRAMS: Final = (

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import cache, lru_cache
 from itertools import pairwise
 
+from gemmactl.doctor import vocabulary
+
 SHORTEST = 3
 """Characters that make a word worth looking for."""
 
@@ -78,13 +80,18 @@ def word(expression: str) -> str:
 @cache
 def words(expression: str) -> tuple[str, ...]:
     """Texts of which every match must hold one; an empty text, which everything holds, when none is certain."""
+    return vocabulary.needed(expression) or computed(expression)
+
+
+def computed(expression: str) -> tuple[str, ...]:
+    """The same by reading the expression: for all of them that costs more than everything else of a short text."""
     if one := word(expression):
         return (one,)
     branches = _branches(expression)
     if len(branches) > 1:
-        found = [text for branch in branches for text in words(branch)]
+        found = [text for branch in branches for text in computed(branch)]
         return ("",) if "" in found else tuple(found)
-    return max((words(group) for group in _groups(expression)), key=lambda texts: min(map(len, texts)), default=("",))
+    return max((computed(group) for group in _groups(expression)), key=lambda texts: min(map(len, texts)), default=("",))
 
 
 def _branches(expression: str) -> list[str]:

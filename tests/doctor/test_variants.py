@@ -12,7 +12,7 @@ from gemmactl.doctor.diagnose import diagnose
 DATA = Path(__file__).parent / "data"
 TEXTS: list[dict[str, str]] = [
     json.loads(line)
-    for name in ("variants.jsonl", "families.jsonl")
+    for name in ("variants.jsonl", "families.jsonl", "unseen.jsonl")
     for line in (DATA / name).read_text(encoding="utf-8").splitlines()
 ]
 """`principal` and `role` only where the text settles them."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
+
+from gemmactl.doctor.vocabulary import asked
 
 FAMILIES: Final = (
     "auth",
@@ -69,7 +72,17 @@ FAMILIES: Final = (
 """In order of precedence: of two rows that match at one place, the first one speaks."""
 
 
-@cache
 def all_rows() -> tuple[Any, ...]:
     """Every Row. Imported at first use: a command that doesn't fail pays nothing."""
-    return tuple(row for family in FAMILIES for row in import_module(f"{__name__}.{family}").ROWS)
+    return tuple(row for family in FAMILIES for row in _of(family))
+
+
+def rows_for(text: str, reasons: Iterable[str] = ()) -> tuple[Any, ...]:
+    """The rows that may have something to say of a text, or of ErrorInfo's `reasons`: only their families are imported."""
+    return tuple(row for family in asked(FAMILIES, text.lower(), frozenset(reasons)) for row in _of(family))
+
+
+@cache
+def _of(family: str) -> tuple[Any, ...]:
+    rows: tuple[Any, ...] = import_module(f"{__name__}.{family}").ROWS
+    return rows
