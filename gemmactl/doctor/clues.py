@@ -10,6 +10,13 @@ from gemmactl.doctor.place import PROJECT, REGION, valid
 from gemmactl.doctor.principal import EMAIL, FEDERATED, agent_number, member
 from gemmactl.doctor.search import search
 
+ACTED: Final = (
+    rf"will be executed as \[(?P<x>{EMAIL})\]",
+    rf"--impersonate-service-account[= ](?P<x>{EMAIL})",
+    rf"is used to impersonate (?P<x>{EMAIL})",
+)
+"""As whom the caller acts: it is who was refused, unless it was the acting itself."""
+_NO_ACTING: Final = r"getAccessToken|getOpenIdToken|print-(?:identity|access)-token|ailed to impersonate|acquire impersonated|impersonation permission"
 CALLER: Final = (
     rf"authenticated as \[?(?P<x>{EMAIL})",
     rf"\[(?P<x>{EMAIL})\] does not have permission to access",
@@ -19,8 +26,6 @@ CALLER: Final = (
     rf"principalEmail['\"]? ?: ?['\"]?(?P<x>{EMAIL})",
     rf"principalSubject['\"]? ?: ?['\"]?(?P<x>{FEDERATED})",
     rf"[?&]impersonat\w+ service account \[?(?P<x>{EMAIL})",
-    rf"will be executed as \[(?P<x>{EMAIL})\]",
-    rf"--impersonate-service-account[= ](?P<x>{EMAIL})",
     rf"\b[Cc]aller (?P<x>{EMAIL}) is missing permission",
     rf"is forbidden: User \"(?P<x>{EMAIL})\" cannot",
     rf"ACTIVE +ACCOUNT\s+\* +(?P<x>{EMAIL})",
@@ -62,7 +67,7 @@ def enrich(context: Context, flat: str) -> Context:
     project = context.project or _first(PROJECTS, flat, "project")
     return replace(
         context,
-        caller=context.caller or _account(CALLER, flat),
+        caller=context.caller or _acting(flat) or _account(CALLER, flat),
         build_account=_account(BUILD, flat) or context.build_account,
         runtime_account=_account(RUNTIME, flat) or context.runtime_account,
         project=project,
@@ -70,6 +75,10 @@ def enrich(context: Context, flat: str) -> Context:
         region=context.region or _first(REGIONS, flat, "region"),
         service=context.service or _first(SERVICES, flat, "service"),
     )
+
+
+def _acting(flat: str) -> str:
+    return "" if search(_NO_ACTING, flat) else _account(ACTED, flat)
 
 
 def _first(expressions: tuple[str, ...], flat: str, slot: str) -> str:

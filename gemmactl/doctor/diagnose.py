@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 MOST = 12
 """Findings that one text may yield: more would bury the first."""
-ENOUGH = 3 * MOST
+ENOUGH = 2 * MOST
 """Causes after which nothing more is looked for: a text with so many is a collection, and could keep a reader for seconds."""
 
 

@@ -17,7 +17,11 @@ CORPUS = sorted((Path(__file__).parent / "data").glob("*.jsonl"))
 EXPRESSIONS = [
     *{e for row in rows.all_rows() for e in (*row.patterns, row.only_with, row.unless) if e},
     *harmless.MASKS,
-    *(e for group in (clues.CALLER, clues.BUILD, clues.RUNTIME, clues.PROJECTS, clues.REGIONS, clues.SERVICES) for e in group),
+    *(
+        e
+        for group in (clues.ACTED, clues.CALLER, clues.BUILD, clues.RUNTIME, clues.PROJECTS, clues.REGIONS, clues.SERVICES)
+        for e in group
+    ),
 ]
 
 

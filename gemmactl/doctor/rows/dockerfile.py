@@ -4,39 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.finding import Category, FixKind
 from gemmactl.doctor.origin import OTHER_REGISTRY
-from gemmactl.doctor.row import Row
+from gemmactl.doctor.row_kind import RowKind
 
 _STEPS: Final = ("image-step-failed", "build-step-failed", "build-failed", "build-other", "executable-missing")
 
 
-def _row(
-    code: str,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    fix_kind: FixKind = "code_change",
-    category: Category = "image_build",
-    unless: str = "",
-    explains: tuple[str, ...] = (),
-) -> Row:
-    return Row(
-        code=code,
-        category=category,
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        fix_kind=fix_kind,
-        unless=unless,
-        not_fix=("any IAM grant",),
-        explains=(*_STEPS, *explains),
-        confidence=0.85,
-    )
+_row: Final = RowKind("image_build", "code_change", confidence=0.85, explains=_STEPS)
 
 
 ROWS: Final = (

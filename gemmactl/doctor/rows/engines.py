@@ -5,42 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.consequences import NO_ENGINE
-from gemmactl.doctor.finding import Category, FixKind
-from gemmactl.doctor.row import CAUSE, Row
+from gemmactl.doctor.row_kind import RowKind
 
 _LOGS: Final = "gcloud run services logs read {service} --region={region} --project={project} --limit=200"
 
 
-def _row(
-    code: str,
-    category: Category,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    fix_kind: FixKind = "config_change",
-    rank: int = CAUSE,
-    commands: tuple[str, ...] = (),
-    confidence: float = 0.85,
-    only_with: str = "",
-) -> Row:
-    return Row(
-        code=code,
-        category=category,
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        fix_kind=fix_kind,
-        only_with=only_with,
-        rank=rank,
-        commands=commands,
-        not_fix=("any IAM grant",),
-        explains=NO_ENGINE,
-        confidence=confidence,
-    )
+_row: Final = RowKind("container", confidence=0.85, explains=NO_ENGINE).of
 
 
 ROWS: Final = (
@@ -62,8 +32,16 @@ ROWS: Final = (
         "The context is longer than the model or the GPU allows",
         "The longest context was set above what the model was made for, or above what its cache has room for.",
         "Set a shorter one: --max-context, for vLLM --max-model-len.",
-        r"max_model_len \(\d+\) is greater than the derived max_model_len",
         r"To serve at least one request with the model(?:'s| 's)? max seq(?:uence)? len",
+    ),
+    _row(
+        "context-refused",
+        "config",
+        "context",
+        "The context is longer than the model or the GPU allows",
+        "The longest context was set above what the model was made for, or above what its cache has room for.",
+        "Set a shorter one: --max-context, for vLLM --max-model-len.",
+        r"max_model_len \(\d+\) is greater than the derived max_model_len",
         r"max_num_batched_tokens \(\d+\) is smaller than max_model_len",
     ),
     _row(

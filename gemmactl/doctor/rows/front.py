@@ -4,41 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.finding import Category, FixKind
-from gemmactl.doctor.row import CAUSE, CONSEQUENCE, Row
+from gemmactl.doctor.row import CONSEQUENCE, Row
+from gemmactl.doctor.row_kind import RowKind
 
-
-def _row(
-    code: str,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    category: Category = "network",
-    fix_kind: FixKind = "config_change",
-    rank: int = CAUSE,
-    confidence: float = 0.8,
-    only_with: str = "",
-    unless: str = "",
-    explains: tuple[str, ...] = (),
-) -> Row:
-    return Row(
-        code=code,
-        category=category,
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        fix_kind=fix_kind,
-        rank=rank,
-        only_with=only_with,
-        unless=unless,
-        not_fix=("any IAM grant",),
-        explains=explains,
-        confidence=confidence,
-    )
+_row: Final = RowKind("network")
 
 
 ROWS: Final = (

@@ -5,41 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.consequences import NO_ENGINE
-from gemmactl.doctor.finding import FixKind
-from gemmactl.doctor.row import CAUSE, CONSEQUENCE, Row
+from gemmactl.doctor.row import CONSEQUENCE
+from gemmactl.doctor.row_kind import RowKind
 
 _HUB: Final = r"hugging ?face|\bhf\b|hf\.co|hf_|HF_"
 
 
-def _row(
-    code: str,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    fix_kind: FixKind = "config_change",
-    rank: int = CAUSE,
-    only_with: str = "",
-    unless: str = "",
-    explains: tuple[str, ...] = (),
-) -> Row:
-    return Row(
-        code=code,
-        category="model",
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        fix_kind=fix_kind,
-        rank=rank,
-        only_with=only_with,
-        unless=unless,
-        not_fix=("any IAM grant",),
-        explains=(*NO_ENGINE, *explains) if rank == CAUSE else (),
-        confidence=0.85 if rank == CAUSE else 0.6,
-    )
+_row: Final = RowKind("model", confidence=0.85, guess=0.6, explains=NO_ENGINE, causes_only=True)
 
 
 ROWS: Final = (

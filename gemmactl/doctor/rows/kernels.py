@@ -5,39 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.consequences import NO_ENGINE
-from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.origin import IN_BUILD
-from gemmactl.doctor.row import CAUSE, Row
+from gemmactl.doctor.row_kind import RowKind
 
-
-def _row(
-    code: str,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    fix_kind: FixKind = "config_change",
-    rank: int = CAUSE,
-    unless: str = "",
-    explains: tuple[str, ...] = (),
-    confidence: float = 0.85,
-) -> Row:
-    return Row(
-        code=code,
-        category="gpu",
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        fix_kind=fix_kind,
-        rank=rank,
-        unless=unless,
-        not_fix=("any IAM grant",),
-        explains=(*NO_ENGINE, *explains) if rank == CAUSE else (),
-        confidence=confidence,
-    )
+_row: Final = RowKind("gpu", confidence=0.85, explains=NO_ENGINE, causes_only=True)
 
 
 ROWS: Final = (

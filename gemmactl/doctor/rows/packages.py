@@ -4,38 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.origin import IN_BUILD
-from gemmactl.doctor.row import Row
+from gemmactl.doctor.row_kind import RowKind
 
-
-def _row(
-    code: str,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    fix_kind: FixKind = "code_change",
-    only_with: str = "",
-    unless: str = "",
-    explains: tuple[str, ...] = (),
-) -> Row:
-    return Row(
-        code=code,
-        category="image_build",
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        fix_kind=fix_kind,
-        only_with=only_with,
-        unless=unless,
-        not_fix=("any IAM grant",),
-        explains=("image-step-failed", "build-step-failed", "build-failed", "build-other", *explains),
-        confidence=0.85,
-    )
+_STEPS: Final = ("image-step-failed", "build-step-failed", "build-failed", "build-other")
+_row: Final = RowKind("image_build", "code_change", confidence=0.85, explains=_STEPS)
 
 
 ROWS: Final = (

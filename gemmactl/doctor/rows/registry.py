@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.origin import OTHER_REGISTRY
-from gemmactl.doctor.row import CAUSE, CONSEQUENCE, Row
+from gemmactl.doctor.row import CONSEQUENCE
+from gemmactl.doctor.row_kind import RowKind
 
 _DENIED: Final = (
     r"artifactregistry\.repositories|denied: Permission|PERMISSION_DENIED|does not have .{0,60}access"
@@ -15,33 +15,7 @@ _DENIED: Final = (
 _STEPS: Final = ("image-step-failed", "build-step-failed", "build-failed", "build-other")
 
 
-def _row(
-    code: str,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    fix_kind: FixKind = "config_change",
-    rank: int = CAUSE,
-    unless: str = "",
-    explains: tuple[str, ...] = (),
-) -> Row:
-    return Row(
-        code=code,
-        category="image_build",
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        fix_kind=fix_kind,
-        rank=rank,
-        unless=unless,
-        not_fix=("any IAM grant",),
-        explains=(*_STEPS, *explains) if rank == CAUSE else (),
-        confidence=0.85 if rank == CAUSE else 0.6,
-    )
+_row: Final = RowKind("image_build", confidence=0.85, guess=0.6, explains=_STEPS, causes_only=True)
 
 
 ROWS: Final = (

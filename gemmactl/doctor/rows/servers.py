@@ -5,43 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.consequences import NO_ENGINE
-from gemmactl.doctor.finding import Category, FixKind
-from gemmactl.doctor.row import CAUSE, CONSEQUENCE, Row
+from gemmactl.doctor.row import CONSEQUENCE
+from gemmactl.doctor.row_kind import RowKind
 
 _LOGS: Final = "gcloud run services logs read {service} --region={region} --project={project} --limit=200"
 
 
-def _row(
-    code: str,
-    category: Category,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    fix_kind: FixKind = "config_change",
-    rank: int = CAUSE,
-    only_with: str = "",
-    unless: str = "",
-    confidence: float = 0.8,
-) -> Row:
-    return Row(
-        code=code,
-        category=category,
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        fix_kind=fix_kind,
-        rank=rank,
-        only_with=only_with,
-        unless=unless,
-        commands=(_LOGS,) if fix_kind == "diagnose" else (),
-        not_fix=("any IAM grant",),
-        explains=NO_ENGINE if rank == CAUSE else (),
-        confidence=confidence,
-    )
+_row: Final = RowKind("container", explains=NO_ENGINE, causes_only=True, looks=True).of
 
 
 ROWS: Final = (

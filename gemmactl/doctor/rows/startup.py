@@ -5,42 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.consequences import NOT_STARTED
-from gemmactl.doctor.finding import FixKind
-from gemmactl.doctor.row import CAUSE, Row
+from gemmactl.doctor.row_kind import RowKind
 
 _LOGS: Final = "gcloud run services logs read {service} --region={region} --project={project} --limit=200"
 
 
-def _row(
-    code: str,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    fix_kind: FixKind = "config_change",
-    rank: int = CAUSE,
-    only_with: str = "",
-    unless: str = "",
-    confidence: float = 0.8,
-) -> Row:
-    return Row(
-        code=code,
-        category="container",
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        fix_kind=fix_kind,
-        rank=rank,
-        only_with=only_with,
-        unless=unless,
-        commands=(_LOGS,) if fix_kind == "diagnose" else (),
-        not_fix=("any IAM grant",),
-        explains=NOT_STARTED if rank == CAUSE else (),
-        confidence=confidence,
-    )
+_row: Final = RowKind("container", explains=NOT_STARTED, causes_only=True, looks=True)
 
 
 ROWS: Final = (

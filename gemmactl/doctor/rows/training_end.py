@@ -5,39 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.consequences import NO_ENGINE
-from gemmactl.doctor.finding import Category, FixKind
-from gemmactl.doctor.row import CAUSE, Row
+from gemmactl.doctor.row_kind import RowKind
 
-
-def _row(
-    code: str,
-    category: Category,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    fix_kind: FixKind = "config_change",
-    rank: int = CAUSE,
-    confidence: float = 0.8,
-    only_with: str = "",
-    explains: tuple[str, ...] = (),
-) -> Row:
-    return Row(
-        code=code,
-        category=category,
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        fix_kind=fix_kind,
-        rank=rank,
-        only_with=only_with,
-        not_fix=("any IAM grant",),
-        explains=(*NO_ENGINE, *explains),
-        confidence=confidence,
-    )
+_row: Final = RowKind("config", explains=NO_ENGINE).of
 
 
 ROWS: Final = (

@@ -5,41 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.consequences import NOT_STARTED
-from gemmactl.doctor.finding import Category, FixKind
-from gemmactl.doctor.row import CAUSE, CONSEQUENCE, Row
+from gemmactl.doctor.row import CONSEQUENCE
+from gemmactl.doctor.row_kind import RowKind
 
-
-def _row(
-    code: str,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    category: Category = "storage_mount",
-    fix_kind: FixKind = "config_change",
-    rank: int = CAUSE,
-    confidence: float = 0.8,
-    only_with: str = "",
-    unless: str = "",
-    explains: tuple[str, ...] = (),
-) -> Row:
-    return Row(
-        code=code,
-        category=category,
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        fix_kind=fix_kind,
-        rank=rank,
-        only_with=only_with,
-        unless=unless,
-        not_fix=("any IAM grant",),
-        explains=(*NOT_STARTED, *explains),
-        confidence=confidence,
-    )
+_row: Final = RowKind("storage_mount", explains=NOT_STARTED)
 
 
 _NO: Final = (

@@ -5,39 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.consequences import NO_ENGINE
-from gemmactl.doctor.finding import FixKind
-from gemmactl.doctor.row import CAUSE, Row
+from gemmactl.doctor.row_kind import RowKind
 
-
-def _row(
-    code: str,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    fix_kind: FixKind = "user_action",
-    rank: int = CAUSE,
-    only_with: str = "",
-    unless: str = "",
-    confidence: float = 0.85,
-) -> Row:
-    return Row(
-        code=code,
-        category="model",
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        fix_kind=fix_kind,
-        rank=rank,
-        only_with=only_with,
-        unless=unless,
-        not_fix=("any IAM grant",),
-        explains=(*NO_ENGINE, "model-name") if rank == CAUSE else (),
-        confidence=confidence,
-    )
+_row: Final = RowKind("model", "user_action", confidence=0.85, explains=(*NO_ENGINE, "model-name"), causes_only=True)
 
 
 ROWS: Final = (
