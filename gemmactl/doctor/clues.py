@@ -16,7 +16,10 @@ ACTED: Final = (
     rf"is used to impersonate (?P<x>{EMAIL})",
 )
 """As whom the caller acts: it is who was refused, unless it was the acting itself."""
-_NO_ACTING: Final = r"getAccessToken|getOpenIdToken|print-(?:identity|access)-token|ailed to impersonate|acquire impersonated|impersonation permission"
+_NO_ACTING: Final = (
+    r"getAccessToken|getOpenIdToken|print-(?:identity|access)-token"
+    r"|ailed to impersonate|acquire impersonated|impersonation permission"
+)
 CALLER: Final = (
     rf"authenticated as \[?(?P<x>{EMAIL})",
     rf"\[(?P<x>{EMAIL})\] does not have permission to access",
