@@ -18,12 +18,12 @@ AGENT_ROLES = {"roles/run.serviceAgent"}
 """The data leaves agents' roles out."""
 
 
-@pytest.mark.parametrize("permission", sorted(p for p in TABLE if not p.startswith(NO_DATA)))
-def test_every_curated_role_holds_its_permission_by_the_shipped_data(permission: str) -> None:
+def test_every_curated_role_holds_its_permission_by_the_shipped_data() -> None:
     """The hand-made choices and the data agree: each role named for a permission contains it."""
-    held = {holder.role for holder in by_data.holders(permission)}
-    choice = TABLE[permission]
-    assert {choice.role, *choice.also} - AGENT_ROLES <= held
+    known = {permission: choice for permission, choice in TABLE.items() if not permission.startswith(NO_DATA)}
+    held = {permission: {holder.role for holder in by_data.holders(permission)} for permission in known}
+    assert len(known) > 300
+    assert [p for p, choice in known.items() if not {choice.role, *choice.also} - AGENT_ROLES <= held[p]] == []
 
 
 @pytest.mark.parametrize(
