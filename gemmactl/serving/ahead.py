@@ -32,12 +32,14 @@ def ask(wish: Serve, place: Place, reads: Cloud) -> None:
         if wish.model.kind == "gs":
             len(Folders(lambda: reads, place.hub).open(wish.model).sizes)
 
-    wanted: tuple[Callable[[], object], ...] = (
-        files,
-        lambda: make_plan(stack.serving(wish), reads),
-        lambda: ask_checks(stack.serving(wish), place, reads, wish.model.bucket),
-        lambda: room(wish, reads),
-    )
+    wanted: tuple[Callable[[], object], ...] = (lambda: room(wish, reads),)
+    if wish.model.kind != "dir":  # a plan of a directory reads every byte of it, and the look may refuse it before
+        wanted = (
+            files,
+            lambda: make_plan(stack.serving(wish), reads),
+            lambda: ask_checks(stack.serving(wish), place, reads, wish.model.bucket),
+            *wanted,
+        )
     with ThreadPoolExecutor(len(wanted)) as pool:
         for one in wanted:
             pool.submit(_quietly, one)
