@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from gemmactl.doctor.consequences import UNNAMED_DENIALS
-from gemmactl.doctor.finding import FixKind
-from gemmactl.doctor.row import Row
+from gemmactl.doctor.rows.tokens import refused
 
 _NO_GRANT: Final = ("any IAM grant: the request carried no valid identity",)
 
 
-def _auth(
-    code: str,
-    family: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    command: str = "gcloud auth application-default login",
-    explains: tuple[str, ...] = (),
-    fix_kind: FixKind = "user_action",
-    reasons: tuple[str, ...] = (),
-    only_with: str = "",
-) -> Row:
-    return Row(
-        code=code,
-        category="auth",
-        subcategory=family,
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        reasons=reasons,
-        only_with=only_with,
-        fix_kind=fix_kind,
-        commands=(command,) if command else (),
-        explains=explains,
-        not_fix=_NO_GRANT,
-    )
+_auth: Final = partial(refused, command="gcloud auth application-default login", confidence=0.9)
 
 
 ROWS: Final = (

@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from gemmactl.doctor.consequences import UNNAMED_DENIALS
-from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.row import CONSEQUENCE, Row
 from gemmactl.doctor.rows.refusal import refused
 
 _NO: Final = ("any IAM grant", "resetting the policy for the whole organization")
 
 
-def _policy(
-    code: str,
-    subcategory: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    reasons: tuple[str, ...] = (),
-    fix_kind: FixKind = "admin_action",
-    only_with: str = "",
-    unless: str = "",
-    rank: int = 0,
-    confidence: float = 0.85,
-) -> Row:
-    return refused(
-        code,
-        subcategory,
-        title,
-        cause,
-        remedy,
-        *patterns,
-        category="orgpolicy",
-        reasons=reasons,
-        fix_kind=fix_kind,
-        only_with=only_with,
-        unless=unless,
-        rank=rank,
-        explains=(*UNNAMED_DENIALS, "iam-denied") if subcategory in ("vpcsc", "context_aware") else UNNAMED_DENIALS,
-        not_fix=_NO,
-        confidence=confidence,
-    )
+_policy: Final = partial(refused, category="orgpolicy", fix_kind="admin_action", explains=UNNAMED_DENIALS, not_fix=_NO)
+_perimeter: Final = partial(_policy, explains=(*UNNAMED_DENIALS, "iam-denied"))
 
 
 _NAME: Final = (
@@ -141,7 +112,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"allAuthenticatedUsers|external|unauthenticated|member)",
         unless=r"vpcServiceControlsUniqueIdentifier",
     ),
-    _policy(
+    _perimeter(
         "org-perimeter",
         "vpcsc",
         "A perimeter of VPC Service Controls stands between",
@@ -157,7 +128,7 @@ ROWS: Final[tuple[Row, ...]] = (
         reasons=("SECURITY_POLICY_VIOLATED",),
         only_with=r"[Ee]rror|ERROR|40[03]|denied|DENIED|violat|prohibit|NOT_|NO_|SERVICE_NOT",
     ),
-    _policy(
+    _perimeter(
         "org-context-aware",
         "context_aware",
         "The organization lets calls through from certain devices or places only",

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.row import CONSEQUENCE, HIDES, LAST, Row
 from gemmactl.doctor.rows.refusal import refused
 
 _LIST: Final = "gcloud beta quotas info list --service=run.googleapis.com --project={project}"
 
 
-def _limit(
-    code: str,
-    subcategory: str,
-    title: str,
-    cause: str,
-    remedy: str,
-    *patterns: str,
-    reasons: tuple[str, ...] = (),
-    fix_kind: FixKind = "user_action",
-    commands: tuple[str, ...] = (),
-    only_with: str = "",
-    unless: str = "",
-    rank: int = 0,
-    confidence: float = 0.85,
-) -> Row:
-    return refused(
-        code,
-        subcategory,
-        title,
-        cause,
-        remedy,
-        *patterns,
-        category="quota_capacity",
-        reasons=reasons,
-        fix_kind=fix_kind,
-        commands=commands,
-        only_with=only_with,
-        unless=unless,
-        rank=rank,
-        confidence=confidence,
-    )
+_limit: Final = partial(refused, category="quota_capacity", fix_kind="user_action")
 
 
 _GOOGLE: Final = r"google|gcloud|\b[a-z]+\.googleapis|projects?\b|Cloud (?:Run|Build|Storage)|RESOURCE_EXHAUSTED"

@@ -6,6 +6,7 @@ from typing import Final
 
 from gemmactl.doctor.principal import EMAIL
 from gemmactl.doctor.row import Row
+from gemmactl.doctor.rows.wordings import denied
 
 _CAUSE: Final = "The account that the service runs as has no role that allows this call; the text does not name the permission."
 _REMEDY: Final = "Grant the role to the account that made the call, on the narrowest resource."
@@ -18,20 +19,7 @@ _OPS: Final = r"(?:create|flush|sync|write|mkdir|rename|unlink|rmdir|symlink|set
 def _row(
     code: str, title: str, permission: str, *patterns: str, cause: str = _CAUSE, remedy: str = _REMEDY, **more: object
 ) -> Row:
-    return Row(
-        code=code,
-        category="iam",
-        subcategory=str(more.pop("subcategory", "runtime")),
-        title=title,
-        cause=cause,
-        remedy=remedy,
-        patterns=patterns,
-        permission=permission,
-        principal=str(more.pop("principal", "$CALLER")),
-        fix_kind="iam_grant",
-        confidence=float(str(more.pop("confidence", 0.8))),
-        **more,  # type: ignore[arg-type]  # the remaining fields of Row, by their names
-    )
+    return denied(code, title, cause, remedy, permission, *patterns, **{"subcategory": "runtime", **more})
 
 
 ROWS: Final = (

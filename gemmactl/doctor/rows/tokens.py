@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.row import CAUSE, HIDES, Row
 
 _NO_GRANT: Final = ("any IAM grant: the request carried no valid identity",)
@@ -18,6 +19,8 @@ def refused(
     remedy: str,
     *patterns: str,
     command: str = "",
+    fix_kind: FixKind = "user_action",
+    confidence: float | None = None,
     rank: int = CAUSE,
     explains: tuple[str, ...] = (),
     reasons: tuple[str, ...] = (),
@@ -35,12 +38,12 @@ def refused(
         reasons=reasons,
         only_with=only_with,
         unless=unless,
-        fix_kind="user_action",
+        fix_kind=fix_kind,
         commands=(command,) if command else (),
         rank=rank,
         explains=explains,
         not_fix=_NO_GRANT,
-        confidence=0.85 if rank <= HIDES else 0.5,
+        confidence=confidence or (0.85 if rank <= HIDES else 0.5),
     )
 
 

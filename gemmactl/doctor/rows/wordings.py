@@ -13,7 +13,8 @@ _WHERE: Final = r"(?:projects|organizations|folders)/[\w-]+"
 _BROAD: Final = ("roles/owner or roles/editor on the project",)
 
 
-def _row(code: str, title: str, cause: str, remedy: str, permission: str, *patterns: str, **more: object) -> Row:
+def denied(code: str, title: str, cause: str, remedy: str, permission: str, *patterns: str, **more: object) -> Row:
+    """A denial in words of its own; `more`: other fields of Row, by their names."""
     return Row(
         code=code,
         category="iam",
@@ -53,7 +54,7 @@ ROWS: Final = (
         not_fix=("any IAM role",),
         confidence=0.9,
     ),
-    _row(
+    denied(
         "actas-denied",
         "The caller may not act as {resource}",
         "Deploying something that runs as a service account means acting as it; run.admin alone does not include that.",
@@ -71,7 +72,7 @@ ROWS: Final = (
         subcategory="actas",
         explains=("iam-denied", "iam-denied-somehow"),
     ),
-    _row(
+    denied(
         "impersonation-denied",
         "The caller may not impersonate the service account",
         "A token of the account was asked for, and the caller has no tokenCreator role on it.",
@@ -88,7 +89,7 @@ ROWS: Final = (
         subcategory="impersonation",
         explains=("iam-denied", "caller-denied", "role-named"),
     ),
-    _row(
+    denied(
         "role-above-denied",
         "The caller may not keep custom roles at {where}",
         "Custom roles of an organization need organizationRoleAdmin there; those of a project roleAdmin.",
@@ -97,7 +98,7 @@ ROWS: Final = (
         rf"don't have permission to create (?:a|the) role (?:in|at) (?P<resource>(?P<where>{_WHERE}))",
         subcategory="policy_admin",
     ),
-    _row(
+    denied(
         "role-above-denied",
         "The caller may not read custom roles at {where}",
         "Custom roles of an organization need organizationRoleViewer or organizationRoleAdmin there.",
@@ -107,7 +108,7 @@ ROWS: Final = (
         rf"(?P<where>{_WHERE}))",
         subcategory="policy_admin",
     ),
-    _row(
+    denied(
         "project-not-seen",
         "The caller can't see the project",
         "There is no project of that id, or the account has no role in it: the API answers both alike.",
@@ -122,7 +123,7 @@ ROWS: Final = (
         subcategory="project",
         confidence=0.65,
     ),
-    _row(
+    denied(
         "project-create-denied",
         "The caller may not make projects",
         "Making a project needs projectCreator on the organization or the folder above it.",
@@ -133,7 +134,7 @@ ROWS: Final = (
         r"(?:organizations|folders)/\d+)",
         subcategory="provision",
     ),
-    _row(
+    denied(
         "billing-link-denied",
         "The caller may not link projects to the billing account",
         "It needs billing.user on the billing account and projectManager for billing on the project; roles/editor has neither.",
@@ -148,7 +149,7 @@ ROWS: Final = (
         subcategory="billing",
         explains=("call-gcloud", "iam-denied"),
     ),
-    _row(
+    denied(
         "key-agent-denied",
         "A service agent may not use the key",
         "The service encrypts with the key as its own agent (Cloud Storage's, Artifact Registry's, Cloud Run's),"
@@ -165,7 +166,7 @@ ROWS: Final = (
         subcategory="kms",
         explains=("iam-denied", "role-named"),
     ),
-    _row(
+    denied(
         "apis-agent-role",
         "The Google APIs service agent lost its role",
         "NUMBER@cloudservices makes connectors, templates and managed groups in your name; somebody removed its Editor role.",
@@ -177,7 +178,7 @@ ROWS: Final = (
         principal="APIS_SERVICE_AGENT",
         subcategory="agent",
     ),
-    _row(
+    denied(
         "build-log-bucket",
         "The build's service account may not write its logs",
         "The account of the build has no builder role (yet), or the default bucket of logs refuses it.",
@@ -191,7 +192,7 @@ ROWS: Final = (
         subcategory="build_sa",
         explains=("field-illegal",),
     ),
-    _row(
+    denied(
         "build-secret-denied",
         "The build's service account may not read the secret",
         "A step reads the secret through availableSecrets, as the account of the build.",
@@ -206,7 +207,7 @@ ROWS: Final = (
         subcategory="build_secret",
         explains=("secret-denied-process", "iam-denied"),
     ),
-    _row(
+    denied(
         "api-state-denied",
         "The caller may not look whether an API is enabled",
         "Tools look up the state of the APIs that they need first, which needs serviceusage.services.get; it"
@@ -217,7 +218,7 @@ ROWS: Final = (
         subcategory="provision",
         explains=("enable-denied",),
     ),
-    _row(
+    denied(
         "push-creates-denied",
         "Pushing would make the repository, and the caller may not",
         "gcr.io is served by Artifact Registry; its repository is made by the first push, which needs a role of its own.",
@@ -229,7 +230,7 @@ ROWS: Final = (
         subcategory="registry",
         explains=("iam-denied", "docker-denied"),
     ),
-    _row(
+    denied(
         "registry-pull-denied",
         "The registry refused the caller",
         "gcr.io looks at the bucket of its images, or at Artifact Registry when it was moved there; the account has no role in"
@@ -242,7 +243,7 @@ ROWS: Final = (
         subcategory="registry",
         explains=("iam-denied",),
     ),
-    _row(
+    denied(
         "registry-old-denied",
         "The registry refused the caller",
         "gcr.io looks at the bucket of its images, or at Artifact Registry when it was moved there; the account"
