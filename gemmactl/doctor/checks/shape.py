@@ -43,7 +43,7 @@ def gpu_region(ground: Ground) -> Answer:
     return (
         Finding(
             code="gpu-region",
-            category="gpu",
+            category="config",
             subcategory="region",
             title=f"{row.name} in {wish.region} is {'opened on invitation' if invited else 'not offered'}",
             cause=f"The table of {limits.REGIONS_AS_OF} has it in {open_to_all}"
