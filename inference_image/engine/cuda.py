@@ -31,6 +31,15 @@ def nvrtc() -> Any:
     raise OSError(f"{name} was not found")
 
 
+def architectures(library: Any) -> tuple[str, ...]:
+    """What a compiler makes code for, such as sm_89."""
+    count = ctypes.c_int()
+    library.nvrtcGetNumSupportedArchs(ctypes.byref(count))
+    numbers = (ctypes.c_int * count.value)()
+    library.nvrtcGetSupportedArchs(numbers)
+    return tuple(f"sm_{number}" for number in numbers)
+
+
 def compiled(library: Any, source: str, architecture: str, options: Sequence[str]) -> bytes:
     """Machine code for one architecture, such as sm_89. Raises RuntimeError with the compiler's words."""
 

@@ -83,12 +83,13 @@ def main(architectures: Sequence[str], built: Path = BUILT) -> str:
     except OSError as error:
         return f"kernels are compiled at each start: {error}"
     built.mkdir(exist_ok=True)
-    for architecture in architectures:
+    known = cuda.architectures(library)
+    for architecture in (one for one in architectures if one in known):
         for share in USUAL:
             for int8 in (False, True):
                 made = cuda.compiled(library, source(), architecture, options(share, int8=int8))
                 (built / _name(architecture, share, int8=int8)).write_bytes(made)
-    return f"kernels are compiled for {', '.join(architectures)}"
+    return f"kernels are compiled for {', '.join(one for one in architectures if one in known) or 'nothing'}"
 
 
 if __name__ == "__main__":
