@@ -9,13 +9,14 @@ to see that it runs. `bound`: bytes of all weights over the measured bandwidth o
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,9 @@ def loaded(path: Path, size: str, *, began: float | None = None) -> tuple[Any, d
 
 def load_row(engine: Any, record: dict[str, Any], size: str) -> dict[str, Any]:
     phases = {phase["name"]: round(phase["start"] + phase["seconds"], 2) for phase in record["phases"]}
-    keep = {name: record.get(name) for name in ("rows", "graphs", "kernels", "kv_bytes", "bytes", "gb_per_s", "dtype", "quantize")}
+    keep = {
+        name: record.get(name) for name in ("rows", "graphs", "kernels", "kv_bytes", "bytes", "gb_per_s", "dtype", "quantize")
+    }
     ends = {name: phases[name] for name in ("read weights", "fill model", "rehearse", "first token") if name in phases}
     return told(part="load", size=size, rows_now=engine.steps.rows, **keep, ends=ends)
 
@@ -115,6 +118,27 @@ def load_row(engine: Any, record: dict[str, Any], size: str) -> dict[str, Any]:
 def prompts(count: int) -> list[list[int]]:
     chance = random.Random(0)
     return [[2] + [chance.randrange(6, 1000) for _ in range(31)] for _ in range(count)]
+
+
+def generate(model: Any, rows: int, **more: Any) -> None:
+    """Whole answers of transformers."""
+    import torch
+
+    ids = torch.tensor(prompts(rows), device=model.device)
+    model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False, pad_token_id=0,
+        **more,
+    )  # fmt: skip
+
+
+def static(model: Any, clock: Clock, size: str) -> dict[str, Any]:
+    """generate() with a static cache, which transformers compiles. Last: compiling gives back memory that recorded steps use."""
+    import torch
+
+    model.set_attn_implementation("sdpa")
+    with torch.inference_mode():
+        seconds = clock.best(lambda: generate(model, 1, cache_implementation="static"), 1)
+    return told(part="generate() with a static cache, compiled", size=size, rows=1, tokens_s=round(TOKENS / seconds, 1))
 
 
 def decode(engine: Any, clock: Clock, bound: float, size: str, most: int) -> list[dict[str, Any]]:
@@ -139,13 +163,6 @@ def decode(engine: Any, clock: Clock, bound: float, size: str, most: int) -> lis
             for step in range(TOKENS):
                 tokens = of.decode(tokens, [at + step] * rows).argmax(-1).tolist()
 
-        def generate(rows: int = rows, **more: Any) -> None:
-            ids = torch.tensor(prompts(rows), device=model.device)
-            model.generate(
-                ids, attention_mask=torch.ones_like(ids), max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False,
-                pad_token_id=0, **more,
-            )  # fmt: skip
-
         def ms(of: Any, at: int, rows: int = rows) -> float:
             return round(clock.best(lambda: steps(of, rows, at)) / TOKENS * 1e3, 3)
 
@@ -155,10 +172,7 @@ def decode(engine: Any, clock: Clock, bound: float, size: str, most: int) -> lis
         if rows <= most:
             model.set_attn_implementation("sdpa")
             with torch.inference_mode():
-                row["generate"] = round(rows * TOKENS / clock.best(generate, 1), 1)
-                if model.device.type == "cuda" and rows == 1 and size == "4b":
-                    static = clock.best(lambda: generate(1, cache_implementation="static"), 1)
-                    row["generate_static_compiled"] = round(TOKENS / static, 1)
+                row["generate"] = round(rows * TOKENS / clock.best(lambda rows=rows: generate(model, rows), 1), 1)
             model.set_attn_implementation(attention.NAME)
             row["over_generate"] = round(row["ours"] / row["generate"], 2)
         made.append(told(**row))
@@ -263,8 +277,8 @@ def fresh(size: str, place: Path, way: str) -> dict[str, Any]:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         seconds = time.perf_counter() - began
-    told_there = ended.stdout.strip().splitlines()[-1:] or [json.dumps({"failed": ended.stderr[-300:]})]
-    return told(part="from birth to the first token", size=size, way=way, process_s=round(seconds, 2), **json.loads(told_there[0]))
+    last = ended.stdout.strip().splitlines()[-1:] or [json.dumps({"failed": ended.stderr[-300:]})]
+    return told(part="from birth to the first token", size=size, way=way, process_s=round(seconds, 2), **json.loads(last[0]))
 
 
 def first_token(size: str, place: Path, way: str) -> dict[str, Any]:
@@ -274,44 +288,46 @@ def first_token(size: str, place: Path, way: str) -> dict[str, Any]:
     if way == "ours":
         engine, record = loaded(path, size, began=began)
         engine.close()
-        phases = {phase["name"]: [round(phase["start"], 2), round(phase["start"] + phase["seconds"], 2)] for phase in record["phases"]}
-        return {"seconds": round(time.monotonic() - began, 2), "gb_per_s": record["gb_per_s"], "phases": phases}
+        ends = {one["name"]: [round(one["start"], 2), round(one["start"] + one["seconds"], 2)] for one in record["phases"]}
+        return {"seconds": round(time.monotonic() - began, 2), "gb_per_s": record["gb_per_s"], "phases": ends}
     import torch
     from transformers import Gemma3ForCausalLM
 
-    model = Gemma3ForCausalLM.from_pretrained(path, dtype=torch.bfloat16, device_map="cuda" if torch.cuda.is_available() else "cpu")
+    model = Gemma3ForCausalLM.from_pretrained(
+        path, dtype=torch.bfloat16, device_map="cuda" if torch.cuda.is_available() else "cpu"
+    )
     model.generate(torch.tensor(prompts(1), device=model.device), max_new_tokens=1, do_sample=False)
     return {"seconds": round(time.monotonic() - began, 2)}
 
 
-def one_size(size: str, place: Path, bandwidth: float) -> list[dict[str, Any]]:
-    import torch
+PARTS = ("birth", "load", "decode", "prompt", "requests", "divergence", "static", "continuous")
 
-    rows = [fresh(size, place, "ours")]
-    if "-" not in size:
+
+def one_size(size: str, place: Path, bandwidth: float, parts: Sequence[str]) -> list[dict[str, Any]]:
+    plain = "-" not in size
+    rows = [fresh(size, place, "ours")] if "birth" in parts else []
+    if plain and rows:
         rows.append(fresh(size, place, "from_pretrained"))
     engine, record = loaded(weights(size, place), size)
     model = engine.steps.model
     clock = Clock(model.device)
     held = sum(one.numel() * one.element_size() for one in {one.data_ptr(): one for one in state(model)}.values())
-    most = 0 if "-" in size else 32 if size != "12b" else 1
-    rows += [
-        load_row(engine, record, size),
-        *decode(engine, clock, bandwidth * 1e9 / held, size, most),
-        *prefill(engine, clock, size),
-        *whole_engine(engine, size),
-    ]
-    if "-" not in size:
-        rows.append(divergence(engine, size))
-    if size in {"4b", "tiny"}:
+    most = 0 if not plain else 1 if size == "12b" else max(BATCHES)
+    work: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "load": lambda: [load_row(engine, record, size)],
+        "decode": lambda: decode(engine, clock, bandwidth * 1e9 / held, size, most),
+        "prompt": lambda: prefill(engine, clock, size),
+        "requests": lambda: whole_engine(engine, size),
+        "divergence": lambda: [divergence(engine, size)] if plain else [],
+        "static": lambda: [static(model, clock, size)] if size in {"4b", "tiny"} else [],
+        "continuous": lambda: [continuous(model, clock, size)] if size in {"4b", "tiny"} else [],
+    }
+    for part in (one for one in work if one in parts):
         try:
-            rows.append(continuous(model, clock, size))
+            rows += work[part]()
         except Exception as error:
-            rows.append(told(part="continuous batching", size=size, failed=f"{type(error).__name__}: {error}"[:200]))
+            rows.append(told(part=part, size=size, failed=f"{type(error).__name__}: {error}"[:200]))
     engine.close()
-    del engine, model
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
     return rows
 
 
@@ -333,6 +349,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm/gemmactl-gpu"))
     parser.add_argument("--write", type=Path)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--first-token", choices=("ours", "from_pretrained"))
     given = parser.parse_args()
     if given.first_token:
@@ -343,7 +360,10 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = [limits(device, Clock(device))]
     for size in given.sizes.split(","):
-        rows += one_size(size, given.folder, rows[0]["memory_gb_s"])
+        rows += one_size(size, given.folder, rows[0]["memory_gb_s"], given.parts.split(","))
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
         if given.keep:
             given.keep.write_text("".join(json.dumps(row) + "\n" for row in rows))
     made = page(rows, time.strftime("%Y-%m-%d"))
