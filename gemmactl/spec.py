@@ -199,6 +199,10 @@ class Serve:
     """LoRA adapters by name, loaded onto the model at each start."""
     hf_token: SecretRef | Token | None = None
     rotate_hf_token: bool = False
+    token_secret: str = ""
+    """Name of its own secret with the token, as the live service has it; empty: as a new one is named."""
+    keys_secret: str = ""
+    """Likewise of the one with the hashes of its API keys."""
     approved: Approved | None = None
     """What pins the weights; None: whatever lies in the folder at each start."""
     given: frozenset[str] = frozenset()

@@ -66,6 +66,7 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         secrets=tuple(secrets.items()),
         adapters=adapters,
         hf_token=token,
+        **_own_secrets(name, place.region.text, live),
         approved=Approved(before=pin) if pin else None,
         given=frozenset(DERIVED) if context is not None else frozenset(DERIVED) - {"context"},
     )
@@ -83,6 +84,8 @@ def live_service(place: Place, name: str) -> Json | None:
 
 def remembering(wish: Serve, live: Json | None) -> Serve:
     """The wish with what a deploy keeps of a live service that it does not speak of."""
+    if live is not None:
+        wish = replace(wish, **_own_secrets(wish.name, wish.region, live))
     if wish.hf_token is None:
         # a shell without HF_TOKEN must not take the token out of a service that has one
         wish = replace(wish, hf_token=remembered_token(live))
@@ -95,6 +98,16 @@ def remembering(wish: Serve, live: Json | None) -> Serve:
 def remembered_token(live: Json | None) -> SecretRef | None:
     """The token's secret that a live service uses, or None: a deploy that names none keeps it."""
     return dict(_secrets(find.container(live or {}))).get(contract.ENV_HF_TOKEN)
+
+
+def _own_secrets(name: str, region: str, live: Json) -> dict[str, Any]:
+    """Those that were made for it by the names that they have: at first none told regions apart, and such a one stays."""
+    used = find.secrets(live)
+    first = {
+        "token_secret": names.regionless(names.token_secret(name, region), region),
+        "keys_secret": names.regionless(names.keys_secret(name, region), region),
+    }
+    return {field: secret for field, secret in first.items() if secret in used}
 
 
 def _network(live: Json) -> dict[str, Any]:

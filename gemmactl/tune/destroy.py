@@ -13,6 +13,7 @@ from gemmactl.errors import Trouble, refused
 from gemmactl.kernel.apply import apply
 from gemmactl.kernel.plan import Op, Plan, make_teardown
 from gemmactl.kernel.resource import Resource
+from gemmactl.resources import names
 from gemmactl.resources.job import Job
 from gemmactl.resources.stored_model import StoredRuns
 from gemmactl.result import Block, Item, Line, Result
@@ -67,9 +68,13 @@ def destroy(place: Place, name: str | None, voice: Voice, *, yes: bool, with_run
 
 def stack_of(place: Place, tune: Tune) -> tuple[Resource, ...]:
     """Everything that was made for it, by the names that a run gives them; its job by the name that it has."""
-    made = stack_tune.tuning(_wish(place, tune), teardown=True)
+    wish = _wish(place, tune)
+    made = stack_tune.tuning(wish, teardown=True)
     if not tune.short:
-        return made
+        # no job says what its secret is called: it may have either name
+        known, token = {one.address for one in made}, names.token_secret(names.tune_job(wish.name), wish.region)
+        first = replace(wish, token_secret=names.regionless(token, wish.region))
+        return (*made, *(one for one in stack_tune.tuning(first, teardown=True) if one.address not in known))
     return tuple(replace(one, name=tune.short) if isinstance(one, Job) else one for one in made)
 
 

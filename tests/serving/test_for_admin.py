@@ -69,8 +69,8 @@ def test_the_caller_is_granted_what_his_half_needs_and_no_more() -> None:
         ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.objectCreator"),
         ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.legacyBucketReader"),
         ("bucket weights", "roles/storage.objectViewer"),
-        ("secret gemma-hf-token", "roles/secretmanager.viewer"),
-        ("secret gemma-hf-token", "roles/secretmanager.secretVersionAdder"),
+        ("secret gemma-hf-token-us-central1", "roles/secretmanager.viewer"),
+        ("secret gemma-hf-token-us-central1", "roles/secretmanager.secretVersionAdder"),
         ("project demo-proj", "roles/serviceusage.serviceUsageConsumer"),
         ("project demo-proj", "roles/logging.viewer"),
     }

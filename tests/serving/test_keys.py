@@ -31,7 +31,7 @@ from tests.serving.ear import ANSWER, Ear, place, settings, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma", auth="api-key")
 NAME = "projects/demo-proj/locations/us-central1/services/gemma"
-SECRET = "projects/demo-proj/secrets/gemma-api-keys"
+SECRET = "projects/demo-proj/secrets/gemma-api-keys-us-central1"
 STILL = Clock(lambda: 0.0, lambda _seconds: None)
 
 
@@ -41,6 +41,7 @@ class Container:
 
     cloud: FakeCloud
     asks: bool = True
+    secret: str = SECRET
     late: int = 0
     """How many requests are answered from an earlier reading."""
     sent: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Container:
         if not key:
             return RequestCode.API_KEY_MISSING
         self.late -= 1
-        known = api_keys.read(self.cloud.state.versions[SECRET][-1][1]) if self.late < 0 else ()
+        known = api_keys.read(self.cloud.state.versions[self.secret][-1][1]) if self.late < 0 else ()
         return None if api_keys.holder(known, key) else RequestCode.INVALID_API_KEY
 
 
@@ -80,7 +81,10 @@ def test_a_deploy_mounts_the_keys_and_proves_that_they_are_asked_for(tmp_path: P
     body = cloud.state.services[NAME]
     box = body["template"]["containers"][0]
     assert body["template"]["volumes"] == [
-        {"name": "api-keys", "secret": {"secret": "gemma-api-keys", "items": [{"path": "keys.json", "version": "latest"}]}}
+        {
+            "name": "api-keys",
+            "secret": {"secret": "gemma-api-keys-us-central1", "items": [{"path": "keys.json", "version": "latest"}]},
+        }
     ]
     assert box["volumeMounts"] == [{"name": "api-keys", "mountPath": "/secrets/gemmactl"}]
     assert {"name": "GEMMACTL_KEYS", "value": "/secrets/gemmactl/keys.json"} in box["env"]
