@@ -214,6 +214,11 @@ class Serve:
         return self.auth != "iam"
 
     @property
+    def stranger(self) -> bool:
+        """Whether nobody said what answers in a given image: it may read any model, and sizes of ours say nothing of it."""
+        return self.image is not None and not self.engine_given
+
+    @property
     def int8(self) -> bool:
         """Whether the container makes int8 of the weights that arrive: told by its variable, as it is told."""
         return dict(self.env).get(ENV_QUANTIZE, "").strip().lower() == INT8

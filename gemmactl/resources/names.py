@@ -67,6 +67,11 @@ def image_tag(project: str, region: str, name: str, digest: str) -> str:
     return f"{region}-docker.pkg.dev/{project.replace(':', '/')}/{REPOSITORY}/{name}:{digest}"
 
 
+def serves(image: str) -> bool:
+    """Whether an image is gemmactl's own server by its name: what a deploy builds, in whatever project of Artifact Registry."""
+    return re.fullmatch(rf"[a-z0-9-]+-docker\.pkg\.dev/(?:[^/]+/)+{REPOSITORY}/{SERVE_IMAGE}(?:[:@].+)?", image) is not None
+
+
 def secret(project: str, name: str) -> tuple[str, str]:
     """(full resource name, what an environment variable refers to it by) of a secret given by either form."""
     full = name if name.startswith("projects/") else f"projects/{project}/secrets/{name}"

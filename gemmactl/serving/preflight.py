@@ -20,7 +20,7 @@ from gemmactl.checkpoint.vllm_sizing import Foreign
 from gemmactl.errors import Trouble, refused
 from gemmactl.kernel.plan import api_disabled
 from gemmactl.resources import quota
-from gemmactl.serving import find, latest, pinning
+from gemmactl.serving import find, given_image, latest, pinning
 from gemmactl.serving.find import Json
 from gemmactl.serving.folder import Folders, Hub, hub
 from gemmactl.serving.inspection_screen import FOREIGN
@@ -70,7 +70,7 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
         Trouble: (refused) the model could not be served, does not fit, or the region has no room.
     """
     folders, pinned = Folders(lambda: cloud, from_hub), find.variable(live or {}, contract.ENV_PIN)
-    wish = pinning.committed(latest.settled(wish, cloud), from_hub, pinning.at_commits(live or {}))
+    wish = pinning.committed(latest.settled(given_image.known(wish), cloud), from_hub, pinning.at_commits(live or {}))
     with ThreadPoolExecutor(2) as pool:
         limits = pool.submit(room, wish, cloud)
         # who deploys again what is there already needs no right to write, and is not asked for it
@@ -82,7 +82,7 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
     wish = pinning.approve(
         wish, report, found_adapters, pinned, writable.result if writable else lambda: pinning.writable(wish, cloud)
     )
-    if report is not None and (wish.image is None or wish.engine_given):
+    if report is not None and not wish.stranger:
         wish = replace(wish, engine=engine_for(wish, report.family, report.form))
         spec_rules.check(wish)
         weights, foreign = _shape(report, wish)
@@ -92,7 +92,9 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
     size = report.weights.size + beside if report else None
     found = sizing.derive(wish, weights, size, allowed, foreign=foreign, existing=existing)
     ignored = unread(report, dict(wish.env).get(contract.ENV_OVERRIDES, "")) if wish.engine == "vllm" else ()
-    return Seen(found, report, (*unseen, *ignored, *remarks, *unknown, *pinning.remarks(found.wish)))
+    return Seen(
+        found, report, (*unseen, *ignored, *remarks, *unknown, *given_image.remarks(found.wish), *pinning.remarks(found.wish))
+    )
 
 
 def _shape(report: Report, wish: Serve) -> tuple[Weights | None, Foreign | None]:

@@ -43,7 +43,8 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         _model(live),
         name,
         engine="vllm" if foreign else "gemmactl",
-        engine_given=True,
+        # an image of a stranger's is not looked into for having run
+        engine_given=foreign or _built(image, place) or names.serves(image),
         loader=vllm.loader(box.get("args", ())) if foreign else "stream",
         image=None if _built(image, place) or (foreign and vllm.official(image)) else image,
         engine_image=image if foreign and vllm.official(image) and "@" in image else None,
