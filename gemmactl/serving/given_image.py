@@ -29,7 +29,7 @@ def remarks(wish: Serve) -> Iterator[ModelFinding]:
     if wish.stranger:
         said = f"nobody said what answers in {wish.image}: whether it can serve this model is not known, and no size is derived"
         remedy = "if it is gemmactl's own server, say --engine gemmactl"
-        yield ModelFinding("image-engine-unknown", "note", wish.image or "", said, "", remedy)
+        yield ModelFinding("image-engine-unknown", "warning", wish.image or "", said, "", remedy)
 
 
 def by_digest(wish: Serve, cloud: Cloud) -> tuple[Serve, tuple[ModelFinding, ...]]:

@@ -93,7 +93,9 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
     found = sizing.derive(wish, weights, size, allowed, foreign=foreign, existing=existing)
     ignored = unread(report, dict(wish.env).get(contract.ENV_OVERRIDES, "")) if wish.engine == "vllm" else ()
     return Seen(
-        found, report, (*unseen, *ignored, *remarks, *unknown, *given_image.remarks(found.wish), *pinning.remarks(found.wish))
+        found,
+        report,
+        (*unseen, *ignored, *remarks, *unknown, *given_image.remarks(found.wish), *pinning.remarks(found.wish, report)),
     )
 
 
