@@ -55,7 +55,13 @@ def document(half: Half) -> dict[str, Any]:
             for s in half.steps
         ],
         "grants": [
-            {"on": str(g.binding.target), "name": g.binding.target.name, "role": g.binding.role, "for": list(g.permissions)}
+            {
+                "on": str(g.binding.target),
+                "name": g.binding.target.name,
+                "role": g.binding.role,
+                "for": list(g.permissions),
+                "unknown": g.unknown,
+            }
             for g in half.grants
         ],
     }
@@ -66,7 +72,7 @@ def _said(half: Half, form: Form) -> tuple[Line, ...]:
         return (Line("nothing is missing: you may do every step of this plan", "good"),)
     how = "review it, then: bash FILE" if form == "gcloud" else "review it, then: terraform plan"
     counted = f"{len(half.steps)} steps and {len(half.grants)} roles for an administrator; {how}"
-    unsure = sum("unknown" in why for why in half.lacks.values())
+    unsure = sum("unknown" in why for why in half.lacks.values()) + sum(grant.unknown for grant in half.grants)
     more = (Line(f"{unsure} of them may be done already: you may not look at them; doing them again changes nothing", "dim"),)
     return (Line(counted), *(more if unsure else ()))
 
