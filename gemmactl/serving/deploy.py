@@ -10,6 +10,7 @@ from gemmactl import stack
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.kernel.apply import Outcome, apply
 from gemmactl.kernel.plan import Plan
+from gemmactl.resources import service_traffic
 from gemmactl.resources.cloud import Json
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Line, Result
@@ -118,7 +119,9 @@ def deploy(
         return rollout.accepted(data, place, way, wish.name)
     if outcome.done or live is None:
         live = place.cloud.run.get(find.full_name(place, wish.name)) or {}
-    return _proven(wish, place, prover, data, live)
+    # a name without room for a tag is not held back until it answered: nothing but another prompt tells that it did
+    changed = bool(outcome.done) or not service_traffic.taggable(wish.name)
+    return _proven(wish, place, prover, data, live, changed=changed)
 
 
 def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, **where: str) -> Result:
@@ -190,9 +193,9 @@ def _no_stranger(planned: Plan, place: Place) -> None:
             )
 
 
-def _proven(wish: Serve, place: Place, prover: Prover, data: dict[str, Any], live: Json) -> Result:
+def _proven(wish: Serve, place: Place, prover: Prover, data: dict[str, Any], live: Json, *, changed: bool) -> Result:
     try:
-        return rollout.served(data, place, prover, live, wish.model.uri)
+        return rollout.served(data, place, prover, live, wish.model.uri, changed=changed)
     except Trouble as trouble:
         trouble = located(trouble, place, **find.about(live))
         said = (Line(f"service {wish.name} at {live.get('uri', '')}"),)

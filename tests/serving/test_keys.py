@@ -16,7 +16,7 @@ from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.plan import make_plan
 from gemmactl.kernel.resource import Clock
 from gemmactl.resources.cloud import PolicyTarget
-from gemmactl.result import Facts, Line, Table, Verbatim
+from gemmactl.result import Line, Table, Verbatim
 from gemmactl.serving import key_store, keys
 from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.destroy import destroy
@@ -110,17 +110,18 @@ def test_a_deploy_mounts_the_keys_and_proves_that_they_are_asked_for(tmp_path: P
 
 
 def test_a_second_deploy_writes_nothing_and_says_that_it_tried_nothing() -> None:
-    """A test would need a key; with the caller's own it is made."""
+    """Nothing changed, so no prompt is sent that would wake a GPU, whoever has a key; a change beside the revision needs one."""
     cloud = with_model(FakeCloud())
     here = up(cloud)
     cloud.calls.clear()
     result = deploy(WISH, here, Ear(), yes=True)
     assert (result.exit, result.data["smoke"], cloud.writes) == (Exit.OK, None, [])
-    assert any("GEMMACTL_API_KEY is not set" in value for b in result.blocks if isinstance(b, Facts) for _, value in b.rows)
+    assert "nothing was changed" in str(result.blocks)
     own = keys.create(here, settings(Path("nowhere")), "gemma", Ear()).data["key"]
-    cloud.calls.clear()
-    assert deploy(WISH, replace(here, api_key=own), Ear(), yes=True).data["smoke"]["text"] == ANSWER["text"]
-    assert cloud.writes == []
+    assert deploy(WISH, replace(here, api_key=own), Ear(), yes=True).data["smoke"] is None
+    keyless = deploy(replace(WISH, iam=True), here, Ear(), yes=True)
+    assert "GEMMACTL_API_KEY is not set" in str(keyless.blocks)
+    assert deploy(replace(WISH, iam=False), replace(here, api_key=own), Ear(), yes=True).data["smoke"]
 
 
 def test_an_image_that_does_not_ask_is_never_opened() -> None:
