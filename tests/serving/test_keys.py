@@ -119,8 +119,7 @@ def test_a_second_deploy_writes_nothing_and_says_that_it_tried_nothing() -> None
     assert "nothing was changed" in str(result.blocks)
     own = keys.create(here, settings(Path("nowhere")), "gemma", Ear()).data["key"]
     assert deploy(WISH, replace(here, api_key=own), Ear(), yes=True).data["smoke"] is None
-    keyless = deploy(replace(WISH, iam=True), here, Ear(), yes=True)
-    assert "GEMMACTL_API_KEY is not set" in str(keyless.blocks)
+    assert "GEMMACTL_API_KEY is not set" in str(deploy(replace(WISH, iam=True), here, Ear(), yes=True).blocks)
     assert deploy(replace(WISH, iam=False), replace(here, api_key=own), Ear(), yes=True).data["smoke"]
 
 
