@@ -28,7 +28,11 @@ def for_admin(wish: Serve, place: Place, voice: Voice, *, form: Form, again: str
     """
     live = _allowed(lambda: live_service(place, wish.name), voice, "the service")
     wish = hands.numbered(remembering(wish, live), place.cloud)
-    seen = _allowed(lambda: look(wish, place.cloud, from_hub=place.hub, existing=live is not None, live=live), voice, "the model")
+    seen = _allowed(
+        lambda: look(wish, place.cloud, from_hub=place.hub, existing=live is not None, live=live, wait=True), voice, "the model"
+    )
+    if seen is not None and seen.waits:
+        voice.say(Line(f"{seen.text}: the script is for gemmactl's own server where nothing else is asked for", "warn"))
     wish = seen.wish if seen is not None else wish
     planned = make_plan(stack.serving(wish), place.cloud)
     return written("plan", {"service": wish.name}, split(planned, place.cloud, wish), planned, place, voice, form, again)
