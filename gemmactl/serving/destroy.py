@@ -184,7 +184,7 @@ def served(
             if (region, name) == but:
                 continue
             # a secret that it was given by name is another's, and still none that may go
-            theirs = _addresses(recalled(there, name, live)) | {f"secret {secret}" for secret in find.secrets(live)}
+            theirs = _addresses(recalled(there, name, live)) | {f"secret {find.tail(one)}" for one in find.secrets(live)}
             where = "" if region == place.region.text else f" in {region}"
             keep |= dict.fromkeys(mine & theirs, f"service {name}{where} uses it")
     return keep

@@ -113,12 +113,12 @@ def engine_of(live: Mapping[str, Any]) -> ServingEngine:
 
 
 def secrets(live: Mapping[str, Any]) -> set[str]:
-    """Short names of the secrets that its containers refer to, as variables and as files."""
+    """The secrets that its containers refer to, as variables and as files, by the names that these say."""
     template = live.get("template", {})
     variables = (e for box in template.get("containers", ()) for e in box.get("env", ()))
     named = [e.get("valueSource", {}).get("secretKeyRef", {}).get("secret") for e in variables]
     named += [volume.get("secret", {}).get("secret") for volume in template.get("volumes", ())]
-    return {tail(one) for one in named if one}
+    return {str(one) for one in named if one}
 
 
 def keys_secret(live: Mapping[str, Any]) -> str:

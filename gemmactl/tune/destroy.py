@@ -23,7 +23,7 @@ from gemmactl.serving.destroy import served
 from gemmactl.serving.listing import everywhere
 from gemmactl.serving.place import Place
 from gemmactl.settings import Value
-from gemmactl.spec import parse_model
+from gemmactl.spec import SecretRef, parse_model
 from gemmactl.tune import executions, find, runs
 from gemmactl.tune.find import Tune
 from gemmactl.tune.recall import recalled
@@ -91,7 +91,10 @@ def used(place: Place, mine: set[str], regions: tuple[str, ...], but: tuple[str,
         there = replace(place, region=Value(region, "where it is"))
         for other in others:
             if (other.job_name, other.bucket, other.name) != but:
-                theirs = {one.address for one in stack_tune.tuning(_recalled(there, other), teardown=True)}
+                wish = _recalled(there, other)
+                theirs = {one.address for one in stack_tune.tuning(wish, teardown=True)}
+                if isinstance(wish.hf_token, SecretRef):  # another's, given by name: still none that may go
+                    theirs.add(f"secret {wish.hf_token.name.rpartition('/')[2]}")
                 where = "" if region == place.region.text else f" in {region}"
                 keep |= dict.fromkeys(mine & theirs, f"fine-tune {other.name}{where} uses it")
     return keep

@@ -130,6 +130,18 @@ def test_a_secret_that_another_service_was_given_by_name_stays(both: FakeCloud, 
     assert any("service other uses it" in one["why"] for one in done.data["stays"])
 
 
+def test_another_projects_secret_of_that_name_is_not_its_own() -> None:
+    """A token given now goes into a secret of this project's, by the name with the region."""
+    cloud = with_model(FakeCloud())
+    there = "projects/other-proj/secrets/gemma-hf-token"
+    cloud.secrets.create(there, HERE, {})
+    cloud.secrets.add_version(there, b"x")
+    up(cloud, HERE, hf_token=SecretRef(there, "1"))
+    up(cloud, HERE)
+    assert f"gemma-hf-token-{HERE}" in used(cloud, HERE)
+    assert there in cloud.state.secrets
+
+
 def test_an_unfinished_deploy_is_removed_by_either_name(tmp_path: Path) -> None:
     """No service says what its secrets are called; those that a service of another region reads stay."""
     cloud = with_model(FakeCloud())

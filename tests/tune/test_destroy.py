@@ -15,7 +15,7 @@ from gemmactl.result import Item, Result
 from gemmactl.serving.deploy import deploy
 from gemmactl.serving.destroy import Extent
 from gemmactl.serving.destroy import destroy as destroy_service
-from gemmactl.spec import Serve, Token, parse_model
+from gemmactl.spec import SecretRef, Serve, Token, parse_model
 from gemmactl.stack_tune import tuning
 from gemmactl.tune.destroy import destroy
 from gemmactl.tune_spec import Tune
@@ -120,6 +120,15 @@ def test_a_service_and_a_fine_tune_keep_what_the_other_stands_on(tmp_path: Path)
     assert cloud.state.repositories
     assert desk.JOB in cloud.state.jobs
     assert make_plan(tuning(WISH), cloud).work == ()
+
+
+def test_a_token_that_another_fine_tune_was_given_by_name_stays() -> None:
+    """--hf-token NAME of this one's secret: the other's job starts with it."""
+    cloud = made(replace(WISH, hf_token=Token(TOKEN)))
+    other = replace(WISH, name="other", hf_token=SecretRef("finetune-sql-hf-token-us-central1", "1"))
+    assert go(make_plan(tuning(other), cloud), cloud).ok
+    destroy(place(cloud), desk.NAME, Ear(), yes=True)
+    assert [one.rpartition("/")[2] for one in cloud.state.secrets] == ["finetune-sql-hf-token-us-central1"]
 
 
 def test_a_trained_model_is_no_upload(tmp_path: Path) -> None:
