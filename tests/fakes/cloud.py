@@ -75,6 +75,7 @@ class State:
     older: dict[tuple[str, str, int], tuple[OlderObject, bytes]] = field(default_factory=dict)
     secrets: dict[str, Labels] = field(default_factory=dict)
     secret_keys: dict[str, str] = field(default_factory=dict)
+    secret_regions: dict[str, str] = field(default_factory=dict)
     versions: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
     builds: dict[str, tuple[Json, BuildInfo]] = field(default_factory=dict)
     services: dict[str, Json] = field(default_factory=dict)
@@ -426,6 +427,7 @@ class Secrets(Part):
                 raise refusal(409, f"Secret [{name}] already exists.")
             state.secrets[name] = dict(labels)
             state.secret_keys[name] = kms_key
+            state.secret_regions[name] = location
 
     def kms_key(self, name: str) -> str:
         with self.cloud.call("secrets.kms_key", name, api="secretmanager") as state:
