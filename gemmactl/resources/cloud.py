@@ -108,6 +108,10 @@ class BuildInfo:
     digest: str | None = None
     log_url: str = ""
     warnings: tuple[str, ...] = ()
+    created: str = ""
+    """RFC 3339, in UTC; `` where the API did not say."""
+    account: str = ""
+    """E-mail of the account that it ran as."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +274,9 @@ class Builds(Protocol):
     def get(self, region: str, build_id: str) -> BuildInfo: ...
     def running(self, region: str, tag: str) -> str | None:
         """Id of an unfinished build that carries the tag."""
+
+    def newest(self, region: str, tag: str) -> BuildInfo | None:
+        """The build with the tag that was created last, finished or not."""
 
 
 class Run(Protocol):

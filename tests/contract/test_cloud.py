@@ -17,6 +17,7 @@ from gemmactl.sandbox.endpoint import Endpoint
 from gemmactl.sandbox.server import Server
 from gemmactl.sandbox.world import Settings, World
 from tests.contract.suite import CloudContract
+from tests.contract.suite_builds import BuildsContract
 from tests.contract.suite_jobs import JobsContract
 from tests.contract.suite_keys import KeysContract
 from tests.fakes.cloud import FakeCloud
@@ -58,7 +59,7 @@ def image(cloud: Cloud) -> str:
     return IMAGE.format(cloud.project)
 
 
-class TestCloud(CloudContract, KeysContract, JobsContract):
+class TestCloud(CloudContract, BuildsContract, KeysContract, JobsContract):
     """Both."""
 
 

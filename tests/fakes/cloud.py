@@ -483,8 +483,10 @@ class Builds(Part):
             source = body["source"]["storageSource"]
             if (source["bucket"], source["object"]) not in state.objects:
                 raise refusal(400, "could not resolve source: googleapi: Error 404: No such object")
-            build_id = f"build-{len(state.builds) + 1}"
-            state.builds[build_id] = (body, replace(self.cloud.build, id=build_id))
+            at = len(state.builds) + 1
+            build_id, account = f"build-{at}", str(body.get("serviceAccount", "")).rpartition("/")[2]
+            created = f"2026-01-01T00:{at:02}:00Z"
+            state.builds[build_id] = (body, replace(self.cloud.build, id=build_id, created=created, account=account))
             return build_id
 
     def get(self, region: str, build_id: str) -> BuildInfo:
@@ -499,6 +501,11 @@ class Builds(Part):
     def running(self, region: str, tag: str) -> str | None:
         with self.cloud.call("builds.running", tag, api="cloudbuild") as state:
             found = [i for i, (b, info) in state.builds.items() if tag in b["tags"] and info.status in ("QUEUED", "WORKING")]
+            return found[-1] if found and region != "global" else None
+
+    def newest(self, region: str, tag: str) -> BuildInfo | None:
+        with self.cloud.call("builds.newest", tag, api="cloudbuild") as state:
+            found = [info for body, info in state.builds.values() if tag in body["tags"]]
             return found[-1] if found and region != "global" else None
 
 
