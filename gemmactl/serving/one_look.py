@@ -19,7 +19,7 @@ READS: Final[Mapping[str, frozenset[str]]] = {
     "storage": frozenset({"bucket", "list", "read"}),
     "secrets": frozenset({"get", "newest_version", "version_state", "kms_key"}),
     "run": frozenset({"get", "list"}),
-    "jobs": frozenset({"get", "list"}),
+    "jobs": frozenset({"get", "list", "executions"}),
     "quotas": frozenset({"limits"}),
     "projects": frozenset({"info", "billed"}),
     "org_policies": frozenset({"effective"}),
