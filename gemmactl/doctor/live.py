@@ -39,9 +39,9 @@ def examine(cloud: Cloud, stack: Sequence[Resource], *, service: str = "", conte
     known_facts = context or Context(project=cloud.project)
     steps, unseen = _steps(cloud, stack, known_facts)
     pending = {s.address for s in steps if s.op is not Op.KEEP}
-    found = _build_findings(cloud, steps, known_facts)
-    found += [finding for step in steps for finding in _step_finding(step, pending, cloud.project)] + unseen
+    found = [finding for step in steps for finding in _step_finding(step, pending, cloud.project)] + unseen
     found += _caller_findings(cloud, steps, known_facts)
+    found += _build_findings(cloud, steps, known_facts)
     if service:
         found += _service_findings(cloud, service, known_facts)
     return tuple(_once(found))

@@ -116,4 +116,5 @@ def test_a_service_whose_new_image_was_not_built_is_told_why(tmp_path: Path) -> 
     cloud.build = BuildInfo("", "FAILURE", "build step 0 failed", "USER_BUILD_STEP")
     cloud.state.logs = [('build_id="build-2"', FULL)]
     cloud.builds.start("us-central1", body)
-    assert codes(look(cloud, tmp_path, "gemma"))[:2] == ["build-disk", "missing-image"]
+    found = look(cloud, tmp_path, "gemma").data["findings"]
+    assert [one["code"] for one in found if one["state"] == "problem"] == ["missing-image", "build-disk"]
