@@ -173,6 +173,12 @@ class Repositories(Protocol):
     def digest(self, image: str) -> str | None:
         """`sha256:...` of `HOST/PROJECT/REPO/NAME:TAG`."""
 
+    def platforms(self, image: str) -> tuple[str, ...] | None:
+        """What machines `HOST/PROJECT/REPO/NAME` with `:TAG` or `@DIGEST` runs on: `linux/amd64`, ...; None: it is not there.
+
+        Empty where the registry holds something else than an image. Reads its manifest, and no layer.
+        """
+
     def delete_image(self, image: str) -> None:
         """Remove the version that the tag points to, with its tags."""
 

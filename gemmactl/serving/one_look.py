@@ -15,7 +15,7 @@ READS: Final[Mapping[str, frozenset[str]]] = {
     "apis": frozenset({"enabled"}),
     "accounts": frozenset({"get"}),
     "policies": frozenset({"members"}),
-    "repositories": frozenset({"get", "digest"}),
+    "repositories": frozenset({"get", "digest", "platforms"}),
     "storage": frozenset({"bucket", "list", "read"}),
     "secrets": frozenset({"get", "newest_version", "version_state", "kms_key"}),
     "run": frozenset({"get", "list"}),

@@ -1,4 +1,4 @@
-"""What every cloud does with builds; the rest of the contract is in suite.py."""
+"""What every cloud does with builds and images; the rest of the contract is in suite.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ REGION = "us-central1"
 
 
 class BuildsContract:
-    """Subclass it with a `cloud` fixture."""
+    """Subclass it with the fixtures `cloud` and `image`, which is in a registry, and `both` beside it for two platforms."""
 
     def test_the_newest_build_with_a_tag(self, cloud: Cloud) -> None:
         """Of two with the tag the later one, with its account; none of another tag, none in another region."""
@@ -39,3 +39,12 @@ class BuildsContract:
         assert newest.created
         assert cloud.builds.newest(REGION, "for-none") is None
         assert cloud.builds.newest("global", "for-gemma") is None
+
+    def test_what_machine_an_image_is_for(self, cloud: Cloud, image: str) -> None:
+        """Of a tag and of a digest; of an index all that it holds; None of what is not there."""
+        cloud.apis.enable([f"{n}.googleapis.com" for n in ("artifactregistry", "cloudresourcemanager")])
+        digest = cloud.repositories.digest(image)
+        assert cloud.repositories.platforms(image) == ("linux/amd64",)
+        assert cloud.repositories.platforms(f"{image.rpartition(':')[0]}@{digest}") == ("linux/amd64",)
+        assert cloud.repositories.platforms(image.replace("nothing", "both")) == ("linux/amd64", "linux/arm64")
+        assert cloud.repositories.platforms(image.replace(":v1", ":v2")) is None

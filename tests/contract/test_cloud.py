@@ -23,10 +23,15 @@ from tests.contract.suite_keys import KeysContract
 from tests.fakes.cloud import FakeCloud
 
 IMAGE = "us-central1-docker.pkg.dev/{}/ready/nothing:v1"
+BOTH = "us-central1-docker.pkg.dev/{}/ready/both:v1"
+PLATFORMS = ("linux/amd64", "linux/arm64")
 
 
 def in_memory(_home: Path) -> Iterator[Cloud]:
-    yield FakeCloud(enforce_apis=True)
+    cloud = FakeCloud(enforce_apis=True)
+    cloud.state.images = dict.fromkeys((IMAGE.format(cloud.project), BOTH.format(cloud.project)), f"sha256:{'0' * 64}")
+    cloud.state.platforms[BOTH.format(cloud.project)] = PLATFORMS
+    yield cloud
 
 
 def put_image(world: World, root: Path) -> None:
@@ -36,6 +41,7 @@ def put_image(world: World, root: Path) -> None:
     world.store.put("repositories", parent, {"name": parent, "format": "DOCKER"})
     image = IMAGE.format(world.project)
     images.push(world, image, f"sha256:{'0' * 64}", str(root), {"entrypoint": ["true"]})
+    images.push(world, BOTH.format(world.project), f"sha256:{'1' * 64}", str(root), {"platforms": list(PLATFORMS)})
 
 
 def on_the_sandbox(home: Path) -> Iterator[Cloud]:

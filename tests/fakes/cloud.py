@@ -68,6 +68,8 @@ class State:
     policies: dict[PolicyTarget, dict[str, set[str]]] = field(default_factory=dict)
     repositories: dict[str, RepositoryInfo] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
+    platforms: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Tag or digest of an image -> its platforms, where these are not amd64's alone."""
     buckets: dict[str, BucketInfo] = field(default_factory=dict)
     objects: dict[tuple[str, str], tuple[ObjectInfo, bytes]] = field(default_factory=dict)
     versioned: set[str] = field(default_factory=set)
@@ -284,6 +286,12 @@ class Repositories(Part):
     def digest(self, image: str) -> str | None:
         with self.cloud.call("repositories.digest", image, api="artifactregistry") as state:
             return state.images.get(image)
+
+    def platforms(self, image: str) -> tuple[str, ...] | None:
+        with self.cloud.call("repositories.platforms", image, api="artifactregistry") as state:
+            name, _, digest = image.partition("@")
+            there = image in state.images or any(k.startswith(f"{name}:") and d == digest for k, d in state.images.items())
+            return state.platforms.get(image, ("linux/amd64",)) if there else None
 
     def delete_image(self, image: str) -> None:
         with self.cloud.call("repositories.delete_image", image, write=True, api="artifactregistry") as state:
