@@ -51,6 +51,8 @@ class Context:
     """Where a text's call was made, by scene.py: tool, builder, build, program; empty when it does not tell."""
     refused: str = ""
     """Whom the text itself names as refused."""
+    alone: str = ""
+    """The only service account that the text names at all."""
     schedule: str = ""
     """As whom a schedule or a queue in the text calls."""
 

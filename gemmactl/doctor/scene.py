@@ -37,6 +37,7 @@ TOOL: Final = (
     r">>> \w",
     r"_execution_state|ipython-input|ipykernel_|\bcell line: \d|\bInput In \[\d",
     r"BigQuery error in \w+ operation",
+    r"(?:Local|Local URL|running (?:on|at)|listening (?:on|at)|available at):? +https?://(?:localhost|127\.0\.0\.1):\d",
 )
 """What people run at a terminal, in a notebook or in a pipeline."""
 HOME: Final = (
@@ -55,7 +56,9 @@ BUILD: Final = (
 )
 _STEP: Final = r"(?m)^\s{0,9}Step #\d{1,2}(?: - \"[\w.-]{1,60}\")?: "
 """What Cloud Build puts before each line, and reading a paste takes away."""
-_PUSHES: Final = r"\bkaniko\b|error checking push permission|error building image: error pushing"
+_PUSHES: Final = (
+    r"\bkaniko\b|\bbuildpacks?\b|error checking push permission|error building image: error pushing|failed to export: "
+)
 PROGRAM: Final = (
     (
         r"(?:File \"|at [\w.<>$ ]{0,80}\(?(?:file://)?)/"
@@ -116,7 +119,16 @@ _LOOKS: Final[tuple[tuple[Scene, tuple[str, ...]], ...]] = (
 
 def place(context: Context, flat: str, text: str = "") -> Context:
     """The context with its scene and, where the text names one, who was refused. `text`: as it was pasted."""
-    return replace(context, scene=look(flat, text), refused=named.refused(flat), schedule=named.schedule(flat))
+    scene = look(flat, text)
+    inside = named.authenticated(flat) if scene in ("build", "builder") else ""
+    return replace(
+        context,
+        scene=scene,
+        refused=named.refused(flat),
+        alone=named.alone(flat),
+        schedule=named.schedule(flat),
+        build_account=inside or context.build_account,
+    )
 
 
 def look(flat: str, text: str = "") -> Scene:
@@ -143,6 +155,13 @@ def acting(principal: str, permission: str, context: Context) -> str:
         return principal
     if context.refused:
         return member(context.refused) or principal
+    token = _token(principal, permission, context)
+    # a program asks as itself, and the text names nobody else
+    own = token == "$RUNTIME_SA" and context.alone and not permission.startswith("iam.")
+    return member(context.alone) if own else token
+
+
+def _token(principal: str, permission: str, context: Context) -> str:
     if context.scene in ("build", "builder"):
         return "$BUILD_SA"
     if not permission or (principal == "$CALLER" and pattern(BY_CALLERS).fullmatch(permission)):

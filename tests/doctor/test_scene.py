@@ -141,3 +141,23 @@ def test_the_default_account_signs_as_itself() -> None:
     mine = "123456789012-compute@developer.gserviceaccount.com"
     needed = "Permission iam.serviceAccounts.signBlob is required to perform this operation on service account"
     assert who(f"{needed} projects/p-1/serviceAccounts/{mine}.") == f"serviceAccount:{mine}"
+
+
+def test_the_only_account_in_the_text_is_the_programs() -> None:
+    """In any language; not where it is what something was done to."""
+    mine = "rt-gemma@my-proj.iam.gserviceaccount.com"
+    assert who(f"Nosso servi\u00e7o executa como {mine}:\n{SECRET}") == f"serviceAccount:{mine}"
+    assert who(f"acts on projects/-/serviceAccounts/{mine}\n{SECRET}") == "$RUNTIME_SA"
+    assert who(f"{mine} or other@my-proj.iam.gserviceaccount.com\n{SECRET}") == "$RUNTIME_SA"
+
+
+def test_a_server_on_this_machine_asks_as_whoever_started_it() -> None:
+    """It says so with its address."""
+    assert who(f"  Local URL: http://localhost:8501\n{SECRET}") == "$CALLER"
+
+
+def test_gcloud_in_a_build_says_which_account_the_builds_is() -> None:
+    """`authenticated as` there is the build's, whoever else is known as the caller."""
+    said = "This command is authenticated as 123456789012@cloudbuild.gserviceaccount.com which is the active account"
+    text = f"Step #1: ERROR: (gcloud.secrets.versions.add) PERMISSION_DENIED: {DENIED} {said}"
+    assert who(text) == "serviceAccount:123456789012@cloudbuild.gserviceaccount.com"

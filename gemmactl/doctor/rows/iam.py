@@ -16,7 +16,10 @@ _KNOWN: Final = (
     r"cloudquotas|orgpolicy|pubsub|eventarc|bigquery|vpcaccess|billing|aiplatform|redis|container|dns|networkservices|iap|"
     r"clouddeploy|cloudfunctions|cloudscheduler|cloudtasks|firebase[a-z]*|source|servicenetworking|workflows|cloudsql|datastore|"
     r"cloudtrace|binaryauthorization|containeranalysis|apikeys|servicedirectory|networkconnectivity|networksecurity|config|"
-    r"certificatemanager|securitycenter|recommender|notebooks|privateca|cloudasset|accesscontextmanager|identitytoolkit)"
+    r"certificatemanager|securitycenter|recommender|notebooks|privateca|cloudasset|accesscontextmanager|identitytoolkit|"
+    r"bigtable|spanner|alloydb|memorystore|dataflow|dataproc|dataplex|composer|discoveryengine|dialogflow|documentai|speech|"
+    r"cloudtranslate|modelarmor|dlp|appengine|batch|tpu|file|storagetransfer|telemetry|errorreporting|cloudprofiler|backupdr|"
+    r"parametermanager|developerconnect|managedkafka|observability|oslogin|osconfig|cloudaicompanion)"
 )
 
 _BUILD_REMEDY: Final = "Grant the one role below to the account that pushes or pulls, on this repository only."
@@ -204,9 +207,10 @@ ROWS: Final = (
                 rf"(?:['\"`\]]? (?:for|on) (?:the )?{_RESOURCE})?"
             ),
             (
-                rf"(?P<member>{EMAIL})[^.]{{0,80}} (?:lacks|is missing|does not have)[^.]{{0,60}}['\"` ]"
+                rf"(?P<member>{EMAIL})[^.]{{0,80}} (?:lacks|is missing|does not have)[^.]{{0,60}}['\"`\[ ]"
                 rf"(?={_KNOWN}\.){_PERMISSION}"
             ),
+            rf"(?:missing|lacks?|required) (?:the )?(?:IAM )?permissions?: ?['\"`\[]?(?={_KNOWN}\.){_PERMISSION}",
         ),
         principal="$CALLER",
         fix_kind="iam_grant",

@@ -84,4 +84,38 @@ ROWS: Final = (
         subcategory="registry",
         explains=("iam-denied",),
     ),
+    denied(
+        "node-pull-denied",
+        "The machine that starts the container may not pull the image",
+        "The registry knows who asks, and that account has no reader role on the repository.",
+        "Grant artifactregistry.reader on the repository to the account of the machine or agent that pulls.",
+        "artifactregistry.repositories.downloadArtifacts",
+        (
+            r"(?:failed to (?:fetch oauth token|authorize)|unexpected status.{0,40})(?!.{0,20}anonymous)"
+            r".{0,400}?(?P<resource>[a-z0-9-]{2,30}-docker\.pkg\.dev)/\S{0,400}.{0,40}?\b403\b"
+        ),
+        r"unexpected status (?:code )?(?:from (?:HEAD|GET) request to )?.{0,20}https://\S{0,60}pkg\.dev/\S{0,300}?: 403",
+        r"(?:HEAD|GET) https://\S{0,60}pkg\.dev/v2/\S{0,300}: (?:unexpected status code )?403",
+        principal="",
+        # what BuildKit and docker print is docker's
+        unless=r"load metadata for|\[internal\]|failed to solve|docker (?:pull|build|push)|Error response from daemon",
+        explains=("docker-anonymous",),
+        subcategory="registry",
+    ),
+    denied(
+        "push-refused",
+        "The registry refused the push",
+        "The account that pushes has no role on the repository that allows it; the text does not name the permission.",
+        "Grant artifactregistry.writer on the repository to the account that pushes.",
+        "artifactregistry.repositories.uploadArtifacts",
+        r"(?:POST|PUT|PATCH) https://\S{0,60}pkg\.dev/v2/\S{0,300}: (?:unexpected status code )?403",
+        r"unexpected status from (?:POST|PUT|PATCH) request to https://\S{0,60}pkg\.dev/\S{0,300}: 403",
+        (
+            r"(?:failed to (?:export|write image|push)|error pushing)\b(?!.{0,400}?anonymous)"
+            r".{0,400}?pkg\.dev/.{0,400}?\b403 Forbidden"
+        ),
+        principal="$DOCKER_IDENTITY",
+        explains=("node-pull-denied",),
+        subcategory="registry",
+    ),
 )

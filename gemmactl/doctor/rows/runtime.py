@@ -261,31 +261,6 @@ ROWS: Final = (
         not_fix=("roles/datastore.owner",),
     ),
     _row(
-        "node-pull-denied",
-        "The machine that starts the container may not pull the image",
-        "artifactregistry.repositories.downloadArtifacts",
-        (
-            r"(?:failed to (?:fetch oauth token|authorize)|unexpected status.{0,40})(?!.{0,20}anonymous)"
-            r".{0,400}?(?P<resource>[a-z0-9-]{2,30}-docker\.pkg\.dev)/\S{0,400}.{0,40}?\b403\b"
-        ),
-        r"unexpected status (?:code )?(?:from (?:HEAD|GET) request to )?.{0,20}https://\S{0,60}pkg\.dev/\S{0,300}?: 403",
-        r"(?:HEAD|GET) https://\S{0,60}pkg\.dev/v2/\S{0,300}: (?:unexpected status code )?403",
-        cause="The registry knows who asks, and that account has no reader role on the repository.",
-        remedy="Grant artifactregistry.reader on the repository to the account of the machine or agent that pulls.",
-        principal="",
-        explains=("docker-anonymous",),
-        subcategory="registry",
-    ),
-    _row(
-        "push-refused",
-        "The registry refused the push",
-        "artifactregistry.repositories.uploadArtifacts",
-        r"(?:POST|PUT|PATCH) https://\S{0,60}pkg\.dev/v2/\S{0,300}: (?:unexpected status code )?403",
-        r"unexpected status from (?:POST|PUT|PATCH) request to https://\S{0,60}pkg\.dev/\S{0,300}: 403",
-        principal="$DOCKER_IDENTITY",
-        subcategory="registry",
-    ),
-    _row(
         "iap-denied",
         "Identity-Aware Proxy does not let the account in",
         "iap.webServiceVersions.accessViaIAP",
