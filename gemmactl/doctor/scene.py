@@ -120,6 +120,8 @@ _LOOKS: Final[tuple[tuple[Scene, tuple[str, ...]], ...]] = (
 def place(context: Context, flat: str, text: str = "") -> Context:
     """The context with its scene and, where the text names one, who was refused. `text`: as it was pasted."""
     scene = look(flat, text)
+    if "@" not in flat and "principal://" not in flat:  # nobody is named: no expression for it is compiled
+        return replace(context, scene=scene)
     inside = named.authenticated(flat) if scene in ("build", "builder") else ""
     return replace(
         context,
