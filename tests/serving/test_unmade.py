@@ -117,4 +117,4 @@ def test_a_service_whose_new_image_was_not_built_is_told_why(tmp_path: Path) -> 
     cloud.state.logs = [('build_id="build-2"', FULL)]
     cloud.builds.start("us-central1", body)
     found = look(cloud, tmp_path, "gemma").data["findings"]
-    assert [one["code"] for one in found if one["state"] == "problem"] == ["missing-image", "build-disk"]
+    assert [one["code"] for one in found if one["state"] == "problem"] == ["build-disk"]
