@@ -68,6 +68,8 @@ class State:
     policies: dict[PolicyTarget, dict[str, set[str]]] = field(default_factory=dict)
     repositories: dict[str, RepositoryInfo] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
+    platforms: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Tag or digest of an image -> its platforms, where these are not amd64's alone."""
     buckets: dict[str, BucketInfo] = field(default_factory=dict)
     objects: dict[tuple[str, str], tuple[ObjectInfo, bytes]] = field(default_factory=dict)
     versioned: set[str] = field(default_factory=set)
@@ -286,6 +288,12 @@ class Repositories(Part):
         with self.cloud.call("repositories.digest", image, api="artifactregistry") as state:
             return state.images.get(image)
 
+    def platforms(self, image: str) -> tuple[str, ...] | None:
+        with self.cloud.call("repositories.platforms", image, api="artifactregistry") as state:
+            name, _, digest = image.partition("@")
+            there = image in state.images or any(k.startswith(f"{name}:") and d == digest for k, d in state.images.items())
+            return state.platforms.get(image, ("linux/amd64",)) if there else None
+
     def delete_image(self, image: str) -> None:
         with self.cloud.call("repositories.delete_image", image, write=True, api="artifactregistry") as state:
             state.images.pop(image, None)
@@ -485,8 +493,10 @@ class Builds(Part):
             source = body["source"]["storageSource"]
             if (source["bucket"], source["object"]) not in state.objects:
                 raise refusal(400, "could not resolve source: googleapi: Error 404: No such object")
-            build_id = f"build-{len(state.builds) + 1}"
-            state.builds[build_id] = (body, replace(self.cloud.build, id=build_id))
+            at = len(state.builds) + 1
+            build_id, account = f"build-{at}", str(body.get("serviceAccount", "")).rpartition("/")[2]
+            created = f"2026-01-01T00:{at:02}:00Z"
+            state.builds[build_id] = (body, replace(self.cloud.build, id=build_id, created=created, account=account))
             return build_id
 
     def get(self, region: str, build_id: str) -> BuildInfo:
@@ -501,6 +511,11 @@ class Builds(Part):
     def running(self, region: str, tag: str) -> str | None:
         with self.cloud.call("builds.running", tag, api="cloudbuild") as state:
             found = [i for i, (b, info) in state.builds.items() if tag in b["tags"] and info.status in ("QUEUED", "WORKING")]
+            return found[-1] if found and region != "global" else None
+
+    def newest(self, region: str, tag: str) -> BuildInfo | None:
+        with self.cloud.call("builds.newest", tag, api="cloudbuild") as state:
+            found = [info for body, info in state.builds.values() if tag in body["tags"]]
             return found[-1] if found and region != "global" else None
 
 
