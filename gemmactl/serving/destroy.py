@@ -80,7 +80,7 @@ def destroy(
     data["done"] = list(outcome.done)
     if not outcome.ok:
         return unfinished("destroy", outcome, data, place, service=wish.name)
-    removed = Line(f"removed {len(outcome.done)} things of {wish.name}{f'; {cost}' if cost else ''}", "good")
+    removed = Line(f"removed {show.things(len(outcome.done))} of {wish.name}{f'; {cost}' if cost else ''}", "good")
     follow = (f"gemmactl destroy {wish.name} --model {wish.model.text} {place.flags}",) if extent.service_only else ()
     # what other services use was in the plan a moment ago; what nobody uses and stays is worth a second line
     return Result("destroy", data, (removed, *((one.item() for one in left) if not others else ())), follow, target=place.target)
@@ -114,7 +114,7 @@ def _another_name(said: str, name: str) -> Trouble:
 
 def _confirmed(name: str, plan: Plan, voice: Voice, extent: Extent, *, yes: bool) -> bool:
     """A yes; for --all the name, typed or said beforehand."""
-    question = f"Remove {plan.count(Op.DELETE)} things of {name}"
+    question = f"Remove {show.things(plan.count(Op.DELETE))} of {name}"
     if extent.confirm is not None:
         return True
     if extent.everything:

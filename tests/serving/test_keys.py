@@ -160,13 +160,18 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:
 
 
 def test_revoking_by_id_and_by_the_key_itself(tmp_path: Path) -> None:
-    """What is revoked is in no version any more; what is not there is said without repeating it."""
+    """After a yes; what is revoked is in no version any more, what is not there is said without a question or repeating it."""
     cloud = with_model(FakeCloud())
     here, known = up(cloud), settings(tmp_path)
     one, two = (str(keys.create(here, known, "gemma", Ear(), label=label).data["key"]) for label in ("a", "b"))
-    assert keys.revoke(here, known, "gemma", api_keys.of(one).id, Ear()).data["left"] == 1
+    for ear, code in ((Ear(yes=False), "not-confirmed"), (Ear(), "usage")):
+        with pytest.raises(Trouble) as refused:
+            keys.revoke(here, known, "gemma", api_keys.of(one).id, ear)
+        assert refused.value.code == code
+    assert sorted(kept(cloud).values()) == ["a", "b"]
+    assert keys.revoke(here, known, "gemma", api_keys.of(one).id, Ear(yes=True)).data["left"] == 1
     assert list(kept(cloud).values()) == ["b"]
-    keys.revoke(here, known, "gemma", two, Ear())
+    keys.revoke(here, known, "gemma", two, Ear(), yes=True)
     assert kept(cloud) == {}
     enabled = [data for word, data in cloud.state.versions[SECRET] if word == "ENABLED"]
     assert [api_keys.read(data) for data in enabled] == [()]
