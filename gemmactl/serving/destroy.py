@@ -59,7 +59,9 @@ def destroy(
     others = shared(place, wish)
     plan = _teardown(place, wish, others, extent)
     left = remains(place, wish, plan)
-    cost = f"what stays costs {month} a month" if (month := total(left)).usd else ""
+    month = total(left)
+    # a sum of next to nothing and of what has no price is no news beside the lines above
+    cost = f"what stays costs {month} a month" if month.usd and str(month) != "from $0.00" else ""
     data = {
         "service": wish.name,
         **place.document(),
