@@ -65,11 +65,31 @@ def serve(latency: float, tell: Connection) -> None:
     server.serve_forever()
 
 
-def start(latency: float) -> str:
-    """A far cloud; its address."""
+def start(latency: float) -> tuple[str, int]:
+    """A far cloud: its address, and the id of its process."""
     told, tell = multiprocessing.Pipe(duplex=False)
-    multiprocessing.get_context("spawn").Process(target=serve, args=(latency, tell), daemon=True).start()
-    return f"http://127.0.0.1:{told.recv()}"
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(latency, tell), daemon=True)
+    process.start()
+    return f"http://127.0.0.1:{told.recv()}", process.pid or 0
+
+
+class Neighbours:
+    """How much of the machine others use, from Linux's own counts."""
+
+    def __init__(self, own: Sequence[int]) -> None:
+        self.own = own
+        self.before = self._counts()
+
+    def _counts(self) -> tuple[int, int]:
+        """(what the whole machine could do, what others did), in ticks."""
+        row = [int(word) for word in Path("/proc/stat").read_text(encoding="utf-8").split("\n")[0].split()[1:9]]
+        ours = (Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()[11:13] for pid in self.own)
+        return sum(row), sum(row) - row[3] - row[4] - sum(int(ticks) for pair in ours for ticks in pair)
+
+    def share(self) -> float:
+        """Percent of the machine since the beginning."""
+        whole, others = (now - then for now, then in zip(self._counts(), self.before, strict=True))
+        return 100 * others / whole
 
 
 def things() -> list[Any]:
@@ -124,8 +144,9 @@ def main() -> int:
     from gemmactl.gcp.cloud import connect
     from gemmactl.kernel.plan import make_plan
 
-    far, near = (connect("bench-project", endpoint=Endpoint(start(latency))) for latency in (asked.latency, 0.0))
-    stack, before = things(), os.getloadavg()[0]
+    clouds = [start(latency) for latency in (asked.latency, 0.0)]
+    far, near = (connect("bench-project", endpoint=Endpoint(url)) for url, _ in clouds)
+    stack, others = things(), Neighbours([os.getpid(), *(pid for _, pid in clouds)])
     few, plan, own = (
         f"{SEQUENTIAL} reads of a service, one after the other",
         f"a plan of {THINGS} things",
@@ -166,7 +187,7 @@ def main() -> int:
         "same cores.",
         "",
         f"{cpu()}, {multiprocessing.cpu_count()} cores, {system};",
-        f"load {before:.1f} before, {os.getloadavg()[0]:.1f} after.",
+        f"other programs took {others.share():.0f} % of the machine meanwhile.",
         "",
     ]
     sys.stdout.write("\n".join(page))
