@@ -79,11 +79,12 @@ def revoke(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The service.")],
     key: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `gemmactl keys list` shows it.")],
+    yes: o.Yes = False,
     project: o.Project = None,
     region: o.Region = None,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
-    """Take a key back: instances refuse it within about half a minute.
+    """Take a key back, after asking: instances refuse it within about half a minute, and nothing brings it back.
 
     Example: gemmactl keys revoke NAME 3f9a1c07
     """
@@ -91,4 +92,4 @@ def revoke(
 
     here = session(ctx)
     settings = here.settings()
-    return run(here.place(settings, project, region), settings, name, key, here.voice)
+    return run(here.place(settings, project, region), settings, name, key, here.voice, yes=yes)

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final
 from gemmactl.errors import Trouble, refused
 from gemmactl.gcp import endpoint as endpoints
 from gemmactl.gcp.once import Once
+from gemmactl.gcp.sessions import settle
 from gemmactl.gcp.wire import TIMEOUT, Wire
 from gemmactl.resources.cloud import BucketInfo, ObjectInfo, OlderObject, Readable
 
@@ -40,7 +41,7 @@ class CloudStorage:
         client = storage.Client(
             project=self._wire.project or None, credentials=self._wire.identity.credentials(), client_options=options
         )
-        _settle(client._http, url)  # noqa: SLF001 - the session that the client makes for itself
+        settle(client._http, url)  # noqa: SLF001 - the session that the client makes for itself
         return client
 
     # --- buckets ----------------------------------------------------------------------------------
@@ -238,16 +239,6 @@ class CloudStorage:
             )
 
         return _object_info(self._wire.send(API, f"restoring gs://{bucket}/{name} of generation {generation}", ask))
-
-
-def _settle(session: Any, url: str) -> None:
-    """Ask the environment for proxy and certificates once: requests does so before every request, a third of its cost.
-
-    All requests of the client go to one host, so the answer is the same for all.
-    """
-    known = session.merge_environment_settings(url, {}, None, None, None)
-    session.proxies, session.verify, session.cert = known["proxies"], known["verify"], known["cert"]
-    session.trust_env = False
 
 
 class _Counting:

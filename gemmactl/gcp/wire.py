@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from gemmactl.gcp.endpoint import Endpoint
 from gemmactl.gcp.errors import translated
 from gemmactl.gcp.identity import Identity
 from gemmactl.gcp.once import Once
+from gemmactl.gcp.sessions import settle
 from gemmactl.kernel.resource import Clock
 
 T = TypeVar("T")
@@ -48,14 +50,18 @@ class Wire:
     clock: Clock = field(default_factory=Clock)
     enabled: dict[str, float] = field(default_factory=dict)
     """APIs that this process enabled, and until when they may still call themselves disabled."""
-    _idle: list[Any] = field(default_factory=list)
+    _idle: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    """Host -> sessions that nobody uses."""
 
     def client(self, make: Callable[[], Any]) -> Once[Any]:
         """A REST client of a google-cloud-* package, imported and built at first use. `make` returns its class."""
 
         def build() -> Any:
             options = {"api_endpoint": self.endpoint.base_url} if self.endpoint else {}
-            return make()(transport="rest", credentials=self.identity.credentials(), client_options=options)
+            client = make()(transport="rest", credentials=self.identity.credentials(), client_options=options)
+            transport: Any = client.transport
+            settle(transport._session, transport._host)  # noqa: SLF001 - the session that the client makes for itself
+            return client
 
         return Once(build)
 
@@ -133,23 +139,24 @@ class Wire:
         from google.api_core.exceptions import from_http_response
 
         url = f"{endpoints.url(self.endpoint, host)}{path}"
-        with self._session() as session:
+        with self._session(endpoints.url(self.endpoint, host)) as session:
             answer = session.request(method, url, params=params, json=body, headers=headers, timeout=TIMEOUT)
         if answer.status_code >= 400:
             raise from_http_response(answer)  # type: ignore[no-untyped-call]  # the library is untyped here
         return answer.json() if answer.content else {}
 
     @contextmanager
-    def _session(self) -> Iterator[Any]:
+    def _session(self, where: str) -> Iterator[Any]:
         """One that nobody else has meanwhile (a requests.Session is not made to be shared), with its connection from before."""
         try:
-            session = self._idle.pop()
+            session = self._idle[where].pop()
         except IndexError:
             from google.auth.transport.requests import AuthorizedSession
 
             session = AuthorizedSession(self.identity.credentials())  # type: ignore[no-untyped-call]  # the library is untyped here
+            settle(session, where)
         yield session
-        self._idle.append(session)  # not after an error: its connection may be broken
+        self._idle[where].append(session)  # not after an error: its connection may be broken
 
 
 def passing(trouble: Trouble) -> bool:

@@ -22,7 +22,8 @@ GRACE = 60.0
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a denial is retried when this very apply did something that settles: a grant, an account, an enabled API.
+    """How long a denial is retried when this very apply did something that settles: a grant, an account, an enabled API; or
+    when it contradicts one that stands, which an apply that was killed may have made just before.
 
     IAM is eventually consistent: typically 2 minutes, 7 or more are seen (Google: "Access change propagation"). An API that
     was just enabled may call itself disabled for as long ("wait a few minutes for the action to propagate to our systems").
@@ -108,6 +109,7 @@ class _Run:
         self.cloud, self.events, self.clock, self.patience, self.workers = cloud, events, clock, patience, workers
         self.todo = {s.address: s for s in plan.work}
         self.made = {s.address for s in plan.work if s.op in (Op.CREATE, Op.UPDATE) and s.resource.settles}
+        self.stood = {s.address: s.resource for s in plan.steps if s.op is Op.KEEP and s.resource.settles}
         # over the whole plan: A may wait for C only through a B that is already as wished
         graph = needs({s.address: s.resource for s in plan.steps})
         graph = reversed_needs(graph) if plan.destroy else graph
@@ -188,7 +190,13 @@ class _Run:
                 self._fail(address, _late(address, step.resource.limit))
 
     def _extra(self, step: Step) -> float:
-        return self.patience.total if self.above[step.address] & self.made else 0.0
+        return self.patience.total if self.above[step.address] & (self.made | self.stood.keys()) else 0.0
+
+    def _may_pass(self, step: Step, trouble: Trouble) -> bool:
+        if not denied(trouble):
+            return False
+        above = self.above[step.address]
+        return bool(above & self.made) or any(r.cures(trouble) for a, r in self.stood.items() if a in above)
 
     def _thread(self, step: Step) -> None:
         since = self.clock.now()
@@ -201,19 +209,22 @@ class _Run:
 
     def _act_patiently(self, step: Step) -> None:
         since = self.clock.now()
-        pause, soon, tries = self.patience.first, self.patience.soon, 0
+        pause, soon, tries, settling = self.patience.first, self.patience.soon, 0, 0.0
         while True:
             work = Work(step.address, self.events, self.clock, self.clock.now() + step.resource.limit, self.leave)
             try:
                 return self._act(step, work)
             except Trouble as trouble:
-                tries += 1
-                if tries <= passing(trouble) and self.clock.now() + soon < since + step.resource.limit:
+                if tries < passing(trouble) and self.clock.now() + soon < since + settling + step.resource.limit:
+                    tries += 1
                     wait, soon = soon, min(soon * 2, self.patience.longest)
                     said = f"{trouble.what}: what was done is read again, and the rest tried again in {wait:.0f} s"
-                elif denied(trouble) and self.clock.now() + pause <= since + self._extra(step):
+                elif self._may_pass(step, trouble) and self.clock.now() + pause <= since + self._extra(step):
                     wait, pause = pause, min(pause * self.patience.factor, self.patience.longest)
-                    said = "not yet: what was just granted or enabled takes effect slowly (2 to 7 minutes are normal)"
+                    settling += wait
+                    fresh = self.above[step.address] & self.made
+                    said = "not yet" if fresh else "refused, although what permits it stands"
+                    said += ": what was just granted or enabled takes effect slowly (2 to 7 minutes are normal)"
                 else:
                     raise
                 work.progress(said)

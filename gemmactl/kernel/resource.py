@@ -119,6 +119,13 @@ class Resource(ABC):
         """Whether destroy may remove the live thing: it carries our mark."""
         return True
 
+    def cures(self, trouble: Trouble) -> bool:
+        """Of what stood before this apply: whether it is the cure of that refusal, so that only its taking effect is missing.
+
+        An apply that was killed may have made it a minute ago, and nothing tells when it was made.
+        """
+        return False
+
     def effect(self, name: str) -> str:
         """What a change of this field brings about, in a few words; empty: it changes in place."""
         return ""

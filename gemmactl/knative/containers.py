@@ -20,6 +20,7 @@ def container(node: Node, aliases: Mapping[str, str]) -> Container:
     command, args, env = box.take("command"), box.take("args"), box.take("env")
     ports, mounts, resources = box.take("ports"), box.take("volumeMounts"), box.take("resources")
     startup, liveness = box.take("startupProbe"), box.take("livenessProbe")
+    folder = box.take("workingDir")
     box.done(words.NOT_CARRIED)
     return Container(
         image,
@@ -33,6 +34,7 @@ def container(node: Node, aliases: Mapping[str, str]) -> Container:
         probe(liveness) if liveness else None,
         tuple(_mount(one) for one in mounts.list()) if mounts else (),
         (),
+        folder.text() if folder else None,
     )
 
 

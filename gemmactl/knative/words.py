@@ -84,7 +84,6 @@ NOT_CARRIED: Final = frozenset(
         DESCRIPTION,
         "readinessProbe",
         "successThreshold",
-        "workingDir",
         "envFrom",
         "requests",
         "terminationMessagePath",

@@ -123,6 +123,7 @@ def _container(box: Container, secrets: _Secrets) -> dict[str, Any]:
         image=str(box.image),
         command=list(box.command or ()) or None,
         args=list(box.args or ()) or None,
+        workingDir=box.working_dir,
         env=[_variable(one, secrets) for one in box.env or ()] or None,
         resources={"limits": limits} if limits else None,
         ports=[some(name=port.name, containerPort=port.container_port) for port in box.ports or ()] or None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from gemmactl.errors import Trouble
 from gemmactl.kernel.resource import Resource, Work
 from gemmactl.resources.cloud import Cloud
 
@@ -43,6 +44,10 @@ class Apis(Resource):
 
     def delete(self, cloud: Cloud, live: Apis, work: Work) -> None:
         raise TypeError("enabled APIs are never disabled")
+
+    def cures(self, trouble: Trouble) -> bool:
+        """An API that is enabled and calls itself disabled."""
+        return trouble.facts.get("reason") == "SERVICE_DISABLED" and trouble.facts.get("service") in self.names
 
     def diff(self, name: str, live: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
         missing = (str(n).removesuffix(".googleapis.com") for n in wanted if n not in live)

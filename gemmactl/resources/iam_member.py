@@ -50,6 +50,11 @@ class IamMember(Resource):
     def delete(self, cloud: Cloud, live: IamMember, work: Work) -> None:
         cloud.policies.remove(self.target, self.role, self.member)
 
+    def cures(self, trouble: Trouble) -> bool:
+        """A refusal that names the member, who holds the role. Acting as an account names it too, and is the caller's right."""
+        acting = trouble.facts.get("permission") == "iam.serviceAccounts.actAs"
+        return not acting and self.member.partition(":")[2] in str(trouble.facts)
+
     def ours(self, cloud: Cloud, live: IamMember) -> bool:
         """Only a service account's binding can be ours: because we made the account, or the thing it is on."""
         scheme, _, email = self.member.partition(":")

@@ -70,6 +70,7 @@ def container_json(c: Container) -> Json:
         livenessProbe=_probe_json(c.liveness_probe),
         volumeMounts=None if c.mounts is None else [{"name": m.name, "mountPath": m.path} for m in c.mounts],
         dependsOn=_list(c.depends_on),
+        workingDir=c.working_dir,
     )
 
 
@@ -86,6 +87,7 @@ def container_of(j: Json) -> Container:
         liveness_probe=_probe_of(j.get("livenessProbe")),
         mounts=tuple(Mount(m.get("name", ""), m.get("mountPath", "")) for m in j.get("volumeMounts", [])),
         depends_on=_tuple(j, "dependsOn"),
+        working_dir=j.get("workingDir") or None,
     )
 
 

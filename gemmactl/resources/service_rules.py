@@ -66,9 +66,8 @@ def _secrets(where: str, box: Container) -> Iterator[str]:
 
 
 def _working_dir(where: str, box: Container) -> Iterator[str]:
-    path = getattr(box, "working_dir", None)  # a word that gemmactl has no wish for, but a given YAML may
-    if path and not path.startswith("/"):
-        yield f"{where}: working directory {path!r} should be a valid unix absolute path"
+    if box.working_dir and not box.working_dir.startswith("/"):
+        yield f"{where}: working directory {box.working_dir!r} should be a valid unix absolute path"
 
 
 def _probe(where: str, probe: Probe | None, budget: int | None) -> Iterator[str]:

@@ -94,6 +94,7 @@ class Container:
     liveness_probe: Probe | None = None
     mounts: tuple[Mount, ...] | None = None
     depends_on: tuple[str, ...] | None = None
+    working_dir: str | None = None
 
     def __post_init__(self) -> None:
         # variables are a mapping: their order carries no meaning and must make no difference

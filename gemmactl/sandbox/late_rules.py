@@ -33,7 +33,8 @@ def late(template: Json) -> Iterator[Finding]:
 
 def _container(at: str, container: Json) -> Iterator[Finding]:
     if not container.get("workingDir", "/").startswith("/"):
-        yield f"{at}.working_dir", "should be a valid unix absolute path"
+        # guess: by analogy with a mount path
+        yield f"{at}.working_dir", f"{container['workingDir']} should be a valid unix absolute path"
     for field, key, entries in (
         ("env", "name", container.get("env", [])),
         ("volume_mounts", "mountPath", container.get("volumeMounts", [])),

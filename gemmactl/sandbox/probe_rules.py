@@ -34,6 +34,9 @@ def probes(template: Json) -> Iterator[Finding]:
             top = 240 if key == "initialDelaySeconds" else longest
             if not 0 <= probe.get(key, 0) <= top:
                 yield at, f"{name} must be a number between 0 and {top}."
+        if kind == "readinessProbe" and probe.get("initialDelaySeconds"):
+            # source of the rule: Cloud Run's page on container health checks; the sentence is a guess
+            yield at, "initial_delay_seconds is not supported for this probe"
         if probe.get("failureThreshold", 1) < 0:
             yield at, "failure_threshold must be greater than or equal to 1."
         kinds = [k for k in ("httpGet", "tcpSocket", "grpc") if k in probe]

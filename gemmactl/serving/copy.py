@@ -199,15 +199,19 @@ def _result(
         "manifest": {"name": MANIFEST, "files": listed},
     }
     rate = f", {transfer.bytes / 1e6:.1f} MB in {seconds:.1f} s" if copied else ""
-    rows = [("from", transfer.source.place), ("to", where), ("copied", f"{len(copied)} files{rate}")]
+    rows = [("from", transfer.source.place), ("to", where), ("copied", f"{_files(len(copied))}{rate}")]
     if skipped:
-        rows.append(("there already", f"{len(skipped)} files, with the same content"))
+        rows.append(("there already", f"{_files(len(skipped))}, with the same content"))
     if replaced:
         rows.append(("replaced", ", ".join(replaced)))
     if left:
-        rows.append(("left behind", f"{left} files that no server needs (--all takes them too)"))
-    rows.append(("manifest", f"{MANIFEST}: size and checksums of {listed} files"))
+        rows.append(("left behind", f"{_files(left)} that no server needs (--all takes {'it' if left == 1 else 'them'} too)"))
+    rows.append(("manifest", f"{MANIFEST}: size and checksums of {_files(listed)}"))
     said = Line("the copy is whole" if copied else "nothing to copy: all of it is there", "good")
     flags = f" {here.flags}" if here and wish.target.kind == "gs" else ""
     target = here.target if here else "local"
     return Result("copy", data, (said, Facts(tuple(rows))), (f"gemmactl inspect {shlex.quote(wish.target.text)}{flags}",), target)
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' * (count != 1)}"

@@ -61,7 +61,9 @@ def destroy(
     others = shared(place, wish, {one.address for one in (*made, *_folders(wish))})
     plan = _teardown(place, wish, made, others, extent)
     left = remains(place, wish, plan)
-    cost = f"what stays costs {month} a month" if (month := total(left)).usd else ""
+    month = total(left)
+    # a sum of next to nothing and of what has no price is no news beside the lines above
+    cost = f"what stays costs {month} a month" if month.usd and str(month) != "from $0.00" else ""
     data = {
         "service": wish.name,
         **place.document(),
@@ -82,7 +84,7 @@ def destroy(
     data["done"] = list(outcome.done)
     if not outcome.ok:
         return unfinished("destroy", outcome, data, place, service=wish.name)
-    removed = Line(f"removed {len(outcome.done)} things of {wish.name}{f'; {cost}' if cost else ''}", "good")
+    removed = Line(f"removed {show.things(len(outcome.done))} of {wish.name}{f'; {cost}' if cost else ''}", "good")
     follow = (f"gemmactl destroy {wish.name} --model {wish.model.text} {place.flags}",) if extent.service_only else ()
     # what other services use was in the plan a moment ago; what nobody uses and stays is worth a second line
     return Result("destroy", data, (removed, *((one.item() for one in left) if not others else ())), follow, target=place.target)
@@ -116,7 +118,7 @@ def _another_name(said: str, name: str) -> Trouble:
 
 def _confirmed(name: str, plan: Plan, voice: Voice, extent: Extent, *, yes: bool) -> bool:
     """A yes; for --all the name, typed or said beforehand."""
-    question = f"Remove {plan.count(Op.DELETE)} things of {name}"
+    question = f"Remove {show.things(plan.count(Op.DELETE))} of {name}"
     if extent.confirm is not None:
         return True
     if extent.everything:

@@ -25,6 +25,8 @@ OUTPUT: Final = frozenset(
 """Fields of a service that say how it is, not what is wished. source: google.cloud.run.v2.Service, marked OUTPUT_ONLY."""
 FORGOTTEN: Final = frozenset({"template.revision", f"template.labels.{RETRY_LABEL}", "template.annotations"})
 """A revision's name and its mark of a new try belong to that one revision."""
+BY_REQUESTS: Final = ("scaling", {"scalingMode": "AUTOMATIC"})
+"""What `start` leaves: the same as nothing."""
 
 
 def export(place: Place, settings: Settings, name: str | None, voice: Voice) -> Result:
@@ -57,7 +59,7 @@ def left_out(live: find.Json, service: Service) -> Iterator[str]:
 
 
 def _missing(live: Any, typed: Any, path: str) -> Iterator[str]:
-    if path in FORGOTTEN or live in (None, {}, [], "", False, 0):
+    if path in FORGOTTEN or live in (None, {}, [], "", False, 0) or (path, live) == BY_REQUESTS:
         return
     if path == "template.labels":
         typed = typed or {}

@@ -57,13 +57,20 @@ def by_digest(wish: Serve, cloud: Cloud) -> tuple[Serve, tuple[ModelFinding, ...
 def official(wish: Serve, place: Place, live: Json | None) -> tuple[Serve, tuple[ModelFinding, ...]]:
     """VLLM's own image likewise. Where the registry does not say, a service keeps the digest that it has.
 
-    A pretended cloud runs no vLLM, and nothing of it leaves the machine: there it stays a tag.
+    One that was deployed by this very tag, while the registry was silent, keeps the tag: Cloud Run resolved it when it made the
+    revision, and a new one of the same image would be a start for nothing. A pretended cloud runs no vLLM, and nothing of it
+    leaves the machine: there it stays a tag.
     """
     if wish.engine != "vllm" or wish.image is not None or place.target == "sandbox":
         return wish, ()
-    if found := registry.digest(place.wire, vllm.MIRROR, vllm.REPOSITORY, vllm.TAG):
-        return replace(wish, engine_image=f"{vllm.REPOSITORY}@{found}"), ()
     has = str(find.container(live or {}).get("image", ""))
+    if found := registry.digest(place.wire, vllm.MIRROR, vllm.REPOSITORY, vllm.TAG):
+        exact = f"{vllm.REPOSITORY}@{found}"
+        if has != vllm.IMAGE:
+            return replace(wish, engine_image=exact), ()
+        said = f"the service stays with its tag {vllm.TAG}, which Cloud Run resolved when it made the revision"
+        remedy = f"to hold the image fast, which is a new revision: --image {exact}"
+        return replace(wish, engine_image=None), (ModelFinding("image-by-tag", "note", vllm.IMAGE, said, "", remedy),)
     kept = has if vllm.official(has) and "@" in has else None
     said = f"{vllm.MIRROR} does not tell the digest of {vllm.IMAGE}: " + (
         f"the service keeps {has.rpartition('@')[2][:19]}" if kept else "it is deployed by its tag, which Cloud Run resolves"

@@ -105,6 +105,8 @@ def init(place: Place, settings: Settings, flags: Mapping[str, Any], target: Tar
         "settings": {key: {"value": value.text, "origin": value.origin} for key, value in found.items()},
     }
     rows = tuple((key.replace("_", "-"), str(found[key])) for key in target.explained if key in found)
+    if target.schema is not None:
+        rows = (*rows, ("schema", f"{settings_file.SCHEMA_FILE} beside it, for editors"))
     shown = (Line(f"{PROJECT_FILE} is written; every other setting stands in it as a comment", "good"), Facts(rows))
     return Result("init", data, shown, ("gemmactl plan", "gemmactl deploy"), place.target)
 

@@ -68,11 +68,11 @@ def listed(place: Place, settings: Settings, name: str | None) -> Result:
     return Result("keys list", data, (Table(("ID", "LABEL", "CREATED", "A MINUTE", "UNTIL"), rows),), (), place.target)
 
 
-def revoke(place: Place, settings: Settings, name: str, key: str, voice: Voice) -> Result:
+def revoke(place: Place, settings: Settings, name: str, key: str, voice: Voice, *, yes: bool = False) -> Result:
     """Take a key back, named by its id; the key itself is taken too, and not repeated.
 
     Raises:
-        Trouble: there is no such key.
+        Trouble: there is no such key, or nobody confirmed.
     """
     now = dt.datetime.now(dt.UTC)
     wanted = api_keys.of(key).id if key.startswith(api_keys.PREFIX) else key
@@ -90,6 +90,13 @@ def revoke(place: Place, settings: Settings, name: str, key: str, voice: Voice) 
             )
         return tuple(one for one in _living(keys, now) if one.id != wanted)
 
+    without(key_store.read(place.cloud, secret))
+    which = f"{wanted}{f' ({gone[0].label})' if gone[0].label else ''}"
+    question = f"Revoke key {which} of {service}? Who holds it is refused from then on, and nothing brings it back."
+    if not yes and not voice.confirm(question, flag="--yes"):
+        raise Trouble(
+            "nothing was revoked", why="it was not confirmed", remedy="run it again when you are sure", code="not-confirmed"
+        )
     left = key_store.change(place.cloud, secret, without)
     voice.say(
         Line(
@@ -98,7 +105,7 @@ def revoke(place: Place, settings: Settings, name: str, key: str, voice: Voice) 
             "dim",
         )
     )
-    said = Line(f"revoked {wanted}{f' ({gone[0].label})' if gone[0].label else ''}; {len(left)} left", "good")
+    said = Line(f"revoked {which}; {len(left)} left", "good")
     return Result("keys revoke", {"service": service, **_document(gone[0], now), "left": len(left)}, (said,), (), place.target)
 
 

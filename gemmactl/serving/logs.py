@@ -95,6 +95,8 @@ def shown(place: Place, of: Source, wanted: Wanted, voice: Voice, clock: Clock |
             return Result(of.verb, {of.kind: of.name}, target=place.target, exit=Exit.INTERRUPTED)
     if not entries and not wanted.follow and (trouble := of.missing()):
         raise trouble
+    if not entries and not wanted.follow:
+        voice.say(Line("no entries", "dim"))
     data = {of.kind: of.name, "entries": [_document(e, whole=wanted.raw) for e in entries], "more": cut}
     screen = (Verbatim("\n".join(map(form, entries))),) if entries else ()
     return Result(of.verb, data, screen, target=place.target)

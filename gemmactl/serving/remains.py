@@ -16,8 +16,8 @@ from gemmactl.serving.place import Place
 from gemmactl.spec import Model, Serve
 from inference_image.contract import PINS
 
-FREE: Final = frozenset({"apis", "service_account", "iam_member"})
-"""Kinds that cost nothing."""
+FREE: Final = frozenset({"apis", "service_account", "iam_member", "pin"})
+"""Kinds that cost nothing; a pin is a file of a few kB."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,11 @@ class Left:
     why: str
     month: Price
     size: int | None = None
+    rate: str = ""
+    """Its price where nothing but the price of a piece is known."""
 
     def document(self) -> dict[str, Any]:
-        return {"address": self.address, "why": self.why, "bytes": self.size, "month": self.month.document()}
+        return {"address": self.address, "why": self.why, "bytes": self.size, "month": self.month.document(), "rate": self.rate}
 
     def item(self) -> Item:
         return Item("=", f"kept {self.address}", tuple(line for line in (self.why, self.cost) if line), "dim")
@@ -40,8 +42,10 @@ class Left:
         """`8.6 GB, $0.16 a month`; nothing for what costs nothing."""
         if self.month.usd == 0 and self.size is None:
             return ""
+        if self.rate:
+            return self.rate
         size = "" if self.size is None else f"{show.size(self.size)}, "
-        return f"{size}{self.month if self.month.usd is not None else 'an unknown price'} a month"
+        return f"{size}{self.month} a month" if self.month.usd is not None else f"{size}no price known"
 
 
 def remains(place: Place, wish: Serve, plan: Plan) -> tuple[Left, ...]:
@@ -74,8 +78,7 @@ def _step(place: Place, step: Step) -> Left:
         size = _bytes(place, name, prefix)
         return Left(step.address, step.note, prices.stored(size, place.region.text), size)
     if step.resource.kind in ("repository", "image"):
-        note = f"${prices.IMAGE_GB_MONTH:.2f} a month for each GB of images"
-        return Left(step.address, f"{step.note}; {note}", prices.UNKNOWN)
+        return Left(step.address, step.note, prices.UNKNOWN, rate=f"${prices.IMAGE_GB_MONTH:.2f} a month for each GB of images")
     return Left(step.address, step.note, prices.UNKNOWN)
 
 

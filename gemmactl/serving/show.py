@@ -28,12 +28,17 @@ _COUNTED: Final = (
 )
 
 
+def things(count: int) -> str:
+    """`1 thing`, `12 things`."""
+    return f"{count} thing{'s' * (count != 1)}"
+
+
 def blocks(plan: Plan) -> tuple[Block, ...]:
     """Signs + ~ ! - =, the fields that differ, and the counts. Nothing to do is one line."""
     if not plan.work and not plan.destroy:
         if unseen := plan.count(Op.UNSEEN):
             return (*(_item(s) for s in plan.steps if s.op is Op.UNSEEN), Line(f"Nothing else to change: {unseen} unknown."))
-        return (Line(f"Nothing to change: all {len(plan.steps)} things are as wished.", "good"),)
+        return (Line(f"Nothing to change: all {things(len(plan.steps))} are as wished.", "good"),)
     unknown = sum(step.unknown for step in plan.steps)
     until = "its API is enabled" if unknown == 1 else "their APIs are enabled"
     note = (Line(f"{unknown} of them can't be read until {until}", "dim"),) if unknown else ()

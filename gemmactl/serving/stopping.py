@@ -47,8 +47,17 @@ def start(place: Place, settings: Settings, name: str | None, voice: Voice) -> R
         said = Line(f"{short} is not stopped: a request starts an instance", "good")
         return Result("start", {**data, "changed": False}, (said,), follow, place.target)
     steering.change(place, voice, live, _up)
-    rows = (("service", short), ("state", "started: the next request wakes it"), ("url", str(live.get("uri", ""))))
-    return Result("start", {**data, "changed": True}, (Facts(rows),), follow, place.target)
+    kept = _least(live)
+    billed = f"started: {kept} instance{'s' * (kept > 1)} from now on, asked or not, and billed; stop ends that"
+    state = billed if kept else "started: the next request wakes it"
+    rows = (("service", short), ("state", state), ("url", str(live.get("uri", ""))))
+    return Result("start", {**data, "changed": True, "min_instances": kept}, (Facts(rows),), follow, place.target)
+
+
+def _least(live: Json) -> int:
+    """Instances that a started service never goes below: its own minimum, as it was noted, or its revision's."""
+    own = _limits(live.get("annotations", {}).get(KEPT, "")).get("minInstanceCount", 0)
+    return max(own, int(live.get("template", {}).get("scaling", {}).get("minInstanceCount", 0)))
 
 
 def _down(live: Json) -> Json:

@@ -54,7 +54,7 @@ def destroy(place: Place, name: str | None, voice: Voice, *, yes: bool, with_run
         said: tuple[Block, ...] = (Line(f"nothing of {tune.name} is left to remove", "good"), *items)
         return Result("finetune destroy", data, said, target=place.target)
     voice.show(place.line(), *show.blocks(Plan(plan.work, destroy=True)), *items)
-    if not yes and not voice.confirm(f"Remove {_things(plan.count(Op.DELETE))} of {tune.name}?", flag="--yes"):
+    if not yes and not voice.confirm(f"Remove {show.things(plan.count(Op.DELETE))} of {tune.name}?", flag="--yes"):
         raise Trouble(
             "nothing was removed", why="the plan was not confirmed", remedy="run it again when you are sure", code="not-confirmed"
         )
@@ -62,7 +62,7 @@ def destroy(place: Place, name: str | None, voice: Voice, *, yes: bool, with_run
     data["done"] = list(outcome.done)
     if not outcome.ok:
         return unfinished("finetune destroy", outcome, data, place)
-    lines: tuple[Block, ...] = (Line(f"removed {_things(len(outcome.done))} of {tune.name}", "good"), *items)
+    lines: tuple[Block, ...] = (Line(f"removed {show.things(len(outcome.done))} of {tune.name}", "good"), *items)
     return Result("finetune destroy", data, lines, (), place.target)
 
 
@@ -147,7 +147,3 @@ def _left(place: Place, tune: Tune, *, with_runs: bool) -> Iterator[tuple[str, s
         size = sum(one.size for one in place.cloud.storage.list(tune.bucket, f"{prefix}/"))
         if size:
             yield f"gs://{tune.bucket}/{prefix}", f"{show.size(size)}: {why}"
-
-
-def _things(count: int) -> str:
-    return f"{count} thing{'s' * (count != 1)}"

@@ -37,6 +37,7 @@ from tests.fakes.executions import Ending
 from tests.fakes.jobs import Jobs
 from tests.fakes.refusal import refusal
 from tests.fakes.rollout import defaulted, rolled, under_way
+from tests.fakes.slow_grants import SlowGrants
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -115,6 +116,10 @@ class FakeCloud:
         self.enforce_apis = enforce_apis
         self.build = BuildInfo("", "SUCCESS")
         self.rollout = ""
+        self.slow: SlowGrants | None = None
+        """Grants that take their time; None: they are in force at once."""
+        self.failures: dict[str, str] = {}
+        """Operation -> why it failed."""
         self.polls = 0
         self.rolling: dict[str, tuple[int, Json]] = {}
         """Operation -> (polls that are left, the service when it is over)"""
@@ -230,6 +235,8 @@ class Policies(Part):
             if email.endswith(f"@{self.cloud.project}.iam.gserviceaccount.com") and email not in state.accounts:
                 raise refusal(400, f"Service account {email} does not exist.")
             state.policies.setdefault(target, {}).setdefault(role, set()).add(member)
+            if self.cloud.slow is not None:
+                self.cloud.slow.granted(target, role, member)
 
     def remove(self, target: PolicyTarget, role: str, member: str) -> None:
         with self.cloud.call("policies.remove", str(target), write=True, api=POLICY_API[target.kind]) as state:
@@ -493,6 +500,8 @@ class Builds(Part):
             source = body["source"]["storageSource"]
             if (source["bucket"], source["object"]) not in state.objects:
                 raise refusal(400, "could not resolve source: googleapi: Error 404: No such object")
+            if self.cloud.slow is not None and (told := self.cloud.slow.source(body)):
+                raise refusal(400, told)
             at = len(state.builds) + 1
             build_id, account = f"build-{at}", str(body.get("serviceAccount", "")).rpartition("/")[2]
             created = f"2026-01-01T00:{at:02}:00Z"
@@ -503,6 +512,8 @@ class Builds(Part):
         with self.cloud.call("builds.get", build_id, api="cloudbuild") as state:
             body, info = state.builds[build_id]
             following = {"QUEUED": "WORKING", "WORKING": "SUCCESS"}.get(info.status, info.status)
+            if info.status == "WORKING" and self.cloud.slow is not None and (told := self.cloud.slow.push(body)):
+                following, info = "FAILURE", replace(info, failure_type="PUSH_NOT_AUTHORIZED", detail=told)
             state.builds[build_id] = (body, replace(info, status=following))
             if following == "SUCCESS":
                 state.images.update(dict.fromkeys(body["images"], DIGEST))
@@ -554,9 +565,13 @@ class Run(Part):
             raise refusal(400, self.cloud.illegal)
 
     def _roll(self, state: State, name: str, body: Json, *, new_revision: bool) -> str:
-        service, revision = rolled(name, body, self.cloud.rollout if new_revision else None)
-        failed = new_revision and self.cloud.rollout
-        operation = f"{name}/operations/{'failed' if failed else 'ok'}-{service['generation']}"
+        failure = self.cloud.rollout
+        if new_revision and not failure and self.cloud.slow is not None:
+            newest = rolled(name, body, "")[0]["latestCreatedRevision"].rpartition("/")[2]
+            failure = self.cloud.slow.start(name, body["template"], state.logs, newest)
+        service, revision = rolled(name, body, failure if new_revision else None)
+        operation = f"{name}/operations/{'failed' if new_revision and failure else 'ok'}-{service['generation']}"
+        self.cloud.failures[operation] = failure
         state.services[name] = lean(merge({}, service))
         if revision is not None:
             state.revisions[revision["name"]] = revision
@@ -580,7 +595,7 @@ class Run(Part):
             if self.cloud.rolling.pop(operation, None) and now.get("generation") == after["generation"]:
                 state.services[after["name"]] = after
             if "/operations/failed-" in operation:
-                raise refusal(400, self.cloud.rollout, operation=operation)
+                raise refusal(400, self.cloud.failures[operation], operation=operation)
             return True
 
     def revision(self, name: str) -> Json | None:

@@ -100,6 +100,8 @@ class Recorder:
     exchanges: list[Exchange] = field(default_factory=list)
     tunnels: set[str] = field(default_factory=set)
     """Hosts that a tunnel was asked for, whatever came of it."""
+    beside: dict[str, str] = field(default_factory=dict)
+    """Hosts that another server answers -> its host:port."""
     answered: Callable[[str, str], None] = lambda _method, _path: None
     """Called with each request that the upstream has carried out, before the process hears of it."""
 
@@ -175,7 +177,7 @@ class Recorder:
             status, out = 200 if token else 400, [("Content-Type", "application/json")]
             data = json.dumps(fine if token else refused).encode()
         else:
-            upstream = http.client.HTTPConnection(self.upstream, timeout=120)
+            upstream = http.client.HTTPConnection(self.beside.get(host, self.upstream), timeout=120)
             upstream.request(method, path, body=body or None, headers=headers)
             reply = upstream.getresponse()
             data, status = reply.read(), reply.status

@@ -99,7 +99,7 @@ RICH = {
                 "livenessProbe": {"grpc": {"port": 9000, "service": "x"}, "periodSeconds": 10},
                 "volumeMounts": [{"name": "tmp", "mountPath": "/scratch"}],
             },
-            {"name": "proxy", "image": "b", "args": ["-v"]},
+            {"name": "proxy", "image": "b", "args": ["-v"], "workingDir": "/srv"},
         ],
         "volumes": [
             {"name": "tmp", "emptyDir": {"medium": "MEMORY", "sizeLimit": "1Gi"}},

@@ -174,6 +174,26 @@ def anchors(markdown: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
 
 
+def asking(page: str) -> tuple[set[str], set[str], set[str]]:
+    """Verbs that ask, that change something without, and that change nothing, as docs/day2.md has them."""
+    section = page.partition("## What asks, and what does not\n")[2].partition("\n## ")[0]
+    _, asks, changes = re.split(r"^\| verb \|.*$", section, flags=re.MULTILINE)
+    rows = re.compile(r"^\| `([a-z -]+)` \|", re.MULTILINE)
+    table, _, others = changes.partition("\nAll others")
+    return set(rows.findall(asks)), set(rows.findall(table)), set(re.findall(r"`([a-z -]+)`", others))
+
+
+def test_the_page_of_what_asks_has_every_verb() -> None:
+    """A verb asks where it has --yes, and only there; each other one stands with what it changes and what undoes it."""
+    asks, changes, reads = asking((tree.ROOT / "docs/day2.md").read_text(encoding="utf-8"))
+    verbs = {path.removeprefix("gemmactl "): command for path, command in generate().commands()}
+    assert asks == {path for path, command in verbs.items() if any(option.name == "yes" for option in command.params)}
+    changing = {verb for verb in changes if "--" not in verb}
+    flagged = {verb.partition(" --")[0] for verb in changes - changing}
+    assert changing | flagged | reads == verbs.keys() - asks
+    assert not (changing | flagged) & reads
+
+
 def unmapped(page: str, files: tuple[Path, ...]) -> list[str]:
     """Modules of a room that a page doesn't name."""
     return [path.name for path in files if f"`{path.name}`" not in page]

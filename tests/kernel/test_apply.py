@@ -176,6 +176,28 @@ def test_a_denial_is_retried_only_after_a_grant_of_this_very_apply(fresh):
     assert bool(time.naps) is fresh
 
 
+@pytest.mark.parametrize("names", ["grant", "another"])
+def test_a_denial_that_contradicts_a_grant_that_stands_is_retried(names):
+    """An apply that was killed may have made it just before; a refusal that has nothing to do with it is told at once."""
+
+    class Cure(Grant):
+        def cures(self, trouble):
+            return self.name in str(trouble.facts)
+
+    left = [3]
+
+    def not_yet(call, name):
+        if (call, name) == ("create", "b") and left[0]:
+            left[0] -= 1
+            raise refusal(reason=names)
+
+    cloud = ToyCloud({"grant": {"color": "c", "place": "p", "image": None}}, before=not_yet)
+    time = ToyClock()
+    outcome = run([Cure("grant"), Thing("b", parents=("grant",))], cloud, clock=time.clock, patience=Patience(total=60))
+    assert outcome.ok is (names == "grant")
+    assert bool(time.naps) is (names == "grant")
+
+
 @pytest.mark.parametrize("facts", [{"denied": True}, {"status": 403}, {"denied": False}, {}])
 def test_only_what_time_can_cure_is_waited_for(facts):
     """A step waits until a grant, an account or an API of this apply is seen; any other refusal is told at once."""

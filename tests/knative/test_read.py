@@ -198,7 +198,7 @@ spec:
           timeoutSeconds: 4
         livenessProbe: {grpc: {port: 9000, service: x}, periodSeconds: 10}
         volumeMounts: [{name: tmp, mountPath: /scratch}, {name: m, mountPath: /m}]
-      - {name: proxy, image: b, args: [-v]}
+      - {name: proxy, image: b, args: [-v], workingDir: /srv}
       volumes:
       - {name: tmp, emptyDir: {medium: Memory, sizeLimit: 1Gi}}
       - {name: keys, secret: {secretName: k, items: [{key: latest, path: token}]}}
@@ -245,7 +245,7 @@ RICH_BODY = {
                 "volumeMounts": [{"name": "tmp", "mountPath": "/scratch"}, {"name": "m", "mountPath": "/m"}],
                 "dependsOn": ["proxy"],
             },
-            {"name": "proxy", "image": "b", "args": ["-v"]},
+            {"name": "proxy", "image": "b", "args": ["-v"], "workingDir": "/srv"},
         ],
         "volumes": [
             {"name": "tmp", "emptyDir": {"medium": "MEMORY", "sizeLimit": "1Gi"}},

@@ -63,6 +63,15 @@ def test_any_value_survives(value: str) -> None:
     assert box.env == (EnvVar("A", value),)
 
 
+def test_the_folder_that_a_container_starts_in_survives() -> None:
+    """A container's workingDir is a field of both forms."""
+    one = Service(
+        "", "us-central1", "s", containers=(Container("i", command=(), args=(), env=(), mounts=(), working_dir="/srv"),)
+    )
+    (box,) = sheet(write(one)).service.containers or ()
+    assert box.working_dir == "/srv"
+
+
 def test_what_the_form_can_not_say_is_refused() -> None:
     """CPU throttling is one annotation for all containers."""
     boxes = (Container("a", resources=Resources("1", cpu_idle=True)), Container("b", resources=Resources("1", cpu_idle=False)))

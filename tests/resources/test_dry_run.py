@@ -70,6 +70,7 @@ def box(**changes: Any) -> Service:
         (box(env=(SecretEnv("A", "", "1"),)), "variable A names no secret"),
         (box(env=(SecretEnv("A", "hf", ""),)), "variable A names no version"),
         (box(mounts=(Mount("m", "/mnt"), Mount("n", "/mnt/"))), "mount path /mnt is there twice"),
+        (box(working_dir="app"), "container 0: working directory 'app' should be a valid unix absolute path"),
         (replace(WISH, volumes=(GcsVolume("a b", "bucket"),)), "should only have alphanumeric characters"),
         (replace(WISH, volumes=(SecretVolume("s", ""),)), "volume 's' names no secret"),
         (replace(WISH, gpu_type="nvidia-t4"), "accelerator 'nvidia-t4' is none of Cloud Run's"),

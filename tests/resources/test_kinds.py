@@ -51,6 +51,33 @@ def test_what_is_made_is_read_back_as_wished(cloud: FakeCloud, wish: Resource) -
     assert decide(wish, wish.read(cloud)).op is Op.KEEP
 
 
+RUNNER = "serve-x@demo-proj.iam.gserviceaccount.com"
+
+
+@pytest.mark.parametrize(
+    ("facts", "cured"),
+    [
+        ({"message": f"Permission denied on secret: s for Revision service account {RUNNER}."}, True),
+        ({"logs": [f"ERROR 403: {RUNNER} does not have storage.objects.get access"]}, True),
+        ({"message": "other@demo-proj.iam.gserviceaccount.com does not have storage.objects.get access"}, False),
+        ({"message": f"'iam.serviceaccounts.actAs' denied on {RUNNER}", "permission": "iam.serviceAccounts.actAs"}, False),
+        ({"reason": "SERVICE_DISABLED", "service": "run.googleapis.com"}, False),
+    ],
+)
+def test_a_grant_cures_what_its_member_is_refused(facts: dict[str, Any], cured: bool) -> None:
+    """By its name in the refusal; who may not act as the member lacks a right of his own."""
+    grant = IamMember(PolicyTarget("bucket", "b"), "roles/storage.objectViewer", f"serviceAccount:{RUNNER}")
+    assert grant.cures(Trouble("no", why="w", remedy="r", code="denied", facts=facts)) is cured
+
+
+@pytest.mark.parametrize("service", ["run.googleapis.com", "other.googleapis.com"])
+def test_an_enabled_api_cures_its_own_denial_alone(service: str) -> None:
+    """It may call itself disabled for minutes after it was enabled."""
+    apis = Apis(("run.googleapis.com",))
+    assert apis.cures(refusal(403, "no", reason="SERVICE_DISABLED", service=service)) is (service == "run.googleapis.com")
+    assert not apis.cures(refusal(403, "no", service=service))
+
+
 @pytest.mark.parametrize("key", ["account", "bucket", "repository", "secret", "grant"])
 def test_what_is_removed_is_gone(cloud: FakeCloud, key: str) -> None:
     """After a delete nothing is read."""

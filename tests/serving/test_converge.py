@@ -1,4 +1,7 @@
-"""Deploys through bad weather: Google's clients and the sandbox, every fifth request refused, grants that take two minutes."""
+"""Deploys through bad weather: Google's clients and the sandbox, every fifth request refused, grants that take two minutes.
+
+The service itself, whose container would be started many times over, goes through the same in memory: test_killed.py.
+"""
 
 from __future__ import annotations
 

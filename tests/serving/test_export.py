@@ -62,6 +62,7 @@ def test_what_the_file_leaves_out_is_told(tmp_path: Path) -> None:
     """A field that gemmactl does not carry is named on stderr; a revision's own name and mark are nobody's wish."""
     cloud = with_weights(FakeCloud())
     deploy_yaml(codelab(), place(cloud), Ear(), yes=True)
+    cloud.state.services[CODELAB]["scaling"] = {"scalingMode": "AUTOMATIC"}  # what `start` leaves, and no wish
     template = cloud.state.services[CODELAB]["template"]
     template |= {"sessionAffinity": True, "revision": "x-1", "labels": {"gemmactl-retry-of": "x-0"}}
     template["containers"][0]["readinessProbe"] = {"periodSeconds": 3}

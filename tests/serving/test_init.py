@@ -122,9 +122,10 @@ def test_a_file_that_is_there_is_not_lost(tmp_path: Path) -> None:
 
 
 def test_the_schema_lies_beside_it_when_asked_for(tmp_path: Path) -> None:
-    """And the file names it for editors."""
+    """And the file names it for editors, the screen for whoever asked."""
     target = Target(tmp_path, EXPLAINED, schema={"type": "object"})
-    init(place(with_model(FakeCloud())), settings(tmp_path / "none"), {}, target, Ear())
+    result = init(place(with_model(FakeCloud())), settings(tmp_path / "none"), {}, target, Ear())
+    assert "gemmactl.schema.json beside it" in str(result.blocks)
     assert json.loads((tmp_path / "gemmactl.schema.json").read_text()) == {"type": "object"}
     assert "# yaml-language-server: $schema=gemmactl.schema.json\n" in (tmp_path / "gemmactl.yaml").read_text()
 

@@ -164,19 +164,23 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:
 
 
 def test_revoking_by_id_and_by_the_key_itself(tmp_path: Path) -> None:
-    """What is revoked is in no version any more; what is not there is said without repeating it."""
+    """After a yes; what is revoked is in no version any more, what is not there is said without a question or repeating it."""
     cloud = with_model(FakeCloud())
     here, known = up(cloud), settings(tmp_path)
     one, two = (str(keys.create(here, known, "gemma", Ear(), label=label).data["key"]) for label in ("a", "b"))
-    assert keys.revoke(here, known, "gemma", api_keys.of(one).id, Ear()).data["left"] == 1
+    for ear, exit_ in ((Ear(yes=False), Exit.FAILURE), (Ear(), Exit.USAGE)):
+        with pytest.raises(Trouble) as refused:
+            keys.revoke(here, known, "gemma", api_keys.of(one).id, ear)
+        assert refused.value.exit is exit_
+    assert sorted(kept(cloud).values()) == ["a", "b"]
+    assert keys.revoke(here, known, "gemma", api_keys.of(one).id, Ear(yes=True)).data["left"] == 1
     assert list(kept(cloud).values()) == ["b"]
-    keys.revoke(here, known, "gemma", two, Ear())
+    keys.revoke(here, known, "gemma", two, Ear(), yes=True)
     assert kept(cloud) == {}
     enabled = [data for word, data in cloud.state.versions[SECRET] if word == "ENABLED"]
     assert [api_keys.read(data) for data in enabled] == [()]
-    with pytest.raises(Trouble) as caught:
+    with pytest.raises(Trouble, match="has no key") as caught:
         keys.revoke(here, known, "gemma", two, Ear())
-    assert caught.value.code == "key-unknown"
     assert two not in str(vars(caught.value))
     (nobody,) = keys.listed(here, known, None).blocks
     assert nobody == Line("gemma has no keys: nobody can call it", "warn")

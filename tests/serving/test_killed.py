@@ -1,4 +1,6 @@
-"""A deploy that dies after any one of its calls, and one whose writes fail at random: both end where an undisturbed one does."""
+"""A deploy that dies after any one of its calls, one whose writes fail at random, one whose grants take their time: all end
+where an undisturbed one does.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,15 @@ from gemmactl import stack
 from gemmactl.kernel.apply import apply
 from gemmactl.kernel.plan import make_plan
 from gemmactl.kernel.resource import Clock, Resource
-from gemmactl.resources.cloud import BuildInfo
+from gemmactl.resources.cloud import BuildInfo, PolicyTarget
 from gemmactl.resources.context import BuildContext
 from gemmactl.resources.local_model import LocalModel, read_folder
 from gemmactl.serving.preflight import look
 from gemmactl.serving.rollout import Prover, Way
 from gemmactl.spec import Serve, Token, parse_model
 from tests.fakes.cloud import FakeCloud, refusal
-from tests.kernel.toy import Killed
+from tests.fakes.slow_grants import SlowGrants
+from tests.kernel.toy import Killed, ToyClock
 from tests.serving.ear import SAMPLE, Ear, place
 
 WISH = Serve("demo-proj", "us-central1", parse_model(str(SAMPLE)), "gemma", hf_token=Token("hf_x"))
@@ -62,8 +65,9 @@ def wanted(cloud: FakeCloud) -> tuple[Resource, ...]:
     return stack.serving(wish, context=CONTEXT, local=files, rollout=Prover(place(cloud), Ear()).rollout(Way()))
 
 
-def deploy(cloud: FakeCloud) -> None:
-    assert apply(make_plan(wanted(cloud), cloud), cloud, clock=Clock(sleep=lambda _seconds: None)).ok
+def deploy(cloud: FakeCloud, clock: Clock | None = None) -> None:
+    outcome = apply(make_plan(wanted(cloud), cloud), cloud, clock=clock or Clock(sleep=lambda _seconds: None))
+    assert outcome.ok, {address: str(trouble) for address, trouble in outcome.failed.items()}
 
 
 def fresh() -> FakeCloud:
@@ -73,12 +77,23 @@ def fresh() -> FakeCloud:
     return cloud
 
 
-def dying(at: int) -> tuple[FakeCloud, int]:
+def slow(clock: ToyClock, unit: float) -> FakeCloud:
+    """The same with slow grants: each kind takes its own multiple of `unit` seconds, so that each is missed in its turn."""
+
+    def takes(target: PolicyTarget) -> float:
+        return unit * {"repository": 3, "secret": 5}.get(target.kind, 1 if "-build-" in target.name else 8)
+
+    cloud = fresh()
+    cloud.slow = SlowGrants(takes, lambda: clock.time)
+    return cloud
+
+
+def dying(at: int, cloud: FakeCloud | None = None, clock: Clock | None = None) -> tuple[FakeCloud, int]:
     """A cloud in which a deploy died after its nth call, and how many calls there were."""
-    cloud, fate = fresh(), Fate(at)
+    cloud, fate = cloud or fresh(), Fate(at)
     cloud.before_call, cloud.after_call = fate.before, fate.after
     with contextlib.suppress(Killed):
-        deploy(cloud)
+        deploy(cloud, clock)
     addresses = {resource.address for resource in wanted(cloud)}
     for thread in threading.enumerate():  # steps that were under way die at their next call
         if thread.daemon and thread.name in addresses:
@@ -102,6 +117,20 @@ def shape(cloud: FakeCloud) -> dict[str, Any]:
         "revisions": sorted(state.revisions),
         "services": PASSING.sub("", str(state.services)),
     }
+
+
+ATTEMPTS = {"builds", "revisions", "services"}
+"""What also counts the attempts that a slow grant refused."""
+
+
+def standing(cloud: FakeCloud) -> dict[str, Any]:
+    """The shape without attempts, and of the service what runs now and who gets its requests."""
+    ((name, service),) = cloud.state.services.items()
+    newest = service["latestReadyRevision"].rpartition("/")[2]
+    template = {key: value for key, value in service["template"].items() if key != "labels"}
+    targets = str(service["trafficStatuses"]).replace(newest, "newest")
+    found = {key: value for key, value in shape(cloud).items() if key not in ATTEMPTS}
+    return {**found, name: template, "targets": targets, "ready": service["latestCreatedRevision"].endswith(newest)}
 
 
 @cache
@@ -137,14 +166,41 @@ class Storm:
 
 
 def test_a_deploy_whose_writes_fail_at_random_converges() -> None:
-    """429, 500 and 503, ten times over: the whole deploy, roll-out and smoke test included, in one go."""
+    """429, 500 and 503, ten times over, with grants at once and with slow ones: the whole deploy, roll-out and smoke test
+    included, in one go.
+    """
     hits = 0
     for seed in range(10):
-        cloud, storm = fresh(), Storm(seed)
-        cloud.before_call = cloud.after_call = storm
-        deploy(cloud)
-        cloud.before_call = cloud.after_call = lambda _name: None
+        time, storm = ToyClock(), Storm(seed)
+        for cloud, same in ((fresh(), shape), (slow(time, 30.0), standing)):
+            cloud.before_call = cloud.after_call = storm
+            deploy(cloud, time.clock)
+            cloud.before_call = cloud.after_call = lambda _name: None
+            assert same(cloud) == same(calm()[0]), f"seed {seed}"
+            assert make_plan(wanted(cloud), cloud).work == (), f"seed {seed}"
         hits += storm.hits
-        assert shape(cloud) == shape(calm()[0]), f"seed {seed}"
-        assert make_plan(wanted(cloud), cloud).work == (), f"seed {seed}"
-    assert hits > 20
+    assert hits > 40
+
+
+def test_killed_while_its_grants_are_on_their_way_it_resumes() -> None:
+    """Cloud Build can't read yet, nor push; the service can't read its secret, nor its model. Killed after any call and begun
+    again at once, when the grants stand and nobody sees them, it waits as the undisturbed one does.
+    """
+    time = ToyClock()
+    undisturbed, _ = dying(10_000, slow(time, 40.0), time.clock)
+    assert undisturbed.slow is not None
+    assert time.time > 200
+    told = " ".join(undisturbed.slow.refused)
+    assert all(word in told for word in ("could not resolve source", "denied: Permission", "on secret", "startup probe")), told
+    assert standing(undisturbed) == standing(calm()[0])
+    time = ToyClock()
+    brief, calls = dying(10_000, slow(time, 6.0), time.clock)
+    assert brief.slow is not None
+    assert {text[:6] for text in brief.slow.refused} == {text[:6] for text in undisturbed.slow.refused}
+    first = next(number for number, call in enumerate(brief.calls, 1) if call.name == "policies.add")
+    for at in range(first, calls + 1, 2):  # a death before the first grant is the law above
+        time = ToyClock()
+        cloud, _ = dying(at, slow(time, 6.0), time.clock)
+        deploy(cloud, time.clock)
+        assert standing(cloud) == standing(calm()[0]), f"killed after call {at}"
+        assert make_plan(wanted(cloud), cloud).work == (), f"killed after call {at}"

@@ -54,6 +54,13 @@ def test_what_is_no_time_and_no_severity() -> None:
     )
 
 
+def test_an_empty_log_is_said(tmp_path: Path) -> None:
+    """On stderr: a screen without a word could be a mistake of either side."""
+    here, ear = up("one"), Ear()
+    found = logs(here, settings(tmp_path), "one", Wanted(search="nowhere"), ear)
+    assert (found.blocks, ear.said) == ((), ["no entries"])
+
+
 def test_logs_show_text_and_messages(tmp_path: Path) -> None:
     """Oldest first; control characters of a container never reach the terminal."""
     here = up("one")

@@ -31,7 +31,9 @@ def test_stop_ends_instances_and_start_brings_all_back(cloud: FakeCloud, tmp_pat
     assert not live(cloud)["scaling"].get("manualInstanceCount")
     assert pending(cloud) == []
     assert stop(place(cloud), settings(tmp_path), "gemma", Ear()).data["changed"] is False
-    assert start(place(cloud), settings(tmp_path), "gemma", Ear()).data["changed"] is True
+    started = start(place(cloud), settings(tmp_path), "gemma", Ear())
+    assert (started.data["changed"], started.data["min_instances"]) == (True, 1)
+    assert "1 instance from now on, asked or not, and billed" in str(started.blocks)
     assert live(cloud)["scaling"] == {"scalingMode": "AUTOMATIC", "minInstanceCount": 1, "maxInstanceCount": 3}
     assert {key: live(cloud)[key] for key in before} == before
     assert len(cloud.state.revisions) == 1

@@ -74,13 +74,26 @@ def test_the_tag_is_deployed_by_its_digest() -> None:
 
 
 def test_a_mirror_that_is_silent_from_the_start_leaves_the_tag() -> None:
-    """And the plan says so; once it answers, the digest is a change that is shown."""
+    """And the plan says so; once it answers, nothing is changed for that, and the plan says how the image is held fast."""
     cloud = with_model(FakeCloud())
     deployed(cloud, Registry(body=None))
     assert image(cloud) == vllm.IMAGE
     said = plan(WISH, place(cloud, Registry(body=None)), again="").data["model_findings"]  # type: ignore[arg-type]  # a wire
     assert [one["code"] for one in said if one["code"] == "image-by-tag"]
+    later = plan(WISH, place(cloud, Registry()), again="").data  # type: ignore[arg-type]  # a wire
+    (one,) = (one for one in later["model_findings"] if one["code"] == "image-by-tag")
+    assert (later["changes"], one["remedy"].endswith(f"--image {vllm.REPOSITORY}@{DIGEST}")) == (0, True)
+
+
+def test_a_service_with_another_tag_gets_the_digest() -> None:
+    """What an earlier gemmactl deployed by its tag is another image."""
+    cloud = with_model(FakeCloud())
+    deployed(cloud, Registry(body=None))
+    (container,) = cloud.state.services[SERVICE]["template"]["containers"]
+    container["image"] = f"{vllm.REPOSITORY}:v0.1.0"
     assert changes(cloud, Registry()) == 1
+    deployed(cloud, Registry())
+    assert image(cloud) == f"{vllm.REPOSITORY}@{DIGEST}"
 
 
 def test_an_image_of_ones_own_and_the_sandbox_ask_nobody() -> None:

@@ -5,42 +5,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from gemmactl import vllm
-from gemmactl.local.hub import SITE
-from tests.fakes.recorder import Exchange
-from tests.wire.conftest import SAMPLE, Desk
+from tests.house.test_hosts import documented
+from tests.wire.conftest import SAMPLE, Desk, reads
 
 CANARY = "hf_" + "Canary7Kq" * 4
-READS = re.compile(r":(getIamPolicy|testIamPermissions|batchGet|access)$|/entries:list$")
-
-
-def reads(exchange: Exchange) -> bool:
-    """A call that can't change anything (Google writes some reads as POST)."""
-    path = exchange.path.partition("?")[0]
-    dry = "validateOnly=true" in exchange.path
-    return exchange.method in ("GET", "HEAD") or bool(READS.search(path)) or dry or exchange.host == "oauth2.googleapis.com"
-
-
-def documented() -> set[str]:
-    """Hosts of the table in docs/hosts.md."""
-    page = (Path(__file__).parents[2] / "docs" / "hosts.md").read_text(encoding="utf-8")
-    return set(re.findall(r"^\| `([^`]+)`", page, re.MULTILINE))
-
-
-def test_every_host_in_the_code_is_documented() -> None:
-    """What the gateways name is what the page names, API by API; a new one can't come unseen."""
-    code = Path(__file__).parents[2] / "gemmactl" / "gcp"
-    named = {
-        h for file in code.glob("*.py") for h in re.findall(r'"([a-z]+\.googleapis\.com)"', file.read_text(encoding="utf-8"))
-    }
-    assert {"run.googleapis.com", "orgpolicy.googleapis.com"} <= named <= documented()
-    assert {vllm.MIRROR, urlsplit(SITE).netloc} <= documented()
 
 
 def holders(folder: Path, what: bytes = CANARY.encode()) -> list[Path]:

@@ -58,5 +58,7 @@ def test_a_service_that_asks_for_keys(desk: Desk) -> None:
     # the container itself is asked with the key, Google's APIs are told its hash
     google = [e for e in desk.recorder.exchanges if e.host.endswith(".googleapis.com")]
     assert not [e.path for e in google for secret in hidden if secret in e.body]
-    gone = desk.run("keys", "revoke", "my-model", row["id"])
+    unasked = desk.run("keys", "revoke", "my-model", row["id"])
+    assert (unasked.returncode, json.loads(unasked.stdout)["problems"][0]["code"]) == (2, "confirmation-needed")
+    gone = desk.run("keys", "revoke", "my-model", row["id"], "--yes")
     assert json.loads(gone.stdout)["data"]["left"] == 0
