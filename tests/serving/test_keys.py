@@ -137,8 +137,7 @@ def test_an_image_that_does_not_ask_is_never_opened() -> None:
 def test_a_container_that_learns_of_the_key_late_is_waited_for() -> None:
     """Secret Manager promises no time."""
     cloud = with_model(FakeCloud())
-    wire = Container(cloud, late=1)
-    up(cloud, wire)
+    up(cloud, wire := Container(cloud, late=1))
     assert len(wire.sent) == 4
 
 
@@ -234,8 +233,8 @@ def test_who_may_not_destroy_versions_gets_his_key_all_the_same(tmp_path: Path) 
             raise refusal(403, "Permission 'secretmanager.versions.destroy' denied")
 
     cloud.before_call = denied
-    key = str(keys.create(here, settings(tmp_path), "gemma", Ear()).data["key"])
-    assert list(kept(cloud)) == [api_keys.of(key).id]
+    made = keys.create(here, settings(tmp_path), "gemma", Ear())
+    assert list(kept(cloud)) == [api_keys.of(str(made.data["key"])).id]
 
 
 def adding(row: api_keys.ApiKey) -> Callable[[key_store.Keys], key_store.Keys]:
@@ -286,9 +285,7 @@ def test_what_no_key_can_have(tmp_path: Path, wish: dict[str, Any], flag: str) -
 
 def test_a_service_that_asks_for_no_keys_has_none(tmp_path: Path) -> None:
     """Said with what it was deployed with."""
-    cloud = with_model(FakeCloud())
-    here = replace(place(cloud))
-    deploy(replace(WISH, auth="iam"), here, Ear(), yes=True)
+    here = up(with_model(FakeCloud()), wish=replace(WISH, auth="iam"))
     with pytest.raises(Trouble) as caught:
         keys.create(here, settings(tmp_path), "gemma", Ear())
     assert (caught.value.code, "--auth iam" in caught.value.why) == ("no-keys-here", True)
@@ -296,8 +293,7 @@ def test_a_service_that_asks_for_no_keys_has_none(tmp_path: Path) -> None:
 
 def test_destroy_takes_the_keys_along(tmp_path: Path) -> None:
     """Also after the service was deployed with another --auth."""
-    cloud = with_model(FakeCloud())
-    here = up(cloud)
+    here = up(cloud := with_model(FakeCloud()))
     deploy(replace(WISH, auth="iam"), here, Ear(), yes=True)
     assert SECRET in cloud.state.secrets
     destroy(here, settings(tmp_path), "gemma", Ear(), yes=True)
