@@ -137,6 +137,8 @@ def main() -> None:
             told += ["--length", str(given.length), "--steps", str(given.steps)]
             ended = subprocess.run(told, capture_output=True, text=True, check=False)
             said = ended.stderr.strip().splitlines() or ["?"]
+            if ended.returncode:
+                print(ended.stderr[-3000:], file=sys.stderr)
             line = json.loads(ended.stdout) if ended.returncode == 0 else {"size": size, "case": case, "error": said[-1][:100]}
             print(json.dumps(line), file=sys.stderr, flush=True)
             lines.append(line)

@@ -1,20 +1,22 @@
 """The engine on a GPU against transformers and the GPU's own limit, with weights of the real shapes that a random number made.
 
-    python -m bench.gpu [--sizes 4b,12b] [--folder DIR] [--write docs/bench/gpu.md]
+    python -m bench.gpu [--sizes 4b,12b,12b-int8] [--folder DIR] [--keep FILE] [--write docs/bench/gpu.md]
 
-One JSON line per measurement on stderr, the page on stdout. A call takes less than eight minutes on an H100 by estimate. Without
-a GPU it runs on `--sizes tiny`, to see that it runs. `bound`: bytes of all weights over the measured bandwidth of memory.
+One JSON line per measurement on stderr, kept in --keep as they come, the page on stdout. Without a GPU it runs on `--sizes tiny`,
+to see that it runs. `bound`: bytes of all weights over the measured bandwidth of memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,8 @@ def limits(device: Any, clock: Clock) -> dict[str, Any]:
 
 
 def weights(size: str, place: Path) -> Path:
-    """The folder of a size, written once."""
+    """The folder of a size, written once; what it becomes on its way (`12b-int8`) is none of the folder's."""
+    size = size.partition("-")[0]
     made = place / size
     if not (made / "config.json").exists():
         make_weights.SHAPES.update(SHAPES)
@@ -91,20 +94,23 @@ def weights(size: str, place: Path) -> Path:
     return made
 
 
-def loaded(path: Path, **more: Any) -> tuple[Any, dict[str, Any]]:
+def loaded(path: Path, size: str, *, began: float | None = None) -> tuple[Any, dict[str, Any]]:
     """Our engine over a folder, and its timeline."""
     from inference_image.engine import load
     from inference_image.settings import Settings
     from inference_image.timeline import Timeline
 
-    timeline = Timeline(began=time.monotonic())
-    engine = load(Settings(model=str(path), max_context=CONTEXT, dtype="bfloat16", **more), environ={}, timeline=timeline)
-    return engine, timeline.record()
+    timeline = Timeline(began=time.monotonic() if began is None else began)
+    more = {"quantize": "int8"} if size.endswith("int8") else {}
+    settings = Settings(model=str(path), max_context=CONTEXT, dtype="bfloat16", reader="process", **more)
+    return load(settings, environ={}, timeline=timeline), timeline.record()
 
 
-def start(engine: Any, record: dict[str, Any], size: str) -> dict[str, Any]:
+def load_row(engine: Any, record: dict[str, Any], size: str) -> dict[str, Any]:
     phases = {phase["name"]: round(phase["start"] + phase["seconds"], 2) for phase in record["phases"]}
-    keep = {name: record.get(name) for name in ("rows", "graphs", "kv_bytes", "bytes", "gb_per_s", "ready", "dtype")}
+    keep = {
+        name: record.get(name) for name in ("rows", "graphs", "kernels", "kv_bytes", "bytes", "gb_per_s", "dtype", "quantize")
+    }
     ends = {name: phases[name] for name in ("read weights", "fill model", "rehearse", "first token") if name in phases}
     return told(part="load", size=size, rows_now=engine.steps.rows, **keep, ends=ends)
 
@@ -114,43 +120,78 @@ def prompts(count: int) -> list[list[int]]:
     return [[2] + [chance.randrange(6, 1000) for _ in range(31)] for _ in range(count)]
 
 
-def decode(engine: Any, clock: Clock, bound: float, size: str) -> list[dict[str, Any]]:
-    """Tokens a second of our steps, of transformers' generate(), of its static cache, and what memory allows."""
+def generate(model: Any, rows: int, **more: Any) -> None:
+    """Whole answers of transformers."""
+    import torch
+
+    ids = torch.tensor(prompts(rows), device=model.device)
+    model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False, pad_token_id=0,
+        **more,
+    )  # fmt: skip
+
+
+def static(model: Any, clock: Clock, size: str) -> dict[str, Any]:
+    """generate() with a static cache, which transformers compiles. Last: compiling gives back memory that recorded steps use."""
+    import torch
+
+    model.set_attn_implementation("sdpa")
+    with torch.inference_mode():
+        seconds = clock.best(lambda: generate(model, 1, cache_implementation="static"), 1)
+    return told(part="generate() with a static cache, compiled", size=size, rows=1, tokens_s=round(TOKENS / seconds, 1))
+
+
+def decode(engine: Any, clock: Clock, bound: float, size: str, most: int) -> list[dict[str, Any]]:
+    """A step of ours by our kernels and by transformers' modules, both recorded; whole answers of ours and of generate()."""
     import torch
 
     from inference_image.engine import attention
     from inference_image.engine.schedule import Part
+    from inference_image.engine.slots import Slots
 
     slots, model = engine.steps, engine.steps.model
+    modules = Slots(model, slots.rows, slots.length)
     made = []
-    for rows in BATCHES:
-        if rows > slots.rows:
-            continue
+    for rows in (one for one in BATCHES if one <= slots.rows):
 
-        def steps(rows: int = rows) -> None:
+        def answers(rows: int = rows) -> None:
             slots.prompt([Part(row, 0, ids, last=True) for row, ids in enumerate(prompts(rows))])
+            steps(slots, rows)
+
+        def steps(of: Any, rows: int = rows, at: int = 32) -> None:
             tokens = [6] * rows
             for step in range(TOKENS):
-                tokens = slots.decode(tokens, [32 + step] * rows).argmax(-1).tolist()
+                tokens = of.decode(tokens, [at + step] * rows).argmax(-1).tolist()
 
-        def generate(rows: int = rows, **more: Any) -> None:
-            ids = torch.tensor(prompts(rows), device=model.device)
-            model.generate(
-                ids, attention_mask=torch.ones_like(ids), max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False,
-                pad_token_id=0, **more,
-            )  # fmt: skip
+        def ms(of: Any, at: int, rows: int = rows) -> float:
+            return round(clock.best(lambda: steps(of, rows, at)) / TOKENS * 1e3, 3)
 
-        row: dict[str, Any] = {"part": "decode", "size": size, "rows": rows, "ours": round(rows * TOKENS / clock.best(steps), 1)}
-        row["of_bound"] = round(row["ours"] / rows / bound, 3)
-        model.set_attn_implementation("sdpa")
-        with torch.inference_mode():
-            row["generate"] = round(rows * TOKENS / clock.best(generate, 1), 1)
-            if model.device.type == "cuda" and rows == 1:
-                static = clock.best(lambda: generate(1, cache_implementation="static"), 1)
-                row["generate_static_compiled"] = round(TOKENS / static, 1)
-        model.set_attn_implementation(attention.NAME)
-        row["over_generate"] = round(row["ours"] / row["generate"], 2)
+        row: dict[str, Any] = {"part": "decode", "size": size, "rows": rows, "step_ms": ms(slots, 32)}
+        row |= {"step_ms_at_900": ms(slots, 900), "step_ms_of_modules": ms(modules, 32)}
+        row |= {"of_bound": round(1e3 / bound / row["step_ms"], 3), "ours": round(rows * TOKENS / clock.best(answers), 1)}
+        if rows <= most:
+            model.set_attn_implementation("sdpa")
+            with torch.inference_mode():
+                row["generate"] = round(rows * TOKENS / clock.best(lambda rows=rows: generate(model, rows), 1), 1)
+            model.set_attn_implementation(attention.NAME)
+            row["over_generate"] = round(row["ours"] / row["generate"], 2)
         made.append(told(**row))
+    return made
+
+
+def whole_engine(engine: Any, size: str) -> list[dict[str, Any]]:
+    """Requests in, text out: with the sampler, the detokeniser and the queue of every service."""
+    from inference_image.engine.request import Request
+
+    engine._stop_ids = frozenset()  # noqa: SLF001 - random weights end anywhere
+    made = []
+    for count in (one for one in BATCHES if one <= engine.steps.rows):
+        for _ in range(2):  # the second is told
+            began = time.perf_counter()
+            answers = [engine.submit(Request(ids=tuple(ids), max_tokens=2 * TOKENS)) for ids in prompts(count)]
+            tokens = sum(piece.usage.completion_tokens for one in answers for piece in one if piece.usage is not None)
+            seconds = time.perf_counter() - began
+        made.append(told(part="requests through the engine", size=size, at_once=count, tokens_s=round(tokens / seconds, 1)))
     return made
 
 
@@ -210,38 +251,89 @@ def told_row(size: str, at: int | None, **more: Any) -> dict[str, Any]:
 
 
 def prefill(engine: Any, clock: Clock, size: str) -> list[dict[str, Any]]:
+    """Prompts by our kernels and by transformers' modules."""
     from inference_image.engine.schedule import Part
+    from inference_image.engine.slots import Slots
 
     made = []
-    for count in (128, 512, 1000):
-        ids = [6] * count
-        seconds = clock.best(lambda ids=ids: engine.steps.prompt([Part(0, 0, ids, last=True)]))
-        made.append(told(part="prompt", size=size, tokens=count, ms=round(seconds * 1e3, 2), tokens_s=round(count / seconds)))
+    modules = Slots(engine.steps.model, 1, engine.steps.length)
+    for count in (32, 128, 512, 1000):
+        part = Part(0, 0, [6] * count, last=True)
+        seconds = clock.best(lambda part=part: engine.steps.prompt([part]), 5)
+        slower = clock.best(lambda part=part: modules.prompt([part]), 5)
+        made.append(told(
+            part="prompt", size=size, tokens=count, ms=round(seconds * 1e3, 2), ms_of_modules=round(slower * 1e3, 2),
+            tokens_s=round(count / seconds),
+        ))  # fmt: skip
     return made
 
 
-def one_size(size: str, place: Path, bandwidth: float) -> list[dict[str, Any]]:
-    import torch
+def fresh(size: str, place: Path, way: str) -> dict[str, Any]:
+    """A process from its birth to its first token, the second of two: the first leaves compiled Python files behind."""
+    for _ in range(2):
+        began = time.perf_counter()
+        ended = subprocess.run(
+            [sys.executable, "-m", "bench.gpu", "--folder", str(place), "--first-token", way, "--sizes", size],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        seconds = time.perf_counter() - began
+    last = ended.stdout.strip().splitlines()[-1:] or [json.dumps({"failed": ended.stderr[-300:]})]
+    return told(part="from birth to the first token", size=size, way=way, process_s=round(seconds, 2), **json.loads(last[0]))
 
-    engine, record = loaded(weights(size, place))
+
+def first_token(size: str, place: Path, way: str) -> dict[str, Any]:
+    """What such a process does; the bytes are in the page cache."""
+    began = time.monotonic()
+    path = weights(size, place)
+    if way == "ours":
+        engine, record = loaded(path, size, began=began)
+        engine.close()
+        ends = {one["name"]: [round(one["start"], 2), round(one["start"] + one["seconds"], 2)] for one in record["phases"]}
+        return {"seconds": round(time.monotonic() - began, 2), "gb_per_s": record["gb_per_s"], "phases": ends}
+    import torch
+    from transformers import Gemma3ForCausalLM
+
+    model = Gemma3ForCausalLM.from_pretrained(
+        path, dtype=torch.bfloat16, device_map="cuda" if torch.cuda.is_available() else "cpu"
+    )
+    model.generate(torch.tensor(prompts(1), device=model.device), max_new_tokens=1, do_sample=False)
+    return {"seconds": round(time.monotonic() - began, 2)}
+
+
+PARTS = ("birth", "load", "decode", "prompt", "requests", "divergence", "static", "continuous")
+
+
+def one_size(size: str, place: Path, bandwidth: float, parts: Sequence[str]) -> list[dict[str, Any]]:
+    plain = "-" not in size
+    rows = [fresh(size, place, "ours")] if "birth" in parts else []
+    if plain and rows:
+        rows.append(fresh(size, place, "from_pretrained"))
+    engine, record = loaded(weights(size, place), size)
     model = engine.steps.model
     clock = Clock(model.device)
-    held = sum(one.numel() * one.element_size() for one in model.parameters())
-    rows = [
-        start(engine, record, size),
-        *decode(engine, clock, bandwidth * 1e9 / held, size),
-        *prefill(engine, clock, size),
-        divergence(engine, size),
-    ]
-    try:
-        rows.append(continuous(model, clock, size))
-    except Exception as error:
-        rows.append(told(part="continuous batching", size=size, failed=f"{type(error).__name__}: {error}"[:200]))
+    held = sum(one.numel() * one.element_size() for one in {one.data_ptr(): one for one in state(model)}.values())
+    most = 0 if not plain else 1 if size == "12b" else max(BATCHES)
+    work: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "load": lambda: [load_row(engine, record, size)],
+        "decode": lambda: decode(engine, clock, bandwidth * 1e9 / held, size, most),
+        "prompt": lambda: prefill(engine, clock, size),
+        "requests": lambda: whole_engine(engine, size),
+        "divergence": lambda: [divergence(engine, size)] if plain else [],
+        "static": lambda: [static(model, clock, size)] if size in {"4b", "tiny"} else [],
+        "continuous": lambda: [continuous(model, clock, size)] if size in {"4b", "tiny"} else [],
+    }
+    for part in (one for one in work if one in parts):
+        try:
+            rows += work[part]()
+        except Exception as error:
+            rows.append(told(part=part, size=size, failed=f"{type(error).__name__}: {error}"[:200]))
     engine.close()
-    del engine, model
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
     return rows
+
+
+def state(model: Any) -> list[Any]:
+    """All that a step reads of a model's weights: parameters, and int8 with its scales."""
+    return [*model.parameters(), *(one for name, one in model.named_buffers() if "weight" in name)]
 
 
 def page(rows: list[dict[str, Any]], day: str) -> str:
@@ -256,13 +348,24 @@ def main() -> None:
     parser.add_argument("--sizes", default="4b")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm/gemmactl-gpu"))
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--first-token", choices=("ours", "from_pretrained"))
     given = parser.parse_args()
+    if given.first_token:
+        print(json.dumps(first_token(given.sizes, given.folder, given.first_token)))
+        return
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = [limits(device, Clock(device))]
     for size in given.sizes.split(","):
-        rows += one_size(size, given.folder, rows[0]["memory_gb_s"])
+        rows += one_size(size, given.folder, rows[0]["memory_gb_s"], given.parts.split(","))
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        if given.keep:
+            given.keep.write_text("".join(json.dumps(row) + "\n" for row in rows))
     made = page(rows, time.strftime("%Y-%m-%d"))
     print(made)
     if given.write:

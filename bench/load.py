@@ -1,6 +1,6 @@
 """How fast weights come from Cloud Storage into memory, against the limit and the peers. Knows clients and a table.
 
-    python -m bench.load [--rounds 7] [--only open,capped,...] [--folder FOLDER] [--write docs/bench/load.md]
+    python -m bench.load [--rounds 7] [--only open,capped,...] [--folder FOLDER] [--machine WORDS] [--write docs/bench/load.md]
 
 Every case is a process of its own; the cases of one part run in turns, a round each, and a ratio is taken within a round. Peers
 that are not installed are left out and named (bench/requirements.txt has them). Weights lie in memory's file system: 0.5, 2.0 and
@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,7 +111,7 @@ class Bench:
             lacking = "needs root over TLS"
         else:
             needed = NEEDS.get(case.client)
-            lacking = "" if needed is None or find_spec(needed) else "not installed"
+            lacking = "" if needed is None or _installed(needed) else "not installed"
         if lacking:
             self.left_out[case.client] = lacking
         return not lacking
@@ -237,6 +238,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm/gemmactl-load"))
     parser.add_argument("--keep", type=Path, help="add the figures to this JSON file, and make the page of all that are in it")
     parser.add_argument("--write", type=Path, help="the page; its plot lies beside it")
+    parser.add_argument("--machine", default="", help="what the page says of the machine, after Python and cores")
     given = parser.parse_args()
     if lacking := load_store.missing():
         raise SystemExit(f"the store needs: {lacking}")
@@ -250,13 +252,14 @@ def main() -> None:
         bench = Bench(store, data, given.rounds)
         run(bench, only)
     parts = {name: {case: vars(row) for case, row in rows.items()} for name, rows in bench.parts.items()}
-    left_out = dict(bench.left_out)
+    left_out, machines = dict(bench.left_out), dict.fromkeys(parts, machine(given.machine))
     if given.keep and given.keep.exists():
         before = json.loads(given.keep.read_text())
         parts, left_out = {**before["parts"], **parts}, {**before["left_out"], **left_out}
+        machines = {**before.get("machines", {}), **machines}
     if given.keep:
-        given.keep.write_text(json.dumps({"parts": parts, "left_out": left_out}))
-    page = load_page.page(parts, left_out, _machine(), time.strftime("%Y-%m-%d"))
+        given.keep.write_text(json.dumps({"parts": parts, "left_out": left_out, "machines": machines}))
+    page = load_page.page(parts, left_out, machines, time.strftime("%Y-%m-%d"))
     print(page)
     if given.write:
         given.write.write_text(page, encoding="utf-8")
@@ -264,9 +267,17 @@ def main() -> None:
             given.write.with_suffix(".svg").write_text(load_page.plot(parts["sizes"]), encoding="utf-8")
 
 
-def _machine() -> str:
+def _installed(name: str) -> bool:
+    with suppress(ModuleNotFoundError):  # of a package around it
+        return find_spec(name) is not None
+    return False
+
+
+def machine(words: str = "") -> str:
+    """What the page says of where it was measured; taskset counts."""
     cores = len(os.sched_getaffinity(0))
-    return f"Python {platform.python_version()} on Linux {platform.machine()}, {cores} cores shared by server and client"
+    told = f"Python {platform.python_version()} on Linux {platform.machine()}, {cores} cores shared by server and client"
+    return f"{told}; {words}" if words else told
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ NAMES = {
     "gcloud": "gcloud storage cp, then load_file",
     "local_copy": "load_file of a copy that is here already (not a download)",
 }
+UNNAMED = "a machine that was not named"
+SEVERAL = "several machines, each named with its tables."
 
 
 def median(values: list[float]) -> float:
@@ -91,16 +93,19 @@ def targets(parts: Mapping[str, Rows]) -> list[str]:
     return lines
 
 
-def page(parts: Mapping[str, Rows], left_out: Mapping[str, str], machine: str, day: str) -> str:
+def page(parts: Mapping[str, Rows], left_out: Mapping[str, str], machines: Mapping[str, str], day: str) -> str:
+    """`machines`: part -> where it was measured. One of them is told once, several each with its parts."""
+    where = {part: f"{machines.get(part, UNNAMED)}." for part in parts}
+    found = sorted(set(where.values()))
     lines = [
         "# Weights from Cloud Storage into memory", "",
         "A store on loopback (nginx) that speaks Cloud Storage's JSON and XML APIs, Gemma 3's shapes in bf16, sixteen",
         "connections. Each run is a process of its own; the cases of a table ran in turns and a ratio is taken within a",
         "round: median (smallest to largest). GB is 10^9 bytes. CPU is the client's, its children included, the server's not.",
         "Memory is what came on top of the imports. Made by `python -m bench.load --write FILE`.", "",
-        f"{day}, {machine}.", "",
-        "Not measured: real Cloud Storage, its round trips and losses, and copies from pinned memory to a GPU (no GPU was",
-        "at hand). The sink of these rows gives each slab back at once, as a GPU that is faster than the link would.", "",
+        f"{day}, {found[0] if len(found) == 1 else SEVERAL}", "",
+        "Not measured: real Cloud Storage, its round trips and losses, and copies from pinned memory to a GPU.",
+        "The sink of these rows gives each slab back at once, as a GPU that is faster than the link would.", "",
         "## Bars", "", *targets(parts), "",
     ]  # fmt: skip
     titles: list[tuple[str, str, Callable[[Rows], list[str]]]] = [
@@ -115,7 +120,7 @@ def page(parts: Mapping[str, Rows], left_out: Mapping[str, str], machine: str, d
     ]
     for key, title, table in titles:
         if key in parts:
-            lines += [f"## {title}", "", *table(parts[key]), ""]
+            lines += [f"## {title}", "", *([where[key], ""] if len(found) > 1 else []), *table(parts[key]), ""]
     if left_out:
         lines += ["Left out: " + "; ".join(f"{name} ({why})" for name, why in sorted(left_out.items())) + ".", ""]
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 """The engine against transformers' own ways to serve, over HTTP against itself, and from a process's birth to its first token.
 
-    python -m bench.serve [--rounds 7] [--only decode,mixed,http,start] [--keep FILE.json] [--write docs/bench/serve.md]
+    python -m bench.serve [--rounds 7] [--only decode,mixed,http,start] [--machine WORDS] [--keep FILE] [--write FILE]
 
 Ratios are of the same round: all ways take turns, in another order in each round. On CPU, one torch thread.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import serve_http, serve_page
+from bench.load import machine
 from bench.serve_models import Padded, Slots, asks, continuous, folder
 
 SIZES = (1, 8, 32)
@@ -102,22 +103,28 @@ def main() -> None:
     parser.add_argument("--only", default="decode,mixed,http,start")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm/gemmactl-serve"))
     parser.add_argument("--keep", type=Path, help="add the figures to this JSON file, and make the page of all that are in it")
+    parser.add_argument("--machine", default="", help="what the page says of the machine, after Python and cores")
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
     only = set(given.only.split(","))
     figures: dict[str, Any] = json.loads(given.keep.read_text()) if given.keep and given.keep.exists() else {}
+    machines: dict[str, str] = figures.pop("machines", {})
+
+    def keep(name: str, value: Any) -> None:
+        figures[name], machines[name] = value, machine(given.machine)
+        if given.keep:
+            given.keep.write_text(json.dumps({**figures, "machines": machines}))
+
     for kind in ("small", "large"):
         path = folder(kind, given.folder)
         for part in ("decode", "mixed"):
             if part in only:
-                figures[f"{part} {kind}"] = decode(path, given.rounds, mixed=part == "mixed")
+                keep(f"{part} {kind}", decode(path, given.rounds, mixed=part == "mixed"))
         if "http" in only:
-            figures[f"http {kind}"] = http(path, given.rounds)
+            keep(f"http {kind}", http(path, given.rounds))
     if "start" in only:
-        figures["start"] = start(given.rounds, given.folder)
-    if given.keep:
-        given.keep.write_text(json.dumps(figures))
-    page = serve_page.page(figures, time.strftime("%Y-%m-%d"))
+        keep("start", start(given.rounds, given.folder))
+    page = serve_page.page(figures, machines, time.strftime("%Y-%m-%d"))
     print(page)
     if given.write:
         given.write.write_text(page, encoding="utf-8")

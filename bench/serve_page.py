@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bench.load_page import spread
+from bench.load_page import SEVERAL, UNNAMED, spread
 
 NAMES = {
     "padded": "transformers generate(), a padded batch",
@@ -65,12 +65,15 @@ def _download(link: str) -> float:
     return 536e6 / (16 * (SLOW_MIB if "slow" in link else RATE_MIB) * 2**20)
 
 
-def page(figures: Mapping[str, Any], day: str) -> str:
+def page(figures: Mapping[str, Any], machines: Mapping[str, str], day: str) -> str:
+    """`machines`: part -> where it was measured. One of them is told once, several each with its parts."""
+    places = {part: f"{machines.get(part, UNNAMED)}." for part in figures}
+    found = sorted(set(places.values()))
     lines = [
         "# The engine, measured",
         "",
-        f"{day}, `python -m bench.serve`; CPU only (2 cores shared by client and server), float32, one torch thread.",
-        "Medians (smallest-largest); ratios are of the same round. No figure of a GPU is here: none was at hand.",
+        f"{day}, `python -m bench.serve`; on the CPU, float32, one torch thread; {found[0] if len(found) == 1 else SEVERAL}",
+        "Medians (smallest-largest); ratios are of the same round. No figure of a GPU is here.",
         "",
         "| target | measured | wanted | |",
         "| --- | ---: | ---: | --- |",
@@ -80,11 +83,13 @@ def page(figures: Mapping[str, Any], day: str) -> str:
         lines.append(f"| {what} | {shown} | {'>=' if least else '<='} {target} | {_verdict(values, target, least=least)} |")
     for name, rows in figures.items():
         part, _, kind = name.partition(" ")
+        where = [places[name], ""] if len(found) > 1 else []
         if part == "start":
             lines += [
                 "",
                 "## From birth to the first token (270M shapes), seconds",
                 "",
+                *where,
                 "| link | way | seconds |",
                 "| --- | --- | ---: |",
             ]
@@ -92,7 +97,7 @@ def page(figures: Mapping[str, Any], day: str) -> str:
                 if isinstance(cases, Mapping):
                     lines += [f"| {link} | {case} | {spread(row['seconds'])} |" for case, row in cases.items()]
             continue
-        lines += ["", f"## {part}: {MODELS[kind]}, tokens a second", ""]
+        lines += ["", f"## {part}: {MODELS[kind]}, tokens a second", "", *where]
         table = {"32 streams": rows} if part == "http" else rows
         lines += ["| at once | way | tokens/s |", "| --- | --- | ---: |"]
         for size, row in table.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +28,11 @@ _WORKERS: Final[Mapping[str, Any]] = {
 }
 _PREPARED: Final[Mapping[str, Any]] = {"assistant_only_loss": False, "completion_only_loss": False, "chat_template_path": None}
 """What encode.py did already, and trl refuses to be told of rows that are tokens."""
+_FORMER: Final[Mapping[str, str]] = {
+    "activation_checkpointing": "gradient_checkpointing",
+    "activation_checkpointing_kwargs": "gradient_checkpointing_kwargs",
+}
+"""Fields by a name that older transformers (5.17) don't know, and the one they have."""
 
 
 def silence() -> None:
@@ -65,6 +70,12 @@ def logging_steps(wish: Wish, steps: int) -> float:
     return float(wish.train.sft.get("logging_steps", max(1, min(10, steps // LINES))))
 
 
+def named(given: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
+    """The same by names that are known; a newer name's value goes before that of its former one."""
+    newer = {former: given[name] for name, former in _FORMER.items() if name in given and name not in known}
+    return {name: value for name, value in given.items() if name not in _FORMER or name in known} | newer
+
+
 def config(wish: Wish, out: Path, batch: Cut, *, cpu: bool, mixed: bool) -> SFTConfig:
     """Every field of the wish as trl has it. `mixed`: bfloat16 with float32 adapters.
 
@@ -96,7 +107,7 @@ def config(wish: Wish, out: Path, batch: Cut, *, cpu: bool, mixed: bool) -> SFTC
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            return SFTConfig(**given)
+            return SFTConfig(**named(given, SFTConfig.__dataclass_fields__))
     except (ValueError, TypeError, ImportError, RuntimeError, OSError) as error:
         raise TuneFailed(Code.SETTINGS_INVALID, "train", str(error)[:300]) from error
 

@@ -199,6 +199,10 @@ class Serve:
     """LoRA adapters by name, loaded onto the model at each start."""
     hf_token: SecretRef | Token | None = None
     rotate_hf_token: bool = False
+    token_secret: str = ""
+    """Name of its own secret with the token, as the live service has it; empty: as a new one is named."""
+    keys_secret: str = ""
+    """Likewise of the one with the hashes of its API keys."""
     approved: Approved | None = None
     """What pins the weights; None: whatever lies in the folder at each start."""
     given: frozenset[str] = frozenset()
@@ -208,6 +212,11 @@ class Serve:
     def open(self) -> bool:
         """Whether Cloud Run lets every caller through to the container."""
         return self.auth != "iam"
+
+    @property
+    def stranger(self) -> bool:
+        """Whether nobody said what answers in a given image: it may read any model, and sizes of ours say nothing of it."""
+        return self.image is not None and not self.engine_given
 
     @property
     def int8(self) -> bool:

@@ -61,3 +61,6 @@ class Sized(Placed, Protocol):
 
 class Built(Handed, Sized, Protocol):
     """What decides how its image is built."""
+
+    @property
+    def name(self) -> str: ...

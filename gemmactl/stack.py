@@ -174,9 +174,8 @@ class _Serving:
     @property
     def token(self) -> stack_token.Given:
         spec = self.spec
-        return stack_token.Given(
-            spec.project, spec.region, names.token_secret(spec.name), spec.hf_token, rotate=spec.rotate_hf_token
-        )
+        name = spec.token_secret or names.token_secret(spec.name, spec.region)
+        return stack_token.Given(spec.project, spec.region, name, spec.hf_token, rotate=spec.rotate_hf_token)
 
     @cached_property
     def token_secret(self) -> Secret | None:

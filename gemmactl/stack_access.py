@@ -36,7 +36,7 @@ def keys(spec: Serve, *, teardown: bool) -> Secret | None:
     if spec.auth != "api-key" and not teardown:
         return None
     nobody = Token(api_keys.written(()).decode())
-    return Secret(spec.project, names.keys_secret(spec.name), spec.region, value=nobody, after=(apis.ADDRESS,))
+    return Secret(spec.project, _keys_secret(spec), spec.region, value=nobody, after=(apis.ADDRESS,))
 
 
 def volumes(spec: Serve) -> tuple[Volume, ...] | None:
@@ -46,7 +46,11 @@ def volumes(spec: Serve) -> tuple[Volume, ...] | None:
     """
     if spec.auth != "api-key":
         return None
-    return (SecretVolume(_VOLUME, names.keys_secret(spec.name), (SecretItem(contract.KEYS_FILE, "latest"),)),)
+    return (SecretVolume(_VOLUME, _keys_secret(spec), (SecretItem(contract.KEYS_FILE, "latest"),)),)
+
+
+def _keys_secret(spec: Serve) -> str:
+    return spec.keys_secret or names.keys_secret(spec.name, spec.region)
 
 
 def mounts(spec: Serve) -> tuple[Mount, ...] | None:

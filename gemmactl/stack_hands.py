@@ -58,11 +58,12 @@ def building(
     spec: Built, tag: str, context: BuildContext, *, teardown: bool, dockerfile: str = DOCKERFILE
 ) -> tuple[Resource, ...]:
     """What makes the image, with the account that builds."""
-    made = built(spec.project, spec.region, tag, context, spec.build_service_account, dockerfile=dockerfile, cuda=_cuda(spec))
+    given, cuda = spec.build_service_account, _cuda(spec)
+    made = built(spec.project, spec.region, tag, context, given, dockerfile=dockerfile, cuda=cuda, asked_for=spec.name)
     if not (teardown and spec.build_service_account):
         return made
     # a service may have been built by both in its time: all that was granted for it goes
-    own = built(spec.project, spec.region, tag, context, dockerfile=dockerfile, cuda=_cuda(spec))
+    own = built(spec.project, spec.region, tag, context, dockerfile=dockerfile, cuda=cuda)
     return (*(r for r in own if r.address not in {m.address for m in made}), *made)
 
 

@@ -116,7 +116,7 @@ class _Tuning:
     @cached_property
     def token(self) -> stack_token.Given:
         spec = self.spec
-        name = names.token_secret(names.tune_job(spec.name))
+        name = spec.token_secret or names.token_secret(names.tune_job(spec.name), spec.region)
         return stack_token.Given(spec.project, spec.region, name, spec.hf_token, rotate=spec.rotate_hf_token)
 
     @cached_property

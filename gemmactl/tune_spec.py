@@ -54,6 +54,8 @@ class Tune:
     vpc_egress: Egress | None = None
     hf_token: SecretRef | Token | None = None
     rotate_hf_token: bool = False
+    token_secret: str = ""
+    """Name of its own secret with the token, as the live job has it; empty: as a new one is named."""
     env: tuple[tuple[str, str], ...] = ()
     service_account: str | None = None
     """E-mail of an existing account that it runs as; None: a dedicated one is made."""

@@ -86,6 +86,8 @@ class Family:
     """How this version's engine answers images; None: it doesn't."""
     chosen: Engine | None = None
     """What a deploy takes where nobody names an engine; None: `engine`."""
+    kernels: bool = False
+    """Whether engine/step.cu computes its layers on a GPU."""
 
     @property
     def served(self) -> bool:
@@ -149,6 +151,7 @@ GEMMA3: Final = Family(
     other_keys=_VISION,
     engine=Engine.FAST,
     int8=True,
+    kernels=True,
     verified="each key layout loaded and answered on CPU, against transformers' own loader; never on a GPU",
     sight=_GEMMA3_SIGHT,
 )

@@ -5,9 +5,10 @@ The memory is there first, so that a model can be built on it, and rehearsed, wh
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from inference_image import quantize
 from inference_image.contract import Code, LoadFailed
@@ -43,7 +44,11 @@ def place(landing: Landing, device: torch.device, dtype: torch.dtype, int8: Coll
     import torch
 
     made: dict[str, torch.Tensor] = {}
+    together = _neighbours(landing.tensors, device, dtype, int8) if device.type == "cuda" else {}
     for name, tensor in landing.tensors.items():
+        if name in together:
+            made[name] = together[name]
+            continue
         if name in int8:
             made[name], made[scale_name(name)] = quantize.empty(tensor.shape, dtype, device)
             continue
@@ -55,6 +60,29 @@ def place(landing: Landing, device: torch.device, dtype: torch.dtype, int8: Coll
             made[name] = flat.view(tensor.shape)
         else:
             made[name] = torch.empty(tensor.shape, dtype=dtype, device=device)
+    return made
+
+
+_BESIDE: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+
+
+def _neighbours(
+    tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, apart: Collection[str]
+) -> dict[str, torch.Tensor]:
+    """Matrices of the same input in one piece of memory, so that one product can take them all (engine/fused.py)."""
+    import torch
+
+    made: dict[str, torch.Tensor] = {}
+    for name in tensors:
+        for first, *others in _BESIDE:
+            names = [name, *(name.replace(f".{first}.", f".{other}.") for other in others)]
+            if f".{first}.weight" not in name or any(one not in tensors or one in apart for one in names):
+                continue
+            rows, columns = [tensors[one].shape[0] for one in names], tensors[name].shape[1]
+            if all(tensors[one].shape[1:] == (columns,) for one in names):
+                whole = torch.empty(sum(rows), columns, dtype=dtype, device=device)
+                ends = list(itertools.accumulate(rows))
+                made |= {one: whole[end - count : end] for one, count, end in zip(names, rows, ends, strict=True)}
     return made
 
 

@@ -145,7 +145,7 @@ def _container(sizing: Sizing) -> Iterator[Row]:
 
 def _computed(sizing: Sizing) -> str:
     """How many of the requests that an instance takes are computed."""
-    if sizing.wish.image is not None:
+    if sizing.wish.stranger:
         return ""
     if sizing.fit is None:
         return f": at most {most_at_once(sizing.wish)} are computed at once, as far as memory holds them; the others wait"

@@ -179,11 +179,11 @@ def queue(serve: Serve) -> int:
 def _concurrency(serve: Serve, fit: Fit | None) -> int:
     """The user's, else as many as are computed and as many again that wait, so that none is refused.
 
-    Without a `fit` it is not known how many memory holds: those that are computed at most. Another's image: LEAST_TAKEN.
+    Without a `fit` it is not known how many memory holds: those that are computed at most. A stranger's image: LEAST_TAKEN.
     """
     if "concurrency" in serve.given:
         return serve.concurrency
-    if serve.image is not None:
+    if serve.stranger:
         return LEAST_TAKEN
     if fit is None:
         return min(most_at_once(serve), 1 + queue(serve))
@@ -234,7 +234,7 @@ def _cautions(wish: Serve, host: Host | None, size: int | None, fit: Fit | None)
             remedy="raise failureThreshold, or leave --startup-probe out",
         )
     at_once, waiting = fit.at_once if fit else most_at_once(wish), queue(wish)
-    if wish.image is None and wish.concurrency > at_once + waiting:
+    if not wish.stranger and wish.concurrency > at_once + waiting:
         yield ModelFinding(
             "concurrency-queue",
             "warning",

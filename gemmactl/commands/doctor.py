@@ -72,7 +72,7 @@ def doctor(
 
 
 def examined(place: Place, settings: Settings, name: str | None, voice: Voice, **how: bool) -> Result:
-    """A service, or where there is none that is meant, a fine-tune."""
+    """A service, or where there is none that is meant, a fine-tune; where neither was made, the build that failed."""
     from gemmactl.serving.repair import repair
 
     try:
@@ -85,9 +85,12 @@ def examined(place: Place, settings: Settings, name: str | None, voice: Voice, *
         try:
             return tuned.repair(place, name, voice, **how)
         except Trouble as other:
-            if other.code in ("finetune-missing", "finetune-none"):
-                raise none from None
-            raise
+            if other.code not in ("finetune-missing", "finetune-none"):
+                raise
+        from gemmactl.serving import unmade
+
+        asked = name or str(none.facts.get("service", ""))
+        return unmade.repair(place, asked, none, voice, fix=how["fix"], yes=how["yes"], for_admin=how["for_admin"])
 
 
 def _contradiction(*, retry: bool, fix: bool) -> Trouble:

@@ -21,7 +21,7 @@ _NO_ACTING: Final = (
     r"|ailed to impersonate|acquire impersonated|impersonation permission"
 )
 CALLER: Final = (
-    rf"authenticated as \[?(?P<x>{EMAIL})",
+    rf"authenticated as \[?(?P<x>{EMAIL}|{FEDERATED})",
     rf"\[(?P<x>{EMAIL})\] does not have permission to access",
     rf"\) (?P<x>{EMAIL}) does not have permission to access \w+ instance",
     rf"\bactive account[: ]+\[?(?P<x>{EMAIL})",
@@ -37,7 +37,14 @@ BUILD: Final = (
     rf"service account running this build (?:projects/[\w.:-]+/serviceAccounts/)?(?P<x>{EMAIL})",
     rf"build (?:is )?running as (?:projects/[\w.:-]+/serviceAccounts/)?(?P<x>{EMAIL})",
 )
-RUNTIME: Final = (rf"Revision service account (?P<x>{EMAIL})",)
+RUNTIME: Final = (
+    rf"Revision service account (?P<x>{EMAIL})",
+    (
+        rf"\b(?:runs?|running|deployed|executes?) (?:as|with|under) (?:the )?(?:service account |identity |account )?"
+        rf"['\"`\[]?(?P<x>{EMAIL})"
+    ),
+    rf"(?:--service-account|serviceAccountName|service_account(?:_name)?)['\"]? ?[=: ] ?['\"]?(?P<x>{EMAIL})",
+)
 PROJECTS: Final = (
     rf"in project \[(?P<x>{PROJECT})\]",
     rf"not the same as this project \[?(?P<x>{PROJECT})\]?",

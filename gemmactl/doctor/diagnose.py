@@ -30,7 +30,7 @@ def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context
     from gemmactl.doctor.rows import harmless
 
     flat = harmless.mask(join(blank(lines(hush(text)))))
-    known = scene.place(enrich(context or Context(), flat), flat)
+    known = scene.place(enrich(context or Context(), flat), flat, text)
     given = _reasons(flat, facts or {})
     asked = rows.rows_for(flat, (reason.reason for _, reason in given))
     found = list(_structured(asked, flat, given, known))

@@ -48,9 +48,13 @@ class Context:
     build_account: str = ""
     runtime_account: str = ""
     scene: str = ""
-    """Where a text's call was made, by scene.py: tool, build, program; empty when it does not tell."""
+    """Where a text's call was made, by scene.py: tool, builder, build, program; empty when it does not tell."""
     refused: str = ""
-    """Whom an audit log in the text names as refused."""
+    """Whom the text itself names as refused."""
+    alone: str = ""
+    """The only service account that the text names at all."""
+    schedule: str = ""
+    """As whom a schedule or a queue in the text calls."""
 
 
 @dataclass(frozen=True)

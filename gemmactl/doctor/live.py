@@ -41,6 +41,8 @@ def examine(cloud: Cloud, stack: Sequence[Resource], *, service: str = "", conte
     pending = {s.address for s in steps if s.op is not Op.KEEP}
     found = [finding for step in steps for finding in _step_finding(step, pending, cloud.project)] + unseen
     found += _caller_findings(cloud, steps, known_facts)
+    if built := _build_findings(cloud, steps, known_facts):
+        found = [_consequence(f) if f.code == "missing-image" and _told(built) else f for f in found] + built
     if service:
         found += _service_findings(cloud, service, known_facts)
     return tuple(_once(found))
@@ -136,6 +138,28 @@ def _step_finding(step: Step, pending: set[str], project: str) -> list[Finding]:
         # a consequence: what it stands on is wrong itself, and is told as the problem
         return [replace(found, remedy=f"Deploy again once this is repaired: {', '.join(first)}.", state="advice")]
     return [found]
+
+
+def _told(found: Sequence[Finding]) -> bool:
+    return any(finding.state == "problem" for finding in found)
+
+
+def _consequence(missing: Finding) -> Finding:
+    return replace(missing, remedy="Deploy again once what its build failed of is repaired.", state="advice")
+
+
+def _build_findings(cloud: Cloud, steps: Sequence[Step], context: Context) -> list[Finding]:
+    """Why an image that is not there could not be built."""
+    from gemmactl.doctor.builds import failed_build
+    from gemmactl.resources.image import Image
+
+    found: list[Finding] = []
+    for image in (s.resource for s in steps if s.op is Op.CREATE and isinstance(s.resource, Image)):
+        try:
+            found += failed_build(cloud, image.region, image.mark, context)
+        except Trouble as trouble:
+            found += unknown("the builds", trouble, context)
+    return found
 
 
 def _caller_findings(cloud: Cloud, steps: Sequence[Step], context: Context) -> list[Finding]:

@@ -93,7 +93,10 @@ _FORMS: Final[tuple[tuple[str, str], ...]] = (
     ("service", rf"namespaces/(?P<project>{PROJECT})/services/(?P<name>[a-z][a-z0-9-]*)"),
     ("job", rf"projects/(?P<project>{PROJECT})/locations/(?P<location>{REGION})/jobs/(?P<name>[a-z][a-z0-9-]*)"),
     ("job", rf"namespaces/(?P<project>{PROJECT})/jobs/(?P<name>[a-z][a-z0-9-]*)"),
-    ("repo", rf"(?P<location>{REGION})-docker\.pkg\.dev/(?P<project>{PROJECT})/(?P<name>{_NAME})"),
+    (
+        "repo",
+        rf"(?P<location>{REGION})-(?:docker|python|npm|maven|go|apt|yum)\.pkg\.dev/(?P<project>{PROJECT})/(?P<name>{_NAME})",
+    ),
     ("repo", rf"(?:(?P<location>us|eu|asia)\.)?(?P<name>gcr\.io)/(?P<project>{PROJECT})"),
     ("secret", rf"projects/(?P<project>{PROJECT})/secrets/(?P<name>[A-Za-z0-9_-]+)"),
     ("subnet", rf"projects/(?P<project>{PROJECT})/regions/(?P<location>{REGION})/subnetworks/(?P<name>{_NAME})"),

@@ -66,6 +66,11 @@ def member(text: str) -> str:
     return ""
 
 
+def of_database_user(name: str) -> str:
+    """The member behind an IAM user of a database: a service account's lacks the end of its e-mail."""
+    return member(f"{name}.gserviceaccount.com" if name.endswith(".iam") else name)
+
+
 def run_agent(number: str) -> str:
     """Cloud Run's service agent of a project, as a member."""
     return f"serviceAccount:service-{number}@serverless-robot-prod.iam.gserviceaccount.com"

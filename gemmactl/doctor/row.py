@@ -84,7 +84,12 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
         permission = by_data.spelled(permission)
     named = places.parse(groups.get("resource", ""))
     role, scope = ("", "") if row.barred else _bound(row, choice, named, permission)
-    principal = who.member(groups.get("member", "")) or acting(row.principal, permission, context)
+    principal = (
+        who.member(groups.get("member", ""))
+        or who.of_database_user(groups.get("database_user", ""))
+        or _signer(permission, named, context)
+        or acting(row.principal, permission, context)
+    )
     principal = who.resolve(principal, context) if who.is_open(principal) else principal
     named = named or _from_slots(scope, groups)
     at = places.settle(named, scope, context) if scope else None
@@ -121,6 +126,13 @@ def _bound(row: Row, choice: Least | None, named: places.Place | None, permissio
         kind = permission.rpartition(".")[0]
         return (ABOVE.get(kind, role) if named.scope == "organization" else role), named.scope
     return role, scope
+
+
+def _signer(permission: str, named: places.Place | None, context: Context) -> str:
+    """A program without a key signs as itself; that the default account is the one named tells that it runs as that."""
+    own = bool(named and named.scope == "service account" and named.name.endswith("-compute@developer.gserviceaccount.com"))
+    signs = permission in ("iam.serviceAccounts.signBlob", "iam.serviceAccounts.signJwt")
+    return who.member(named.name) if named and own and signs and context.scene in ("", "program") else ""
 
 
 def _choice(permission: str) -> Least | None:

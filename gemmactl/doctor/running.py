@@ -100,6 +100,8 @@ ROLES: Final[dict[str, tuple[str, Scope, str]]] = {
     "bigquery.tables.updateData": _BIGQUERY_WRITE,
     "bigquery.tables.create": _BIGQUERY_WRITE,
     "bigquery.tables.update": _BIGQUERY_WRITE,
+    "bigtable.tables.readRows": ("roles/bigtable.reader", "project", "not bigtable.admin"),
+    "bigtable.tables.mutateRows": ("roles/bigtable.user", "project", "not bigtable.admin"),
     "datastore.entities.get": _FIRESTORE_READ,
     "datastore.entities.list": _FIRESTORE_READ,
     "datastore.databases.get": _FIRESTORE_READ,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from gemmactl.client.registry import ACCEPT
 from gemmactl.errors import usage
 from gemmactl.gcp.wire import TIMEOUT, Wire
 from gemmactl.resources.cloud import RepositoryInfo
@@ -48,6 +50,26 @@ class ArtifactRegistry:
         found = self._find(tag_name(image), "get_tag")
         return found.version.rpartition("/")[2] if found is not None else None
 
+    def platforms(self, image: str) -> tuple[str, ...] | None:
+        host, _, rest = image.partition("/")
+        name, _, reference = rest.partition("@") if "@" in rest else rest.rpartition(":")
+        name = name.partition(":")[0]
+        # a pretended cloud has one address for all regions; to the real one a name that is set would follow a redirect elsewhere
+        headers = {"Accept": ACCEPT, **({"Host": host} if self._wire.endpoint else {})}
+
+        def ask(what: str) -> Any:
+            doing = f"image {image.rpartition('/')[2]}"
+            return self._wire.find(API, doing, lambda: self._wire.rest(host, "GET", f"/v2/{name}/{what}", headers=headers))
+
+        manifest = ask(f"manifests/{reference}")
+        if manifest is None:
+            return None
+        if "manifests" in manifest:
+            # attestations beside the images are of no platform
+            return tuple(p for one in manifest["manifests"] if (p := platform_of(one.get("platform") or {})))
+        config = ask(f"blobs/{manifest['config']['digest']}") if "config" in manifest else manifest
+        return tuple(filter(None, (platform_of(config or {}),)))
+
     def delete_image(self, image: str) -> None:
         found = self._find(tag_name(image), "get_tag")
         if found is None:
@@ -90,6 +112,12 @@ def tag_name(image: str) -> str:
         )
     package = quote("/".join(parts[1:]), safe="")
     return f"projects/{project}/locations/{region}/repositories/{parts[0]}/packages/{package}/tags/{tag}"
+
+
+def platform_of(said: Mapping[str, Any]) -> str:
+    """`linux/amd64` of an image's configuration or of a line of an index; `` where it names none."""
+    system, machine = str(said.get("os") or ""), str(said.get("architecture") or "")
+    return f"{system}/{machine}" if machine and "unknown" not in (system, machine) else ""
 
 
 def _proto(info: RepositoryInfo) -> Any:

@@ -1,4 +1,4 @@
-"""Cloud Build: start a build, look at it, find one that runs. Knows not what is built."""
+"""Cloud Build: start a build, look at it, find one that runs or the newest. Knows not what is built."""
 
 from __future__ import annotations
 
@@ -41,13 +41,20 @@ class CloudBuild:
         )
 
     def running(self, region: str, tag: str) -> str | None:
+        return next((b.id for b in self._tagged(region, tag) if b.status in UNFINISHED), None)
+
+    def newest(self, region: str, tag: str) -> BuildInfo | None:
+        return max(self._tagged(region, tag), key=lambda build: build.created, default=None)
+
+    def _tagged(self, region: str, tag: str) -> list[BuildInfo]:
+        """The first page, which has the newest builds."""
         request = {"parent": self._parent(region), "filter": f'tags="{tag}"', "page_size": 20}
 
-        def ask() -> list[str]:
+        def ask() -> list[BuildInfo]:
             pages = self._client().list_builds(request=request, retry=None, timeout=TIMEOUT).pages
-            return [b.id for b in next(iter(pages)).builds if b.status.name in UNFINISHED]
+            return [_info(b) for b in next(iter(pages)).builds]
 
-        return next(iter(self._wire.find(API, "the list of builds", ask) or ()), None)
+        return self._wire.find(API, "the list of builds", ask) or []
 
     def _parent(self, region: str) -> str:
         return f"projects/{self._wire.project}/locations/{region}"
@@ -63,6 +70,8 @@ def _info(build: Any) -> BuildInfo:
         next((i.digest for i in build.results.images if i.digest), None),
         build.log_url,
         tuple(w.text for w in build.warnings),
+        build.create_time.rfc3339() if build.create_time else "",
+        build.service_account.rpartition("/")[2],
     )
 
 

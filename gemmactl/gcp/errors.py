@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -128,6 +128,9 @@ def facts_of(error: Any, api: str) -> dict[str, Any]:
     info = info_of(error)
     facts: dict[str, Any] = {"api": api, "status": int(error.code or 0), "message": message}
     facts |= {k: v for k, v in info.items() if k in ("reason", "permission", "resource", "service", "consumer")}
+    if "reason" not in facts and any(isinstance(e, Mapping) and e.get("reason") == "accessNotConfigured" for e in _listed(error)):
+        # the older form of a disabled API, which JSON APIs such as Cloud Storage's also have without an ErrorInfo
+        facts |= {"reason": "SERVICE_DISABLED", "service": api}
     if info.get("activationUrl"):
         facts["activation_url"] = info["activationUrl"]
     if found := STORAGE.match(message):
@@ -142,6 +145,11 @@ def facts_of(error: Any, api: str) -> dict[str, Any]:
     if settling(facts):
         facts["denied"] = True
     return facts
+
+
+def _listed(error: Any) -> Iterable[Any]:
+    """The `errors` of a JSON API's body."""
+    return getattr(error, "errors", None) or ()
 
 
 def settling(facts: Mapping[str, Any]) -> bool:

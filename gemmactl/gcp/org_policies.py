@@ -25,10 +25,12 @@ class OrgPolicies:
 def parse(policy: Any) -> OrgPolicy:
     """google.cloud.orgpolicy.v2.Policy as JSON. An effective policy has its conditions evaluated already."""
     rules = policy.get("spec", {}).get("rules", [])
+    told = [item for rule in rules if rule.get("enforce", False) for item in (rule.get("parameters") or {}).items()]
     values = [rule.get("values", {}) for rule in rules]
     return OrgPolicy(
         enforced=any(rule.get("enforce", False) for rule in rules),
         allowed=tuple(sorted({v for one in values for v in one.get("allowedValues", ())})),
         denied=tuple(sorted({v for one in values for v in one.get("deniedValues", ())})),
         deny_all=any(rule.get("denyAll", False) for rule in rules),
+        parameters=tuple(sorted((name, tuple(sorted(map(str, given)))) for name, given in told if isinstance(given, list))),
     )

@@ -132,13 +132,15 @@ class Wire:
         # polling is off: done() was true
         return self.send(api, doing, lambda: operation.result(timeout=TIMEOUT))
 
-    def rest(self, host: str, method: str, path: str, *, params: Any = None, body: Any = None) -> Any:
+    def rest(
+        self, host: str, method: str, path: str, *, params: Any = None, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Any:
         """One JSON request to an API whose client has no REST transport. Raises what the clients would raise."""
         from google.api_core.exceptions import from_http_response
 
         url = f"{endpoints.url(self.endpoint, host)}{path}"
         with self._session(endpoints.url(self.endpoint, host)) as session:
-            answer = session.request(method, url, params=params, json=body, timeout=TIMEOUT)
+            answer = session.request(method, url, params=params, json=body, headers=headers, timeout=TIMEOUT)
         if answer.status_code >= 400:
             raise from_http_response(answer)  # type: ignore[no-untyped-call]  # the library is untyped here
         return answer.json() if answer.content else {}

@@ -32,10 +32,12 @@ def built(
     *,
     dockerfile: str = DOCKERFILE,
     cuda: str = CUDA,
+    asked_for: str = "",
 ) -> tuple[Resource, ...]:
     """Everything up to the image that `tag` names, in a region; the image is the last of them.
 
     `given`: e-mail of an account that builds; none is made then, and it gets the same rights. `cuda`: which build of torch.
+    `asked_for`: the name whose deploy or fine-tune wants it.
     """
     after = (apis.ADDRESS,)
     own = ServiceAccount(project, names.BUILD_ACCOUNT, "gemmactl: builds images", after=after)
@@ -60,6 +62,7 @@ def built(
         account=email,
         context=context,
         beside=tuple(name for name in (names.SERVE_IMAGE, names.TUNE_IMAGE) if not tag.rpartition("/")[2].startswith(f"{name}:")),
+        asked_for=asked_for,
         build_args=() if cuda == CUDA else (("CUDA", cuda),),
         after=(repository.address, bucket.address, *(g.address for g in grants)),
     )

@@ -108,6 +108,10 @@ class BuildInfo:
     digest: str | None = None
     log_url: str = ""
     warnings: tuple[str, ...] = ()
+    created: str = ""
+    """RFC 3339, in UTC; `` where the API did not say."""
+    account: str = ""
+    """E-mail of the account that it ran as."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,12 @@ class Repositories(Protocol):
     def delete(self, name: str) -> None: ...
     def digest(self, image: str) -> str | None:
         """`sha256:...` of `HOST/PROJECT/REPO/NAME:TAG`."""
+
+    def platforms(self, image: str) -> tuple[str, ...] | None:
+        """What machines `HOST/PROJECT/REPO/NAME` with `:TAG` or `@DIGEST` runs on: `linux/amd64`, ...; None: it is not there.
+
+        Empty where the registry holds something else than an image. Reads its manifest, and no layer.
+        """
 
     def delete_image(self, image: str) -> None:
         """Remove the version that the tag points to, with its tags."""
@@ -270,6 +280,9 @@ class Builds(Protocol):
     def get(self, region: str, build_id: str) -> BuildInfo: ...
     def running(self, region: str, tag: str) -> str | None:
         """Id of an unfinished build that carries the tag."""
+
+    def newest(self, region: str, tag: str) -> BuildInfo | None:
+        """The build with the tag that was created last, finished or not."""
 
 
 class Run(Protocol):

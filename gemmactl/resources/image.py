@@ -18,11 +18,18 @@ BUILDER: Final = "gcr.io/cloud-builders/docker"
 CACHE: Final = "cache"
 """Tag of the newest image built here. A build takes from it the layers that did not change: torch's alone is several GB, and a
 machine of Cloud Build begins with none. BuildKit builds without it where it is not there yet."""
+OURS: Final = "gemmactl"
+"""Tag of all our builds."""
 # a torch image is several GB: on the default machine the push alone looks hung
 MACHINE: Final = "E2_HIGHCPU_8"
 NO_BUILDS_HERE: Final = re.compile(
     r"due to quota restrictions|cannot run builds (?:of this machine type )?in this region", re.IGNORECASE
 )
+
+
+def made_for(name: str) -> str:
+    """The tag of builds that a service or a fine-tune of that name asked for."""
+    return f"for-{name}"
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,8 @@ class Image(Resource):
     """Names of images in the same repository whose first layers are the same: torch's is taken from whichever has it."""
     build_args: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     """Its tag must tell them apart too: it is found by its tag alone."""
+    asked_for: str = field(default="", compare=False)
+    """Name of the service or fine-tune that the build is for: doctor finds it by that when nothing else was made."""
     after: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -94,7 +103,7 @@ class Image(Resource):
             "serviceAccount": f"projects/{self.project}/serviceAccounts/{self.account}",
             "options": options,
             "timeout": "3600s",
-            "tags": ["gemmactl", self.mark],
+            "tags": [OURS, self.mark, *((made_for(self.asked_for),) if self.asked_for else ())],
         }
 
     @property

@@ -39,24 +39,37 @@ def tune_account(project: str, region: str, name: str) -> str:
     return f"gt-{name[:20].strip('-')}-{_hash(project, region, 'job', name)[:4]}"
 
 
-def token_secret(service: str) -> str:
-    """The secret that holds a service's (or a job's) Hugging Face token when a token (not a reference) is given."""
-    return f"{service}-hf-token"
+def token_secret(service: str, region: str) -> str:
+    """The secret that holds a service's (or a job's) Hugging Face token when a token (not a reference) is given.
+
+    Secrets of a project share one list, whatever region their payload is in: the name tells two regions' apart.
+    """
+    return f"{service}-hf-token-{region}"
 
 
-def keys_secret(service: str) -> str:
+def keys_secret(service: str, region: str) -> str:
     """The secret that holds the hashes of a service's API keys."""
-    return f"{service}-api-keys"
+    return f"{service}-api-keys-{region}"
+
+
+def regionless(secret: str, region: str) -> str:
+    """What it was called at first: one for a name in all regions. A service or a job that has such a one keeps it."""
+    return secret.removesuffix(f"-{region}")
 
 
 def holds_keys(secret: str) -> bool:
     """Whether a secret's short name is that of a service's API keys."""
-    return secret.endswith("-api-keys")
+    return re.search(r"-api-keys(-[a-z]+-[a-z]+\d+)?$", secret) is not None
 
 
 def image_tag(project: str, region: str, name: str, digest: str) -> str:
     """Content-hash tag in our repository."""
     return f"{region}-docker.pkg.dev/{project.replace(':', '/')}/{REPOSITORY}/{name}:{digest}"
+
+
+def serves(image: str) -> bool:
+    """Whether an image is gemmactl's own server by its name: what a deploy builds, in whatever project of Artifact Registry."""
+    return re.fullmatch(rf"[a-z0-9-]+-docker\.pkg\.dev/(?:[^/]+/)+{REPOSITORY}/{SERVE_IMAGE}(?:[:@].+)?", image) is not None
 
 
 def secret(project: str, name: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Cloud Run's quotas: their ids, and what services take of them at least and at most. Pure; knows no limit."""
+"""Cloud Run's quotas: their ids, and what services and runs of jobs take of them. Pure; knows no limit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _UNSET_CPU, _UNSET_MEMORY = "1", "512Mi"
 
 @dataclass(frozen=True)
 class Use:
-    """What services take of one quota: `held` always (minimum instances), up to `claimed` when all scale up; who they are."""
+    """What is taken of one quota: `held` now for sure (minimum instances, tasks that run), up to `claimed`; who they are."""
 
     held: float = 0.0
     claimed: float = 0.0
@@ -44,15 +44,36 @@ class Use:
         return Use(self.held + held, self.claimed + claimed, (*self.names, name) if claimed else self.names)
 
 
-def uses(services: Iterable[Json]) -> dict[str, Use]:
-    """Quota id -> use, of all services of one region. Jobs are not seen: their instances come and go."""
+def uses(services: Iterable[Json], executions: Iterable[Json] = ()) -> dict[str, Use]:
+    """Quota id -> use, of all services of one region and of executions of its jobs. A job that does not run takes nothing."""
     found: dict[str, Use] = dict.fromkeys(IDS, Use())
     for live in services:
         least, most = instances(live)
         name = str(live.get("name", "")).rpartition("/")[2]
         for quota, each in _instance(live).items():
             found[quota] = found[quota].plus(least * each, most * each, name)
+    for execution in executions:
+        now, left = tasks(execution)
+        # a job's GPUs are without zonal redundancy, whatever it says
+        template = {**execution.get("template", {}), "gpuZonalRedundancyDisabled": True}
+        for quota, each in _instance({"template": template}).items():
+            found[quota] = found[quota].plus(now * each, left * each, str(execution.get("name", "")).rpartition("/")[2])
     return found
+
+
+def tasks(execution: Json) -> tuple[int, int]:
+    """Tasks of an execution that run now, and that may run at a time until it is over."""
+    if execution.get("completionTime"):
+        return 0, 0
+    count = int(execution.get("taskCount", 1))
+    over = sum(int(execution.get(f"{end}Count", 0)) for end in ("succeeded", "failed", "cancelled"))
+    left = min(int(execution.get("parallelism", 0)) or count, max(count - over, 0))
+    return min(int(execution.get("runningCount", 0)), left), left
+
+
+def takes_gpu(job: Json) -> bool:
+    """Whether the tasks of a job have a GPU whose quota is known."""
+    return job.get("template", {}).get("template", {}).get("nodeSelector", {}).get("accelerator", "") in GPU
 
 
 def instances(live: Json) -> tuple[int, int]:

@@ -22,7 +22,7 @@ class Secret(Resource):
     project: str
     name: str
     region: str | None = field(default=None, compare=False)
-    """Where the payload is kept."""
+    """Where the payload is kept: for life, and in the name of each that is made now, so there is nothing to compare."""
     kms_key: str | None = None
     filled: bool = True
     rotate: bool = False

@@ -39,6 +39,8 @@ class OrgPolicy:
     allowed: tuple[str, ...] = ()
     denied: tuple[str, ...] = ()
     deny_all: bool = False
+    parameters: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Of a managed constraint that is enforced: name -> values."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ def assemble(world: World) -> World:
         keys_api,
         logging_api,
         projects_api,
+        registry_api,
         secret_versions_api,
         secrets_api,
         surroundings_api,
@@ -35,6 +36,7 @@ def assemble(world: World) -> World:
         (keys_api.STORAGE_AGENT, keys_api.storage_agent),
         (accounts_api.PATH, accounts_api.handle),
         (logging_api.PATH, logging_api.handle),
+        (registry_api.PATH, registry_api.handle),
         (re.compile(projects_api.PATH_V1.pattern + "$"), projects_api.handle_v1),
         *surroundings_api.HANDLERS,
     ]

@@ -68,10 +68,11 @@ COVERS: Final[Mapping[str, frozenset[str]]] = {
 
 @dataclass(frozen=True)
 class Grant:
-    """A role of the caller's, and what he needs it for."""
+    """A role of the caller's, and what he needs it for. `unknown`: whether he has it already could not be asked."""
 
     binding: IamMember
     permissions: tuple[str, ...]
+    unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,20 +145,24 @@ def _why(step: Step, found: rights.Rights) -> str:
 
 
 def _grants(plan: Plan, steps: Sequence[Step], found: rights.Rights, cloud: Cloud) -> tuple[Grant, ...]:
-    mine = {s.address for s in plan.steps} - {s.address for s in steps}
-    wanted = [n for a, needs in found.missing.items() if a in mine or a not in {s.address for s in steps} for n in needs]
-    wanted += [n for s in steps if s.resource.kind == "secret" for n in found.missing.get(s.address, ())]
+    given = {s.address for s in steps}
+    secrets = {s.address for s in steps if s.resource.kind == "secret"}
+    # what can't be asked, as on a project whose Resource Manager API is off, is never taken for granted
+    lacking = (*((a, n, False) for a, n in found.missing.items()), *((a, n, True) for a, n in found.unknown.items()))
+    wanted = [(n, unknown) for a, needs, unknown in lacking if a not in given or a in secrets for n in needs]
     made = {target_of(s.resource) for s in steps}
     absent = {target_of(s.resource) for s in plan.steps if s.op is Op.CREATE} - made
     places: dict[PolicyTarget, set[str]] = {}
-    for need in wanted:
+    unasked: set[PolicyTarget] = set()
+    for need, unknown in wanted:
         # what the caller himself will make has no policy before: the project's reaches it
         target = PolicyTarget("project", cloud.project) if need.target in absent else need.target
         if need.permission in ROLES:
             places.setdefault(target, set()).add(need.permission)
+            unasked |= {target} if unknown else set()
     member = CALLER
     return tuple(
-        Grant(IamMember(target, role, member), tuple(sorted(permissions)))
+        Grant(IamMember(target, role, member), tuple(sorted(permissions)), target in unasked)
         for target in sorted(places, key=lambda t: (t.kind != "project", t.kind, t.name))
         for role, permissions in _roles(places[target]).items()
     )

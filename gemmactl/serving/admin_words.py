@@ -80,7 +80,8 @@ def binding_words(grant: IamMember) -> tuple[str, ...]:
 
 def grant_words(grant: Grant) -> str:
     """What the caller can do with it, and the permissions that he lacks."""
-    return f"To {CALLERS.get(grant.binding.role, grant.binding.role)} ({', '.join(grant.permissions)})."
+    unsure = " Unknown whether the caller has it: his permissions there can't be asked." if grant.unknown else ""
+    return f"To {CALLERS.get(grant.binding.role, grant.binding.role)} ({', '.join(grant.permissions)}).{unsure}"
 
 
 def again_words(again: str) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ from gemmactl import stack
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.kernel.apply import Outcome, apply
 from gemmactl.kernel.plan import Plan
+from gemmactl.resources import service_traffic
 from gemmactl.resources.cloud import Json
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Line, Result
-from gemmactl.serving import ahead, find, hands, opening, plan_file, plan_screen, rollout
+from gemmactl.serving import ahead, find, hands, opening, plan_file, plan_screen, rollout, waiting
 from gemmactl.serving.explain import located
 from gemmactl.serving.given_image import by_digest, official
 from gemmactl.serving.grounding import Grounded, survey
@@ -58,8 +59,9 @@ def plan(
     }
     screen = plan_screen.blocks(seen, planned, place, explain=explain, ground=ground.blocks(explain=explain))
     screen = (*screen, *opening.words(seen.wish, planned))
-    if out is not None and (stuck or ground.refusing):
-        screen = (*screen, Line("no plan was written: it can't be applied as it is", "warn"))
+    if out is not None and (stuck or ground.refusing or seen.waits):
+        why = f"the model is unknown until {seen.waits} is enabled" if seen.waits else "it can't be applied as it is"
+        screen = (*screen, Line(f"no plan was written: {why}", "warn"))
     elif out is not None:
         plan_file.save(out, wish, place, planned)
         screen, follow = (*screen, Line(f"the plan is in {out.path}", "good")), (out.next,) if changes else ()
@@ -70,11 +72,18 @@ def plan(
 
 
 def deploy(
-    wish: Serve, place: Place, voice: Voice, *, yes: bool, way: Way | None = None, approved: Approved | None = None
+    wish: Serve,
+    place: Place,
+    voice: Voice,
+    *,
+    yes: bool,
+    way: Way | None = None,
+    approved: Approved | None = None,
+    enabled: bool = False,
 ) -> Result:
     """Close the gap between the wish and the project; a new revision is proven before it serves.
 
-    `approved`: a plan that was kept: exactly this is done, or nothing.
+    `approved`: a plan that was kept: exactly this is done, or nothing. `enabled`: its APIs are, a moment ago: nothing waits.
 
     Raises:
         Trouble: refused before any change, or a gate that failed after it.
@@ -82,7 +91,8 @@ def deploy(
     way, prover = way or Way(), Prover(place, voice)
     if way.share < 100:
         rollout.require_room(wish.name, "--canary" if way.share else "--no-traffic")
-    seen, ground, live = _look(wish, place, voice, prover.rollout(way))
+    given = wish
+    seen, ground, live = _look(wish, place, voice, prover.rollout(way), wait=not enabled)
     if approved is not None:
         approved.hold(ground.plan)
         voice.say(Line(approved.words, "dim"))
@@ -96,13 +106,22 @@ def deploy(
         planned.work
         and not (planned.blocked or planned.unseen)
         and not yes
-        and not voice.confirm("Apply this plan?", flag="--yes")
+        and not voice.confirm(waiting.QUESTION if seen.waits else "Apply this plan?", flag="--yes")
     ):
         raise Trouble(
             "nothing was changed",
             why="the plan was not confirmed",
             remedy="run it again when the plan is right",
             code="not-confirmed",
+        )
+    if seen.waits:
+        done = {**_data(wish, place), **plan_screen.document(seen, planned)}
+        return waiting.onward(
+            planned,
+            place,
+            voice,
+            lambda outcome: unfinished("deploy", outcome, {**done, "done": list(outcome.done)}, place, service=wish.name),
+            lambda: deploy(given, place, voice, yes=yes, way=way, enabled=True),
         )
     if not (planned.blocked or planned.unseen):
         opening.agreed(wish, planned, voice, yes=yes)
@@ -118,7 +137,9 @@ def deploy(
         return rollout.accepted(data, place, way, wish.name)
     if outcome.done or live is None:
         live = place.cloud.run.get(find.full_name(place, wish.name)) or {}
-    return _proven(wish, place, prover, data, live)
+    # a name without room for a tag is not held back until it answered: nothing but another prompt tells that it did
+    changed = bool(outcome.done) or not service_traffic.taggable(wish.name)
+    return _proven(wish, place, prover, data, live, changed=changed)
 
 
 def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, **where: str) -> Result:
@@ -141,7 +162,9 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
     return Result(verb, {**data, **rest}, lines, again, place.target, code, tuple(problems))
 
 
-def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = None) -> tuple[Seen, Grounded, Json | None]:
+def _look(
+    wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = None, *, wait: bool = True
+) -> tuple[Seen, Grounded, Json | None]:
     """The first half of both verbs: the model is looked into before anything is planned, then the ground with the plan.
 
     The service, which the rest needs to know, is read together with all that a plan is known to read.
@@ -152,7 +175,7 @@ def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = 
         live = live_service(replace(place, cloud=reads), wish.name)
         ahead.ask_of(live or {}, reads, pool)
         wish, of_image = by_digest(hands.numbered(remembering(wish, live), place.cloud), reads)
-        seen = look(wish, reads, from_hub=place.hub, existing=live is not None, live=live)
+        seen = look(wish, reads, from_hub=place.hub, existing=live is not None, live=live, wait=wait)
         wanted, of_engine = official(seen.wish, place, live)
         seen = replace(seen, sizing=replace(seen.sizing, wish=wanted), unseen=(*seen.unseen, *of_image, *of_engine))
         if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
@@ -162,7 +185,7 @@ def _look(wish: Serve, place: Place, voice: Voice | None, how: Rollout | None = 
     _no_stranger(ground.plan, place)
     hands.require_given(seen.wish, ground.plan, place.cloud)
     opening.guarded(seen.wish, place, live, how.share if how else 100)
-    return seen, ground, live
+    return seen, waiting.alone(ground, seen, place) if seen.waits else ground, live
 
 
 def _runs_here(wish: Serve, place: Place) -> None:
@@ -190,9 +213,9 @@ def _no_stranger(planned: Plan, place: Place) -> None:
             )
 
 
-def _proven(wish: Serve, place: Place, prover: Prover, data: dict[str, Any], live: Json) -> Result:
+def _proven(wish: Serve, place: Place, prover: Prover, data: dict[str, Any], live: Json, *, changed: bool) -> Result:
     try:
-        return rollout.served(data, place, prover, live, wish.model.uri)
+        return rollout.served(data, place, prover, live, wish.model.uri, changed=changed)
     except Trouble as trouble:
         trouble = located(trouble, place, **find.about(live))
         said = (Line(f"service {wish.name} at {live.get('uri', '')}"),)

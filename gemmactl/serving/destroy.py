@@ -10,6 +10,7 @@ from gemmactl import stack
 from gemmactl.errors import Trouble, usage
 from gemmactl.kernel.apply import apply
 from gemmactl.kernel.plan import Op, Plan, make_teardown
+from gemmactl.kernel.resource import Resource
 from gemmactl.resources import names
 from gemmactl.resources.stored_model import StoredModel, stored
 from gemmactl.result import Block, Line, Result
@@ -53,11 +54,12 @@ def destroy(
     """
     extent = extent or Extent()
     _possible(extent, yes=yes)
-    wish = _wish(place, settings, name, model, adapters)
+    wish, live = _wish(place, settings, name, model, adapters)
     if extent.confirm is not None and extent.confirm != wish.name:
         raise _another_name(extent.confirm, wish.name)
-    others = shared(place, wish)
-    plan = _teardown(place, wish, others, extent)
+    made = _made(wish, live)
+    others = shared(place, wish, {one.address for one in (*made, *_folders(wish))})
+    plan = _teardown(place, wish, made, others, extent)
     left = remains(place, wish, plan)
     month = total(left)
     # a sum of next to nothing and of what has no price is no news beside the lines above
@@ -125,9 +127,20 @@ def _confirmed(name: str, plan: Plan, voice: Voice, extent: Extent, *, yes: bool
     return yes or voice.confirm(f"{question}?", flag="--yes")
 
 
-def _teardown(place: Place, wish: Serve, others: dict[str, str], extent: Extent) -> Plan:
+def _made(wish: Serve, live: Json | None) -> tuple[Resource, ...]:
+    """What belongs to it. Where no service says what its secrets are called, they may have either name."""
+    own = stack.serving(wish, teardown=True)
+    if live is not None:
+        return own
+    known, region = {one.address for one in own}, wish.region
+    token, keys = names.token_secret(wish.name, region), names.keys_secret(wish.name, region)
+    first = replace(wish, token_secret=names.regionless(token, region), keys_secret=names.regionless(keys, region))
+    return (*own, *(one for one in stack.serving(first, teardown=True) if one.address not in known))
+
+
+def _teardown(place: Place, wish: Serve, own: tuple[Resource, ...], others: dict[str, str], extent: Extent) -> Plan:
     """The steps. With --all the bucket goes whole where it holds nothing else, else the folders of this service alone."""
-    made = (*(own := stack.serving(wish, teardown=True)), *pinning.older(wish, place.cloud, {one.address for one in own}))
+    made = (*own, *pinning.older(wish, place.cloud, {one.address for one in own}))
     if extent.service_only:
         only = {one.address: "--service-only removes the service alone" for one in made if one.kind != "service"}
         return make_teardown(made, place.cloud, keep=only)
@@ -155,9 +168,8 @@ def _others_in(place: Place, bucket: str, folders: Sequence[StoredModel]) -> str
     return f"it also holds {', '.join(top[:3])}{more}; remove it yourself when they are no longer needed"
 
 
-def shared(place: Place, wish: Serve) -> dict[str, str]:
-    """Addresses that another service of ours also stands on: in this region, or in another one for what is project-wide."""
-    mine = _addresses(wish)
+def shared(place: Place, wish: Serve, mine: set[str]) -> dict[str, str]:
+    """Those that another service of ours also stands on: in this region, or in another one for what is project-wide."""
     found = everywhere(place).services
     return served(place, mine, found, (place.region.text, wish.name)) | _trained(place, mine, tuple(found))
 
@@ -173,7 +185,8 @@ def served(
             name = find.short(live)
             if (region, name) == but:
                 continue
-            theirs = _addresses(recalled(there, name, live))
+            # a secret that it was given by name is another's, and still none that may go
+            theirs = _addresses(recalled(there, name, live)) | {f"secret {find.tail(one)}" for one in find.secrets(live)}
             where = "" if region == place.region.text else f" in {region}"
             keep |= dict.fromkeys(mine & theirs, f"service {name}{where} uses it")
     return keep
@@ -197,7 +210,10 @@ def _folders(wish: Serve) -> tuple[StoredModel, ...]:
     return stored(bucket, (one for one in models if not one.prefix.startswith((f"{MODELS}/", f"{ADAPTERS}/"))))
 
 
-def _wish(place: Place, settings: Settings, name: str | None, model: str | None, adapters: Sequence[str]) -> Serve:
+def _wish(
+    place: Place, settings: Settings, name: str | None, model: str | None, adapters: Sequence[str]
+) -> tuple[Serve, Json | None]:
+    """What it was made from, and the service, where there is one."""
     short = find.name_of(place, settings, name)
     live = place.cloud.run.get(find.full_name(place, short))
     if live is not None:
@@ -208,7 +224,7 @@ def _wish(place: Place, settings: Settings, name: str | None, model: str | None,
                 remedy=f"gcloud run services delete {short} removes it",
                 code="not-ours",
             )
-        return recalled(place, short, live)
+        return recalled(place, short, live), live
     said = model or (value.text if (value := settings.value("model")) else "")
     if not said:
         raise Trouble(
@@ -218,4 +234,4 @@ def _wish(place: Place, settings: Settings, name: str | None, model: str | None,
             code="service-missing",
         )
     known = adapting.wanted(settings, {"adapter": adapters}, {})
-    return Serve(place.id, place.region.text, parse_model(said), short, adapters=known)
+    return Serve(place.id, place.region.text, parse_model(said), short, adapters=known), None

@@ -71,7 +71,10 @@ def _by_file(place: Place, settings: Settings, name: str, live: Json) -> list[di
     if token := remembered_token(live):
         flags["hf_token"] = f"{token.name}:{token.version}"
     wish = wishes(settings, flags, _Nobody())
-    steps: list[dict[str, Any]] = deploy.plan(wish, place, again="").data["steps"]
+    planned = deploy.plan(wish, place, again="").data
+    if api := planned.get("waits_for"):
+        raise Trouble(f"{api} is off", why="the model can't be looked at without it", remedy="")
+    steps: list[dict[str, Any]] = planned["steps"]
     return steps
 
 

@@ -112,6 +112,23 @@ def engine_of(live: Mapping[str, Any]) -> ServingEngine:
     return "vllm" if vllm.runs(container(live)) else "gemmactl"
 
 
+def secrets(live: Mapping[str, Any]) -> set[str]:
+    """The secrets that its containers refer to, as variables and as files, by the names that these say."""
+    template = live.get("template", {})
+    variables = (e for box in template.get("containers", ()) for e in box.get("env", ()))
+    named = [e.get("valueSource", {}).get("secretKeyRef", {}).get("secret") for e in variables]
+    named += [volume.get("secret", {}).get("secret") for volume in template.get("volumes", ())]
+    return {str(one) for one in named if one}
+
+
+def keys_secret(live: Mapping[str, Any]) -> str:
+    """What its container reads the hashes of API keys from, as its volume names it, or ``."""
+    mounts = (m for m in container(live).get("volumeMounts", ()) if m.get("mountPath") == contract.KEYS_FOLDER)
+    volume = next((m.get("name") for m in mounts), None)
+    found = (v for v in live.get("template", {}).get("volumes", ()) if v.get("name") == volume)
+    return next((str(v.get("secret", {}).get("secret", "")) for v in found), "")
+
+
 def auth_of(live: Mapping[str, Any]) -> Auth:
     """Who may call it. A service that asks for keys and is not open is on its way to `api-key`, and asks for both."""
     if variable(live, contract.ENV_KEYS):

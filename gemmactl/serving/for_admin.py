@@ -28,7 +28,11 @@ def for_admin(wish: Serve, place: Place, voice: Voice, *, form: Form, again: str
     """
     live = _allowed(lambda: live_service(place, wish.name), voice, "the service")
     wish = hands.numbered(remembering(wish, live), place.cloud)
-    seen = _allowed(lambda: look(wish, place.cloud, from_hub=place.hub, existing=live is not None, live=live), voice, "the model")
+    seen = _allowed(
+        lambda: look(wish, place.cloud, from_hub=place.hub, existing=live is not None, live=live, wait=True), voice, "the model"
+    )
+    if seen is not None and seen.waits:
+        voice.say(Line(f"{seen.text}: the script is for gemmactl's own server where nothing else is asked for", "warn"))
     wish = seen.wish if seen is not None else wish
     planned = make_plan(stack.serving(wish), place.cloud)
     return written("plan", {"service": wish.name}, split(planned, place.cloud, wish), planned, place, voice, form, again)
@@ -55,7 +59,13 @@ def document(half: Half) -> dict[str, Any]:
             for s in half.steps
         ],
         "grants": [
-            {"on": str(g.binding.target), "name": g.binding.target.name, "role": g.binding.role, "for": list(g.permissions)}
+            {
+                "on": str(g.binding.target),
+                "name": g.binding.target.name,
+                "role": g.binding.role,
+                "for": list(g.permissions),
+                "unknown": g.unknown,
+            }
             for g in half.grants
         ],
     }
@@ -66,7 +76,7 @@ def _said(half: Half, form: Form) -> tuple[Line, ...]:
         return (Line("nothing is missing: you may do every step of this plan", "good"),)
     how = "review it, then: bash FILE" if form == "gcloud" else "review it, then: terraform plan"
     counted = f"{len(half.steps)} steps and {len(half.grants)} roles for an administrator; {how}"
-    unsure = sum("unknown" in why for why in half.lacks.values())
+    unsure = sum("unknown" in why for why in half.lacks.values()) + sum(grant.unknown for grant in half.grants)
     more = (Line(f"{unsure} of them may be done already: you may not look at them; doing them again changes nothing", "dim"),)
     return (Line(counted), *(more if unsure else ()))
 

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from gemmactl import vllm
 from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.client import registry
 from gemmactl.errors import Trouble
+from gemmactl.resources import names
 from gemmactl.resources.cloud import Cloud, Json
 from gemmactl.resources.needs import repository_of
 from gemmactl.serving import find
 from gemmactl.serving.place import Place
 from gemmactl.spec import Serve
+
+
+def known(wish: Serve) -> Serve:
+    """The wish with the engine that a given image has by its name: one that gemmactl built is as good as --engine gemmactl."""
+    if not wish.stranger or not names.serves(wish.image or ""):
+        return wish
+    return replace(wish, engine="gemmactl", engine_given=True)
+
+
+def remarks(wish: Serve) -> Iterator[ModelFinding]:
+    """That the model was looked at for nobody: of a stranger's image neither refusals nor sizes are known."""
+    if wish.stranger:
+        said = f"nobody said what answers in {wish.image}: whether it can serve this model is not known, and no size is derived"
+        remedy = "if it is gemmactl's own server, say --engine gemmactl"
+        yield ModelFinding("image-engine-unknown", "warning", wish.image or "", said, "", remedy)
 
 
 def by_digest(wish: Serve, cloud: Cloud) -> tuple[Serve, tuple[ModelFinding, ...]]:

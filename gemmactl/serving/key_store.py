@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Final
 from gemmactl.errors import Trouble
 from gemmactl.kernel.resource import Clock
 from gemmactl.resources import names
+from gemmactl.serving import find
+from gemmactl.serving.find import Json
+from gemmactl.serving.place import Place
 from inference_image import api_keys
 from inference_image.api_keys import ApiKey
 
@@ -30,9 +33,10 @@ Keys = tuple[ApiKey, ...]
 Change = Callable[[Keys], Keys]
 
 
-def secret_of(project: str, service: str) -> str:
-    """Full name of the secret."""
-    return f"projects/{project}/secrets/{names.keys_secret(service)}"
+def secret_of(place: Place, live: Json) -> str:
+    """Full name of the secret that a live service reads; where it mounts none yet, of the one that a deploy makes for it."""
+    name = find.keys_secret(live) or names.keys_secret(find.short(live), place.region.text)
+    return names.secret(place.id, name)[0]
 
 
 def read(cloud: Cloud, secret: str) -> Keys:

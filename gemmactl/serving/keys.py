@@ -120,7 +120,7 @@ def _asking(place: Place, settings: Settings, name: str | None) -> tuple[str, st
             remedy=f"deploy it again with --auth api-key; gemmactl status {service} {place.flags} shows who may call it",
             code="no-keys-here",
         )
-    return service, key_store.secret_of(place.id, service)
+    return service, key_store.secret_of(place, live)
 
 
 def _with(keys: Keys, row: ApiKey) -> Keys:

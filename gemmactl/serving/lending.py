@@ -9,7 +9,7 @@ from typing import Final
 
 from gemmactl.client.generate import Service, credentials, refusal
 from gemmactl.errors import Exit, Trouble
-from gemmactl.serving import find, key_store
+from gemmactl.serving import key_store
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from inference_image import api_keys
@@ -29,7 +29,7 @@ def lent(place: Place, live: Json) -> Iterator[str]:
     Who may not change the keys goes with his own, GEMMACTL_API_KEY.
     """
     now = dt.datetime.now(dt.UTC)
-    secret = key_store.secret_of(place.id, find.short(live))
+    secret = key_store.secret_of(place, live)
     key = api_keys.fresh()
     row = api_keys.of(key, label=LABEL, created=f"{now:%Y-%m-%dT%H:%M:%SZ}", expires=f"{now + LIFE:%Y-%m-%dT%H:%M:%SZ}")
     try:

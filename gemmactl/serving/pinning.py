@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gemmactl.resources.cloud import Cloud
 
 _COMMIT: Final = re.compile(r"hf:[^@]+@[0-9a-f]{40}")
+_KEPT: Final = "keep the folder as it is: upload new models to new folders"
+_ENFORCED: Final = "--engine gemmactl starts from exactly these files or not at all; with vLLM "
 WRITE: Final = "storage.objects.create"
 
 
@@ -98,8 +100,19 @@ def older(wish: Serve, cloud: Cloud, known: Collection[str]) -> tuple[WeightsPin
     return tuple(pin for address, pin in found.items() if address not in known)
 
 
-def remarks(wish: Serve) -> Iterator[ModelFinding]:
-    """What a pin can't promise."""
+def remarks(wish: Serve, report: Report | None = None) -> Iterator[ModelFinding]:
+    """What a pin can't promise. `report`: of the model, where it could be looked at."""
+    for place in dict.fromkeys(_places(wish)):
+        if place.kind == "hf" and not _COMMIT.fullmatch(place.text):
+            name = place.text.partition("@")[0]
+            yield ModelFinding(
+                "hub-not-pinned",
+                "warning",
+                place.text,
+                f"{place.text} is not pinned: the Hub did not tell its commit here, and each start reads what its branch is then",
+                "",
+                f"name the commit, {name}@COMMIT (40 digits), or deploy where the Hub answers: set HF_TOKEN if it is gated",
+            )
     if wish.engine == "vllm" and wish.approved is not None:
         yield ModelFinding(
             "pin-not-enforced",
@@ -107,7 +120,8 @@ def remarks(wish: Serve) -> Iterator[ModelFinding]:
             wish.model.uri,
             "vLLM reads whatever lies in the folder at each start: what was approved is recorded, not enforced",
             f"its streamer takes no generations; {ENV_PIN} names the files that this deploy looked at",
-            "keep the folder as it is: upload new models to new folders",
+            # what only vLLM reads has errors for gemmactl's own server
+            (_ENFORCED if report is not None and not report.errors else "") + _KEPT,
         )
 
 

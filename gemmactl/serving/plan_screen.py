@@ -22,12 +22,15 @@ def blocks(
     """Who and where; the arithmetic; remarks on the model and the ground; the steps; time and money."""
     shown = (r for r in seen.remarks if explain or r.severity != "note")
     remarks = tuple(Item("?", r.what, (r.remedy,) if r.remedy else (), "warn") for r in shown)
-    sums = (Table(("size", "value", "how"), arithmetic.rows(seen.sizing)),) if explain else ()
-    return (place.line(), Line(_what(seen)), *sums, *remarks, *ground, *show.blocks(planned), *_bill(seen, planned, place))
+    sums = (Table(("size", "value", "how"), arithmetic.rows(seen.sizing)),) if explain and not seen.waits else ()
+    bill = () if seen.waits else _bill(seen, planned, place)
+    return (place.line(), Line(_what(seen)), *sums, *remarks, *ground, *show.blocks(planned), *bill)
 
 
 def document(seen: Seen, planned: Plan) -> dict[str, Any]:
-    """The steps, the sizes, time and money for machines."""
+    """The steps, the sizes, time and money for machines. `waits_for`: the API without which nothing but its own step is known."""
+    if seen.waits:
+        return {**show.document(planned), "waits_for": seen.waits, "sizing": None, "time": None, "costs": None}
     return {
         **show.document(planned),
         "sizing": arithmetic.document(seen.sizing),
@@ -45,6 +48,8 @@ def costs(seen: Seen) -> Costs:
 def _what(seen: Seen) -> str:
     """The service in one line."""
     wish = seen.wish
+    if seen.waits:
+        return f"service {wish.name} · {seen.text}"
     size = (
         f"{wish.gpu_type}, {wish.cpu} CPU, {wish.memory}, at most {wish.max_instances} instance{'s' * (wish.max_instances != 1)}"
     )

@@ -43,7 +43,7 @@ class Phase:
 def start(sizing: Sizing) -> tuple[float, float] | None:
     """Seconds of a cold start, least and most; None where nothing is known of the model or of the server."""
     size, wish = sizing.size, sizing.wish
-    if size is None or (wish.image is not None and wish.engine != "vllm"):
+    if size is None or wish.stranger:
         return None
     base = vllm_sizing.START if wish.engine == "vllm" else budget.BASE
     return base + size / USUAL, base + size / budget.RATE

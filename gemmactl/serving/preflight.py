@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemmactl import spec_rules
 from gemmactl.checkpoint import sizing
@@ -20,7 +20,7 @@ from gemmactl.checkpoint.vllm_sizing import Foreign
 from gemmactl.errors import Trouble, refused
 from gemmactl.kernel.plan import api_disabled
 from gemmactl.resources import quota
-from gemmactl.serving import find, latest, pinning
+from gemmactl.serving import find, given_image, latest, pinning
 from gemmactl.serving.find import Json
 from gemmactl.serving.folder import Folders, Hub, hub
 from gemmactl.serving.inspection_screen import FOREIGN
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from gemmactl.resources.cloud import Cloud
 
 
+STORAGE: Final = "storage.googleapis.com"
+
+
 @dataclass(frozen=True)
 class Seen:
     """A wish after its model was looked at. `report` is None for a model of the Hub that can't be read from here."""
@@ -39,6 +42,8 @@ class Seen:
     report: Report | None
     unseen: tuple[ModelFinding, ...] = ()
     """What could not be looked at, and why."""
+    waits: str = ""
+    """The API that must be enabled before anything of the model can be known; empty: it was looked at, or never will be."""
 
     @property
     def wish(self) -> Serve:
@@ -48,6 +53,8 @@ class Seen:
     def text(self) -> str:
         """The model in one line."""
         found = self.report
+        if self.waits:
+            return f"{self.wish.model.text} (unknown until {self.waits} is enabled)"
         if found is None:
             return f"{self.wish.model.text} (read from the Hub at start)"
         stored = found.weights
@@ -61,16 +68,41 @@ class Seen:
         return (*self.unseen, *said, *self.sizing.cautions)
 
 
-def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = False, live: Json | None = None) -> Seen:
+def look(
+    wish: Serve,
+    cloud: Cloud,
+    *,
+    from_hub: Hub = hub,
+    existing: bool = False,
+    live: Json | None = None,
+    wait: bool = False,
+) -> Seen:
     """Inspect the model and derive what the user did not choose. `existing`: a service of that name is there.
 
-    `live`: that service, whose pin stays where it is.
+    `live`: that service, whose pin stays where it is. `wait`: where Cloud Storage's API is off the model is unknown until then.
 
     Raises:
         Trouble: (refused) the model could not be served, does not fit, or the region has no room.
     """
+    try:
+        return _look(wish, cloud, from_hub, existing=existing, live=live)
+    except Trouble as trouble:
+        # its error may name storage-api.googleapis.com, an older name of the same one
+        named = str(trouble.facts.get("service") or trouble.facts.get("api") or "")
+        if not (api_disabled(trouble) and named.startswith("storage")):
+            raise
+        if not wait:
+            raise _first_of_all(trouble, wish) from trouble
+        said = (
+            f"the model is unknown until {STORAGE} is enabled: engine, sizes, pin and the rest of the plan come after that step"
+        )
+        finding = ModelFinding("model-unknown", "warning", wish.model.text, said, trouble.why, "")
+        return Seen(sizing.derive(wish, None, None, Room(), existing=existing), None, (finding,), STORAGE)
+
+
+def _look(wish: Serve, cloud: Cloud, from_hub: Hub, *, existing: bool, live: Json | None) -> Seen:
     folders, pinned = Folders(lambda: cloud, from_hub), find.variable(live or {}, contract.ENV_PIN)
-    wish = pinning.committed(latest.settled(wish, cloud), from_hub, pinning.at_commits(live or {}))
+    wish = pinning.committed(latest.settled(given_image.known(wish), cloud), from_hub, pinning.at_commits(live or {}))
     with ThreadPoolExecutor(2) as pool:
         limits = pool.submit(room, wish, cloud)
         # who deploys again what is there already needs no right to write, and is not asked for it
@@ -82,7 +114,7 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
     wish = pinning.approve(
         wish, report, found_adapters, pinned, writable.result if writable else lambda: pinning.writable(wish, cloud)
     )
-    if report is not None and (wish.image is None or wish.engine_given):
+    if report is not None and not wish.stranger:
         wish = replace(wish, engine=engine_for(wish, report.family, report.form))
         spec_rules.check(wish)
         weights, foreign = _shape(report, wish)
@@ -92,7 +124,11 @@ def look(wish: Serve, cloud: Cloud, *, from_hub: Hub = hub, existing: bool = Fal
     size = report.weights.size + beside if report else None
     found = sizing.derive(wish, weights, size, allowed, foreign=foreign, existing=existing)
     ignored = unread(report, dict(wish.env).get(contract.ENV_OVERRIDES, "")) if wish.engine == "vllm" else ()
-    return Seen(found, report, (*unseen, *ignored, *remarks, *unknown, *pinning.remarks(found.wish)))
+    return Seen(
+        found,
+        report,
+        (*unseen, *ignored, *remarks, *unknown, *given_image.remarks(found.wish), *pinning.remarks(found.wish, report)),
+    )
 
 
 def _shape(report: Report, wish: Serve) -> tuple[Weights | None, Foreign | None]:
@@ -142,8 +178,6 @@ def _report(wish: Serve, folders: Folders) -> tuple[Report | None, tuple[ModelFi
         variable, presets = env.get(contract.ENV_OVERRIDES, ""), env.get(contract.ENV_PRESETS, "")
         return inspect(files, open_base=folders.named, variable=variable, presets=presets), ()
     except Trouble as trouble:
-        if api_disabled(trouble) and wish.model.kind != "hf":
-            raise _first_of_all(trouble, wish) from trouble
         if wish.model.kind != "hf":
             raise
         # the container has a token of its own and may read what this machine may not
@@ -152,10 +186,10 @@ def _report(wish: Serve, folders: Folders) -> tuple[Report | None, tuple[ModelFi
 
 
 def _first_of_all(trouble: Trouble, wish: Serve) -> Trouble:
-    """A deploy enables APIs after its plan was confirmed, and the plan needs the model: this one must be on before."""
+    """Nobody is about to enable it: it must be on before."""
     return refused(
         trouble.what,
-        why=f"{trouble.why or 'the API is off'}; the model is looked at before anything is enabled",
+        why=f"{trouble.why or 'the API is off'}; the model is looked at before anything else is made",
         remedy=f"gcloud services enable storage.googleapis.com --project={wish.project}",
         code=trouble.code,
         facts=trouble.facts,

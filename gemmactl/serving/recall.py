@@ -43,7 +43,8 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         _model(live),
         name,
         engine="vllm" if foreign else "gemmactl",
-        engine_given=True,
+        # an image of a stranger's is not looked into for having run
+        engine_given=foreign or _built(image, place) or names.serves(image),
         loader=vllm.loader(box.get("args", ())) if foreign else "stream",
         image=None if _built(image, place) or (foreign and vllm.official(image)) else image,
         engine_image=image if foreign and vllm.official(image) and "@" in image else None,
@@ -66,6 +67,7 @@ def recalled(place: Place, name: str, live: Json) -> Serve:
         secrets=tuple(secrets.items()),
         adapters=adapters,
         hf_token=token,
+        **_own_secrets(place.id, name, place.region.text, live),
         approved=Approved(before=pin) if pin else None,
         given=frozenset(DERIVED) if context is not None else frozenset(DERIVED) - {"context"},
     )
@@ -83,6 +85,8 @@ def live_service(place: Place, name: str) -> Json | None:
 
 def remembering(wish: Serve, live: Json | None) -> Serve:
     """The wish with what a deploy keeps of a live service that it does not speak of."""
+    if live is not None:
+        wish = replace(wish, **_own_secrets(wish.project, wish.name, wish.region, live))
     if wish.hf_token is None:
         # a shell without HF_TOKEN must not take the token out of a service that has one
         wish = replace(wish, hf_token=remembered_token(live))
@@ -95,6 +99,16 @@ def remembering(wish: Serve, live: Json | None) -> Serve:
 def remembered_token(live: Json | None) -> SecretRef | None:
     """The token's secret that a live service uses, or None: a deploy that names none keeps it."""
     return dict(_secrets(find.container(live or {}))).get(contract.ENV_HF_TOKEN)
+
+
+def _own_secrets(project: str, name: str, region: str, live: Json) -> dict[str, Any]:
+    """Those that were made for it by the names that they have: at first none told regions apart, and such a one stays."""
+    used = {names.secret(project, one)[1] for one in find.secrets(live)}
+    first = {
+        "token_secret": names.regionless(names.token_secret(name, region), region),
+        "keys_secret": names.regionless(names.keys_secret(name, region), region),
+    }
+    return {field: secret for field, secret in first.items() if secret in used}
 
 
 def _network(live: Json) -> dict[str, Any]:

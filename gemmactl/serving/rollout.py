@@ -23,6 +23,7 @@ from inference_image.contract import RequestCode
 FRESH = 60.0
 """Seconds in which a tag's address, made a moment ago, may still be unknown (404)."""
 UNREACHED = "not tried: its ingress keeps requests from here out; Cloud Run's probe saw it ready"
+UNCHANGED = "not made: nothing was changed, and a prompt wakes a GPU where none is awake"
 KEYLESS = "not made: it asks for API keys, and GEMMACTL_API_KEY is not set"
 TRACEBACK = "Traceback (most recent call last)"
 SHOWN, TAIL = 40, 12
@@ -101,17 +102,22 @@ class Prover:
             self.answer = _asked(replace(service, key=lambda: key), work)
         return None
 
-    def smoke(self, live: Json) -> tuple[Service, Answer | None, str]:
-        """The service as callers reach it, its answer (the one that there is, or a new one), and that in words."""
+    def smoke(self, live: Json, *, changed: bool = True) -> tuple[Service, Answer | None, str]:
+        """The service as callers reach it, its answer (the one that there is, or a new one), and that in words.
+
+        `changed` False: nothing was done, so nothing is asked that could wake a GPU.
+        """
         service = ask.reach(self._place, live, self._voice)
         if self.answer is None and not find.outside(live):
             return service, None, UNREACHED
         if self.answer is None and stopped(live):
             return service, None, f"not made: it is stopped; gemmactl start {find.short(live)} {self._place.flags}"
+        if self.answer is None and not changed:
+            return service, None, UNCHANGED
         if self.answer is None and service.key is not None and not self._place.api_key:
             return service, None, KEYLESS
         if self.answer is None:
-            self._voice.say(Line("trying one prompt", "dim"))
+            self._voice.say(Line("trying one prompt: it wakes an instance where none is awake", "dim"))
             self.answer = ask.smoke(service)
         return service, self.answer, f"one prompt answered with {self.answer.usage.get('completion_tokens', '?')} tokens"
 
@@ -168,14 +174,14 @@ def accepted(data: dict[str, Any], place: Place, way: Way, name: str) -> Result:
     return Result("deploy", {**data, **facts}, (Facts(rows),), follow, place.target)
 
 
-def served(data: dict[str, Any], place: Place, prover: Prover, live: Json, model: str) -> Result:
-    """The end that was wished for.
+def served(data: dict[str, Any], place: Place, prover: Prover, live: Json, model: str, *, changed: bool = True) -> Result:
+    """The end that was wished for. `changed`: whether anything was done for it.
 
     Raises:
         Trouble: (gate) the service does not answer.
     """
     name = find.short(live)
-    service, answer, told = prover.smoke(live)
+    service, answer, told = prover.smoke(live, changed=changed)
     asleep = [("note", f"it is stopped and stays so: gemmactl start {name} {place.flags}")] if stopped(live) and answer else []
     waiting = service_traffic.candidate(live)
     rows = [("service", name), ("url", service.url), ("model", model), ("smoke test", told), *asleep]

@@ -13,6 +13,7 @@ from gemmactl.errors import Trouble, refused
 from gemmactl.kernel.apply import apply
 from gemmactl.kernel.plan import Op, Plan, make_teardown
 from gemmactl.kernel.resource import Resource
+from gemmactl.resources import names
 from gemmactl.resources.job import Job
 from gemmactl.resources.stored_model import StoredRuns
 from gemmactl.result import Block, Item, Line, Result
@@ -22,7 +23,7 @@ from gemmactl.serving.destroy import served
 from gemmactl.serving.listing import everywhere
 from gemmactl.serving.place import Place
 from gemmactl.settings import Value
-from gemmactl.spec import parse_model
+from gemmactl.spec import SecretRef, parse_model
 from gemmactl.tune import executions, find, runs
 from gemmactl.tune.find import Tune
 from gemmactl.tune.recall import recalled
@@ -67,9 +68,13 @@ def destroy(place: Place, name: str | None, voice: Voice, *, yes: bool, with_run
 
 def stack_of(place: Place, tune: Tune) -> tuple[Resource, ...]:
     """Everything that was made for it, by the names that a run gives them; its job by the name that it has."""
-    made = stack_tune.tuning(_wish(place, tune), teardown=True)
+    wish = _wish(place, tune)
+    made = stack_tune.tuning(wish, teardown=True)
     if not tune.short:
-        return made
+        # no job says what its secret is called: it may have either name
+        known, token = {one.address for one in made}, names.token_secret(names.tune_job(wish.name), wish.region)
+        first = replace(wish, token_secret=names.regionless(token, wish.region))
+        return (*made, *(one for one in stack_tune.tuning(first, teardown=True) if one.address not in known))
     return tuple(replace(one, name=tune.short) if isinstance(one, Job) else one for one in made)
 
 
@@ -86,7 +91,10 @@ def used(place: Place, mine: set[str], regions: tuple[str, ...], but: tuple[str,
         there = replace(place, region=Value(region, "where it is"))
         for other in others:
             if (other.job_name, other.bucket, other.name) != but:
-                theirs = {one.address for one in stack_tune.tuning(_recalled(there, other), teardown=True)}
+                wish = _recalled(there, other)
+                theirs = {one.address for one in stack_tune.tuning(wish, teardown=True)}
+                if isinstance(wish.hf_token, SecretRef):  # another's, given by name: still none that may go
+                    theirs.add(f"secret {wish.hf_token.name.rpartition('/')[2]}")
                 where = "" if region == place.region.text else f" in {region}"
                 keep |= dict.fromkeys(mine & theirs, f"fine-tune {other.name}{where} uses it")
     return keep

@@ -43,7 +43,8 @@ def recalled(project: str, region: str, live: Json) -> Tune:
         retries=Tune.retries if job.max_retries is None else job.max_retries,
         usd_per_hour=float(price) if price.replace(".", "", 1).isdigit() else None,
         **_network(job.vpc or Vpc()),
-        hf_token=token(box),
+        hf_token=(reference := token(box)),
+        token_secret=_own_secret(job.name, region, reference),
         env=tuple(sorted((key, value) for key, value in plain.items() if key not in OWN)),
         service_account=None if job.service_account == own_account(project, region, name) else job.service_account,
         build_service_account=stack_hands.builder_of(dict(job.labels or ())),
@@ -63,6 +64,7 @@ def remembering(wish: Tune, live: Json | None) -> Tune:
         reads=tuple(dict.fromkeys((*wish.reads, *before.reads))),
         build_service_account=wish.build_service_account or before.build_service_account,
         iam=before.iam if wish.iam is None else wish.iam,
+        token_secret=before.token_secret,
     )
 
 
@@ -80,6 +82,12 @@ def token(box: Container) -> SecretRef | None:
     """The secret that the token of the Hub comes from."""
     found = next((e for e in box.env or () if isinstance(e, SecretEnv) and e.name == ENV_HF_TOKEN), None)
     return None if found is None else SecretRef(found.secret, str(found.version))
+
+
+def _own_secret(job: str, region: str, reference: SecretRef | None) -> str:
+    """The name of its token's secret where that is the one without a region, which it keeps; else ``."""
+    first = names.regionless(names.token_secret(job, region), region)
+    return first if reference is not None and reference.name.rpartition("/")[2] == first else ""
 
 
 def _built(image: str, project: str, region: str) -> bool:

@@ -11,6 +11,7 @@ from finetune_image.contract import Code, Failure
 from gemmactl import stack_tune
 from gemmactl.errors import Trouble
 from gemmactl.resources import names
+from gemmactl.resources.image import made_for
 from gemmactl.resources.service_account import email_of
 from gemmactl.result import Line, Result
 from gemmactl.serving.grounding import standing
@@ -65,9 +66,20 @@ def _look(place: Place, tune: Tune) -> Seen:
     with ThreadPoolExecutor(2) as pool:
         ground = pool.submit(standing, place, wanted, context, bucket=tune.bucket) if wish else None
         ran = pool.submit(_run, place, tune, context)
-        findings = examine(place.cloud, wanted, context=context) if wish else ()
+        findings = examine(place.cloud, wanted, context=context) if wish else _unbuilt(place, tune.name, context)
         findings = together(ran.result(), findings, ground.result() if ground else ())
     return Seen(tune.name, context, findings, accounts(wanted, context), f"gemmactl finetune resume {tune.name} {place.flags}")
+
+
+def _unbuilt(place: Place, name: str, context: Context) -> tuple[Finding, ...]:
+    """Why there is no job: the build of its image failed."""
+    from gemmactl.doctor.builds import failed_build
+    from gemmactl.doctor.live import unknown
+
+    try:
+        return failed_build(place.cloud, place.region.text, made_for(name), context)
+    except Trouble as trouble:
+        return tuple(unknown("the builds", trouble, context))
 
 
 def _run(place: Place, tune: Tune, context: Context) -> tuple[Finding, ...]:

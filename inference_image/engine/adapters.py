@@ -129,6 +129,10 @@ class Adapters:
         """Whether the next pass reads masks: a recording of one kind is of no use for the other."""
         return self.routing.static
 
+    def alone(self) -> bool:
+        """Whether the next pass is the base's in every row."""
+        return not (self.routing.static or self.routing.parts)
+
     def record(self, slots: Slots, enough: Callable[[], bool]) -> int:
         """Have the steps with masks recorded, too, after those of the base. Returns how many were."""
         if not self.names:

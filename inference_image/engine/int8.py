@@ -1,7 +1,7 @@
 """Owns the modules that compute with int8 weights, and the surgery that puts them into a model. Knows no bytes that arrive.
 
-Each keeps `weight` (int8) and `weight_scale`, one for each row, as buffers. Never run on a GPU. Imports torch at its top: to be
-imported where torch already is.
+Each keeps `weight` (int8) and `weight_scale`, one for each row, as buffers. Imports torch at its top: to be imported where torch
+already is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import nn
 
-from inference_image.engine import int8_cuda
+from inference_image.engine import kernels, linear
 from inference_image.quantize import Int8, empty
 
 if TYPE_CHECKING:
@@ -106,11 +106,18 @@ def product(x: torch.Tensor, made: Int8) -> torch.Tensor:
         aligned = x.shape[1] % _STEP == 0 and x.data_ptr() % (2 * _STEP) == 0
         if aligned and x.device.type == "cpu":
             return torch._weight_int8pack_mm(x, made.weight, made.scale)  # noqa: SLF001 - it has no public name
-        if aligned and x.is_cuda and int8_cuda.takes(len(x), x.shape[1]):
-            kernels = int8_cuda.kernels(x.device)
-            if not isinstance(kernels, str):
-                return kernels.product(x, made)
+        if aligned and x.is_cuda and linear.takes(len(x), x.shape[1], int8=True):
+            launcher = kernels.module(x.device, 1, int8=True)
+            if not isinstance(launcher, str):
+                return few_rows(launcher, x, made)
     return by_blocks(x, made)
+
+
+def few_rows(launcher: kernels.Launcher, x: torch.Tensor, made: Int8) -> torch.Tensor:
+    """By a kernel that reads each weight as one byte; for which rows: linear.takes."""
+    y = x.new_empty(len(x), len(made.weight))
+    linear.product(launcher, "plain", x, [linear.Matrix(made.weight, made.scale)], y)
+    return y
 
 
 def by_blocks(x: torch.Tensor, made: Int8, block: int = BLOCK) -> torch.Tensor:

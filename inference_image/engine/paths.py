@@ -20,6 +20,8 @@ from inference_image.timeline import Timeline
 
 if TYPE_CHECKING:
     from inference_image.engine.eyes import Eyes
+    from inference_image.engine.fused import Passes
+    from inference_image.engine.kv import Cache
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,15 @@ def _fast(built: Built, settings: Settings, timeline: Timeline, filled: Callable
     per_row = bytes_per_row(model.config, length, built.item)
     work = work_bytes(model.config, length, built.item, built.files.vision)
     rows = rows_that_fit(per_row, built.free, gpu=built.gpu, wanted=settings.max_sequences, work=work)
-    slots = Slots(model, rows, length, kind=loras.kind, features=eyes.features if eyes is not None else None)
+    own, why = _own_kernels(built, settings)
+    features = eyes.features if eyes is not None else None
+    slots = Slots(model, rows, length, kind=loras.kind, features=features, passes=own, alone=loras.alone)
     steps = loras.around(slots, recorded=slots.recorded)
     timeline.note(engine=str(Engine.FAST), rows=rows, context=length, kv_bytes=rows * per_row, images=eyes is not None)
     if not built.gpu:
         Slots(models.twin(built.files.family, model.config), 2, 64).rehearse()
         return steps
-    timeline.note(**_kernel(built, settings))
+    timeline.note(kernels=why, **_kernel(built, settings))
     if eyes is not None:
         eyes.rehearse()
     timeline.note(graphs=slots.rehearse(filled) + loras.record(slots, filled))
@@ -88,10 +92,28 @@ def _generic(built: Built, settings: Settings, timeline: Timeline) -> Steps:
     return Generic(built.model, rows, built.loras if built.loras.names else None)
 
 
+def _own_kernels(built: Built, settings: Settings) -> tuple[Callable[[Any, Cache], Passes] | None, str]:
+    """What decodes on a GPU in place of transformers' modules, and what the timeline says of it."""
+    if not built.gpu:
+        return None, "no GPU"
+    from inference_image.engine import fused, fused_weights, kernels
+
+    why = fused_weights.unfit(built.model) if built.files.family.kernels else "not written for this family"
+    if why is not None:
+        return None, f"transformers': {why}"
+    config = built.model.config
+    share = config.num_attention_heads // config.num_key_value_heads
+    launcher = kernels.module(built.model.device, share, int8=settings.int8)
+    if isinstance(launcher, str):
+        return None, f"transformers': {launcher}"
+    return lambda model, cache: fused.Passes(model, cache, launcher), "our own"
+
+
 def _kernel(built: Built, settings: Settings) -> dict[str, str]:
-    """Compile what a GPU decodes int8 with, before steps are recorded; what became of it, for the timeline."""
+    """Have ready what a GPU computes int8 with, before steps are recorded; what became of it, for the timeline."""
     if not settings.int8:
         return {}
-    from inference_image.engine import int8_cuda
+    from inference_image.engine import kernels
 
-    return {"int8_kernel": int8_cuda.compile_for(built.model.device)}
+    found = kernels.module(built.model.device, 1, int8=True)
+    return {"int8_kernel": found if isinstance(found, str) else "compiled"}

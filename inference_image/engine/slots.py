@@ -14,6 +14,8 @@ from inference_image.engine.schedule import Part
 if TYPE_CHECKING:
     import torch
 
+    from inference_image.engine.fused import Passes
+
 
 class Slots:
     """Computes steps of up to `rows` sequences of up to `length` tokens. One thread at a time."""
@@ -26,10 +28,13 @@ class Slots:
         record: Record | None = None,
         kind: Callable[[], Hashable] = lambda: None,
         features: Callable[[Any], torch.Tensor] | None = None,
+        passes: Callable[[Any, Cache], Passes] | None = None,
+        alone: Callable[[], bool] = lambda: True,
     ) -> None:
         """`model` may still be without its weights. `record`: how steps are recorded; by default only on a GPU.
 
-        `kind`: see Graphs. `features`: what the content of a Solid is in place of its tokens, [tokens, width].
+        `kind`: see Graphs. `features`: what the content of a Solid is in place of its tokens, [tokens, width]. `passes`: what
+        computes in place of the model's modules, as long as nothing else hangs on those (`alone`) and no Solid is read.
         """
         import torch
 
@@ -42,6 +47,7 @@ class Slots:
         with torch.inference_mode():
             self.cache = Cache(model.config, rows, length, model.dtype, model.device)
         self._held = [0] * rows
+        self._alone, self._passes = alone, passes(model, self.cache) if passes is not None else None
         if record is None and model.device.type == "cuda":
             record = cuda_recorder(model.device)
         self._graphs = (
@@ -69,8 +75,10 @@ class Slots:
                 if part.last:
                     ends.append(end - 1)
             keep = torch.tensor(ends, dtype=torch.long, device=device)
-            step = PromptStep(self.cache, stretches)
-            embedded = self._with_features(ids, parts) if any(part.solids for part in parts) else None
+            step, solid = PromptStep(self.cache, stretches), any(part.solids for part in parts)
+            if self._passes is not None and self._alone() and not solid:
+                return self._passes.prompt(ids[0], at, step, keep)
+            embedded = self._with_features(ids, parts) if solid else None
             return self._logits(ids, at[None], step, keep, embedded)[0]
 
     def decode(self, tokens: Sequence[int], positions: Sequence[int], tags: Sequence[Any] = ()) -> torch.Tensor:
@@ -123,6 +131,8 @@ class Slots:
         return recorded
 
     def _one_each(self, tokens: torch.Tensor, at: torch.Tensor, reach: int, *, ragged: bool = True) -> torch.Tensor:
+        if self._passes is not None and self._alone():
+            return self._passes.decode(tokens, at, reach)
         step = DecodeStep(self.cache, at, reach, ragged=ragged)
         return self._logits(tokens[:, None], at[:, None], step, 1)[:, 0]
 

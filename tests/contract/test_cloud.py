@@ -17,15 +17,21 @@ from gemmactl.sandbox.endpoint import Endpoint
 from gemmactl.sandbox.server import Server
 from gemmactl.sandbox.world import Settings, World
 from tests.contract.suite import CloudContract
+from tests.contract.suite_builds import BuildsContract
 from tests.contract.suite_jobs import JobsContract
 from tests.contract.suite_keys import KeysContract
 from tests.fakes.cloud import FakeCloud
 
 IMAGE = "us-central1-docker.pkg.dev/{}/ready/nothing:v1"
+BOTH = "us-central1-docker.pkg.dev/{}/ready/both:v1"
+PLATFORMS = ("linux/amd64", "linux/arm64")
 
 
 def in_memory(_home: Path) -> Iterator[Cloud]:
-    yield FakeCloud(enforce_apis=True)
+    cloud = FakeCloud(enforce_apis=True)
+    cloud.state.images = dict.fromkeys((IMAGE.format(cloud.project), BOTH.format(cloud.project)), f"sha256:{'0' * 64}")
+    cloud.state.platforms[BOTH.format(cloud.project)] = PLATFORMS
+    yield cloud
 
 
 def put_image(world: World, root: Path) -> None:
@@ -35,6 +41,7 @@ def put_image(world: World, root: Path) -> None:
     world.store.put("repositories", parent, {"name": parent, "format": "DOCKER"})
     image = IMAGE.format(world.project)
     images.push(world, image, f"sha256:{'0' * 64}", str(root), {"entrypoint": ["true"]})
+    images.push(world, BOTH.format(world.project), f"sha256:{'1' * 64}", str(root), {"platforms": list(PLATFORMS)})
 
 
 def on_the_sandbox(home: Path) -> Iterator[Cloud]:
@@ -58,7 +65,7 @@ def image(cloud: Cloud) -> str:
     return IMAGE.format(cloud.project)
 
 
-class TestCloud(CloudContract, KeysContract, JobsContract):
+class TestCloud(CloudContract, BuildsContract, KeysContract, JobsContract):
     """Both."""
 
 

@@ -181,23 +181,6 @@ def test_a_teams_image_needs_one_grant_to_one_account() -> None:
         assert ends(cloud, wish) == {}
 
 
-def test_other_services_take_part_of_the_quota() -> None:
-    """Their minimum instances are gone for sure; what they may scale up to is shared."""
-
-    def other(least: int, most: int) -> dict[str, object]:
-        boxes = [{"resources": {"limits": {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"}}}]
-        scaling = {"minInstanceCount": least, "maxInstanceCount": most}
-        template = {"containers": boxes, "scaling": scaling, "nodeSelector": {"accelerator": "nvidia-l4"}}
-        name = "projects/demo-proj/locations/us-central1/services/other"
-        return {"services": {name: {"name": name, "template": {**template, "gpuZonalRedundancyDisabled": True}}}}
-
-    shared, full = ends(cloud_with(**other(0, 3))), ends(cloud_with(**other(3, 3)))
-    assert [f.state for f in shared["quota"].findings] == ["advice"]
-    assert [(f.code, f.state) for f in full["quota"].findings] == [("gpu-quota-in-use", "problem")]
-    assert "other" in full["quota"].findings[0].cause
-    assert "quota" not in ends(cloud_with(**other(0, 2)))
-
-
 def test_cloud_runs_own_account_has_its_role() -> None:
     """Missing on a project that serves is a fault with a grant; before the first service Google may still give it."""
     cloud = cloud_with()

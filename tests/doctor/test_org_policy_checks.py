@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -10,16 +11,35 @@ from gemmactl.doctor.checks.check import Ground
 from gemmactl.doctor.checks.locations import allows
 from gemmactl.doctor.checks.rows import CHECKS
 from gemmactl.doctor.checks.run import run
+from gemmactl.resources.cloud import PolicyTarget
+from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.surroundings import OrgPolicy
 from tests.doctor.test_checks import cloud_with, ends, ground
 from tests.fakes.cloud import FakeCloud
 
 ON = OrgPolicy(enforced=True)
+ORGANIZATION = ("//cloudresourcemanager.googleapis.com/organizations/123456789012",)
+
+
+def members(*subjects: str, sets: tuple[str, ...] = ()) -> OrgPolicy:
+    """iam.managed.allowedPolicyMembers with its parameters."""
+    return OrgPolicy(enforced=True, parameters=(("allowedMemberSubjects", subjects), ("allowedPrincipalSets", sets)))
+
+
+def open_to(cloud: FakeCloud, member: str) -> Ground:
+    """The stack with a grant to somebody by name."""
+    made = ground(cloud)
+    target = PolicyTarget("service", made.service.full_name)
+    return replace(made, stack=(*made.stack, IamMember(target, "roles/run.invoker", member)))
+
+
 BITES: tuple[tuple[str, OrgPolicy, Callable[[FakeCloud], Ground], str], ...] = (
     ("run.allowedIngress", OrgPolicy(allowed=("is:internal",)), ground, "--ingress internal"),
     ("run.allowedVPCEgress", OrgPolicy(allowed=("all-traffic",)), ground, "--vpc-egress all-traffic"),
     ("run.managed.requireInvokerIam", ON, lambda c: ground(c, invoker_iam_disabled=True), "--auth iam"),
     ("iam.disableServiceAccountCreation", ON, ground, "--service-account and --build-service-account"),
+    ("iam.managed.disableServiceAccountCreation", ON, ground, "--service-account and --build-service-account"),
+    ("iam.managed.allowedPolicyMembers", members(sets=ORGANIZATION), lambda c: open_to(c, "allUsers"), "--auth public"),
     (
         "iam.disableCrossProjectServiceAccountUsage",
         ON,
@@ -34,6 +54,13 @@ MAY_BITE: tuple[tuple[str, OrgPolicy, Callable[[FakeCloud], Ground]], ...] = (
     ("run.allowedBinaryAuthorizationPolicies", OrgPolicy(allowed=("default",)), ground),
     ("gcp.restrictNonCmekServices", OrgPolicy(denied=("run.googleapis.com",)), ground),
     ("gcp.resourceLocations", OrgPolicy(allowed=("in:low-carbon-locations",)), ground),
+    ("iam.managed.allowedPolicyMembers", members("user:ann@example.com"), ground),
+    ("iam.managed.allowedPolicyMembers", members(sets=ORGANIZATION), lambda c: open_to(c, "user:ann@example.com")),
+    (
+        "iam.managed.preventPrivilegedBasicRolesForDefaultServiceAccounts",
+        ON,
+        lambda c: ground(c, service_account="123456789012-compute@developer.gserviceaccount.com"),
+    ),
     (
         "iam.automaticIamGrantsForDefaultServiceAccounts",
         ON,
@@ -77,6 +104,15 @@ def test_policies_that_gemmactl_meets_anyway_are_met() -> None:
     )
     cloud = cloud_with(org_policies=dict.fromkeys(names, ON) | {"iam.allowedPolicyMemberDomains": OrgPolicy(allowed=("C0abc",))})
     assert ends(cloud) == {}
+
+
+def test_members_that_a_managed_policy_names_are_met() -> None:
+    """Accounts of the project by its organization's set, people by their subject; one that is not enforced forbids nothing."""
+    ann = "user:ann@example.com"
+    for policy in (members(ann, sets=ORGANIZATION), replace(members(), enforced=False)):
+        cloud = cloud_with(org_policies={"iam.managed.allowedPolicyMembers": policy})
+        (verdict,) = run([c for c in CHECKS if c.name == "org policy iam.managed.allowedPolicyMembers"], open_to(cloud, ann))
+        assert verdict.end == "ok"
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_an_unknown_permission_has_no_guess() -> None:
     assert least("spanner.databases.read") is None
 
 
-OF_GOOGLES_PAGES = {"roles/cloudprofiler.agent"}
+OF_GOOGLES_PAGES = {"roles/cloudprofiler.agent", "roles/bigtable.reader", "roles/bigtable.user"}
 """Roles of services that the data leaves out."""
 
 

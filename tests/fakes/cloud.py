@@ -69,6 +69,8 @@ class State:
     policies: dict[PolicyTarget, dict[str, set[str]]] = field(default_factory=dict)
     repositories: dict[str, RepositoryInfo] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
+    platforms: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Tag or digest of an image -> its platforms, where these are not amd64's alone."""
     buckets: dict[str, BucketInfo] = field(default_factory=dict)
     objects: dict[tuple[str, str], tuple[ObjectInfo, bytes]] = field(default_factory=dict)
     versioned: set[str] = field(default_factory=set)
@@ -76,6 +78,7 @@ class State:
     older: dict[tuple[str, str, int], tuple[OlderObject, bytes]] = field(default_factory=dict)
     secrets: dict[str, Labels] = field(default_factory=dict)
     secret_keys: dict[str, str] = field(default_factory=dict)
+    secret_regions: dict[str, str] = field(default_factory=dict)
     versions: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
     builds: dict[str, tuple[Json, BuildInfo]] = field(default_factory=dict)
     services: dict[str, Json] = field(default_factory=dict)
@@ -292,6 +295,12 @@ class Repositories(Part):
         with self.cloud.call("repositories.digest", image, api="artifactregistry") as state:
             return state.images.get(image)
 
+    def platforms(self, image: str) -> tuple[str, ...] | None:
+        with self.cloud.call("repositories.platforms", image, api="artifactregistry") as state:
+            name, _, digest = image.partition("@")
+            there = image in state.images or any(k.startswith(f"{name}:") and d == digest for k, d in state.images.items())
+            return state.platforms.get(image, ("linux/amd64",)) if there else None
+
     def delete_image(self, image: str) -> None:
         with self.cloud.call("repositories.delete_image", image, write=True, api="artifactregistry") as state:
             state.images.pop(image, None)
@@ -433,6 +442,7 @@ class Secrets(Part):
                 raise refusal(409, f"Secret [{name}] already exists.")
             state.secrets[name] = dict(labels)
             state.secret_keys[name] = kms_key
+            state.secret_regions[name] = location
 
     def kms_key(self, name: str) -> str:
         with self.cloud.call("secrets.kms_key", name, api="secretmanager") as state:
@@ -492,8 +502,10 @@ class Builds(Part):
                 raise refusal(400, "could not resolve source: googleapi: Error 404: No such object")
             if self.cloud.slow is not None and (told := self.cloud.slow.source(body)):
                 raise refusal(400, told)
-            build_id = f"build-{len(state.builds) + 1}"
-            state.builds[build_id] = (body, replace(self.cloud.build, id=build_id))
+            at = len(state.builds) + 1
+            build_id, account = f"build-{at}", str(body.get("serviceAccount", "")).rpartition("/")[2]
+            created = f"2026-01-01T00:{at:02}:00Z"
+            state.builds[build_id] = (body, replace(self.cloud.build, id=build_id, created=created, account=account))
             return build_id
 
     def get(self, region: str, build_id: str) -> BuildInfo:
@@ -510,6 +522,11 @@ class Builds(Part):
     def running(self, region: str, tag: str) -> str | None:
         with self.cloud.call("builds.running", tag, api="cloudbuild") as state:
             found = [i for i, (b, info) in state.builds.items() if tag in b["tags"] and info.status in ("QUEUED", "WORKING")]
+            return found[-1] if found and region != "global" else None
+
+    def newest(self, region: str, tag: str) -> BuildInfo | None:
+        with self.cloud.call("builds.newest", tag, api="cloudbuild") as state:
+            found = [info for body, info in state.builds.values() if tag in body["tags"]]
             return found[-1] if found and region != "global" else None
 
 

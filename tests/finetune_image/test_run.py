@@ -8,6 +8,7 @@ import pytest
 
 from finetune_image.contract import Code, TuneFailed
 from finetune_image.run import File, Run, parse
+from finetune_image.sft_config import named
 
 SAID = {"data": {"train": "a.jsonl", "eval": 0}, "train": {"lr": 1e-3, "optim": "adamw_torch"}, "output": {"shard": 1 << 30}}
 
@@ -87,3 +88,11 @@ def test_the_identity_is_of_what_decides_the_weights() -> None:
     for other in ({**SAID, "lora": {"r": 8}}, {**SAID, "train": {"lr": 1e-3}}, {**SAID, "quantize": "nf4"}):
         assert parse(other).identity("base", "data", "libs") != same, other
     assert len({same, *(wish.identity(*at) for at in (("x", "data", "libs"), ("base", "x", "libs"), ("base", "data", "x")))}) == 4
+
+
+def test_a_field_goes_by_the_name_that_the_library_knows() -> None:
+    """Transformers 5.17 has activation checkpointing by its former name alone, and no setting of it is lost."""
+    given = {"seed": 1, "activation_checkpointing": True, "gradient_checkpointing": None, "activation_checkpointing_kwargs": {}}
+    old = {"seed", "gradient_checkpointing", "gradient_checkpointing_kwargs"}
+    assert named(given, old) == {"seed": 1, "gradient_checkpointing": True, "gradient_checkpointing_kwargs": {}}
+    assert named(given, old | set(given)) == given

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gemmactl.errors import Trouble
-from gemmactl.gcp.artifact_registry import tag_name
+from gemmactl.gcp.artifact_registry import platform_of, tag_name
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,16 @@ def test_what_is_no_tag(image: str) -> None:
     """Another registry, no tag, no repository: refused with the form."""
     with pytest.raises(Trouble):
         tag_name(image)
+
+
+@pytest.mark.parametrize(
+    ("said", "platform"),
+    [
+        ({"os": "linux", "architecture": "arm64", "variant": "v8"}, "linux/arm64"),
+        ({"os": "unknown", "architecture": "unknown"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_platform_of_an_image(said: dict[str, str], platform: str) -> None:
+    """Of a configuration or a line of an index; an attestation beside the images has none."""
+    assert platform_of(said) == platform

@@ -73,6 +73,20 @@ def test_denials_in_words(message: str, facts: dict[str, str]) -> None:
     assert not found["message"].startswith("POST")
 
 
+def test_a_disabled_api_is_known_by_its_older_form_too() -> None:
+    """A JSON API's list of errors, without an ErrorInfo; any other reason in it is none of that."""
+    listed = [{"message": "m", "domain": "usageLimits", "reason": "accessNotConfigured"}]
+    found = trouble(
+        api.Forbidden("Cloud Storage JSON API has not been used in project 1 before or it is disabled.", errors=listed)
+    )
+    assert (found.code, found.facts["reason"], found.facts["service"]) == (
+        "api-disabled",
+        "SERVICE_DISABLED",
+        "run.googleapis.com",
+    )
+    assert "reason" not in trouble(api.Forbidden("no", errors=[{"reason": "forbidden"}])).facts
+
+
 def test_structure_beats_words() -> None:
     """ErrorInfo's permission and resource win over the sentence."""
     info = {

@@ -19,13 +19,16 @@ HELD = (
     "test_images.py",
     "test_pixels.py",
     "test_seeing.py",
+    "../finetune_image/test_trainer.py",
 )
+PINNED = "../finetune_image/test_trainer.py::test_every_field_of_trls_reaches_it"
+"""Holds a table to the library that is pinned; the older one lacks two of its fields."""
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_the_oldest_version_answers_the_same(tmp_path: Path) -> None:
-    """Loading, greedy answers and sampling hold with transformers 5.17.0 as with the one that is installed."""
+    """Loading, greedy answers, sampling and a fine-tune hold with transformers 5.17.0 as with the one that is installed."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "old"), *OLDEST]
     got = subprocess.run(pip, check=False, capture_output=True, text=True)
     if got.returncode:
@@ -36,7 +39,8 @@ def test_the_oldest_version_answers_the_same(tmp_path: Path) -> None:
     version = [sys.executable, "-c", "import transformers; print(transformers.__version__)"]
     found = subprocess.run(version, env=environ, check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "5.17.0"
-    tests = [str(Path(__file__).parent / name) for name in HELD]
+    here = Path(__file__).parent
+    tests = [str((here / name).resolve()) for name in HELD] + ["--deselect", str((here / PINNED).resolve().relative_to(root))]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests],
         cwd=root, env=environ, check=False, capture_output=True, text=True,

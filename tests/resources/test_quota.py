@@ -8,7 +8,7 @@ import pytest
 
 from gemmactl.limits import GPUS
 from gemmactl.resources.quantity import amount
-from gemmactl.resources.quota import CPU, GPU, MEMORY, instances, uses
+from gemmactl.resources.quota import CPU, GPU, MEMORY, instances, tasks, uses
 
 L4, L4_REDUNDANT = GPU["nvidia-l4"]
 GIB = 2**30
@@ -78,3 +78,25 @@ def test_amounts(text: str, number: float) -> None:
 def test_every_gpu_has_its_quotas() -> None:
     """What can be deployed has a limit that can be looked up."""
     assert set(GPU) == set(GPUS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"taskCount": 1}, (0, 1)),
+        ({"taskCount": 1, "runningCount": 1}, (1, 1)),
+        ({"taskCount": 5, "parallelism": 2, "runningCount": 2}, (2, 2)),
+        ({"taskCount": 5, "succeededCount": 3, "failedCount": 1, "runningCount": 1}, (1, 1)),
+        ({"taskCount": 2, "runningCount": 2, "completionTime": "2026-01-01T00:00:00Z"}, (0, 0)),
+    ],
+)
+def test_tasks(fields: dict[str, Any], expected: tuple[int, int]) -> None:
+    """Those that run now, and those that still may at a time; an execution that is over has none."""
+    assert tasks(fields) == expected
+
+
+def test_runs_of_jobs_add_up_with_services() -> None:
+    """A job has no zonal redundancy: its GPU is of the quota without."""
+    run = {**service("tune-1", redundant=True), "taskCount": 1, "runningCount": 1}
+    found = uses([service("a", maxInstanceCount=1)], [run])
+    assert (found[L4].held, found[L4].claimed, found[L4].names, found[L4_REDUNDANT].claimed) == (1, 2, ("a", "tune-1"), 0)

@@ -69,7 +69,7 @@ def test_destroy_leaves_nothing_of_ours(cloud: FakeCloud) -> None:
 def test_destroy_from_what_the_service_says_removes_the_token_secret(cloud: FakeCloud) -> None:
     """A wish read back from a live service, where the token is a reference to our own secret, still owns that secret."""
     deployed(cloud, with_token())
-    recalled = replace(SPEC, hf_token=SecretRef(names.token_secret(SPEC.name), "1"))
+    recalled = replace(SPEC, hf_token=SecretRef(names.token_secret(SPEC.name, SPEC.region), "1"))
     assert changes(make_plan(stack(recalled), cloud)) == {}
     assert go(make_teardown(stack(recalled), cloud), cloud).ok
     assert not cloud.state.secrets
@@ -135,7 +135,7 @@ def test_rotation_makes_a_version_and_a_revision_once(cloud: FakeCloud) -> None:
     deployed(cloud, with_token())
     assert changes(make_plan(stack(with_token()), cloud)) == {}
     rotated = changes(make_plan(stack(with_token(rotate_hf_token=True)), cloud))
-    assert rotated == {"secret gemma-3-4b-hf-token": ("rotate",), "service us-central1/gemma-3-4b": ("HF_TOKEN",)}
+    assert rotated == {"secret gemma-3-4b-hf-token-us-central1": ("rotate",), "service us-central1/gemma-3-4b": ("HF_TOKEN",)}
     deployed(cloud, with_token(rotate_hf_token=True))
     body = cloud.state.services["projects/demo-proj/locations/us-central1/services/gemma-3-4b"]
     env = {e["name"]: e for e in body["template"]["containers"][0]["env"]}

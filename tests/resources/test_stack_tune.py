@@ -92,7 +92,7 @@ def test_it_may_do_what_the_worker_does_and_no_more(cloud: FakeCloud) -> None:
     assert held == {
         (f"bucket {BUCKET}", "roles/storage.objectUser"),
         ("bucket weights", "roles/storage.objectViewer"),
-        ("secret finetune-sql-hf-token", "roles/secretmanager.secretAccessor"),
+        ("secret finetune-sql-hf-token-us-central1", "roles/secretmanager.secretAccessor"),
     }
 
 
@@ -278,4 +278,4 @@ def test_the_token_is_nowhere_but_in_the_secret(cloud: FakeCloud) -> None:
     assert TOKEN not in told
     assert [v for versions in cloud.state.versions.values() for v in versions] == [("ENABLED", TOKEN.encode())]
     env = {e["name"]: e for e in cloud.state.jobs[JOB]["template"]["template"]["containers"][0]["env"]}
-    assert env["HF_TOKEN"]["valueSource"]["secretKeyRef"] == {"secret": "finetune-sql-hf-token", "version": "1"}
+    assert env["HF_TOKEN"]["valueSource"]["secretKeyRef"] == {"secret": "finetune-sql-hf-token-us-central1", "version": "1"}

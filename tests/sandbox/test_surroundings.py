@@ -47,6 +47,12 @@ def test_policies_are_told_as_they_are_set(endpoint: Endpoint, cloud: GoogleClou
     assert ask("iam.disableServiceAccountCreation") == OrgPolicy(enforced=True)
     assert ask("run.allowedIngress") == OrgPolicy(allowed=("is:internal",), denied=("is:all",))
     assert ask("run.allowedVPCEgress") == OrgPolicy(deny_all=True)
+    given = {"allowedMemberSubjects": ["user:b@x", "user:a@x"], "allowedPrincipalSets": []}
+    endpoint.surround("org_policies", "iam.managed.allowedPolicyMembers", {"rules": [{"enforce": True, "parameters": given}]})
+    assert ask("iam.managed.allowedPolicyMembers").parameters == (
+        ("allowedMemberSubjects", ("user:a@x", "user:b@x")),
+        ("allowedPrincipalSets", ()),
+    )
     endpoint.surround("org_policies", "run.allowedIngress", None)
     assert ask("run.allowedIngress") == OrgPolicy()
 

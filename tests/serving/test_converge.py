@@ -104,4 +104,4 @@ def test_every_fifth_request_fails_and_grants_take_two_minutes(world: World) -> 
     world.faults.clear()
     cloud = open_cloud(world)
     assert make_plan(things, cloud).work == ()
-    assert cloud.secrets.newest_version(f"projects/{world.project}/secrets/{names.token_secret('gemma')}") == "1"
+    assert cloud.secrets.newest_version(f"projects/{world.project}/secrets/{names.token_secret('gemma', 'us-central1')}") == "1"

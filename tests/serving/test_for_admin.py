@@ -13,7 +13,7 @@ from gemmactl.result import Verbatim
 from gemmactl.sandbox import roles
 from gemmactl.serving import admin_gcloud, admin_half, admin_terraform
 from gemmactl.serving.deploy import deploy, plan
-from gemmactl.serving.for_admin import for_admin
+from gemmactl.serving.for_admin import Form, for_admin
 from gemmactl.spec import Serve, Token, parse_model
 from gemmactl.stack import serving
 from tests.fakes.cloud import FakeCloud, refusal
@@ -69,8 +69,8 @@ def test_the_caller_is_granted_what_his_half_needs_and_no_more() -> None:
         ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.objectCreator"),
         ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.legacyBucketReader"),
         ("bucket weights", "roles/storage.objectViewer"),
-        ("secret gemma-hf-token", "roles/secretmanager.viewer"),
-        ("secret gemma-hf-token", "roles/secretmanager.secretVersionAdder"),
+        ("secret gemma-hf-token-us-central1", "roles/secretmanager.viewer"),
+        ("secret gemma-hf-token-us-central1", "roles/secretmanager.secretVersionAdder"),
         ("project demo-proj", "roles/serviceusage.serviceUsageConsumer"),
         ("project demo-proj", "roles/logging.viewer"),
     }
@@ -170,6 +170,27 @@ def test_what_may_not_be_looked_at_is_in_the_script_and_said() -> None:
     assert any("the model can't be looked at by you" in line for line in ear.said)
     assert any("may be done already" in line for line in ear.said)
     assert any(s["op"] == "unseen" for s in found.data["steps"])
+
+
+@pytest.mark.parametrize("form", ["gcloud", "terraform"])
+def test_a_project_that_can_not_be_asked_is_no_reason_to_leave_its_grants_out(form: Form) -> None:
+    """Resource Manager's API off: enabling it, the project's bindings and the caller's roles there, marked as unknown."""
+    cloud = with_model(FakeCloud())
+    cloud.held = frozenset()
+    known = for_admin(WISH, place(cloud), Ear(), form=form, again=AGAIN).data
+    cloud.held = DEVELOPER
+    cloud.enforce_apis = True
+    cloud.state.apis |= {f"{api}.googleapis.com" for api in ("run", "iam", "storage", "cloudquotas", "secretmanager")}
+    ear = Ear()
+    found = for_admin(WISH, place(cloud), ear, form=form, again=AGAIN).data
+    assert {s["address"] for s in found["steps"]} == {s["address"] for s in known["steps"]}
+    assert any("logging.logWriter on project" in s["address"] for s in found["steps"])
+    of_project = {g["role"] for g in known["grants"] if g["on"] == "project demo-proj"}
+    assert {g["role"] for g in found["grants"] if g["on"] == "project demo-proj"} == of_project
+    assert {g["unknown"] for g in found["grants"] if g["on"] == "project demo-proj"} == {True}
+    assert {g["unknown"] for g in known["grants"]} == {False}
+    assert "Unknown whether the caller has it" in found["script"]
+    assert any("may be done already" in line for line in ear.said)
 
 
 def test_a_plan_with_what_others_made_goes_on_and_says_unknown() -> None:

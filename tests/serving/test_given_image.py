@@ -1,18 +1,25 @@
 """--image: built once, by whoever, used by digest; nothing is built beside it."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gemmactl.errors import Exit
+from gemmactl.errors import Exit, Trouble
+from gemmactl.resources import names
 from gemmactl.resources.service_body import lean
 from gemmactl.result import Item
 from gemmactl.serving import find
 from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.given_image import by_digest
+from gemmactl.serving.preflight import look
+from gemmactl.serving.recall import recalled
 from gemmactl.spec import Serve, parse_model
+from tests.checkpoint.architectures import folder
 from tests.fakes.cloud import DIGEST, FakeCloud, refusal
 from tests.serving.ear import Ear, place, with_model
+from tests.serving.test_vllm import with_gemma4
 
 TEAM = "us-docker.pkg.dev/team-proj/images/serve"
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma", image=f"{TEAM}:v1")
@@ -101,3 +108,60 @@ def test_a_registry_that_may_not_be_asked_leaves_the_tag() -> None:
     (found,) = [one for one in result.data["model_findings"] if one["code"] == "image-by-tag"]
     assert "gcloud artifacts docker images describe" in found["remedy"]
     assert result.exit is not Exit.REFUSED
+
+
+OWN = "us-docker.pkg.dev/team-proj/gemmactl/serve"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"image": f"{OWN}@{DIGEST}"}, {"image": f"{OWN}:cafe"}, {"image": f"{TEAM}@{DIGEST}", "engine_given": True}],
+    ids=["by digest", "by tag", "engine said"],
+)
+def test_an_image_of_ours_is_held_to_what_our_engine_can(more: dict[str, Any], tmp_path: Path) -> None:
+    """By its name or by --engine gemmactl: sizes are derived as without --image, and what does not fit is refused as there."""
+    cloud = with_model(FakeCloud())
+    built = look(replace(WISH, image=None), cloud)
+    given = look(replace(WISH, **more), cloud)
+    assert replace(given.wish, image=None, engine_given=False) == built.wish
+    assert given.sizing.fit == built.sizing.fit
+    assert "image-engine-unknown" not in {remark.code for remark in given.remarks}
+    large = replace(WISH, model=parse_model(str(folder(tmp_path / "12b", "12b"))), **more)
+    with pytest.raises(Trouble) as caught:
+        look(large, cloud)
+    assert (caught.value.exit, caught.value.code) == (Exit.REFUSED, "model-too-large")
+
+
+def test_an_image_of_ours_is_never_told_to_be_vllm(tmp_path: Path) -> None:
+    """A family that takes vLLM where nobody names an engine: another command would not make the image another server."""
+    cloud = with_gemma4(FakeCloud(), tmp_path / "m")
+    assert look(replace(WISH, image=f"{OWN}:cafe"), cloud).wish.engine == "gemmactl"
+    assert look(replace(WISH, image=None), cloud).wish.engine == "vllm"
+
+
+def test_of_a_strangers_image_the_plan_says_that_nothing_is_known() -> None:
+    """With the flag that says what it is; a service that runs it is not looked into for having run."""
+    cloud = team(v1=DIGEST)
+    here = place(cloud)
+    (found,) = [one for one in plan(WISH, here, again="").data["model_findings"] if one["code"] == "image-engine-unknown"]
+    assert "--engine gemmactl" in found["remedy"]
+    deploy(WISH, here, Ear(), yes=True)
+    (live,) = cloud.state.services.values()
+    assert recalled(here, "gemma", live).stranger
+
+
+@pytest.mark.parametrize(
+    ("image", "ours"),
+    [
+        (f"{OWN}:cafe", True),
+        (OWN, True),
+        ("us-docker.pkg.dev/example.com/team/gemmactl/serve@sha256:00", True),
+        ("us-docker.pkg.dev/team-proj/gemmactl/finetune:cafe", False),
+        ("us-docker.pkg.dev/team-proj/gemmactl/serve/x:1", False),
+        ("us-docker.pkg.dev/team-proj/other/serve:cafe", False),
+        ("docker.io/gemmactl/serve:1", False),
+    ],
+)
+def test_a_name_that_is_ours(image: str, *, ours: bool) -> None:
+    """The repository and the image that a deploy makes, in any project."""
+    assert names.serves(image) is ours

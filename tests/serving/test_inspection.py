@@ -208,7 +208,7 @@ def test_a_repository_that_can_not_be_read_from_here_is_left_to_the_container() 
 
     seen = look(Serve("demo-proj", "us-central1", parse_model("hf:google/gemma-3-4b-it"), "gemma"), FakeCloud(), from_hub=gated)
     assert seen.report is None
-    assert [f.code for f in seen.remarks] == ["model-unseen"]
+    assert [f.code for f in seen.remarks] == ["model-unseen", "hub-not-pinned"]
 
 
 def test_a_repository_is_inspected_when_it_can_be_read(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.plan import make_plan
 from gemmactl.kernel.resource import Clock
 from gemmactl.resources.cloud import PolicyTarget
-from gemmactl.result import Facts, Line, Table, Verbatim
+from gemmactl.result import Line, Table, Verbatim
 from gemmactl.serving import key_store, keys
 from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.destroy import destroy
@@ -31,7 +31,7 @@ from tests.serving.ear import ANSWER, Ear, place, settings, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma", auth="api-key")
 NAME = "projects/demo-proj/locations/us-central1/services/gemma"
-SECRET = "projects/demo-proj/secrets/gemma-api-keys"
+SECRET = "projects/demo-proj/secrets/gemma-api-keys-us-central1"
 STILL = Clock(lambda: 0.0, lambda _seconds: None)
 
 
@@ -41,6 +41,7 @@ class Container:
 
     cloud: FakeCloud
     asks: bool = True
+    secret: str = SECRET
     late: int = 0
     """How many requests are answered from an earlier reading."""
     sent: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Container:
         if not key:
             return RequestCode.API_KEY_MISSING
         self.late -= 1
-        known = api_keys.read(self.cloud.state.versions[SECRET][-1][1]) if self.late < 0 else ()
+        known = api_keys.read(self.cloud.state.versions[self.secret][-1][1]) if self.late < 0 else ()
         return None if api_keys.holder(known, key) else RequestCode.INVALID_API_KEY
 
 
@@ -80,7 +81,10 @@ def test_a_deploy_mounts_the_keys_and_proves_that_they_are_asked_for(tmp_path: P
     body = cloud.state.services[NAME]
     box = body["template"]["containers"][0]
     assert body["template"]["volumes"] == [
-        {"name": "api-keys", "secret": {"secret": "gemma-api-keys", "items": [{"path": "keys.json", "version": "latest"}]}}
+        {
+            "name": "api-keys",
+            "secret": {"secret": "gemma-api-keys-us-central1", "items": [{"path": "keys.json", "version": "latest"}]},
+        }
     ]
     assert box["volumeMounts"] == [{"name": "api-keys", "mountPath": "/secrets/gemmactl"}]
     assert {"name": "GEMMACTL_KEYS", "value": "/secrets/gemmactl/keys.json"} in box["env"]
@@ -106,17 +110,17 @@ def test_a_deploy_mounts_the_keys_and_proves_that_they_are_asked_for(tmp_path: P
 
 
 def test_a_second_deploy_writes_nothing_and_says_that_it_tried_nothing() -> None:
-    """A test would need a key; with the caller's own it is made."""
+    """Nothing changed, so no prompt is sent that would wake a GPU, whoever has a key; a change beside the revision needs one."""
     cloud = with_model(FakeCloud())
     here = up(cloud)
     cloud.calls.clear()
     result = deploy(WISH, here, Ear(), yes=True)
     assert (result.exit, result.data["smoke"], cloud.writes) == (Exit.OK, None, [])
-    assert any("GEMMACTL_API_KEY is not set" in value for b in result.blocks if isinstance(b, Facts) for _, value in b.rows)
+    assert "nothing was changed" in str(result.blocks)
     own = keys.create(here, settings(Path("nowhere")), "gemma", Ear()).data["key"]
-    cloud.calls.clear()
-    assert deploy(WISH, replace(here, api_key=own), Ear(), yes=True).data["smoke"]["text"] == ANSWER["text"]
-    assert cloud.writes == []
+    assert deploy(WISH, replace(here, api_key=own), Ear(), yes=True).data["smoke"] is None
+    assert "GEMMACTL_API_KEY is not set" in str(deploy(replace(WISH, iam=True), here, Ear(), yes=True).blocks)
+    assert deploy(replace(WISH, iam=False), replace(here, api_key=own), Ear(), yes=True).data["smoke"]
 
 
 def test_an_image_that_does_not_ask_is_never_opened() -> None:

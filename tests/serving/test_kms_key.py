@@ -36,7 +36,7 @@ def test_all_that_is_made_is_encrypted_with_it(tmp_path: Path) -> None:
     assert deploy(WISH, place(cloud), Ear(), yes=True).exit is Exit.OK
     assert cloud.state.repositories[REPOSITORY].kms_key == KEY
     assert cloud.state.buckets["demo-proj-gemmactl-build-us-central1"].kms_key == KEY
-    assert cloud.state.secret_keys["projects/demo-proj/secrets/gemma-hf-token"] == KEY
+    assert cloud.state.secret_keys["projects/demo-proj/secrets/gemma-hf-token-us-central1"] == KEY
     assert cloud.state.services[SERVICE]["template"]["encryptionKey"] == KEY
     members = cloud.state.policies[PolicyTarget("key", KEY)][ROLE]
     assert members == {f"serviceAccount:service-123456789012@{domain}.gserviceaccount.com" for domain in AGENTS.values()}

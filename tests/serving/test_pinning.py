@@ -176,8 +176,29 @@ def test_vllm_is_not_held_to_it() -> None:
     cloud = with_model(FakeCloud())
     wish = replace(WISH, engine="vllm", engine_given=True)
     result = plan(wish, place(cloud), again="")
-    assert "pin-not-enforced" in [one["code"] for one in result.data["model_findings"]]
+    (found,) = [one for one in result.data["model_findings"] if one["code"] == "pin-not-enforced"]
+    assert found["remedy"].startswith("--engine gemmactl starts from exactly these files")
     assert "GEMMACTL_PIN" in str(result.data["steps"]) or "pin gs://weights/m" in str(result.data["steps"])
+
+
+@pytest.mark.parametrize("text", ["hf:owner/name", "hf:owner/name@main"])
+def test_a_first_deploy_that_the_hub_does_not_answer_is_told_to_be_unpinned(text: str) -> None:
+    """With the name that pins it by hand, which then says nothing more; so is an adapter of the Hub."""
+
+    def silent(_text: str) -> DirectoryFiles:
+        raise Trouble("no way to the Hub", why="", remedy="")
+
+    here = replace(place(with_model(FakeCloud())), hub=silent)
+    by_hand = f"hf:owner/name@{COMMIT}"
+
+    def unpinned(wish: Serve) -> list[str]:
+        found = plan(wish, here, again="").data["model_findings"]
+        assert all("hf:owner/name@COMMIT" in one["remedy"] for one in found if one["code"] == "hub-not-pinned")
+        return [one["object"] for one in found if one["code"] == "hub-not-pinned"]
+
+    assert unpinned(replace(WISH, model=parse_model(text))) == [text]
+    assert unpinned(replace(WISH, model=parse_model(by_hand))) == []
+    assert unpinned(replace(WISH, adapters=(("a", parse_model(text)),))) == [text]
 
 
 def test_status_tells_the_pin_of_each_revision(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import LogEntry
-from gemmactl.result import Item
+from gemmactl.result import Facts, Item
+from gemmactl.serving.deploy import deploy
 from tests.fakes.cloud import FakeCloud
-from tests.serving.ear import with_model
+from tests.serving.ear import Answers, Ear, place, with_model
 from tests.serving.rolling import DEAD, FAILURE, NEWEST, NEXT, PUBLIC, URL, WISH, Looking, live, pending, run, said, shares
 
 
@@ -166,6 +167,27 @@ def test_a_name_without_room_for_a_tag_is_deployed_without_one(cloud: FakeCloud)
     assert run(cloud, replace(wish, timeout=900)).exit is Exit.OK
     assert "gm-next" not in str(cloud.state.services)
     assert pending(cloud, replace(wish, timeout=900)) == []
+
+
+def test_a_deploy_that_changes_nothing_wakes_nobody(cloud: FakeCloud) -> None:
+    """No prompt, said so; a change beside the revision tries it, and says before that it may wake an instance."""
+    run(cloud)
+    wire, ear = Answers(), Ear()
+    same = deploy(WISH, place(cloud, wire), ear, yes=True)
+    assert (same.exit, same.data["done"], same.data["smoke"], wire.sent) == (Exit.OK, [], None, [])
+    assert any("nothing was changed" in value for b in same.blocks if isinstance(b, Facts) for _, value in b.rows)
+    deploy(replace(WISH, invokers=("user:ann@example.com",)), place(cloud, wire), ear, yes=True)
+    assert len(wire.sent) == 1
+    assert any("wakes an instance where none is awake" in line for line in ear.said)
+
+
+def test_a_name_without_room_for_a_tag_is_tested_until_it_answered(cloud: FakeCloud) -> None:
+    """Its revision serves at once, so no field remembers a test that failed: the same command tries again."""
+    wish = replace(WISH, name="g" * 45)
+    assert run(cloud, wish, DEAD).exit is Exit.GATE
+    assert pending(cloud, wish) == []
+    assert run(cloud, wish, DEAD).exit is Exit.GATE
+    assert run(cloud, wish).data["smoke"]
 
 
 @pytest.mark.parametrize("share", [10, 0])

@@ -136,9 +136,10 @@ def test_quantised_weights_are_not_sent_to_a_server_that_cannot_read_them(tmp_pa
     config = {"model_type": "gemma3", "text_config": {}, "quantization_config": {"quant_method": "awq"}}
     cloud = with_type(FakeCloud(), tmp_path, **config)
     wish = replace(WISH, env=((ENV_OVERRIDES, json.dumps({"generation_config.json": {"top_k": 64}})),))
-    (said,) = (f for f in look(wish, cloud).remarks if f.code == "overrides-not-applied")
-    assert said.remedy == "write the values into generation_config.json, which vLLM reads itself"
-    assert "until the limit" not in said.what
+    said = {found.code: found for found in look(wish, cloud).remarks}
+    assert said["overrides-not-applied"].remedy == "write the values into generation_config.json, which vLLM reads itself"
+    assert "until the limit" not in said["overrides-not-applied"].what
+    assert "--engine gemmactl" not in said["pin-not-enforced"].remedy
 
 
 def test_a_second_deploy_writes_nothing() -> None:

@@ -15,7 +15,7 @@ from gemmactl.result import Item, Result
 from gemmactl.serving.deploy import deploy
 from gemmactl.serving.destroy import Extent
 from gemmactl.serving.destroy import destroy as destroy_service
-from gemmactl.spec import Serve, Token, parse_model
+from gemmactl.spec import SecretRef, Serve, Token, parse_model
 from gemmactl.stack_tune import tuning
 from gemmactl.tune.destroy import destroy
 from gemmactl.tune_spec import Tune
@@ -52,7 +52,7 @@ def test_what_was_made_goes_and_what_was_trained_stays() -> None:
     """Job, account, bindings on both buckets, the token's secret, image and what builds it; every object of the bucket stays."""
     cloud = made(replace(WISH, hf_token=Token(TOKEN)))
     before = {name for bucket, name in cloud.state.objects if bucket == desk.BUCKET}
-    assert {"finetune-sql-hf-token"} <= {one.rpartition("/")[2] for one in cloud.state.secrets}
+    assert {"finetune-sql-hf-token-us-central1"} <= {one.rpartition("/")[2] for one in cloud.state.secrets}
     done = destroy(place(cloud), None, Ear(), yes=True)
     assert done.exit is Exit.OK, done.problems
     state = cloud.state
@@ -64,6 +64,16 @@ def test_what_was_made_goes_and_what_was_trained_stays() -> None:
     ]  # fmt: skip
     again = destroy(place(cloud), desk.NAME, Ear(), yes=True)
     assert "nothing of sql is left to remove" in str(again.blocks)
+
+
+def test_without_its_job_the_secret_goes_by_either_name() -> None:
+    """Nothing says any more what it was called."""
+    for name in ("", "finetune-sql-hf-token"):
+        cloud = made(replace(WISH, hf_token=Token(TOKEN), token_secret=name))
+        cloud.state.jobs.clear()
+        assert len(cloud.state.secrets) == 1
+        assert destroy(place(cloud), desk.NAME, Ear(), yes=True).exit is Exit.OK
+        assert cloud.state.secrets == {}
 
 
 def test_with_its_runs() -> None:
@@ -110,6 +120,15 @@ def test_a_service_and_a_fine_tune_keep_what_the_other_stands_on(tmp_path: Path)
     assert cloud.state.repositories
     assert desk.JOB in cloud.state.jobs
     assert make_plan(tuning(WISH), cloud).work == ()
+
+
+def test_a_token_that_another_fine_tune_was_given_by_name_stays() -> None:
+    """--hf-token NAME of this one's secret: the other's job starts with it."""
+    cloud = made(replace(WISH, hf_token=Token(TOKEN)))
+    other = replace(WISH, name="other", hf_token=SecretRef("finetune-sql-hf-token-us-central1", "1"))
+    assert go(make_plan(tuning(other), cloud), cloud).ok
+    destroy(place(cloud), desk.NAME, Ear(), yes=True)
+    assert [one.rpartition("/")[2] for one in cloud.state.secrets] == ["finetune-sql-hf-token-us-central1"]
 
 
 def test_a_trained_model_is_no_upload(tmp_path: Path) -> None:

@@ -47,8 +47,19 @@ def test_a_job_says_what_made_it(spec: Tune) -> None:
     again = back(cloud)
     assert replace(again, hf_token=None, reads=()) == replace(spec, hf_token=None, reads=())
     assert set(again.reads) == set(spec.reads)
-    assert again.hf_token == (SecretRef("finetune-sql-hf-token", "1") if isinstance(spec.hf_token, Token) else None)
+    assert again.hf_token == (SecretRef("finetune-sql-hf-token-us-central1", "1") if isinstance(spec.hf_token, Token) else None)
     assert changes(make_plan(wanted(again), cloud)) == {}
+
+
+def test_a_job_keeps_the_secret_that_it_has_by_its_first_name() -> None:
+    """It was named without the region: a later run changes nothing of it, and destroy finds it."""
+    cloud, first = fresh(), with_token(token_secret="finetune-sql-hf-token")
+    made(cloud, first)
+    again = remembering(with_token(), cloud.state.jobs[JOB])
+    assert again.token_secret == back(cloud).token_secret == first.token_secret
+    assert changes(make_plan(wanted(again), cloud)) == {}
+    assert go(make_teardown(tuning(back(cloud), context=CONTEXT, teardown=True), cloud), cloud).ok
+    assert cloud.state.secrets == {}
 
 
 def test_a_later_run_forgets_nothing_that_was_granted() -> None:

@@ -200,7 +200,7 @@ def test_a_token_is_in_no_sink(desk: Desk) -> None:
     dry, result = desk.run(model="o/n", dry=True), desk.run(model="o/n")
     job = next(iter(desk.cloud.state.jobs.values()))
     variables = {e["name"]: e for e in job["template"]["template"]["containers"][0]["env"]}
-    assert variables["HF_TOKEN"]["valueSource"]["secretKeyRef"]["secret"] == "finetune-sql-hf-token"
+    assert variables["HF_TOKEN"]["valueSource"]["secretKeyRef"]["secret"] == "finetune-sql-hf-token-us-central1"
     objects = [content for _, content in desk.cloud.state.objects.values()]
     sinks = [str(desk.ear.said), str(desk.ear.told), str(dry), str(result), json.dumps(result.document()), str(job), str(objects)]
     assert not [sink for sink in sinks if CANARY in sink]

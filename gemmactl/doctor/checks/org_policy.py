@@ -1,6 +1,8 @@
 """Organization policies that can refuse a deploy: one row for each constraint, with what of this stack it forbids.
 
 Source of constraints and values: Google's list of organization policy constraints and the pages of each product, November 2026.
+The managed ones (`iam.managed...`) are asked beside those that they follow: an organization may have set either or both. Cloud
+Run's others (`run.managed.disable...`: ephemeral disks, inlined source) forbid nothing that gemmactl makes.
 A value that can't be judged here (a customer id, an unknown group of locations) is advice, never a refusal.
 """
 
@@ -81,14 +83,32 @@ def members(policy: OrgPolicy, ground: Ground) -> Bite | None:
         return None
     bound = {grant.member for grant in ground.of_kind("iam_member")}
     if bound & EVERYBODY:
-        return Bite(
-            "a grant to allUsers", "Keep the service private, or open it by switching its invoker check off: --auth public."
-        )
+        return _to_everybody()
     people = sorted(m for m in bound if not m.startswith("serviceAccount:"))
     if people:
         return Bite(
             f"perhaps {people[0]}, whose customer id can't be seen here", "Name members of your organization.", sure=False
         )
+    return None
+
+
+def _to_everybody() -> Bite:
+    return Bite("a grant to allUsers", "Keep the service private, or open it by switching its invoker check off: --auth public.")
+
+
+def managed_members(policy: OrgPolicy, ground: Ground) -> Bite | None:
+    """The constraint that follows allowedPolicyMemberDomains: members by name, organizations as sets of principals."""
+    given = dict(policy.parameters)
+    subjects, sets = given.get("allowedMemberSubjects", ()), given.get("allowedPrincipalSets", ())
+    bound = {grant.member for grant in ground.of_kind("iam_member")} - set(subjects)
+    if not policy.enforced:
+        return None
+    if bound & EVERYBODY:
+        return _to_everybody()
+    # the accounts of a project belong to its organization's set; whom else that set holds can't be seen here
+    strangers = sorted(member for member in bound if not (sets and member.startswith("serviceAccount:")))
+    if strangers:
+        return Bite(f"perhaps {strangers[0]}, who is not named in it", "Name members that the policy allows.", sure=False)
     return None
 
 
@@ -185,9 +205,12 @@ ROWS: Final[tuple[tuple[str, Judge], ...]] = (
     ("run.managed.requireInvokerIam", invoker),
     ("run.allowedBinaryAuthorizationPolicies", binary_authorization),
     ("iam.allowedPolicyMemberDomains", members),
+    ("iam.managed.allowedPolicyMembers", managed_members),
     ("iam.disableServiceAccountCreation", account_creation),
+    ("iam.managed.disableServiceAccountCreation", account_creation),
     ("iam.disableCrossProjectServiceAccountUsage", cross_project),
     ("iam.automaticIamGrantsForDefaultServiceAccounts", automatic_grants),
+    ("iam.managed.preventPrivilegedBasicRolesForDefaultServiceAccounts", automatic_grants),
     ("gcp.resourceLocations", locations),
     ("gcp.restrictServiceUsage", services),
     ("gcp.restrictNonCmekServices", unencrypted),

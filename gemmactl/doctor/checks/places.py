@@ -101,7 +101,7 @@ def images(ground: Ground) -> Answer:
     """Given images of Artifact Registry, by their tags. One that is built here is part of the plan."""
     asked = _tags(ground)
     gone = [name for name in asked if ground.cloud.repositories.digest(name) is None]
-    return tuple(_image(name, ground) for name in gone) or "; ".join(f"{name} is there" for name in asked)
+    return tuple(missing_image(name, ground) for name in gone) or "; ".join(f"{name} is there" for name in asked)
 
 
 def image_readers(ground: Ground) -> Answer:
@@ -147,7 +147,8 @@ def _foreign(ground: Ground) -> list[PolicyTarget]:
     return [target for target in found if target.name.split("/")[1] != ground.cloud.project]
 
 
-def _image(name: str, ground: Ground) -> Finding:
+def missing_image(name: str, ground: Ground) -> Finding:
+    """Of a tag, or of a digest."""
     # a registry of another project may show itself to Cloud Run and not to this caller
     own = name.partition("/")[2].startswith(f"{ground.cloud.project.replace(':', '/')}/")
     return Finding(
@@ -155,9 +156,9 @@ def _image(name: str, ground: Ground) -> Finding:
         category="image_build",
         subcategory="not_found",
         title=f"there is no image {name}",
-        cause="The registry has no such tag: it was never pushed, removed by a clean-up policy, or is spelled otherwise.",
+        cause="The registry has none so named: it was never pushed, removed by a clean-up policy, or is spelled otherwise.",
         remedy="Push it, or leave --image out: gemmactl builds its own.",
-        commands=(f"gcloud artifacts docker tags list {name.rpartition(':')[0]}",),
+        commands=(f"gcloud artifacts docker tags list {name.partition('@')[0] if '@' in name else name.rpartition(':')[0]}",),
         resource=name,
         fix_kind="config_change",
         state="problem" if own else "advice",

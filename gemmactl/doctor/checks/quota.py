@@ -1,4 +1,4 @@
-"""Room in the region: what the quota allows, and what other services may take of it."""
+"""Room in the region: what the quota allows, and what other services and running jobs may take of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gemmactl.doctor.checks.check import Answer, Check, Ground
 from gemmactl.doctor.finding import Finding
 from gemmactl.limits import QUOTA_LINK
 from gemmactl.resources import quota
+from gemmactl.resources.cloud import Json
 from gemmactl.resources.job import Job
 from gemmactl.resources.service import Service
 
@@ -21,24 +22,39 @@ def room(ground: Ground) -> Answer:
     pair = quota.GPU.get(wish.gpu_type or "")
     if pair is None:
         return "no GPU is asked for"
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         listed = pool.submit(ground.cloud.run.list, wish.region)
+        ran = pool.submit(_running, ground)
         told = ground.cloud.quotas.limits((pair[0],))
     limit = next((one.value for one in told if one.region == wish.region), None)
     own = "" if isinstance(wish, Job) else wish.name
     others = [live for live in listed.result() if str(live.get("name", "")).rpartition("/")[2] != own]
-    use = quota.uses(others)[pair[0]]
     if limit is None:
         return f"no limit is told for {wish.region}"
+    use = quota.uses(others)[pair[0]]
+    if limit - use.held >= 1:  # services alone leave room: what runs of jobs decides, and must be seen
+        use = quota.uses(others, ran.result())[pair[0]]
     left, most = limit - use.held, _most(wish)
     names = ", ".join(use.names)
     if left < 1:
-        why = f"others keep {use.held:g} of {limit:g} with their minimum instances: {names}" if use.held else f"it is {limit:g}"
+        held = f"others keep {use.held:g} of {limit:g} with minimum instances and tasks that run: {names}"
+        why = held if use.held else f"it is {limit:g}"
         return (_finding(ground, pair[0], "leaves no GPU for the first instance", why, sure=True),)
     if limit - use.claimed < most:
         why = f"{limit:g} in all; this {ground.what} may take {most}, others up to {use.claimed:g}: {names}"
-        return (_finding(ground, pair[0], "is shared with other services", why, sure=False),)
+        return (_finding(ground, pair[0], "is shared with others", why, sure=False),)
     return f"{limit:g} GPUs in {wish.region}, {use.claimed:g} claimed by others"
+
+
+def _running(ground: Ground) -> tuple[Json, ...]:
+    """What runs of other jobs with a GPU: a run of the wish's own job is the one that it joins."""
+    region, own = ground.service.region, ground.service.name if isinstance(ground.service, Job) else ""
+    jobs = [str(job["name"]) for job in ground.cloud.jobs.list(region) if quota.takes_gpu(job)]
+    asked = [name for name in jobs if name.rpartition("/")[2] != own]
+    if not asked:
+        return ()
+    with ThreadPoolExecutor(min(16, len(asked))) as pool:
+        return tuple(one for found in pool.map(ground.cloud.jobs.executions, asked) for one in found)
 
 
 def _most(wish: Service | Job) -> int:

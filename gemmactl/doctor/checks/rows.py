@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.checks import hub, invoker, network, org_policy, places, project, quota, shape, who
+from gemmactl.doctor.checks import hub, invoker, network, org_policy, places, platform, project, quota, shape, who
 from gemmactl.doctor.checks.check import Check
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -13,6 +13,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *shape.CHECKS,
     *quota.CHECKS,
     *places.CHECKS,
+    *platform.CHECKS,
     *hub.CHECKS,
     *network.CHECKS,
     *invoker.CHECKS,

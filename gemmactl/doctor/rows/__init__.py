@@ -30,6 +30,7 @@ FAMILIES: Final = (
     "secrets",
     "policy",
     "caller",
+    "registry_denials",
     "wordings",
     "iam",
     "calls",

@@ -13,6 +13,30 @@ _IMAGE: Final = r"must have permission to read the image,? (?P<resource>[\w:/.@-
 
 ROWS: Final = (
     Row(
+        code="connector-denied",
+        category="iam",
+        subcategory="network",
+        title="The VPC connector of another project is not there, or Cloud Run's service agent may not use it",
+        cause="A connector of the host project of a shared VPC is used by the agent of the deploying project, which needs a role"
+        " there. A connector that does not exist gives the same text.",
+        remedy="Check its full name first; then grant vpcaccess.user on the host project to the agent. Direct VPC egress needs"
+        " no connector.",
+        patterns=(
+            (
+                r"in project \[(?P<own>[\w.:-]{3,60})\].{0,900}?projects/(?!(?P=own)/)"
+                r"(?P<project>[\w.:-]{3,60})/locations/[\w-]{3,40}/connectors/[\w-]{1,63} does not exist, or"
+                r" Cloud Run does not have permission to use it"
+            ),
+        ),
+        role="roles/vpcaccess.user",
+        scope="project",
+        principal="$RUN_AGENT",
+        fix_kind="iam_grant",
+        explains=("vpc-connector", "network-missing", "iam-denied-somehow"),
+        not_fix=("granting it to the account that deploys",),
+        confidence=0.7,
+    ),
+    Row(
         code="host-network-denied",
         category="iam",
         subcategory="network",

@@ -46,6 +46,7 @@ ROWS: Final = (
         r"Reauthentication challenge could not be answered",
         r"Reauthentication (?:is needed|required|failed)(?!.{0,300}application-default)",
         command="gcloud auth login",
+        unless=r"Unable to acquire impersonated credentials",
     ),
     _auth(
         "token-expired",

@@ -30,7 +30,7 @@ def _row(code: str, title: str, *patterns: str, **more: object) -> Row:
         principal="$CALLER",
         fix_kind="iam_grant",
         confidence=0.7,
-        explains=("caller-denied", "denied-somehow"),
+        explains=("caller-denied", "denied-somehow", *(("iam-denied",) if code == "call-policy-change" else ())),
         needs_permission=True,
         not_fix=("roles/owner or roles/editor on the project",),
         **more,  # type: ignore[arg-type]  # the remaining fields of Row, by their names
@@ -51,6 +51,18 @@ ROWS: Final = (
             r"(?P<organization>\d{6,20}))"
             r"[\w/.-]{0,100}:(?P<verb>[gs]etIamPolicy)\]"
         ),
+        subcategory="policy_admin",
+    ),
+    _row(
+        "call-policy-change",
+        "The caller may not change who may use the service account",
+        (
+            r"Request .(?:Create|Update|Delete|Remove|Set)\w* IAM \w.{0,500}?[Ee]rror retrieving IAM policy for service account "
+            r"['\"`]?(?P<resource>[^'\"`]{3,200})['\"`].{0,300}?(?P<permission>iam\.serviceAccounts\.getIamPolicy)"
+        ),
+        role="roles/iam.serviceAccountAdmin",
+        scope="service account",
+        cause="A binding is added to a policy that is read first and written back; the viewer alone fails at the next call.",
         subcategory="policy_admin",
     ),
     _row(

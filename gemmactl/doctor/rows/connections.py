@@ -23,7 +23,8 @@ ROWS: Final = (
         r"Temporary failure (?:in name resolution|resolving)",
         r"Name or service not known|Name does not resolve|nodename nor servname provided",
         r"No address associated with hostname",
-        r"[Ff]ailed to resolve (?:host|'|\"|name|address|server)|[Uu]nable to resolve host|unable to resolve host address",
+        r"[Ff]ailed to resolve (?:host|['\"](?!projects/)|name|address|server)",
+        r"[Uu]nable to resolve host|unable to resolve host address",
         r"(?:[Cc]ould not|[Cc]annot|[Cc]an't) resolve (?:host|proxy|name|hostname|address)",
         r"UnknownHostException",
         (

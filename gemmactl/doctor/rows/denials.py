@@ -14,7 +14,7 @@ _HARD: Final = (
     r" failed|PermissionDenied|insufficient permission"
     r"|missing (?:\w+ ){0,3}permission|lacks? (?:\w+ ){0,3}permission|\berror: |granted['\"]? ?: ?false"
 )
-_TOKEN: Final = rf"(?<![\w./@-])(?={_KNOWN}\.){_PERMISSION}(?![\w.-])"
+_TOKEN: Final = rf"(?<![\w./@-])(?={_KNOWN}\.)(?!\w+\.googleapis\.){_PERMISSION}(?![\w.-])"
 
 ROWS: Final = (
     Row(
@@ -25,6 +25,12 @@ ROWS: Final = (
         cause="The text names a permission beside a refusal: the identity of the call has no role that holds it.",
         remedy="Make sure which identity made the call, then grant it the least role on the narrowest resource.",
         patterns=(
+            # an audit log's list of what was looked at
+            (
+                rf"['\"]?resource['\"]? ?: ?['\"]?(?P<resource>[\w:/.@%+-]{{3,300}})['\"]? ?, ?['\"]?permission['\"]? ?: ?"
+                rf"['\"]?(?={_KNOWN}\.){_PERMISSION}['\"]? ?, ?['\"]?granted['\"]? ?: ?false"
+            ),
+            rf"['\"]?granted['\"]? ?: ?false ?, ?['\"]?permission['\"]? ?: ?['\"]?(?={_KNOWN}\.){_PERMISSION}",
             (
                 rf"['\"]?permission['\"]? ?: ?['\"]?(?={_KNOWN}\.){_PERMISSION}['\"]?,? "
                 r"(?:['\"]?\w+['\"]? ?: ?[\w'\"]{1,40},? ?){0,2}?"

@@ -16,7 +16,10 @@ _KNOWN: Final = (
     r"cloudquotas|orgpolicy|pubsub|eventarc|bigquery|vpcaccess|billing|aiplatform|redis|container|dns|networkservices|iap|"
     r"clouddeploy|cloudfunctions|cloudscheduler|cloudtasks|firebase[a-z]*|source|servicenetworking|workflows|cloudsql|datastore|"
     r"cloudtrace|binaryauthorization|containeranalysis|apikeys|servicedirectory|networkconnectivity|networksecurity|config|"
-    r"certificatemanager|securitycenter|recommender|notebooks|privateca|cloudasset|accesscontextmanager|identitytoolkit)"
+    r"certificatemanager|securitycenter|recommender|notebooks|privateca|cloudasset|accesscontextmanager|identitytoolkit|"
+    r"bigtable|spanner|alloydb|memorystore|dataflow|dataproc|dataplex|composer|discoveryengine|dialogflow|documentai|speech|"
+    r"cloudtranslate|modelarmor|dlp|appengine|batch|tpu|file|storagetransfer|telemetry|errorreporting|cloudprofiler|backupdr|"
+    r"parametermanager|developerconnect|managedkafka|observability|oslogin|osconfig|cloudaicompanion)"
 )
 
 _BUILD_REMEDY: Final = "Grant the one role below to the account that pushes or pulls, on this repository only."
@@ -98,11 +101,22 @@ ROWS: Final = (
     _row(
         "trace-denied",
         "The running account may not write traces",
-        r"(?:batch_write_spans|BatchWriteSpans|exporting Span batch)(?=.{0,1500}?(?:PERMISSION_DENIED|PermissionDenied|\b403\b))",
+        r"(?:batch_write_spans|BatchWriteSpans|exporting Span batch|export to (?:Google )?Cloud Trace)"
+        r"(?=.{0,1500}?(?:PERMISSION_DENIED|PermissionDenied|\b403\b))",
         principal="$RUNTIME_SA",
         permission="cloudtrace.traces.patch",
         subcategory="telemetry",
-        explains=("caller-denied", "denied-in-program", "iam-denied-somehow"),
+        explains=("caller-denied", "denied-in-program", "iam-denied-somehow", "denied-somehow"),
+    ),
+    _row(
+        "metrics-denied",
+        "The running account may not write metrics",
+        r"(?:export|write)\w* (?:\w+ )?(?:to|in) (?:Google )?(?:Cloud Monitoring|Stackdriver)"
+        r"(?=.{0,600}?(?:PERMISSION_DENIED|PermissionDenied|\b403\b).{0,60}?caller does not have permission)",
+        principal="$RUNTIME_SA",
+        permission="monitoring.timeSeries.create",
+        subcategory="telemetry",
+        explains=("caller-denied", "denied-in-program", "iam-denied-somehow", "denied-somehow"),
     ),
     _row(
         "publish-denied",
@@ -125,7 +139,7 @@ ROWS: Final = (
         " credentials for this host.",
         remedy=f"{_BUILD_REMEDY} On your own machine run `gcloud auth configure-docker` for the host first. {_MAYBE}",
         confidence=0.8,
-        explains=("iam-denied",),
+        explains=("iam-denied", "base-image-missing"),
     ),
     _row(
         "actas-denied",
@@ -175,7 +189,10 @@ ROWS: Final = (
                 rf"(?P<member>{EMAIL}) (?:does not have|lacks|needs|is missing) (?:the )?permissions?(?: to)? [^:]{{0,200}}:"
                 rf" ?(?={_KNOWN}\.){_PERMISSION}"
             ),
-            rf"permission (?={_KNOWN}\.){_PERMISSION} is (?:required|missing|needed)",
+            (
+                rf"permission (?={_KNOWN}\.){_PERMISSION} is (?:required|missing|needed)"
+                rf"(?: to perform this operation on {_RESOURCE})?"
+            ),
             rf"lacks (?:the )?(?:IAM )?permission[: ]+['\"`]?{_PERMISSION}['\"`]?(?: (?:for|on) (?:the )?{_RESOURCE})?",
             # the beginning was cut off
             rf"['\"](?={_KNOWN}\.){_PERMISSION}['\"] (?:was )?denied (?:on|for) {_RESOURCE}",
@@ -190,9 +207,10 @@ ROWS: Final = (
                 rf"(?:['\"`\]]? (?:for|on) (?:the )?{_RESOURCE})?"
             ),
             (
-                rf"(?P<member>{EMAIL})[^.]{{0,80}} (?:lacks|is missing|does not have)[^.]{{0,60}}['\"` ]"
+                rf"(?P<member>{EMAIL})[^.]{{0,80}} (?:lacks|is missing|does not have)[^.]{{0,60}}['\"`\[ ]"
                 rf"(?={_KNOWN}\.){_PERMISSION}"
             ),
+            rf"(?:missing|lacks?|required) (?:the )?(?:IAM )?permissions?: ?['\"`\[]?(?={_KNOWN}\.){_PERMISSION}",
         ),
         principal="$CALLER",
         fix_kind="iam_grant",

@@ -53,8 +53,11 @@ ROWS: Final = (
             r" 403: (?:Access denied|Forbidden)"
         ),
         r"\*fuseops\.(?:LookUp|Read|Open|List|GetInode)\w*Op error: .{0,40}permission denied",
+        r"(?:SetUpBucket|OpenBucket): .{0,200}?[Bb]ad credentials for bucket [\"'`]?(?P<bucket>[a-z0-9][\w.-]{1,220}\w)[\"'`]?:"
+        r" permission denied",
         principal="$RUNTIME_SA",
-        only_with=r"fuse",
+        only_with=r"fuse|SetUpBucket",
+        explains=("fuse-mount-failed",),
         subcategory="gcsfuse",
     ),
     _row(
@@ -129,7 +132,7 @@ ROWS: Final = (
         ),
         cause="Cloud Scheduler calls as the account in the schedule, which has no role on the job.",
         remedy="Grant the role on the job to the account that the schedule names (--oauth-service-account-email).",
-        principal="",
+        principal="SCHEDULE_ACCOUNT",
         subcategory="jobs",
     ),
     _row(
@@ -143,7 +146,7 @@ ROWS: Final = (
         r"cloud_(?:scheduler|tasks)\w*(?=.{0,600}?\.run\.app\b).{0,600}?(?:PERMISSION_DENIED|code number = 403)",
         cause="Scheduler and Tasks call as the account named for the OIDC token, which has no invoker role.",
         remedy="Grant the role on the service to the account that the schedule or the task names.",
-        principal="",
+        principal="SCHEDULE_ACCOUNT",
         subcategory="invoke",
     ),
     _row(
@@ -151,6 +154,7 @@ ROWS: Final = (
         "The topic refused the message",
         "pubsub.topics.publish",
         r"(?:publish|topic)\w*(?=.{0,900}?User not authorized to perform this action).{1,900}?User not authorized",
+        r"User not authorized to perform this action(?=.{0,900}?(?:publish|topic))",
         unless=r"subscri|IAM_PERMISSION_DENIED",
         subcategory="pubsub",
     ),
@@ -159,6 +163,7 @@ ROWS: Final = (
         "The subscription refused the reader",
         "pubsub.subscriptions.consume",
         r"(?:subscri|streaming_?pull)\w*(?=.{0,900}?User not authorized to perform this action).{1,900}?User not authorized",
+        r"User not authorized to perform this action(?=.{0,900}?(?:subscri|streaming_?pull))",
         unless=r"IAM_PERMISSION_DENIED",
         subcategory="pubsub",
     ),
@@ -186,10 +191,18 @@ ROWS: Final = (
         subcategory="cloudsql",
     ),
     _row(
+        "cloudsql-look-denied",
+        "The account may not look up the Cloud SQL instance",
+        "cloudsql.instances.get",
+        r"(?:[Mm]issing|[Ll]acks?|[Rr]equired?|denied|without) (?:the )?(?:permission )?['\"]?cloudsql\.instances\.get\b",
+        explains=("iam-denied", "iam-denied-somehow", "cloudsql-denied", "cloudsql-connect-denied"),
+        subcategory="cloudsql",
+    ),
+    _row(
         "cloudsql-connect-denied",
         "The account may not connect to the Cloud SQL instance",
         "cloudsql.instances.connect",
-        r"(?:missing|lacks?|required?|denied|without) (?:the )?(?:permission )?['\"]?cloudsql\.instances\.(?:connect|get)\b",
+        r"(?:missing|lacks?|required?|denied|without) (?:the )?(?:permission )?['\"]?cloudsql\.instances\.connect\b",
         r"Permission ['\"]?cloudsql\.instances\.connect",
         r"Cloud SQL connection failed\..{0,300}?(?:Error 403|NOT_AUTHORIZED|notAuthorized)",
         explains=("iam-denied", "iam-denied-somehow", "cloudsql-denied"),
@@ -199,7 +212,10 @@ ROWS: Final = (
         "cloudsql-login-denied",
         "The database refused the IAM login",
         "cloudsql.instances.login",
-        r"Cloud SQL IAM (?:user|service account|group)? ?authentication failed",
+        (
+            r"Cloud SQL IAM (?:user|service account|group)? ?authentication failed"
+            r"(?: for user ['\"]?(?P<database_user>[\w.@-]{6,120}))?"
+        ),
         subcategory="cloudsql",
         cause="The account has no instanceUser role, or the database has no user of its name.",
         remedy="Grant the role and add the IAM user to the instance.",
@@ -243,31 +259,6 @@ ROWS: Final = (
         confidence=0.75,
         explains=("denied-somehow",),
         not_fix=("roles/datastore.owner",),
-    ),
-    _row(
-        "node-pull-denied",
-        "The machine that starts the container may not pull the image",
-        "artifactregistry.repositories.downloadArtifacts",
-        (
-            r"(?:failed to (?:fetch oauth token|authorize)|unexpected status.{0,40})(?!.{0,20}anonymous)"
-            r".{0,400}?(?P<resource>[a-z0-9-]{2,30}-docker\.pkg\.dev)/\S{0,400}.{0,40}?\b403\b"
-        ),
-        r"unexpected status (?:code )?(?:from (?:HEAD|GET) request to )?.{0,20}https://\S{0,60}pkg\.dev/\S{0,300}?: 403",
-        r"(?:HEAD|GET) https://\S{0,60}pkg\.dev/v2/\S{0,300}: (?:unexpected status code )?403",
-        cause="The registry knows who asks, and that account has no reader role on the repository.",
-        remedy="Grant artifactregistry.reader on the repository to the account of the machine or agent that pulls.",
-        principal="",
-        explains=("docker-anonymous",),
-        subcategory="registry",
-    ),
-    _row(
-        "push-refused",
-        "The registry refused the push",
-        "artifactregistry.repositories.uploadArtifacts",
-        r"(?:POST|PUT|PATCH) https://\S{0,60}pkg\.dev/v2/\S{0,300}: (?:unexpected status code )?403",
-        r"unexpected status from (?:POST|PUT|PATCH) request to https://\S{0,60}pkg\.dev/\S{0,300}: 403",
-        principal="$DOCKER_IDENTITY",
-        subcategory="registry",
     ),
     _row(
         "iap-denied",

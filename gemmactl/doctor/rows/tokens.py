@@ -166,6 +166,7 @@ ROWS: Final = (
         r"Audiences in Jwt are not allowed|Jwt (?:is expired|is missing|issuer is not configured|verification fails)",
         r"Certificate for key id \S{1,100} not found",
         r"Could not verify token signature",
+        unless=r"Permission '?iam\.serviceAccounts\.",
     ),
     refused(
         "invoke-unauthenticated",

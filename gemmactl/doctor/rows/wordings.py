@@ -82,6 +82,8 @@ ROWS: Final = (
         rf"(?:unable|failed|could not|cannot) (?:to )?impersonate(?: service account)?:? {_ACCOUNT}"
         rf"(?=.{{0,500}}?(?:\b403\b|denied))",
         r"impersonate: status code 403(?!.{0,400}?Permission 'iam\.)",
+        rf"Failed to generate Google Cloud (?:federated |OAuth 2\.0 )?access token for {_ACCOUNT}"
+        r"(?=.{0,300}?\b403\b.{0,60}?caller does not have permission)",
         r"generateAccessToken.{0,400}?(?:\b403\b|PERMISSION_DENIED).{0,200}?caller does not have permission",
         r"(?:\b403\b|PERMISSION_DENIED).{0,300}?generateAccessToken(?!.{0,400}?Permission 'iam\.)",
         r"Unable to acquire impersonated credentials.{0,200}?(?:\b403\b|PERMISSION_DENIED)(?!.{0,400}?"
@@ -135,6 +137,19 @@ ROWS: Final = (
         subcategory="provision",
     ),
     denied(
+        "billing-project-denied",
+        "The caller may not change the billing of the project",
+        "Linking needs projectManager for billing on the project, besides billing.user on the billing account.",
+        "Grant it on the project; ask whoever keeps the billing account for billing.user on it.",
+        "resourcemanager.projects.createBillingAssignment",
+        r"\(gcloud\.(?:beta\.|alpha\.)?billing\.projects\.(?:un)?link\) .{0,160}?permission to access projects? instance"
+        r" \[(?P<project>[a-z][\w-]{4,61})\]",
+        role="roles/billing.projectManager",
+        scope="project",
+        subcategory="billing",
+        explains=("call-gcloud", "iam-denied", "billing-link-denied"),
+    ),
+    denied(
         "billing-link-denied",
         "The caller may not link projects to the billing account",
         "It needs billing.user on the billing account and projectManager for billing on the project; roles/editor has neither.",
@@ -148,6 +163,19 @@ ROWS: Final = (
         r"(?:no|not have|lacks?) (?:\w+ )?permissions? (?:on|to (?:use|access|link)) (?:the )?billing account",
         subcategory="billing",
         explains=("call-gcloud", "iam-denied"),
+    ),
+    denied(
+        "key-agent-denied",
+        "A service agent may not read with the key",
+        "What it reads was encrypted with the key, which the service uses as its own agent; the agent has no role on it.",
+        "Grant cryptoKeyEncrypterDecrypter on that key to the agent of the service, not to yourself.",
+        "cloudkms.cryptoKeyVersions.useToDecrypt",
+        r"\bGET https://storage\.googleapis\.com/\S{1,400}:? .{0,40}?Permission denied on Cloud KMS key",
+        role="roles/cloudkms.cryptoKeyEncrypterDecrypter",
+        scope="key",
+        principal="SERVICE_AGENT",
+        subcategory="kms",
+        explains=("iam-denied", "role-named"),
     ),
     denied(
         "key-agent-denied",
@@ -217,47 +245,6 @@ ROWS: Final = (
         r"Permission denied to get services? ?\[",
         subcategory="provision",
         explains=("enable-denied",),
-    ),
-    denied(
-        "push-creates-denied",
-        "Pushing would make the repository, and the caller may not",
-        "gcr.io is served by Artifact Registry; its repository is made by the first push, which needs a role of its own.",
-        "Make the repository first (artifacts repositories create gcr.io), or grant createOnPushWriter.",
-        "artifactregistry.repositories.createOnPush",
-        r"gcr\.io repo(?:sitory)? does not exist\. Creating on push requires",
-        r"requires? the artifactregistry\.repositories\.createOnPush permission",
-        principal="$DOCKER_IDENTITY",
-        subcategory="registry",
-        explains=("iam-denied", "docker-denied"),
-    ),
-    denied(
-        "registry-pull-denied",
-        "The registry refused the caller",
-        "gcr.io looks at the bucket of its images, or at Artifact Registry when it was moved there; the account has no role in"
-        " either.",
-        "Grant artifactregistry.writer (reader to pull) on the repository to the account that docker uses.",
-        "artifactregistry.repositories.downloadArtifacts",
-        r"failed to fetch oauth token(?!.{0,400}?push).{0,120}?(?:docker\.pkg\.dev|gcr\.io).{0,400}?\b403 Forbidden",
-        r"Bad status during token exchange: 403",
-        principal="$DOCKER_IDENTITY",
-        subcategory="registry",
-        explains=("iam-denied",),
-    ),
-    denied(
-        "registry-old-denied",
-        "The registry refused the caller",
-        "gcr.io looks at the bucket of its images, or at Artifact Registry when it was moved there; the account"
-        " has no role in either.",
-        "Grant artifactregistry.writer (reader to pull) on the repository to the account that docker uses.",
-        "artifactregistry.repositories.uploadArtifacts",
-        r"denied: Token exchange failed for project ['\"]?(?P<project>[a-z][\w-]{4,60})['\"]?\. (?:Caller does"
-        r" not have permission|Access denied)",
-        r"failed to fetch oauth token.{0,120}?(?:docker\.pkg\.dev|gcr\.io).{0,300}?push.{0,200}?\b403 Forbidden",
-        r"denied: Unable to access the repository; please check that you have permission",
-        r"error checking push permissions .{0,400}?(?:DENIED|403|FORBIDDEN)(?!.{0,200}?artifactregistry\.)",
-        principal="$DOCKER_IDENTITY",
-        subcategory="registry",
-        explains=("iam-denied",),
     ),
     Row(
         code="role-named",

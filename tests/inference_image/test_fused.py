@@ -1,0 +1,129 @@
+"""Decode steps in kernels of our own, their threads played on a CPU: held to transformers' modules over the same cache."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference_image.engine import fused, fused_weights, kernels
+from inference_image.engine.schedule import Part
+from tests.inference_image import cuda_on_cpu
+
+VOCABULARY = 40
+
+
+def _players(source: str, *, int8: bool) -> str:
+    """A function for each kernel that plays a grid of it, called with its arguments by address, as the driver is."""
+    made = ["static void** passed;\n"]
+    text = re.sub(r"//.*", "", source)
+    heads = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(start|join|gate|turn|attend)\(([^)]*)\)', text)
+    linear = re.search(r"__launch_bounds__\(WARPS \* 32\) NAME##_##GROUPS\(([^)]*)\)", text)
+    assert linear is not None
+    taken = " ".join(linear[1].replace("\\", "").split())
+    heads += [(f"{kind}_{groups}", taken) for kind in ("plain", "gated", "parts") for groups in ((1, 2, 4) if int8 else (1,))]
+    for name, arguments in heads:
+        kinds = [re.sub(r"\w+$", "", one.strip()).strip() for one in arguments.split(",")]
+        passed = ", ".join(f"*({kind}*)passed[{at}]" for at, kind in enumerate(kinds))
+        made.append(
+            f"static void one_{name}() {{ {name}({passed}); }}\n"
+            f'extern "C" void play_{name}(unsigned x, unsigned y, unsigned z, unsigned count, void** all)'
+            f" {{ passed = all; play(x, y, z, count, one_{name}); }}\n"
+        )
+    return "".join(made)
+
+
+class Played:
+    """A Launcher whose GPU is this CPU."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        self.started: list[str] = []
+
+    def start(self, name: str, grid: Sequence[int], threads: int, arguments: Sequence[Any]) -> None:
+        self.started.append(name)
+        addresses = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(one) for one in arguments))
+        getattr(self._library, f"play_{name}")(*grid, *[1] * (3 - len(grid)), threads, addresses)
+
+
+@pytest.fixture(scope="module")
+def library(tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, bool], Any]:
+    compiler, known = tool("g++"), {}
+
+    def made(share: int, int8: bool) -> Any:
+        if (share, int8) not in known:
+            source = kernels.source() + _players(kernels.source(), int8=int8)
+            place = tmp_path_factory.mktemp("kernels")
+            known[share, int8] = cuda_on_cpu.library(compiler, source, kernels.options(share, int8=int8), place)
+        return known[share, int8]
+
+    return made
+
+
+def _model(heads: int, keys: int, *, int8: bool) -> Any:
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    torch.manual_seed(heads)
+    config = Gemma3TextConfig(
+        vocab_size=VOCABULARY, hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=heads,
+        num_key_value_heads=keys, head_dim=256, sliding_window=64, max_position_embeddings=512, query_pre_attn_scalar=256,
+        layer_types=["sliding_attention", "full_attention"], dtype="bfloat16",
+    )  # fmt: skip
+    model = Gemma3ForCausalLM(config).to(torch.bfloat16).eval()
+    with torch.no_grad():
+        for name, one in model.named_parameters():
+            one.copy_(torch.randn(one.shape) * (0.3 if "norm" in name else 0.06))
+    model.requires_grad_(requires_grad=False)
+    if int8:
+        from inference_image.engine import int8 as modules
+        from inference_image.quantize import Int8, quantize
+
+        weights = {name: one.clone() for name, one in model.named_parameters()}
+        for name in modules.quantized(model):
+            module = model.get_submodule(name.removesuffix(".weight"))
+            source = weights[name] if name in weights else weights["model.embed_tokens.weight"]
+            quantize(source, Int8(module.weight, module.weight_scale))
+    return model
+
+
+def _near(ours: Any, theirs: Any) -> bool:
+    """Within what bfloat16 leaves of two layers, and no worse anywhere by far."""
+    apart = (ours.float() - theirs.float()).norm() / theirs.float().norm()
+    return bool(ours.isfinite().all()) and float(apart) < 0.02
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["bfloat16", "int8"])
+@pytest.mark.parametrize(
+    ("heads", "keys", "held"),
+    [(2, 1, [3]), (4, 2, [70, 1, 130, 64, 9]), (4, 1, [5, 6, 7, 8, 9, 10, 11, 12, 80]), (1, 1, [63 + n for n in range(18)])],
+    ids=["one", "some", "nine", "eighteen"],
+)
+def test_passes_are_the_modules_own(library: Any, heads: int, keys: int, held: list[int], int8: bool) -> None:
+    """Prompts in parts and steps, rows inside and beyond the window, few and many: the modules' logits over the same cache."""
+    from inference_image.engine.slots import Slots
+
+    model = _model(heads, keys, int8=int8)
+    assert fused_weights.unfit(model) is None
+    played = Played(library(heads // keys, int8))
+    theirs = Slots(model, len(held), 256)
+    ours = Slots(model, len(held), 256, passes=lambda model, cache: fused.Passes(model, cache, played))
+    prompts = [[(row + at * 7) % VOCABULARY for at in range(count)] for row, count in enumerate(held)]
+    halves = [[Part(row, 0, ids[: len(ids) // 2], last=False) for row, ids in enumerate(prompts) if len(ids) > 1]]
+    halves += [[Part(row, len(ids) // 2, ids[len(ids) // 2 :], last=True) for row, ids in enumerate(prompts)]]
+    for parts in halves:
+        mine, true = ours.prompt(parts), theirs.prompt(parts)
+        assert mine.shape == true.shape
+        assert not len(true) or _near(mine, true)
+    tokens, at = list(range(1, len(held) + 1)), held
+    for _ in range(2):
+        mine, true = ours.decode(tokens, at), theirs.decode(tokens, at)
+        assert _near(mine, true)
+        tokens, at = true.argmax(-1).tolist(), [one + 1 for one in at]
+    for own, other in zip((*ours.cache.keys, *ours.cache.values), (*theirs.cache.keys, *theirs.cache.values), strict=True):
+        assert _near(own, other), "keys and values went elsewhere"
+    assert {"start", "attend", "turn", "join"} < set(played.started)

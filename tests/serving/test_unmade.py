@@ -1,0 +1,120 @@
+"""doctor on a name of which nothing was made, because its image could not be built."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gemmactl.commands.doctor import examined
+from gemmactl.errors import Exit, Trouble
+from gemmactl.resources.cloud import BuildInfo, LogEntry
+from gemmactl.result import Result
+from gemmactl.serving.deploy import deploy
+from gemmactl.spec import Serve, parse_model
+from tests.fakes.cloud import FakeCloud
+from tests.fakes.refusal import refusal
+from tests.serving.ear import Ear, place, settings, with_model
+
+WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")
+FULL = LogEntry("2026-01-01T00:00:05Z", "ERROR", "#9 12.3 pip install torch: no space left on device", "1")
+QUIET = {"fix": False, "yes": True, "retry": False, "for_admin": False}
+
+
+@pytest.fixture
+def cloud() -> FakeCloud:
+    """A deploy that died in its build: the account and the repository are there, and no service."""
+    made = with_model(FakeCloud())
+    made.build = BuildInfo("", "FAILURE", "build step 0 failed: exit status 1", "USER_BUILD_STEP", log_url="https://log")
+    made.state.logs = [('build_id="build-1"', FULL)]
+    assert deploy(WISH, place(made), Ear(), yes=True).exit is not Exit.OK
+    assert made.state.services == {}
+    made.calls.clear()
+    return made
+
+
+def look(cloud: FakeCloud, folder: Path, name: str | None, **how: bool) -> Result:
+    return examined(place(cloud), settings(folder), name, Ear(), **{**QUIET, **how})
+
+
+def codes(result: Result) -> list[str]:
+    return [found["code"] for found in result.data["findings"]]
+
+
+@pytest.mark.parametrize("name", ["gemma", None])
+def test_the_failed_build_of_the_name_is_the_finding(cloud: FakeCloud, tmp_path: Path, name: str | None) -> None:
+    """By its log, with the build's id; only reads are made, and a log makes no remedy."""
+    shown = look(cloud, tmp_path, name)
+    assert (codes(shown), shown.exit) == (["build-disk"], Exit.FOUND)
+    (found,) = shown.data["findings"]
+    assert "build-1" in found["evidence"]
+    assert found["fix"]["safe"] is False
+    assert cloud.writes == []
+
+
+def test_a_build_without_a_known_word_is_told_in_cloud_builds_own(cloud: FakeCloud, tmp_path: Path) -> None:
+    """Never "there is no service" alone: the detail, and how to read the whole log."""
+    cloud.state.logs = []
+    body, info = cloud.state.builds["build-1"]
+    cloud.state.builds["build-1"] = (body, replace(info, detail="something of the builder", failure_type="SURPRISE"))
+    (found,) = look(cloud, tmp_path, "gemma").data["findings"]
+    assert (found["code"], found["cause"], found["subcategory"]) == ("build-failed", "something of the builder", "surprise")
+    assert found["fix"]["commands"] == ["gcloud builds log build-1 --region=us-central1 --project=demo-proj"]
+
+
+def test_another_name_is_missing_as_before(cloud: FakeCloud, tmp_path: Path) -> None:
+    """A build that was for something else explains nothing."""
+    with pytest.raises(Trouble) as caught:
+        look(cloud, tmp_path, "other")
+    assert caught.value.code == "service-missing"
+
+
+def test_a_build_that_went_well_since_heals_it(cloud: FakeCloud, tmp_path: Path) -> None:
+    """The newest one decides."""
+    body, _ = cloud.state.builds["build-1"]
+    cloud.build = BuildInfo("", "SUCCESS")
+    cloud.builds.start("us-central1", body)
+    with pytest.raises(Trouble) as caught:
+        look(cloud, tmp_path, "gemma")
+    assert caught.value.code == "service-missing"
+
+
+def test_builds_that_may_not_be_seen_are_said_to_be_unknown(cloud: FakeCloud, tmp_path: Path) -> None:
+    """The service is missing, and whether a build tells why is not known; the permission is named."""
+
+    def refuse(name: str) -> None:
+        if name == "builds.newest":
+            raise refusal(403, "denied", permission="cloudbuild.builds.list")
+
+    cloud.before_call = refuse
+    with pytest.raises(Trouble) as caught:
+        look(cloud, tmp_path, "gemma")
+    assert caught.value.code == "service-missing"
+    assert "unknown (missing permission cloudbuild.builds.list)" in caught.value.why
+
+
+def test_a_log_that_may_not_be_read_is_unknown_beside_the_builds_own_words(cloud: FakeCloud, tmp_path: Path) -> None:
+    """What the build itself says is told, and that more is hidden."""
+
+    def refuse(name: str) -> None:
+        if name == "logs.entries":
+            raise refusal(403, "denied", permission="logging.logEntries.list")
+
+    cloud.before_call = refuse
+    found = look(cloud, tmp_path, "gemma").data["findings"]
+    assert [one["state"] for one in found] == ["problem", "unknown"]
+    assert found[1]["permission"] == "logging.logEntries.list"
+
+
+def test_a_service_whose_new_image_was_not_built_is_told_why(tmp_path: Path) -> None:
+    """The service serves on; the image that a deploy wanted is not there, and its build says why."""
+    cloud = with_model(FakeCloud())
+    assert deploy(WISH, place(cloud), Ear(), yes=True).exit is Exit.OK
+    ((body, _),) = cloud.state.builds.values()
+    cloud.state.images.clear()
+    cloud.build = BuildInfo("", "FAILURE", "build step 0 failed", "USER_BUILD_STEP")
+    cloud.state.logs = [('build_id="build-2"', FULL)]
+    cloud.builds.start("us-central1", body)
+    found = look(cloud, tmp_path, "gemma").data["findings"]
+    assert [one["code"] for one in found if one["state"] == "problem"] == ["build-disk"]
