@@ -1,7 +1,7 @@
 """Owns decode steps that were recorded once and are replayed: a CUDA graph for each size of batch and reach of context.
 
 A replay costs one launch in place of thousands. Sizes are rounded up to those that were recorded; rows beyond the live ones
-compute what nobody reads. Knows no request. Recording on a GPU was never run; the rest is tested.
+compute what nobody reads. Knows no request.
 """
 
 from __future__ import annotations
