@@ -91,7 +91,9 @@ def test_a_cpu_service_has_600_seconds():
     """Without a GPU the startup budget is a third."""
     plain = {f"{LIMITS}": {"cpu": "1", "memory": "1Gi"}, "nodeSelector": {}, "gpuZonalRedundancyDisabled": None}
     assert refusal(service(**plain)) == ""
-    assert "less than or equal to 600" in refusal(service(**plain, **{f"{C}startupProbe__failureThreshold": 301}))
+    assert refusal(service(**plain, **{f"{C}startupProbe__failureThreshold": 301})) == (
+        "template.containers[0].startup_probe: failure_threshold * period_seconds must be less than or equal to 600."
+    )
 
 
 @pytest.mark.parametrize("file", sorted(GOLDEN.glob("*.json")), ids=lambda f: f.stem)
@@ -113,13 +115,26 @@ def test_a_folder_that_only_begins_like_a_forbidden_one_takes_a_mount():
 
 
 def test_names_and_traffic():
-    """A service id has at most 49 characters; percentages sum up to 100."""
+    """A service id has at most 49 characters, with a tag of its traffic 46; percentages sum up to 100."""
+
+    def told(document: dict[str, Any], name: str) -> str:
+        with pytest.raises(ApiError) as refused:
+            check(document, name, dry=True)
+        return refused.value.message
+
     for name in ("a" * 50, "A", "-a", "a-", "1a"):
-        with pytest.raises(ApiError, match="only lowercase, digits, and hyphens"):
-            check(service(), name, dry=True)
+        assert told(service(), name) == (
+            "service_id: only lowercase, digits, and hyphens; must begin with letter, and cannot end with hyphen; "
+            "must be less than 50 characters."
+        )
     check(service(), "a" * 49, dry=True)
-    with pytest.raises(ApiError, match="must sum to 100"):
-        check({**service(), "traffic": [{"percent": 50}]}, "s", dry=True)
+    assert told({**service(), "traffic": [{"percent": 50}]}, "s") == "traffic: Traffic percent must sum to 100."
+    tagged, name = {**service(), "traffic": [{"percent": 100, "tag": "blue"}]}, "a" * 43
+    check(tagged, name[1:], dry=True)
+    assert told(tagged, name) == (
+        f"spec.traffic.tag: traffic tag 'blue' and service name '{name}' together are too long. Combined traffic tag and service "
+        "name cannot exceed 46 characters."
+    )
 
 
 def test_the_server_tells_its_defaults():
