@@ -44,7 +44,7 @@ def place(landing: Landing, device: torch.device, dtype: torch.dtype, int8: Coll
     import torch
 
     made: dict[str, torch.Tensor] = {}
-    together = _neighbours(landing.tensors, device, dtype, int8) if device.type == "cuda" else {}
+    together = neighbours(landing.tensors, device, dtype, int8) if device.type == "cuda" else {}
     for name, tensor in landing.tensors.items():
         if name in together:
             made[name] = together[name]
@@ -66,7 +66,7 @@ def place(landing: Landing, device: torch.device, dtype: torch.dtype, int8: Coll
 _BESIDE: Final = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
-def _neighbours(
+def neighbours(
     tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, apart: Collection[str]
 ) -> dict[str, torch.Tensor]:
     """Matrices of the same input in one piece of memory, so that one product can take them all (engine/fused.py)."""

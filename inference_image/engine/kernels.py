@@ -64,14 +64,14 @@ def module(device: torch.device, share: int, *, int8: bool) -> cuda.Module | str
 
 def code(architecture: str, share: int, *, int8: bool, built: Path = BUILT) -> bytes:
     """Machine code. Raises OSError without NVRTC, RuntimeError for what it refuses."""
-    ready = built / _name(architecture, share, int8=int8)
+    ready = built / name_of(architecture, share, int8=int8)
     if ready.exists():
         return ready.read_bytes()
     return cuda.compiled(cuda.nvrtc(), source(), architecture, options(share, int8=int8))
 
 
-def _name(architecture: str, share: int, *, int8: bool) -> str:
-    """Another source, or other options, is another file."""
+def name_of(architecture: str, share: int, *, int8: bool) -> str:
+    """The file of such machine code: another source, or other options, is another file."""
     told = "\n".join([source(), architecture, *options(share, int8=int8)])
     return f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.cubin"
 
@@ -88,7 +88,7 @@ def main(architectures: Sequence[str], built: Path = BUILT) -> str:
         for share in USUAL:
             for int8 in (False, True):
                 made = cuda.compiled(library, source(), architecture, options(share, int8=int8))
-                (built / _name(architecture, share, int8=int8)).write_bytes(made)
+                (built / name_of(architecture, share, int8=int8)).write_bytes(made)
     return f"kernels are compiled for {', '.join(one for one in architectures if one in known) or 'nothing'}"
 
 

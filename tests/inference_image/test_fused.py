@@ -1,4 +1,4 @@
-"""Decode steps in kernels of our own, their threads played on a CPU: held to transformers' modules over the same cache."""
+"""Prompts and steps in kernels of our own, their threads played on a CPU: held to transformers' modules over the same cache."""
 
 from __future__ import annotations
 
@@ -91,23 +91,44 @@ def _model(heads: int, keys: int, *, int8: bool) -> Any:
     return model
 
 
+def _side_by_side(model: Any) -> None:
+    """Matrices of the same input in one piece of memory, as they are loaded on a GPU."""
+    import torch
+
+    for layer in model.model.layers:
+        for modules in (
+            [layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj],
+            [layer.mlp.gate_proj, layer.mlp.up_proj],
+        ):
+            whole = torch.cat([one.weight for one in modules])
+            for module, part in zip(modules, whole.split([len(one.weight) for one in modules]), strict=True):
+                module.weight = torch.nn.Parameter(part, requires_grad=False)
+
+
 def _near(ours: Any, theirs: Any) -> bool:
     """Within what bfloat16 leaves of two layers, and no worse anywhere by far."""
     apart = (ours.float() - theirs.float()).norm() / theirs.float().norm()
     return bool(ours.isfinite().all()) and float(apart) < 0.02
 
 
-@pytest.mark.parametrize("int8", [False, True], ids=["bfloat16", "int8"])
 @pytest.mark.parametrize(
-    ("heads", "keys", "held"),
-    [(2, 1, [3]), (4, 2, [70, 1, 130, 64, 9]), (4, 1, [5, 6, 7, 8, 9, 10, 11, 12, 80]), (1, 1, [63 + n for n in range(18)])],
-    ids=["one", "some", "nine", "eighteen"],
+    ("heads", "keys", "held", "int8"),
+    [
+        (2, 1, [3], False),
+        (4, 2, [70, 1, 130, 64, 9], False),
+        (4, 2, [65, 140], True),
+        (4, 1, [5, 6, 7, 8, 9, 10, 11, 12, 80], True),
+        (1, 1, [63 + n for n in range(18)], False),
+    ],
+    ids=["one", "some", "int8", "nine-int8", "eighteen"],
 )
 def test_passes_are_the_modules_own(library: Any, heads: int, keys: int, held: list[int], int8: bool) -> None:
     """Prompts in parts and steps, rows inside and beyond the window, few and many: the modules' logits over the same cache."""
     from inference_image.engine.slots import Slots
 
     model = _model(heads, keys, int8=int8)
+    if len(held) > 8:
+        _side_by_side(model)
     assert fused_weights.unfit(model) is None
     played = Played(library(heads // keys, int8))
     theirs = Slots(model, len(held), 256)
@@ -127,3 +148,90 @@ def test_passes_are_the_modules_own(library: Any, heads: int, keys: int, held: l
     for own, other in zip((*ours.cache.keys, *ours.cache.values), (*theirs.cache.keys, *theirs.cache.values), strict=True):
         assert _near(own, other), "keys and values went elsewhere"
     assert {"start", "attend", "turn", "join"} < set(played.started)
+
+
+class Counted:
+    """Passes that only count."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def decode(self, tokens: Any, positions: Any, reach: int) -> Any:
+        self.asked += 1
+        return tokens.new_zeros(len(tokens), VOCABULARY)
+
+    def prompt(self, tokens: Any, positions: Any, step: Any, keep: Any) -> Any:
+        self.asked += 1
+        return tokens.new_zeros(len(keep), VOCABULARY)
+
+
+def test_what_hangs_on_the_modules_is_computed_by_them() -> None:
+    """A pass with an adapter in it goes through transformers' modules, the next one without through our kernels again."""
+    from inference_image.engine.slots import Slots
+
+    counted, alone = Counted(), [True]
+    slots = Slots(_model(2, 1, int8=False), 1, 64, passes=lambda *_: counted, alone=lambda: alone[0])
+    for alone[0], asked in ((True, 2), (False, 2), (True, 4)):
+        slots.prompt([Part(0, 0, [5, 6], last=True)])
+        slots.decode([7], [2])
+        assert counted.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("head_dim", 128),
+        ("hidden_size", 192),
+        ("intermediate_size", 200),
+        ("attention_bias", True),
+        ("final_logit_softcapping", 30.0),
+    ],
+)
+def test_another_architecture_stays_with_the_modules(field: str, value: Any) -> None:
+    """What the kernels don't compute is named, not computed wrongly."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    sizes = {"hidden_size": 128, "intermediate_size": 256, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 256}
+    config = Gemma3TextConfig(**{"vocab_size": 8, "num_hidden_layers": 1, "dtype": "bfloat16", **sizes, field: value})
+    why = fused_weights.unfit(Gemma3ForCausalLM(config).bfloat16())
+    assert why is not None
+    assert field in why
+
+
+def test_matrices_of_the_same_input_lie_side_by_side() -> None:
+    """Queries, keys and values, and gate and up, in one piece of memory each; not what comes as int8, nor an odd one out."""
+    import torch
+
+    from inference_image.layout import Tensor
+    from inference_image.weights import neighbours
+
+    def tensor(rows: int, columns: int = 6) -> Tensor:
+        return Tensor("x", "BF16", (rows, columns), "shard", 0, 0)
+
+    names = {
+        "m.0.self_attn.q_proj": 4,
+        "m.0.self_attn.k_proj": 2,
+        "m.0.self_attn.v_proj": 2,
+        "m.0.mlp.gate_proj": 3,
+        "m.0.mlp.up_proj": 3,
+    }
+    table = {f"{name}.weight": tensor(rows) for name, rows in names.items()}
+    made = neighbours(table, torch.device("cpu"), torch.bfloat16, ["m.0.mlp.up_proj.weight"])
+    assert {name: tuple(one.shape) for name, one in made.items()} == {
+        f"m.0.self_attn.{k}_proj.weight": (n, 6) for k, n in zip("qkv", (4, 2, 2), strict=True)
+    }
+    first, *others = made.values()
+    assert [one.data_ptr() - first.data_ptr() for one in others] == [2 * 6 * 4, 2 * 6 * 6]
+    odd = {**table, "m.0.self_attn.v_proj.weight": tensor(2, 5)}
+    assert not any("self_attn" in name for name in neighbours(odd, torch.device("cpu"), torch.bfloat16, []))
+
+
+def test_kernels_that_the_image_has_are_not_compiled_again(tmp_path: Path) -> None:
+    """Found by source, GPU and options; without them, and without CUDA's compiler, that is said and nothing is written."""
+    assert "compiled at each start: libnvrtc" in kernels.main(["sm_89"], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    (tmp_path / kernels.name_of("sm_89", 2, int8=False)).write_bytes(b"machine code")
+    assert kernels.code("sm_89", 2, int8=False, built=tmp_path) == b"machine code"
+    for gpu, share, int8 in (("sm_90", 2, False), ("sm_89", 4, False), ("sm_89", 2, True)):
+        with pytest.raises(OSError, match="libnvrtc"):
+            kernels.code(gpu, share, int8=int8, built=tmp_path)

@@ -83,7 +83,7 @@ def test_a_key_of_one_region_opens_nothing_in_the_other(both: FakeCloud, tmp_pat
     made = keys.create(at(both, THERE), settings(tmp_path), "gemma", Ear(), label="ci").data
     assert [one["id"] for one in keys.listed(at(both, THERE), settings(tmp_path), "gemma").data["keys"]] == [made["id"]]
     assert keys.listed(at(both, HERE), settings(tmp_path), "gemma").data["keys"] == []
-    assert keys.revoke(at(both, THERE), settings(tmp_path), "gemma", made["id"], Ear()).data["left"] == 0
+    assert keys.revoke(at(both, THERE), settings(tmp_path), "gemma", made["id"], Ear(), yes=True).data["left"] == 0
 
 
 def test_destroy_in_one_region_leaves_the_secrets_of_the_other(both: FakeCloud, tmp_path: Path) -> None:
