@@ -281,7 +281,8 @@ def test_what_no_key_can_have(tmp_path: Path, wish: dict[str, Any], flag: str) -
 
 def test_a_service_that_asks_for_no_keys_has_none(tmp_path: Path) -> None:
     """Said with what it was deployed with."""
-    here = up(with_model(FakeCloud()), wish=replace(WISH, auth="iam"))
+    here = place(with_model(FakeCloud()))
+    deploy(replace(WISH, auth="iam"), here, Ear(), yes=True)
     with pytest.raises(Trouble) as caught:
         keys.create(here, settings(tmp_path), "gemma", Ear())
     assert (caught.value.code, "--auth iam" in caught.value.why) == ("no-keys-here", True)
