@@ -62,6 +62,12 @@ _CHANGE: Final = (
     r"^\s*[-*] (?:\*\*)?(?:fix(?:e[sd])?|add(?:ed|s)?|chang(?:ed|es)|improv(?:ed|es)|docs?|chore|feat)\b"
     r"|^\s*[-*]? ?(?:fix|feat|docs|chore|test)(?:\([\w-]+\))?: "
 )
+_PAIR: Final = (
+    r"^\s*[-*] .{0,60}`[^`\n]{5,200}`.{0,60}(?:\u2192|->|=>) |"
+    r"^\s*\|.{0,80}`[^`\n]{5,200}`[^|\n]{0,80}\| ?(?:please )?(?:run|grant|add|needs?|check|set|use|give)\b"
+)
+"""A failure and its cure in a line of a list or table."""
+_ASKED: Final = r"^\s*(?:\*\*)?Q(?:uestion)?\s?[:.] .{0,40}\b(?:what|why|how|when)\b.{0,400}\?"
 _SPAN: Final = r"`[^`\n]{3,300}`|\"[^\"\n]{3,300}\"|\u201c[^\u201d\n]{3,300}\u201d"
 
 
@@ -77,6 +83,7 @@ def blank_documents(lines: list[str], low: str) -> None:
         for i, line in enumerate(lines):
             if _re(_HEADING).match(line) or _re(_CHANGE).match(line):
                 lines[i] = ""
+    _blank_cures(lines, low)
     if not any(hint in low for hint in _HINTS):
         return
     for i, line in enumerate(lines):
@@ -92,6 +99,13 @@ def blank_documents(lines: list[str], low: str) -> None:
         elif above >= 0 and lines[above].strip().startswith("```"):
             _block(lines, above, -1)
         lines[i] = ""
+
+
+def _blank_cures(lines: list[str], low: str) -> None:
+    if "`" in low or "q: " in low:
+        for i, line in enumerate(lines):
+            if _re(_PAIR).match(line) or _re(_ASKED).match(line):
+                lines[i] = ""
 
 
 def _speaks(line: str) -> bool:

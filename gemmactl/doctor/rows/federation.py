@@ -54,6 +54,7 @@ ROWS: Final = (
         "The job may not ask for one: in GitHub Actions that is the permission `id-token: write`, in forks it is never given.",
         "Give the job `permissions: id-token: write`, or run it where the token's source is.",
         r"did not inject \$?ACTIONS_ID_TOKEN_REQUEST",
+        r"ACTIONS_ID_TOKEN_REQUEST_(?:TOKEN|URL) is not set",
         r"Unable to (?:retrieve|get) (?:Identity Pool )?subject token",
         r"Error (?:retrieving|reading) subject token",
         fix_kind="config_change",

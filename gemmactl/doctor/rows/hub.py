@@ -64,7 +64,7 @@ ROWS: Final = (
         r"Fast download using 'hf_transfer' is enabled",
         r"hf_transfer.{0,80}(?:not available|not installed|No module|error)",
         r"An error occurred while downloading using `?hf_transfer",
-        r"hf_xet.{0,80}(?:not installed|No module|failed|error)",
+        r"hf_xet(?!.{0,60}Falling back).{0,80}(?:not installed|No module|failed|error)",
         r"cannot import name '\w{1,60}' from 'huggingface_hub",
         r"huggingface[_-]hub[<>=!~][\w.,<>=!~]{1,40} is required",
         r"cached_download.{0,60}huggingface_hub",

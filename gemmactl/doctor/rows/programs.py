@@ -28,7 +28,10 @@ ROWS: Final = (
             r"[Ee]nv(?:ironment)? ?var(?:iable)?s? ['\"`$]?(?-i:[A-Z][A-Z0-9_]{2,60})['\"`]? (?:is |was |are "
             r"|must be )?(?:not (?:set|defined|found)|missing|required|unset|empty|set)\b"
         ),
-        r"\b(?-i:[A-Z][A-Z0-9_]{2,60}) (?:env(?:ironment)? var(?:iable)? )?(?:is not set|must be set|not set|is required)\b",
+        (
+            r"\b(?-i:(?!ACTIONS_ID_)[A-Z][A-Z0-9_]{2,60}) (?:env(?:ironment)? var(?:iable)? )?"
+            r"(?:is not set|must be set|not set|is required)\b"
+        ),
         r"required (?:environment )?variable \S{1,80} ",
         (
             r"validation errors? for \w{0,40}(?:Settings|Config|Env|Options)\b.{0,200}(?:Field required"

@@ -23,7 +23,7 @@ ROWS: Final = (
         r"JSONDecodeError.{0,300}(?:config|tokenizer|index)[\w.]{0,30}\.json",
         r"(?:config|tokenizer)\w{0,20}\.json.{0,80}(?:corrupt|malformed|truncated|is empty|invalid JSON)",
         r"Missing (?:key|field) .{0,60}in (?:\S{0,80})?config\.json",
-        r"config\.json .{0,60}(?:lacks|does not (?:have|contain)|is missing) ",
+        r"config\.json .{0,60}(?:lacks|does not (?:have|contain)|is missing) (?!permission|[\w.]{1,60} (?:access|permission))",
     ),
     _row(
         "weights-unreadable",

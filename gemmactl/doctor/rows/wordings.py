@@ -78,9 +78,9 @@ ROWS: Final = (
         "A token of the account was asked for, and the caller has no tokenCreator role on it.",
         "Grant serviceAccountTokenCreator on that one account; roles that contain only actAs do not help.",
         "iam.serviceAccounts.getAccessToken",
-        rf"Failed to impersonate {_ACCOUNT}",
+        rf"Failed to impersonate {_ACCOUNT}(?!.{{0,600}}?getOpenIdToken)",
         rf"(?:unable|failed|could not|cannot) (?:to )?impersonate(?: service account)?:? {_ACCOUNT}"
-        rf"(?=.{{0,500}}?(?:\b403\b|denied))",
+        rf"(?!.{{0,600}}?getOpenIdToken)(?=.{{0,500}}?(?:\b403\b|denied))",
         r"impersonate: status code 403(?!.{0,400}?Permission 'iam\.)",
         rf"Failed to generate Google Cloud (?:federated |OAuth 2\.0 )?access token for {_ACCOUNT}"
         r"(?=.{0,300}?\b403\b.{0,60}?caller does not have permission)",
