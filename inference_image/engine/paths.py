@@ -100,12 +100,12 @@ def _own_kernels(built: Built, settings: Settings) -> tuple[Callable[[Any, Cache
 
     why = fused_weights.unfit(built.model) if built.files.family.kernels else "not written for this family"
     if why is not None:
-        return None, f"transformers': {why}"
+        return None, f"transformers' modules: {why}"
     config = built.model.config
     share = config.num_attention_heads // config.num_key_value_heads
     launcher = kernels.module(built.model.device, share, int8=settings.int8)
     if isinstance(launcher, str):
-        return None, f"transformers': {launcher}"
+        return None, f"transformers' modules: {launcher}"
     return lambda model, cache: fused.Passes(model, cache, launcher), "our own"
 
 
