@@ -134,7 +134,9 @@ class PromptStep:
         # As in a step: with a mask, no fused kernel of an L4 takes heads that share keys (torch 2.13, sdp_utils.cpp).
         mask = self._mask(one, q, groups, full=full)
         grouped = q.reshape(1, k.shape[1], groups * one.count, q.shape[3])
-        return F.scaled_dot_product_attention(grouped, seen_k, seen_v, attn_mask=mask, scale=scale).view(q.shape)
+        seen = F.scaled_dot_product_attention(grouped, seen_k, seen_v, attn_mask=mask, scale=scale)
+        # the kernel that is chosen on an L4 lays its answer out token by token: there is no view of it
+        return seen.reshape(q.shape)
 
     def _past_and_new(self, one: Stretch, layer: int, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values that the stretch may see, a ring's in the order of their places, the new ones last."""

@@ -77,8 +77,8 @@ def architecture(device: torch.device) -> str:
 class Module:
     """Machine code in one GPU's memory; its functions are started on torch's current stream."""
 
-    def __init__(self, device: torch.device, image: bytes) -> None:
-        """Raises OSError without the driver's library, RuntimeError for what it refuses."""
+    def __init__(self, device: torch.device, image: bytes, names: Sequence[str]) -> None:
+        """With the functions of those names. Raises OSError without the driver's library, RuntimeError for what it refuses."""
         import torch
 
         torch.zeros(1, device=device)  # a context, current in this thread
@@ -86,7 +86,7 @@ class Module:
         self._driver = ctypes.CDLL("libcuda.so.1")
         self._module = ctypes.c_void_p()
         self._check(self._driver.cuModuleLoadData(ctypes.byref(self._module), image))
-        self._functions: dict[str, ctypes.c_void_p] = {}
+        self._functions = {name: self._function(name) for name in names}
 
     def start(self, name: str, grid: Sequence[int], threads: int, arguments: Sequence[Argument]) -> None:
         """Raises RuntimeError for what the driver refuses."""
@@ -95,14 +95,12 @@ class Module:
         addresses = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(one) for one in arguments))
         stream = ctypes.c_void_p(torch.cuda.current_stream(self._device).cuda_stream)
         shape = (*grid, *[1] * (3 - len(grid)))
-        self._check(self._driver.cuLaunchKernel(self._function(name), *shape, threads, 1, 1, 0, stream, addresses, None))
+        self._check(self._driver.cuLaunchKernel(self._functions[name], *shape, threads, 1, 1, 0, stream, addresses, None))
 
     def _function(self, name: str) -> ctypes.c_void_p:
-        if name not in self._functions:
-            found = ctypes.c_void_p()
-            self._check(self._driver.cuModuleGetFunction(ctypes.byref(found), self._module, name.encode()))
-            self._functions[name] = found
-        return self._functions[name]
+        found = ctypes.c_void_p()
+        self._check(self._driver.cuModuleGetFunction(ctypes.byref(found), self._module, name.encode()))
+        return found
 
     def _check(self, code: int) -> None:
         _require(code, self._error)

@@ -55,7 +55,8 @@ class Group:
         each = tuple(Matrix.of(one) for one in modules)
         first, at = each[0].weight, each[0].weight.data_ptr()
         for one in each:
-            if one.scale is not None or one.weight.data_ptr() != at:
+            apart = one.weight.untyped_storage().data_ptr() != first.untyped_storage().data_ptr()
+            if one.scale is not None or apart or one.weight.data_ptr() != at:
                 return cls(each, None)
             at += one.weight.numel() * one.weight.element_size()
         rows = sum(len(one.weight) for one in each)

@@ -53,11 +53,18 @@ def options(share: int, *, int8: bool) -> tuple[str, ...]:
     return tuple(f"-D{name}={value}" for name, value in given.items())
 
 
+def functions(*, int8: bool) -> tuple[str, ...]:
+    """What the source makes with these options."""
+    groups = [one for one in TILES if one * 8 <= MOST[int8]]
+    linear = (f"{kind}_{one}" for kind in ("plain", "gated", "parts") for one in groups)
+    return ("start", "join", "gate", "turn", "attend", *linear)
+
+
 @lru_cache(maxsize=8)
 def module(device: torch.device, share: int, *, int8: bool) -> cuda.Module | str:
     """The kernels on a device, once; where that can't be done, why."""
     try:
-        return cuda.Module(device, code(cuda.architecture(device), share, int8=int8))
+        return cuda.Module(device, code(cuda.architecture(device), share, int8=int8), functions(int8=int8))
     except (OSError, RuntimeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 

@@ -19,7 +19,7 @@ from inference_image.contract import Code, LoadFailed
 from inference_image.engine.defaults import checkpoint_sampling
 from inference_image.engine.generate import Engine
 from inference_image.engine.grammar import Grammars
-from inference_image.engine.paths import Built, steps_of
+from inference_image.engine.paths import Built, prove, steps_of
 from inference_image.engine.schedule import Part, Steps
 from inference_image.engine.text import Text, TokenizerFiles, parsed
 from inference_image.hardware import host_memory
@@ -164,6 +164,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
     if device.type == "cpu":  # steps that a GPU has recorded read the head where it is
         models.tie_if_equal(model, files.text_config)
     with timeline.phase("first token"):
+        prove(steps, timeline)
         for name in (None, *loras.names):
             _self_test(steps, text, config.vocab_size, name)
     configured = (one.get("eos_token_id") for one in (files.config, files.text_config, files.generation_config))

@@ -78,6 +78,15 @@ def _fast(built: Built, settings: Settings, timeline: Timeline, filled: Callable
     return steps
 
 
+def prove(steps: Steps, timeline: Timeline) -> None:
+    """Hold our kernels to transformers' modules once, on the weights that are there now and the GPU that it is."""
+    from inference_image.engine.slots import Slots
+
+    slots = getattr(steps, "steps", steps)  # behind adapters
+    if isinstance(slots, Slots) and not slots.proven():
+        timeline.note(kernels="transformers' modules: ours gave other logits on this GPU")
+
+
 def _generic(built: Built, settings: Settings, timeline: Timeline) -> Steps:
     """Caches take memory as they grow: there are as many rows as would fit with the whole context."""
     from inference_image.engine.generic import Generic

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from inference_image.engine import attention
 from inference_image.engine.attention import DecodeStep, PromptStep, Stretch
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     import torch
 
     from inference_image.engine.fused import Passes
+
+
+PROBE: Final = 80
+"""Tokens of the prompt that our kernels are judged by: more than one block of keys."""
+APART: Final = 0.05
+"""How far logits may be from the modules', as a share of their norm: bfloat16 leaves 0.01 of 34 layers (docs/bench/gpu.md)."""
 
 
 class Slots:
@@ -50,9 +56,10 @@ class Slots:
         self._alone, self._passes = alone, passes(model, self.cache) if passes is not None else None
         if record is None and model.device.type == "cuda":
             record = cuda_recorder(model.device)
-        self._graphs = (
+        self._new_graphs: Callable[[], Graphs | None] = lambda: (
             Graphs(self._one_each, record, rows=rows, length=length, device=model.device, kind=kind) if record else None
         )
+        self._graphs = self._new_graphs()
 
     @property
     def recorded(self) -> bool:
@@ -94,6 +101,35 @@ class Slots:
             at, reach = torch.tensor(positions, device=device), max(positions) + 1
             ragged = min(positions) + 1 != reach
             return self._one_each(torch.tensor(tokens, device=device), at, reach, ragged=ragged)
+
+    def proven(self) -> bool:
+        """Do our kernels give the modules' logits, for a prompt and a step after it? Where not, modules compute from now on.
+
+        For weights that are there, and no sequence that is: the cache is empty afterwards.
+        """
+        import torch
+
+        passes = self._passes
+        if passes is None:
+            return True
+        ids = [number % int(self.model.config.vocab_size) for number in range(5, 5 + min(PROBE, self.length - 2))]
+
+        def both() -> torch.Tensor:
+            first = self.prompt([Part(0, 0, ids, last=True)])
+            token, at = (torch.tensor([one], device=self.model.device) for one in (ids[0], len(ids)))
+            return torch.cat([first, self._one_each(token, at, len(ids) + 1)]).float()
+
+        with torch.inference_mode():
+            ours, self._passes = both(), None
+            theirs = both()
+            self.cache.clear()
+        self._held = [0] * self.rows
+        agreed = bool((ours - theirs).norm() <= APART * theirs.norm())  # nothing that is no number is less
+        if agreed:
+            self._passes = passes
+        else:
+            self._graphs = self._new_graphs()
+        return agreed
 
     def move(self, source: int, target: int, tokens: int) -> None:
         """The first `tokens` tokens of a row go to another row."""

@@ -367,7 +367,8 @@ extern "C" __global__ void __launch_bounds__(128) attend(const bf16* qkv, bf16* 
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, head = blockIdx.y, heads = gridDim.y, m = blockIdx.z;
     long long position = positions[m];
     int held = position + 1 < length ? (int)position + 1 : length, place = (int)(position % length);
-    int used = (held + chunk - 1) / chunk, begin = blockIdx.x * chunk, end = min(held, begin + chunk);
+    // A row that nobody reads may stand beyond the reach of the others: no block of it is waited for that is not there.
+    int used = min((held + chunk - 1) / chunk, (int)gridDim.x), begin = blockIdx.x * chunk, end = min(held, begin + chunk);
     if ((int)blockIdx.x >= used) return;
     bool mine = place >= begin && place < end;
     const bf16* row = qkv + (long long)m * heads * (SHARE + 2) * WIDTH;

@@ -235,3 +235,72 @@ def test_kernels_that_the_image_has_are_not_compiled_again(tmp_path: Path) -> No
     for gpu, share, int8 in (("sm_90", 2, False), ("sm_89", 4, False), ("sm_89", 2, True)):
         with pytest.raises(OSError, match="libnvrtc"):
             kernels.code(gpu, share, int8=int8, built=tmp_path)
+
+
+def _recorded(compute: Any) -> Any:
+    """What a graph does: the same memory is filled at each replay."""
+    made = compute()
+    return lambda: made.copy_(compute()), made
+
+
+def test_a_row_that_waits_beyond_the_reach_of_the_others_is_right_again_later(library: Any) -> None:
+    """A recorded step of four rows for three live ones; the fourth, long one, then begins a short prompt."""
+    from inference_image.engine.slots import Slots
+
+    model, ours_now = _model(4, 2, int8=False), [False]
+    played = Played(library(2, False))
+    theirs = Slots(model, 4, 640)
+    ours = Slots(model, 4, 640, record=_recorded, passes=lambda *two: fused.Passes(*two, played), alone=lambda: ours_now[0])
+
+    def read(*rows: tuple[int, int]) -> None:
+        parts = [Part(row, 0, [(row + 7 * at) % VOCABULARY for at in range(count)], last=True) for row, count in rows]
+        ours.prompt(parts)
+        theirs.prompt(parts)
+
+    read((0, 9), (1, 9), (2, 9), (3, 600))
+    ours_now[0] = True
+    assert _near(ours.decode([1, 2, 3], [9, 9, 9]), theirs.decode([1, 2, 3], [9, 9, 9]))
+    ours_now[0] = False
+    read((3, 50))
+    ours_now[0] = True
+    mine, true = ours.decode([1, 2, 3, 4], [10, 10, 10, 50]), theirs.decode([1, 2, 3, 4], [10, 10, 10, 50])
+    assert all(_near(one, other) for one, other in zip(mine, true, strict=True))
+
+
+def test_kernels_that_give_other_logits_are_not_used(library: Any) -> None:
+    """Right ones stay; with wrong ones modules compute, also steps that were recorded, and the cache is empty again."""
+    from inference_image.engine.slots import Slots
+
+    model, counted = _model(4, 2, int8=False), Counted()
+    good = Slots(model, 2, 128, passes=lambda *two: fused.Passes(*two, Played(library(2, False))))
+    assert good.proven()
+    assert good._passes is not None
+    wrong, true = Slots(model, 2, 128, record=_recorded, passes=lambda *_: counted), Slots(model, 2, 128)
+    wrong.decode([5], [0])
+    assert not wrong.proven()
+    assert not any(layer.any() for layer in (*wrong.cache.keys, *wrong.cache.values))
+    asked = counted.asked
+    for slots in (wrong, true):
+        slots.prompt([Part(0, 0, [5, 6, 7], last=True)])
+    assert _near(wrong.decode([8], [3]), true.decode([8], [3]))
+    assert counted.asked == asked
+
+
+def test_attention_that_lies_token_by_token() -> None:
+    """The kernel that torch chooses on an L4 lays its answer out otherwise than a CPU's: the same logits."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812 - its usual name
+    from torch.overrides import TorchFunctionMode
+
+    from inference_image.engine.slots import Slots
+
+    class AsOnAnL4(TorchFunctionMode):
+        def __torch_function__(self, called: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = called(*args, **(kwargs or {}))
+            return made.transpose(1, 2).contiguous().transpose(1, 2) if called is F.scaled_dot_product_attention else made
+
+    slots = Slots(_model(4, 2, int8=False), 1, 64)
+    halves = [Part(0, 0, [5, 6, 7], last=False), Part(0, 3, [8, 9], last=True)]
+    plain = [slots.prompt([one]) for one in halves][1]
+    with AsOnAnL4():
+        assert torch.equal([slots.prompt([one]) for one in halves][1], plain)
