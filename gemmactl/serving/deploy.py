@@ -96,7 +96,7 @@ def deploy(
     if approved is not None:
         approved.hold(ground.plan)
         voice.say(Line(approved.words, "dim"))
-    wish, planned = seen.wish, ground.plan
+    wish, planned, before = seen.wish, ground.plan, service_traffic.shares(live or {})
     _runs_here(wish, place)
     voice.show(*plan_screen.blocks(seen, planned, place, ground=ground.blocks()), *opening.words(wish, planned))
     if ground.refusing:
@@ -131,7 +131,7 @@ def deploy(
         return left
     if not outcome.ok:
         ended = unfinished("deploy", outcome, data, place, service=wish.name, bucket=wish.model.bucket)
-        words = rollout.aftermath(place, wish.name, ended.problems)
+        words = rollout.aftermath(place, wish.name, ended.problems, before=before)
         return replace(ended, blocks=(*words, *ended.blocks), data={**ended.data, **_address(place, wish.name)})
     if not way.wait:
         return rollout.accepted(data, place, way, wish.name)
@@ -139,18 +139,18 @@ def deploy(
         live = place.cloud.run.get(find.full_name(place, wish.name)) or {}
     # a name without room for a tag is not held back until it answered: nothing but another prompt tells that it did
     changed = bool(outcome.done) or not service_traffic.taggable(wish.name)
-    return _proven(wish, place, prover, data, live, changed=changed)
+    return _proven(wish, place, prover, data, live, before, changed=changed)
 
 
-def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, **where: str) -> Result:
-    """The Result of an apply that did not come to its end."""
+def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, *, again: str = "", **where: str) -> Result:
+    """The Result of an apply that did not come to its end. `again`: the command line that goes on, where it is known."""
     problems = [located(trouble, place, **where) for trouble in outcome.failed.values()]
     if outcome.interrupted:
         problems.append(
             Trouble(
                 f"interrupted: {len(outcome.done)} done, {len(outcome.skipped)} not started or left",
                 why="Ctrl-C; an operation that was under way goes on in the cloud",
-                remedy="run the same command again: it re-attaches and makes only what is missing",
+                remedy=f"{again or 'run the same command again'}: it re-attaches and makes only what is missing",
                 code="interrupted",
                 exit=Exit.INTERRUPTED,
             )
@@ -158,8 +158,8 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
     code = Exit.INTERRUPTED if outcome.interrupted else problems[0].exit
     rest = {"failed": sorted(outcome.failed), "skipped": list(outcome.skipped), "interrupted": outcome.interrupted}
     lines = (Line(f"{len(outcome.done)} done, {len(outcome.failed)} failed, {len(outcome.skipped)} not started", "warn"),)
-    again = ("the same command again goes on from here",) if not outcome.interrupted else ()
-    return Result(verb, {**data, **rest}, lines, again, place.target, code, tuple(problems))
+    follow = (again or "the same command again goes on from here",) if again or not outcome.interrupted else ()
+    return Result(verb, {**data, **rest}, lines, follow, place.target, code, tuple(problems))
 
 
 def _look(
@@ -213,13 +213,18 @@ def _no_stranger(planned: Plan, place: Place) -> None:
             )
 
 
-def _proven(wish: Serve, place: Place, prover: Prover, data: dict[str, Any], live: Json, *, changed: bool) -> Result:
+def _proven(
+    wish: Serve, place: Place, prover: Prover, data: dict[str, Any], live: Json, before: dict[str, int], *, changed: bool
+) -> Result:
     try:
         return rollout.served(data, place, prover, live, wish.model.uri, changed=changed)
     except Trouble as trouble:
         trouble = located(trouble, place, **find.about(live))
-        said = (Line(f"service {wish.name} at {live.get('uri', '')}"),)
-        return Result("deploy", {**data, **_address(place, wish.name)}, said, (), place.target, trouble.exit, (trouble,))
+        # a revision that had its requests before it was tried: the name leaves no room for a tag
+        words = rollout.aftermath(place, wish.name, (trouble,), before=before)
+        said = (*words, Line(f"service {wish.name} at {live.get('uri', '')}"))
+        follow = tuple(filter(None, (rollout.way_back(place, live, before),)))
+        return Result("deploy", {**data, **_address(place, wish.name)}, said, follow, place.target, trouble.exit, (trouble,))
 
 
 def _address(place: Place, name: str) -> dict[str, str]:
