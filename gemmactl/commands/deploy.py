@@ -93,7 +93,8 @@ def deploy(
     from gemmactl.serving.deploy import deploy as run
     from gemmactl.serving.rollout import way
 
-    how = way(canary, no_traffic=no_traffic, wait=not async_, again=here.again("deploy", "--async"))
+    again, opens = here.again("deploy", "--async"), here.again("deploy", "--async", "--no-traffic")
+    how = way(canary, no_traffic=no_traffic, wait=not async_, again=again, opens=opens)
     return run(wish, here.place(settings, project, region), here.voice, yes=yes, way=how)
 
 

@@ -98,7 +98,9 @@ def deploy(
         voice.say(Line(approved.words, "dim"))
     wish, planned, before = seen.wish, ground.plan, service_traffic.shares(live or {})
     _runs_here(wish, place)
-    voice.show(*plan_screen.blocks(seen, planned, place, ground=ground.blocks()), *opening.words(wish, planned))
+    limits = rollout.limits(wish, live, way)
+    notes = tuple(Line(one, "warn") for one in limits)
+    voice.show(*plan_screen.blocks(seen, planned, place, ground=ground.blocks()), *opening.words(wish, planned), *notes)
     if ground.refusing:
         data = {**_data(wish, place), **plan_screen.document(seen, planned), "checks": ground.document()}
         return ground.refusal("deploy", data, place)
@@ -126,7 +128,7 @@ def deploy(
     if not (planned.blocked or planned.unseen):
         opening.agreed(wish, planned, voice, yes=yes)
     outcome = apply(planned, place.cloud, events=voice.events)
-    data = {**_data(wish, place), **plan_screen.document(seen, planned), "done": list(outcome.done)}
+    data = {**_data(wish, place), **plan_screen.document(seen, planned), "done": list(outcome.done), "limits": list(limits)}
     if left := rollout.detached("deploy", outcome, data, place, way, wish.name):
         return left
     if not outcome.ok:
@@ -181,10 +183,14 @@ def _look(
         if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
             voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
         made = stack.serving(seen.wish, rollout=how)
+        share = how.share if how else 100
+        if opening.left_shut(seen.wish, live, share):
+            made = opening.shut(made)
         ground = survey(made, place, bucket=wish.model.bucket, live=live is not None, look=reads)
     _no_stranger(ground.plan, place)
     hands.require_given(seen.wish, ground.plan, place.cloud)
-    opening.guarded(seen.wish, place, live, how.share if how else 100)
+    # also where --no-traffic leaves it closed: what opens it then would open it for the old revision
+    opening.guarded(seen.wish, place, live, share)
     return seen, waiting.alone(ground, seen, place) if seen.waits else ground, live
 
 

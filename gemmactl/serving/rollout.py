@@ -14,9 +14,10 @@ from gemmactl.resources import service_traffic
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.resources.service_state import state, stopped
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import ask, evidence, find, lending
+from gemmactl.serving import ask, evidence, find, lending, opening
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
+from gemmactl.spec import Serve
 from gemmactl.voice import Voice
 from inference_image.contract import RequestCode
 
@@ -40,9 +41,11 @@ class Way:
     """False with --async."""
     again: str = "the same command"
     """The command line that joins what is under way."""
+    opens: str = "the same command without --no-traffic"
+    """The command line that opens what --no-traffic left closed."""
 
 
-def way(canary: int | None, *, no_traffic: bool, wait: bool, again: str) -> Way:
+def way(canary: int | None, *, no_traffic: bool, wait: bool, again: str, opens: str = "") -> Way:
     """The flags of deploy as one Way.
 
     Raises:
@@ -55,7 +58,18 @@ def way(canary: int | None, *, no_traffic: bool, wait: bool, again: str) -> Way:
             remedy="keep one of them",
             code="flags-contradict",
         )
-    return Way(0 if no_traffic else canary or 100, wait, again)
+    return Way(0 if no_traffic else canary or 100, wait, again, opens or Way.opens)
+
+
+def limits(wish: Serve, live: Json | None, way: Way) -> tuple[str, ...]:
+    """What --canary or --no-traffic does otherwise than it sounds, for the plan and for the outcome."""
+    said = []
+    if way.share < 100 and (live is None or service_traffic.begins(live) or not service_traffic.shares(live)):
+        flag = f"--canary {way.share}" if way.share else "--no-traffic"
+        said.append(f"{flag}: the first revision that answers has all requests; there is no other one to keep them")
+    if opening.left_shut(wish, live, way.share):
+        said.append(f"--no-traffic: the service stays closed, not opened as --auth {wish.auth} asks; {way.opens} opens it")
+    return tuple(said)
 
 
 def require_room(name: str, flag: str) -> None:
@@ -174,6 +188,7 @@ def accepted(data: dict[str, Any], place: Place, way: Way, name: str) -> Result:
         ("url", now.uri or "not yet"),
         ("rollout", "under way" if now.reconciling else "over"),
         ("smoke test", f"not made; {told}"),
+        *(("note", one) for one in data.get("limits", ())),
     )
     facts = {"url": now.uri, "smoke": None, "reconciling": now.reconciling}
     follow = (f"gemmactl status {name} {place.flags}", way.again)
@@ -190,7 +205,8 @@ def served(data: dict[str, Any], place: Place, prover: Prover, live: Json, model
     service, answer, told = prover.smoke(live, changed=changed)
     asleep = [("note", f"it is stopped and stays so: gemmactl start {name} {place.flags}")] if stopped(live) and answer else []
     waiting = service_traffic.candidate(live)
-    rows = [("service", name), ("url", service.url), ("model", model), ("smoke test", told), *asleep]
+    limits = [("note", one) for one in data.get("limits", ())]
+    rows = [("service", name), ("url", service.url), ("model", model), ("smoke test", told), *asleep, *limits]
     facts: dict[str, Any] = {"url": service.url, "smoke": answer and answer.document(), "traffic": service_traffic.shares(live)}
     first = [f"gemmactl keys create {name} {place.flags}"] if service.key is not None and not place.api_key else []
     follow = [*first, f'gemmactl generate "Good morning." --name {name} {place.flags}', f"gemmactl status {name} {place.flags}"]
