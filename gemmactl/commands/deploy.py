@@ -81,7 +81,7 @@ def deploy(
         from gemmactl.serving import from_yaml as yaml
 
         found, where = yaml.opened(from_yaml, here.environ, here.voice, here.settings(), project, region)
-        return yaml.deploy(found, here.at(*where), here.voice, yes=yes, modern=modernise)
+        return yaml.deploy(found, here.at(*where), here.voice, yes=yes, modern=modernise, again=here.again("deploy"))
     if modernise:
         here.needs("modernise", "from_yaml")
     if model and model.endswith(".json") and "://" not in model and not Path(model).is_dir():
@@ -93,7 +93,8 @@ def deploy(
     from gemmactl.serving.deploy import deploy as run
     from gemmactl.serving.rollout import way
 
-    how = way(canary, no_traffic=no_traffic, wait=not async_, again=here.again("deploy", "--async"))
+    again, opens = here.again("deploy", "--async"), here.again("deploy", "--async", "--no-traffic")
+    how = way(canary, no_traffic=no_traffic, wait=not async_, again=again, opens=opens)
     return run(wish, here.place(settings, project, region), here.voice, yes=yes, way=how)
 
 

@@ -255,7 +255,8 @@ Canary = Annotated[
         metavar="PERCENT",
         min=1,
         max=99,
-        help="Give a new revision only this share of the requests once it has answered; `gemmactl promote` gives it the rest.",
+        help="Give a new revision only this share of the requests once it has answered; `gemmactl promote` gives it the rest. "
+        "A first revision has all of them: there is no other one.",
         rich_help_panel=_ROLLOUT,
     ),
 ]
@@ -263,7 +264,8 @@ NoTraffic = Annotated[
     bool,
     typer.Option(
         "--no-traffic",
-        help="Leave a new revision without requests, tested, at an address of its own, until `gemmactl promote`.",
+        help="Leave a new revision without requests, tested, at an address of its own, until `gemmactl promote`; a closed "
+        "service is not opened. A first revision has the requests of those who may call it: there is no other one.",
         rich_help_panel=_ROLLOUT,
     ),
 ]

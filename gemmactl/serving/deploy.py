@@ -96,9 +96,11 @@ def deploy(
     if approved is not None:
         approved.hold(ground.plan)
         voice.say(Line(approved.words, "dim"))
-    wish, planned = seen.wish, ground.plan
+    wish, planned, before = seen.wish, ground.plan, service_traffic.shares(live or {})
     _runs_here(wish, place)
-    voice.show(*plan_screen.blocks(seen, planned, place, ground=ground.blocks()), *opening.words(wish, planned))
+    limits = rollout.limits(wish, live, way)
+    notes = tuple(Line(one, "warn") for one in limits)
+    voice.show(*plan_screen.blocks(seen, planned, place, ground=ground.blocks()), *opening.words(wish, planned), *notes)
     if ground.refusing:
         data = {**_data(wish, place), **plan_screen.document(seen, planned), "checks": ground.document()}
         return ground.refusal("deploy", data, place)
@@ -126,12 +128,12 @@ def deploy(
     if not (planned.blocked or planned.unseen):
         opening.agreed(wish, planned, voice, yes=yes)
     outcome = apply(planned, place.cloud, events=voice.events)
-    data = {**_data(wish, place), **plan_screen.document(seen, planned), "done": list(outcome.done)}
+    data = {**_data(wish, place), **plan_screen.document(seen, planned), "done": list(outcome.done), "limits": list(limits)}
     if left := rollout.detached("deploy", outcome, data, place, way, wish.name):
         return left
     if not outcome.ok:
         ended = unfinished("deploy", outcome, data, place, service=wish.name, bucket=wish.model.bucket)
-        words = rollout.aftermath(place, wish.name, ended.problems)
+        words = rollout.aftermath(place, wish.name, ended.problems, before=before)
         return replace(ended, blocks=(*words, *ended.blocks), data={**ended.data, **_address(place, wish.name)})
     if not way.wait:
         return rollout.accepted(data, place, way, wish.name)
@@ -139,18 +141,18 @@ def deploy(
         live = place.cloud.run.get(find.full_name(place, wish.name)) or {}
     # a name without room for a tag is not held back until it answered: nothing but another prompt tells that it did
     changed = bool(outcome.done) or not service_traffic.taggable(wish.name)
-    return _proven(wish, place, prover, data, live, changed=changed)
+    return _proven(wish, place, prover, data, live, before, changed=changed)
 
 
-def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, **where: str) -> Result:
-    """The Result of an apply that did not come to its end."""
+def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, *, again: str = "", **where: str) -> Result:
+    """The Result of an apply that did not come to its end. `again`: the command line that goes on, where it is known."""
     problems = [located(trouble, place, **where) for trouble in outcome.failed.values()]
     if outcome.interrupted:
         problems.append(
             Trouble(
                 f"interrupted: {len(outcome.done)} done, {len(outcome.skipped)} not started or left",
                 why="Ctrl-C; an operation that was under way goes on in the cloud",
-                remedy="run the same command again: it re-attaches and makes only what is missing",
+                remedy=f"{again or 'run the same command again'}: it re-attaches and makes only what is missing",
                 code="interrupted",
                 exit=Exit.INTERRUPTED,
             )
@@ -158,8 +160,8 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
     code = Exit.INTERRUPTED if outcome.interrupted else problems[0].exit
     rest = {"failed": sorted(outcome.failed), "skipped": list(outcome.skipped), "interrupted": outcome.interrupted}
     lines = (Line(f"{len(outcome.done)} done, {len(outcome.failed)} failed, {len(outcome.skipped)} not started", "warn"),)
-    again = ("the same command again goes on from here",) if not outcome.interrupted else ()
-    return Result(verb, {**data, **rest}, lines, again, place.target, code, tuple(problems))
+    follow = (again or "the same command again goes on from here",) if again or not outcome.interrupted else ()
+    return Result(verb, {**data, **rest}, lines, follow, place.target, code, tuple(problems))
 
 
 def _look(
@@ -181,10 +183,14 @@ def _look(
         if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
             voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
         made = stack.serving(seen.wish, rollout=how)
+        share = how.share if how else 100
+        if opening.left_shut(seen.wish, live, share):
+            made = opening.shut(made)
         ground = survey(made, place, bucket=wish.model.bucket, live=live is not None, look=reads)
     _no_stranger(ground.plan, place)
     hands.require_given(seen.wish, ground.plan, place.cloud)
-    opening.guarded(seen.wish, place, live, how.share if how else 100)
+    # also where --no-traffic leaves it closed: what opens it then would open it for the old revision
+    opening.guarded(seen.wish, place, live, share)
     return seen, waiting.alone(ground, seen, place) if seen.waits else ground, live
 
 
@@ -213,13 +219,18 @@ def _no_stranger(planned: Plan, place: Place) -> None:
             )
 
 
-def _proven(wish: Serve, place: Place, prover: Prover, data: dict[str, Any], live: Json, *, changed: bool) -> Result:
+def _proven(
+    wish: Serve, place: Place, prover: Prover, data: dict[str, Any], live: Json, before: dict[str, int], *, changed: bool
+) -> Result:
     try:
         return rollout.served(data, place, prover, live, wish.model.uri, changed=changed)
     except Trouble as trouble:
         trouble = located(trouble, place, **find.about(live))
-        said = (Line(f"service {wish.name} at {live.get('uri', '')}"),)
-        return Result("deploy", {**data, **_address(place, wish.name)}, said, (), place.target, trouble.exit, (trouble,))
+        # a revision that had its requests before it was tried: the name leaves no room for a tag
+        words = rollout.aftermath(place, wish.name, (trouble,), before=before)
+        said = (*words, Line(f"service {wish.name} at {live.get('uri', '')}"))
+        follow = tuple(filter(None, (rollout.way_back(place, live, before),)))
+        return Result("deploy", {**data, **_address(place, wish.name)}, said, follow, place.target, trouble.exit, (trouble,))
 
 
 def _address(place: Place, name: str) -> dict[str, str]:

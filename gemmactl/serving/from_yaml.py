@@ -13,19 +13,21 @@ from gemmactl.kernel.apply import apply
 from gemmactl.kernel.plan import Plan
 from gemmactl.kernel.resource import Resource
 from gemmactl.knative.read import Read
-from gemmactl.resources import apis, service_body
+from gemmactl.resources import apis, service_body, service_traffic
 from gemmactl.resources.apis import Apis
+from gemmactl.resources.cloud import Json
 from gemmactl.resources.mark import marked
 from gemmactl.resources.service import Service
+from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import ask, find, opening, plan_screen, plan_time, rollout, show, yaml_checks, yaml_file
+from gemmactl.serving import find, opening, plan_screen, plan_time, rollout, show, yaml_checks, yaml_file
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.explain import located
 from gemmactl.serving.grounding import Grounded, survey
 from gemmactl.serving.modernise import Change, Modernised, modernise
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import live_service
-from gemmactl.serving.rollout import Way
+from gemmactl.serving.rollout import Prover, Way
 from gemmactl.serving.yaml_checks import Remark
 from gemmactl.settings import Settings, Value
 from gemmactl.voice import Voice
@@ -44,10 +46,22 @@ class Sheet:
     remarks: tuple[Remark, ...]
     changes: tuple[Change, ...] = ()
     """What --modernise did to it."""
+    live: Json | None = None
+    """The service before it."""
 
     @property
     def service(self) -> Service:
         return next(r for r in self.stack if isinstance(r, Service))
+
+    @property
+    def held(self) -> bool:
+        """Whether a new revision has no requests before it answered a prompt: not where the file deals them out itself."""
+        return answers(self.service) and self.service.traffic is None and service_traffic.taggable(self.service.name)
+
+    @property
+    def before(self) -> dict[str, int]:
+        """Revision -> percent of the requests before the file was applied."""
+        return service_traffic.shares(self.live or {})
 
     def document(self) -> dict[str, Any]:
         return {
@@ -77,13 +91,18 @@ def plan(found: Read, place: Place, *, again: str, detailed: bool = False, moder
     return Result("plan", data, screen, (again,) if planned.work and not stuck else (), place.target, code)
 
 
-def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool = False) -> Result:
-    """Make the service what the file says.
+def deploy(
+    found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool = False, again: str = "the same command"
+) -> Result:
+    """Make the service what the file says. `again`: the command line that does it.
+
+    Where its container is known to answer prompts it is opened, and a new revision gets its requests, after it answered one.
 
     Raises:
         Trouble: refused before any change, or not confirmed.
     """
-    sheet, ground = look(found, place, modern=modern)
+    prover = Prover(place, voice)
+    sheet, ground = look(found, place, modern=modern, rollout=prover.rollout(Way()))
     planned = ground.plan
     if place.target == "sandbox" and not _runs_here(sheet.service):
         raise refused(
@@ -106,13 +125,13 @@ def deploy(found: Read, place: Place, voice: Voice, *, yes: bool, modern: bool =
     opening.agreed(opening.of_file(sheet.service), planned, voice, yes=yes)
     outcome = apply(planned, place.cloud, events=voice.events)
     data["done"] = list(outcome.done)
-    if left := rollout.detached("deploy", outcome, data, place, Way(), sheet.service.name):
+    if left := rollout.detached("deploy", outcome, data, place, Way(again=again), sheet.service.name, held=sheet.held):
         return left
     if not outcome.ok:
-        ended = unfinished("deploy", outcome, data, place, service=sheet.service.name)
-        words = rollout.aftermath(place, sheet.service.name, ended.problems, tested=False)
+        ended = unfinished("deploy", outcome, data, place, again=again, service=sheet.service.name)
+        words = rollout.aftermath(place, sheet.service.name, ended.problems, before=sheet.before)
         return replace(ended, blocks=(*words, *ended.blocks))
-    return _prove(sheet, place, voice, data)
+    return _prove(sheet, place, prover, data)
 
 
 def _screen(sheet: Sheet, ground: Grounded, place: Place) -> tuple[Block, ...]:
@@ -129,7 +148,10 @@ def _data(sheet: Sheet, ground: Grounded, place: Place) -> dict[str, Any]:
 
 
 def _open(sheet: Sheet, planned: Plan) -> tuple[Line, ...]:
-    return opening.words(opening.of_file(sheet.service), planned, f"invoker-iam-disabled in {sheet.found.file}")
+    said = opening.words(opening.of_file(sheet.service), planned, f"invoker-iam-disabled in {sheet.found.file}")
+    if said and not answers(sheet.service):
+        return (*said, Line("it is open at once, untried: gemmactl does not know what this container answers", "warn"))
+    return said
 
 
 def _stuck(planned: Plan) -> bool:
@@ -139,13 +161,20 @@ def _stuck(planned: Plan) -> bool:
 
 def _runs_here(service: Service) -> bool:
     """Whether the sandbox can start it: gemmactl's own server, which is told where its model is."""
-    boxes = [service_body.container_json(box) for box in service.containers or ()]
-    live = {"template": {"containers": boxes}}
-    return bool(find.model_of(live)) and find.engine_of(live) == "gemmactl"
+    return answers(service) and find.engine_of(_template(service)) == "gemmactl"
 
 
-def look(found: Read, place: Place, *, modern: bool = False) -> tuple[Sheet, Grounded]:
-    """The file against the cloud; read calls only.
+def answers(service: Service) -> bool:
+    """Whether its container is known to answer prompts: it is told where its model is, as gemmactl tells it."""
+    return bool(find.model_of(_template(service)))
+
+
+def _template(service: Service) -> Json:
+    return {"template": {"containers": [service_body.container_json(box) for box in service.containers or ()]}}
+
+
+def look(found: Read, place: Place, *, modern: bool = False, rollout: Rollout | None = None) -> tuple[Sheet, Grounded]:
+    """The file against the cloud; read calls only. `rollout`: how it is tried, where it is known to answer prompts.
 
     Raises:
         Trouble: a rule is broken, or it names what is not there.
@@ -153,7 +182,7 @@ def look(found: Read, place: Place, *, modern: bool = False) -> tuple[Sheet, Gro
     yaml_file.agree(found, place.id, place.cloud.number() if found.namespace.isdigit() else "")
     service = replace(found.service, project=place.id, region=place.region.text, after=(apis.ADDRESS,))
     made = modernise(service) if modern else Modernised(service)
-    service = made.service
+    service = replace(made.service, rollout=rollout if answers(made.service) else None)
     yaml_checks.rules(service, found.file, place)
     remarks = yaml_checks.remarks(service, place)
     live = live_service(place, service.name)
@@ -162,10 +191,10 @@ def look(found: Read, place: Place, *, modern: bool = False) -> tuple[Sheet, Gro
         remarks = (*remarks, Remark("service-there", said, "the plan below shows every field that changes"))
     needed = (*NEEDED, *BESIDE) if made.beside else NEEDED
     stack: tuple[Resource, ...] = (Apis(needed), *made.beside, service)
-    return Sheet(found, stack, remarks, tuple(made.changes)), survey(stack, place, live=live is not None)
+    return Sheet(found, stack, remarks, tuple(made.changes), live), survey(stack, place, live=live is not None)
 
 
-def _prove(sheet: Sheet, place: Place, voice: Voice, data: Mapping[str, Any]) -> Result:
+def _prove(sheet: Sheet, place: Place, prover: Prover, data: Mapping[str, Any]) -> Result:
     """One prompt where the container is known to answer prompts; elsewhere Cloud Run's own word is all that can be had."""
     name = sheet.service.name
     live = place.cloud.run.get(find.full_name(place, name)) or {}
@@ -175,15 +204,18 @@ def _prove(sheet: Sheet, place: Place, voice: Voice, data: Mapping[str, Any]) ->
     if not find.model_of(live):
         rows.append(("smoke test", "none: gemmactl does not know what this container answers; Cloud Run calls it ready"))
         return Result("deploy", {**data, "url": url, "smoke": None}, (Facts(tuple(rows)),), follow, place.target)
-    voice.say(Line("trying one prompt", "dim"))
     try:
-        answer = ask.smoke(ask.reach(place, live, voice))
+        # what was not held back until it answered is asked every time: nothing remembers that it did
+        _, answer, told = prover.smoke(live, changed=bool(data["done"]) or not sheet.held)
     except Trouble as trouble:
         trouble = located(trouble, place, **find.about(live))
-        said = (Line(f"service {name} at {url}"),)
-        return Result("deploy", {**data, "url": url}, said, (), place.target, trouble.exit, (trouble,))
-    rows.append(("smoke test", f"one prompt answered with {answer.usage.get('completion_tokens', '?')} tokens"))
-    return Result("deploy", {**data, "url": url, "smoke": answer.document()}, (Facts(tuple(rows)),), follow, place.target)
+        words = rollout.aftermath(place, name, (trouble,), before=sheet.before)
+        said = (*words, Line(f"service {name} at {url}"))
+        back = rollout.way_back(place, live, sheet.before)
+        return Result("deploy", {**data, "url": url}, said, (back,) if back else (), place.target, trouble.exit, (trouble,))
+    rows.append(("smoke test", told))
+    smoke = answer and answer.document()
+    return Result("deploy", {**data, "url": url, "smoke": smoke}, (Facts(tuple(rows)),), follow, place.target)
 
 
 def opened(

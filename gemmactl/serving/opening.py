@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from gemmactl import costs
 from gemmactl.errors import Trouble, refused
 from gemmactl.kernel.plan import Plan
+from gemmactl.kernel.resource import Resource
 from gemmactl.resources import service_traffic
 from gemmactl.resources.service import Service
 from gemmactl.result import Line
@@ -74,7 +76,7 @@ def of_file(service: Service) -> Serve:
 
 def _opens(wish: Serve, planned: Plan) -> bool:
     step = next((s for s in planned.work if isinstance(s.resource, Service)), None)
-    if step is None or not wish.open:
+    if step is None or not isinstance(step.resource, Service) or not (wish.open and step.resource.invoker_iam_disabled):
         return False
     was = step.live
     if not isinstance(was, Service) or not was.invoker_iam_disabled:
@@ -89,6 +91,16 @@ def _asks_for_keys(service: object) -> bool:
     """Whether its container answers only to whoever holds a key."""
     boxes = service.containers if isinstance(service, Service) else None
     return any(entry.name == ENV_KEYS for box in boxes or () for entry in box.env or ())
+
+
+def left_shut(wish: Serve, live: Json | None, share: int) -> bool:
+    """Whether the service is not opened although it is wished: --no-traffic lets nobody in who was not before."""
+    return share == 0 and wish.open and not (live or {}).get("invokerIamDisabled")
+
+
+def shut(made: Iterable[Resource]) -> tuple[Resource, ...]:
+    """The same stack with its service closed."""
+    return tuple(replace(one, invoker_iam_disabled=False) if isinstance(one, Service) else one for one in made)
 
 
 def guarded(wish: Serve, place: Place, live: Json | None, share: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,9 +14,10 @@ from gemmactl.resources import service_traffic
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.resources.service_state import state, stopped
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import ask, evidence, find, lending
+from gemmactl.serving import ask, evidence, find, lending, opening
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
+from gemmactl.spec import Serve
 from gemmactl.voice import Voice
 from inference_image.contract import RequestCode
 
@@ -40,9 +41,11 @@ class Way:
     """False with --async."""
     again: str = "the same command"
     """The command line that joins what is under way."""
+    opens: str = "the same command without --no-traffic"
+    """The command line that opens what --no-traffic left closed."""
 
 
-def way(canary: int | None, *, no_traffic: bool, wait: bool, again: str) -> Way:
+def way(canary: int | None, *, no_traffic: bool, wait: bool, again: str, opens: str = "") -> Way:
     """The flags of deploy as one Way.
 
     Raises:
@@ -55,7 +58,18 @@ def way(canary: int | None, *, no_traffic: bool, wait: bool, again: str) -> Way:
             remedy="keep one of them",
             code="flags-contradict",
         )
-    return Way(0 if no_traffic else canary or 100, wait, again)
+    return Way(0 if no_traffic else canary or 100, wait, again, opens or Way.opens)
+
+
+def limits(wish: Serve, live: Json | None, way: Way) -> tuple[str, ...]:
+    """What --canary or --no-traffic does otherwise than it sounds, for the plan and for the outcome."""
+    said = []
+    if way.share < 100 and (live is None or service_traffic.begins(live) or not service_traffic.shares(live)):
+        flag = f"--canary {way.share}" if way.share else "--no-traffic"
+        said.append(f"{flag}: the first revision that answers has all requests; there is no other one to keep them")
+    if opening.left_shut(wish, live, way.share):
+        said.append(f"--no-traffic: the service stays closed, not opened as --auth {wish.auth} asks; {way.opens} opens it")
+    return tuple(said)
 
 
 def require_room(name: str, flag: str) -> None:
@@ -139,13 +153,19 @@ def _asked(service: Service, work: Work) -> Answer:
 # --- how it ended -----------------------------------------------------------------------------------
 
 
-def detached(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, way: Way, name: str) -> Result | None:
-    """A deploy that nobody waited for any longer: what goes on, and how to join it. None: it was interrupted otherwise."""
+def detached(
+    verb: str, outcome: Outcome, data: dict[str, Any], place: Place, way: Way, name: str, *, held: bool = True
+) -> Result | None:
+    """A deploy that nobody waited for any longer: what goes on, and how to join it. None: it was interrupted otherwise.
+
+    `held`: whether a new revision waits for its smoke test, as one of a file may not.
+    """
     if not outcome.left:
         return None
+    when = "no requests before its smoke test" if held and service_traffic.taggable(name) else "its requests once it is ready"
     trouble = Trouble(
         f"left: {', '.join(outcome.left)} {'goes' if len(outcome.left) == 1 else 'go'} on in the cloud",
-        why="Ctrl-C; nothing was undone, and a new revision gets no requests before its smoke test",
+        why=f"Ctrl-C; nothing was undone, and a new revision gets {when}",
         remedy=f"{way.again} joins what is under way; gemmactl status {name} {place.flags} shows it",
         code="detached",
         exit=Exit.INTERRUPTED,
@@ -168,6 +188,7 @@ def accepted(data: dict[str, Any], place: Place, way: Way, name: str) -> Result:
         ("url", now.uri or "not yet"),
         ("rollout", "under way" if now.reconciling else "over"),
         ("smoke test", f"not made; {told}"),
+        *(("note", one) for one in data.get("limits", ())),
     )
     facts = {"url": now.uri, "smoke": None, "reconciling": now.reconciling}
     follow = (f"gemmactl status {name} {place.flags}", way.again)
@@ -184,7 +205,8 @@ def served(data: dict[str, Any], place: Place, prover: Prover, live: Json, model
     service, answer, told = prover.smoke(live, changed=changed)
     asleep = [("note", f"it is stopped and stays so: gemmactl start {name} {place.flags}")] if stopped(live) and answer else []
     waiting = service_traffic.candidate(live)
-    rows = [("service", name), ("url", service.url), ("model", model), ("smoke test", told), *asleep]
+    limits = [("note", one) for one in data.get("limits", ())]
+    rows = [("service", name), ("url", service.url), ("model", model), ("smoke test", told), *asleep, *limits]
     facts: dict[str, Any] = {"url": service.url, "smoke": answer and answer.document(), "traffic": service_traffic.shares(live)}
     first = [f"gemmactl keys create {name} {place.flags}"] if service.key is not None and not place.api_key else []
     follow = [*first, f'gemmactl generate "Good morning." --name {name} {place.flags}', f"gemmactl status {name} {place.flags}"]
@@ -206,27 +228,48 @@ def behind(live: Json) -> str:
     return ", ".join(serving) if serving and newest not in serving else ""
 
 
-def aftermath(place: Place, name: str, problems: tuple[Trouble, ...], *, tested: bool = True) -> tuple[Block, ...]:
+def aftermath(
+    place: Place, name: str, problems: tuple[Trouble, ...], *, before: Mapping[str, int] | None = None
+) -> tuple[Block, ...]:
     """After a failed deploy: the container's own words, and who serves now. Never fails itself.
 
-    `tested`: whether a revision gets requests only after its smoke test, as those of a file do not.
+    `before`: revision -> percent of the requests before it; the way back is told where the new one has them already.
     """
     failed = next((t for t in problems if t.exit is Exit.GATE), None)
     if failed is None:
         return ()
     blocks: list[Block] = []
     live = seen(place, name)
-    revision = str(failed.facts.get("revision") or state(live).created_revision)
+    newest = state(live).created_revision
+    revision = str(failed.facts.get("revision") or newest)
     if words := failed.facts.get("logs") or _raised(place, name, revision):
         blocks.append(Item("|", f"what {revision or 'the container'} wrote", _words(words), "dim"))
     serving = service_traffic.shares(live)
-    newest = state(live).created_revision
-    if set(serving) - {newest}:
+    shut = "" if live.get("invokerIamDisabled") else "; it stays closed: only members with roles/run.invoker reach it"
+    if serving and newest not in serving:
         blocks.append(Line(f"{', '.join(serving)} serves on; {newest} has no requests", "warn"))
-    elif live and tested:
-        shut = "" if live.get("invokerIamDisabled") else "; it stays closed: only members with roles/run.invoker reach it"
-        blocks.append(Line(f"service {name} has no revision that passed its smoke test{shut}", "warn"))
+    elif serving and not service_traffic.untested(live):
+        spread = ", ".join(f"{one} has {share} %" for one, share in serving.items())
+        blocks.append(Line(f"{spread} of the requests, and {newest} did not answer{shut}", "warn"))
+        if back := way_back(place, live, before or {}):
+            blocks.append(Line(f"back to what served before: {back}", "warn"))
+    elif live:
+        missing = "passed its smoke test" if service_traffic.untested(live) else "is ready"
+        blocks.append(Line(f"service {name} has no revision that {missing}{shut}", "warn"))
     return tuple(blocks)
+
+
+def way_back(place: Place, live: Json, before: Mapping[str, int]) -> str:
+    """The command that gives the requests back to what had them before a deploy that moved them at once; ``: nothing had."""
+    newest, name = state(live).created_revision, find.short(live) if live else ""
+    old = {one: share for one, share in before.items() if one != newest}
+    if not old or service_traffic.shares(live) == before or newest not in service_traffic.shares(live):
+        return ""
+    if find.is_ours(live):
+        return f"gemmactl rollback {name} --to {max(old, key=lambda one: old[one])} {place.flags}"
+    spread = ",".join(f"{one}={share}" for one, share in service_traffic.scaled(old, 100).items())
+    where = f"--region={place.region.text} --project={place.id}"
+    return f"gcloud run services update-traffic {name} --to-revisions={spread} {where}"
 
 
 def _raised(place: Place, name: str, revision: str) -> list[str]:

@@ -8,8 +8,10 @@ import pytest
 
 from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import LogEntry
-from gemmactl.result import Facts, Item
+from gemmactl.result import Facts, Item, Result
 from gemmactl.serving.deploy import deploy
+from gemmactl.serving.rollout import Way
+from gemmactl.spec import Serve
 from tests.fakes.cloud import FakeCloud
 from tests.serving.ear import Answers, Ear, place, with_model
 from tests.serving.rolling import DEAD, FAILURE, NEWEST, NEXT, PUBLIC, URL, WISH, Looking, live, pending, run, said, shares
@@ -55,13 +57,61 @@ def test_a_first_rollout_that_fails_stays_closed(cloud: FakeCloud) -> None:
 
 @pytest.mark.parametrize("share", [100, 10, 0])
 def test_what_never_answered_gets_no_share_later(cloud: FakeCloud, share: int) -> None:
-    """The first revision fails its smoke test, the second passes: it has all requests, and the other is not noted as served."""
+    """The first revision fails its smoke test, the second passes: it has all requests, and the other is not noted as served.
+
+    --no-traffic opens nothing all the same.
+    """
     run(cloud, PUBLIC, DEAD)
     wire = Looking(cloud)
     assert run(cloud, replace(PUBLIC, timeout=900), wire, share=share).exit is Exit.OK
     assert [(url, then.get("invokerIamDisabled")) for url, then in wire.seen] == [(f"{URL}/generate", None)]
-    assert (live(cloud)["invokerIamDisabled"], live(cloud)["traffic"]) == (True, [NEWEST])
+    assert (bool(live(cloud).get("invokerIamDisabled")), live(cloud)["traffic"]) == (share > 0, [NEWEST])
     assert live(cloud)["annotations"]["gemmactl/served"] == "gemma-00002-tst"
+
+
+def first(cloud: FakeCloud, wish: Serve, how: Way) -> tuple[Result, list[str], list[str]]:
+    """A deploy with what it said before its work, and the notes of its outcome."""
+    ear = Ear(yes=True)
+    result = deploy(wish, place(cloud), ear, yes=False, way=how)
+    rows = [row for b in result.blocks if isinstance(b, Facts) for row in b.rows]
+    return result, ear.said, [value for key, value in rows if key == "note"]
+
+
+@pytest.mark.parametrize(
+    ("how", "flag"), [(Way(10), "--canary 10"), (Way(0), "--no-traffic"), (Way(0, wait=False), "--no-traffic")]
+)
+def test_a_first_deploy_says_that_it_has_no_other_to_share_with(cloud: FakeCloud, how: Way, flag: str) -> None:
+    """In the plan and in the outcome; it has all requests. A second revision gets its share, and nothing is said."""
+    result, heard, notes = first(cloud, WISH, how)
+    told = f"{flag}: the first revision that answers has all requests; there is no other one to keep them"
+    assert (notes, result.data["limits"]) == ([told], [told])
+    assert any(told in line for line in heard)
+    assert shares(live(cloud)) == {"gemma-00001-tst": 100}
+    run(cloud)
+    assert first(cloud, NEXT, how)[2] == []
+
+
+def test_no_traffic_opens_nothing(cloud: FakeCloud) -> None:
+    """Said with the command that opens; it is not asked about, twice is once, and the deploy without it opens the service."""
+    how = Way(0, opens="gemmactl deploy m --auth public")
+    told = "--no-traffic: the service stays closed, not opened as --auth public asks; gemmactl deploy m --auth public opens it"
+    for _ in range(2):
+        cloud.calls.clear()
+        result, heard, notes = first(cloud, PUBLIC, how)
+        assert (result.exit, told in notes, any(told in line for line in heard)) == (Exit.OK, True, True)
+        assert not any("anybody on the internet" in line for line in heard)
+        assert not live(cloud).get("invokerIamDisabled")
+    assert cloud.writes == []
+    assert pending(cloud, PUBLIC) == ["invoker_iam_disabled"]
+
+
+def test_no_traffic_keeps_an_open_service_open(cloud: FakeCloud) -> None:
+    """It closes nothing either; without it a closed one is opened."""
+    assert run(cloud, PUBLIC, share=0).exit is Exit.OK
+    run(cloud, PUBLIC)
+    assert live(cloud)["invokerIamDisabled"] is True
+    result = run(cloud, replace(PUBLIC, timeout=900), share=0)
+    assert (live(cloud)["invokerIamDisabled"], result.data["limits"]) == (True, [])
 
 
 def test_a_service_that_runs_is_opened_after_a_prompt(cloud: FakeCloud) -> None:
