@@ -139,13 +139,15 @@ def returnable(
         return None
     if copy is None and not weights.restorable:
         raise weights_back.gone(weights, f"gemmactl rollback {short} --to {name} {place.flags}")
+    if not away and (copy is not None or not weights.in_place):
+        weights_bring.movable(revision, weights, weights.pin, copy)
     lines, question = _told(weights, weights.pin, copy, tuple(one for one, _ in away))
     voice.say(Item("~", f"the weights of {name}", lines, "warn"))
     if not yes and not voice.confirm(question, flag="--yes"):
         raise Trouble(
             "nothing was changed", why="it was not confirmed", remedy="run it again when you are sure", code="not-confirmed"
         )
-    pin, account = weights.pin, str(revision.get("serviceAccount", ""))
+    pin = weights.pin
 
     def act(work: Work) -> Json:
         nonlocal weights
@@ -155,8 +157,9 @@ def returnable(
         if copy is None and (weights.startable or weights.in_place):
             weights_bring.restore(cloud, weights, work)
             return live
+        weights_bring.movable(revision, weights, pin, copy)
         moved = (
-            weights_bring.elsewhere(cloud, weights, pin, copy, account, work)
+            weights_bring.elsewhere(cloud, weights, pin, copy, revision, work)
             if copy is not None
             else weights_bring.copy(cloud, weights, pin, work)
         )
