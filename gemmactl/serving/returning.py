@@ -13,7 +13,7 @@ from gemmactl.resources import service_traffic
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_rollout import amend
 from gemmactl.result import Item
-from gemmactl.serving import find, steering, weights_back, weights_bring
+from gemmactl.serving import find, steering, weights_back, weights_bring, weights_on_hub
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.serving.weights_back import Held, Weights
@@ -131,9 +131,16 @@ def returnable(
     weights = weights_back.look(cloud, revision)
     if weights.lost:
         raise weights_back.lost(weights, cloud)
+    commits = weights_on_hub.look(revision, place.hub)
     if weights.pin is None:
-        voice.say(Item("?", f"{name} is not pinned", ("it serves what lies in its model's folder now",), "warn"))
+        if copy is not None:
+            raise _unknown(name, copy)
+        for uri in weights_on_hub.unpinned(revision):
+            held = f"{'the branch of ' * uri.startswith('hf:')}{uri or 'its image'}"
+            voice.say(Item("?", f"{name} is not pinned", (f"it serves what {held} holds now",), "warn"))
+        voice.say(*commits)
         return None
+    voice.say(*commits)
     away = weights_bring.away(cloud, weights, weights.pin)
     if weights.startable and copy is None and not away:
         return None
@@ -167,6 +174,15 @@ def returnable(
 
     after = steering.step(place, voice, live, act, limit=Service.limit)
     return None if after is live else after
+
+
+def _unknown(name: str, copy: Model) -> Trouble:
+    return refused(
+        f"{copy.uri} can't stand for the weights of {name}",
+        why="no list of files says what it was deployed with, so none can be compared",
+        remedy=f"leave --weights out, or serve that folder: gemmactl deploy {copy.uri}",
+        code="weights-unknown",
+    )
 
 
 def _next(now: Json, template: Json, short: str) -> Json:
