@@ -10,10 +10,12 @@ import pytest
 
 from gemmactl.checkpoint.files import DirectoryFiles
 from gemmactl.errors import Exit, Trouble, refused
+from gemmactl.local.hub import HubFiles
 from gemmactl.resources.cloud import BucketInfo
 from gemmactl.serving.deploy import deploy
 from gemmactl.serving.folder import Hub
 from gemmactl.serving.traffic import rollback
+from gemmactl.serving.weights_on_hub import look
 from gemmactl.spec import parse_model
 from tests.fakes.cloud import FakeCloud
 from tests.local.fake_hub import COMMIT
@@ -100,3 +102,13 @@ def test_a_copy_for_a_revision_without_a_list_is_refused(tmp_path: Path) -> None
     with pytest.raises(Trouble) as caught:
         back(cloud, tmp_path, hub_of({PINNED}), "gs://backup/m")
     assert (caught.value.exit, caught.value.code, cloud.writes) == (Exit.REFUSED, "weights-unknown", [])
+
+
+def test_the_hub_itself_is_asked(environ: dict[str, str]) -> None:
+    """Over its API with the client of deploy, which knows a commit's name without a question: one is there, another is not."""
+    box = {"env": [{"name": "GEMMACTL_MODEL", "value": PINNED}]}
+    (said,) = look({"name": f"revisions/{ONE}", "containers": [box]}, lambda text: HubFiles.briefly(text, environ))
+    assert (said.sign, said.lines) == ("=", ("the Hub still has it",))
+    box["env"][0]["value"] = f"{REPOSITORY}@{'f' * 40}"
+    with pytest.raises(Trouble, match="is no longer on the Hub"):
+        look({"name": f"revisions/{ONE}", "containers": [box]}, lambda text: HubFiles.briefly(text, environ))
