@@ -13,7 +13,7 @@ from gemmactl.resources import service_traffic
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_rollout import amend
 from gemmactl.result import Item
-from gemmactl.serving import find, steering, weights_back, weights_bring
+from gemmactl.serving import find, steering, weights_back, weights_bring, weights_on_hub
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.serving.weights_back import Held, Weights
@@ -131,21 +131,30 @@ def returnable(
     weights = weights_back.look(cloud, revision)
     if weights.lost:
         raise weights_back.lost(weights, cloud)
+    commits = weights_on_hub.look(revision, place.hub)
     if weights.pin is None:
-        voice.say(Item("?", f"{name} is not pinned", ("it serves what lies in its model's folder now",), "warn"))
+        if copy is not None:
+            raise _unknown(name, copy)
+        for uri in weights_on_hub.unpinned(revision):
+            held = f"{'the branch of ' * uri.startswith('hf:')}{uri or 'its image'}"
+            voice.say(Item("?", f"{name} is not pinned", (f"it serves what {held} holds now",), "warn"))
+        voice.say(*commits)
         return None
+    voice.say(*commits)
     away = weights_bring.away(cloud, weights, weights.pin)
     if weights.startable and copy is None and not away:
         return None
     if copy is None and not weights.restorable:
         raise weights_back.gone(weights, f"gemmactl rollback {short} --to {name} {place.flags}")
+    if not away and (copy is not None or not weights.in_place):
+        weights_bring.movable(revision, weights, weights.pin, copy)
     lines, question = _told(weights, weights.pin, copy, tuple(one for one, _ in away))
     voice.say(Item("~", f"the weights of {name}", lines, "warn"))
     if not yes and not voice.confirm(question, flag="--yes"):
         raise Trouble(
             "nothing was changed", why="it was not confirmed", remedy="run it again when you are sure", code="not-confirmed"
         )
-    pin, account = weights.pin, str(revision.get("serviceAccount", ""))
+    pin = weights.pin
 
     def act(work: Work) -> Json:
         nonlocal weights
@@ -155,8 +164,9 @@ def returnable(
         if copy is None and (weights.startable or weights.in_place):
             weights_bring.restore(cloud, weights, work)
             return live
+        weights_bring.movable(revision, weights, pin, copy)
         moved = (
-            weights_bring.elsewhere(cloud, weights, pin, copy, account, work)
+            weights_bring.elsewhere(cloud, weights, pin, copy, revision, work)
             if copy is not None
             else weights_bring.copy(cloud, weights, pin, work)
         )
@@ -164,6 +174,15 @@ def returnable(
 
     after = steering.step(place, voice, live, act, limit=Service.limit)
     return None if after is live else after
+
+
+def _unknown(name: str, copy: Model) -> Trouble:
+    return refused(
+        f"{copy.uri} can't stand for the weights of {name}",
+        why="no list of files says what it was deployed with, so none can be compared",
+        remedy=f"leave --weights out, or serve that folder: gemmactl deploy {copy.uri}",
+        code="weights-unknown",
+    )
 
 
 def _next(now: Json, template: Json, short: str) -> Json:

@@ -3,55 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from gemmactl import vllm
 from gemmactl.errors import Trouble, refused
 from gemmactl.kernel.resource import Work
 from gemmactl.resources.cloud import Cloud, ObjectInfo, PolicyTarget
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.weights_pin import WeightsPin
-from gemmactl.serving.find import Json
+from gemmactl.serving.find import Json, container, engine_of
 from gemmactl.serving.pinning import WRITE
 from gemmactl.serving.weights_back import Held, Weights, now, parts, path
+from gemmactl.serving.weights_moved import Moved
 from gemmactl.spec import Model
-from inference_image.contract import ENV_ADAPTERS, ENV_MODEL, ENV_PIN, FOLDER
+from inference_image.contract import FOLDER
 from inference_image.pin import Pin, Pinned, Place
 
 READER: Final = "roles/storage.objectViewer"
-TEMPLATE: Final = (
-    "scaling", "vpcAccess", "timeout", "serviceAccount", "containers", "volumes", "executionEnvironment", "encryptionKey",
-    "maxInstanceRequestConcurrency", "sessionAffinity", "healthCheckDisabled", "nodeSelector", "gpuZonalRedundancyDisabled",
-)  # fmt: skip
-"""What a revision has in common with the template that it is made from."""
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Places that a revision reads from now on: old folder -> new folder, and what pins it to them."""
-
-    places: Mapping[str, str]
-    pin: str
-
-    def template(self, revision: Json) -> Json:
-        """The template of a new revision: the old one's, with its weights where they are now."""
-        made: Json = {key: revision[key] for key in TEMPLATE if key in revision}
-        first, *others = made.get("containers", [{}])
-        env = [self._variable(one) for one in first.get("env", []) if one.get("name") != ENV_PIN]
-        # vLLM is told its model as an argument
-        args = [self.places.get(one, one) for one in first.get("args", [])]
-        box = {**first, "env": [*env, {"name": ENV_PIN, "value": self.pin}], **({"args": args} if args else {})}
-        return {**made, "containers": [box, *others]}
-
-    def _variable(self, one: Json) -> Json:
-        if one.get("name") == ENV_MODEL:
-            return {**one, "value": self.places.get(one.get("value", ""), one.get("value", ""))}
-        if one.get("name") == ENV_ADAPTERS:
-            known = json.loads(one.get("value") or "{}")
-            told = {name: self.places.get(place, place) for name, place in known.items()}
-            return {**one, "value": json.dumps(told, ensure_ascii=False, separators=(",", ":"))}
-        return one
+BUCKET_READER: Final = "roles/storage.legacyBucketReader"
+"""What vLLM's streamer needs beside it, as in stack.py: it asks for the bucket itself."""
 
 
 def restore(cloud: Cloud, weights: Weights, work: Work) -> None:
@@ -70,6 +40,24 @@ def beside(uri: str, pin: Pin) -> str:
     """The folder of a copy: named by what it holds, so that the same rollback goes on where it stopped."""
     bucket, prefix = parts(uri)
     return f"gs://{bucket}/{prefix or 'weights'}-{pin.digest[:10]}"
+
+
+def movable(revision: Json, weights: Weights, pin: Pin, model: Model | None) -> None:
+    """Whether a revision like this one can be made that reads the weights from a copy beside, or from `model`.
+
+    Raises:
+        Trouble: (refused) it can't.
+    """
+    places = {one.place: beside(one.place, pin) for one in weights.of("deleted")}
+    if model is not None:
+        places = {_stands_for(weights, pin)[0].uri: model.uri}
+    Moved({old: new for old, new in places.items() if old != new}, "").template(revision)
+
+
+def _stands_for(weights: Weights, pin: Pin) -> tuple[Place, ...]:
+    """The folders that lack files; where none does, the model's own."""
+    lacking = {one.place for one in weights.of("gone", "deleted")}
+    return tuple(place for place in pin.places if place.uri in lacking) or pin.places[:1]
 
 
 def copy(cloud: Cloud, weights: Weights, pin: Pin, work: Work) -> Moved:
@@ -124,14 +112,14 @@ def _note(uri: str, pin: Pin) -> tuple[str, str]:
     return bucket, f"{prefix}/{FOLDER}/away.json"
 
 
-def elsewhere(cloud: Cloud, weights: Weights, pin: Pin, model: Model, account: str, work: Work) -> Moved:
+def elsewhere(cloud: Cloud, weights: Weights, pin: Pin, model: Model, revision: Json, work: Work) -> Moved:
     """The files of the folder that lacks some as they lie in another one, each of them checked against what was approved; nothing
     is copied. Where no folder lacks any, the model's own is meant.
 
     Raises:
         Trouble: (refused) one of them is missing or another one, or the files of more than one folder are gone.
     """
-    torn = [place for place in pin.places if place.uri in {one.place for one in weights.of("gone", "deleted")}]
+    torn = _stands_for(weights, pin)
     if len(torn) > 1:
         raise refused(
             f"{model.uri} can't stand for {len(torn)} folders",
@@ -139,7 +127,7 @@ def elsewhere(cloud: Cloud, weights: Weights, pin: Pin, model: Model, account: s
             remedy="deploy the model with its adapters from where they are now",
             code="weights-gone",
         )
-    there, first = now(cloud, model.uri), (torn or pin.places)[0]
+    there, first = now(cloud, model.uri), torn[0]
     wrong = [one.name for one in first.objects if not _same(one, there.get(one.name))]
     if wrong:
         raise refused(
@@ -150,12 +138,20 @@ def elsewhere(cloud: Cloud, weights: Weights, pin: Pin, model: Model, account: s
         )
     bucket, _ = parts(model.uri)
     if bucket not in {parts(place.uri)[0] for place in pin.places}:
-        grant = IamMember(PolicyTarget("bucket", bucket), READER, f"serviceAccount:{account}")
-        if grant.read(cloud) is None:
-            work.progress(grant.address)
-            grant.create(cloud, work)
+        for role in _roles(revision):
+            grant = IamMember(PolicyTarget("bucket", bucket), role, f"serviceAccount:{revision.get('serviceAccount', '')}")
+            if grant.read(cloud) is None:
+                work.progress(grant.address)
+                grant.create(cloud, work)
     new = Place(model.uri, tuple(sorted(there[one.name] for one in first.objects)))
     return _moved(cloud, pin, tuple(new if place is first else place for place in pin.places), work)
+
+
+def _roles(revision: Json) -> tuple[str, ...]:
+    """What a revision's account needs on the bucket of its weights."""
+    live = {"template": revision}
+    streams = engine_of(live) == "vllm" and vllm.loader(container(live).get("args", ())) == "stream"
+    return (READER, BUCKET_READER) if streams else (READER,)
 
 
 def _moved(cloud: Cloud, pin: Pin, places: tuple[Place, ...], work: Work) -> Moved:
