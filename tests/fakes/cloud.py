@@ -282,7 +282,7 @@ class Repositories(Part):
     def update(self, info: RepositoryInfo) -> None:
         with self.cloud.call("repositories.update", info.name, write=True, api="artifactregistry") as state:
             old = state.repositories[info.name]
-            state.repositories[info.name] = replace(info, format=old.format, kms_key=old.kms_key)
+            state.repositories[info.name] = replace(info, format=old.format, kms_key=old.kms_key, size=old.size)
 
     def delete(self, name: str) -> None:
         with self.cloud.call("repositories.delete", name, write=True, api="artifactregistry") as state:
