@@ -81,7 +81,12 @@ def deploy(
         from gemmactl.serving import from_yaml as yaml
 
         found, where = yaml.opened(from_yaml, here.environ, here.voice, here.settings(), project, region)
-        return yaml.deploy(found, here.at(*where), here.voice, yes=yes, modern=modernise, again=here.again("deploy"))
+        place = here.at(*where)
+        if modernise:
+            from gemmactl.serving import modern_image
+
+            found = modern_image.pinned(found, place, here.voice)
+        return yaml.deploy(found, place, here.voice, yes=yes, modern=modernise, again=here.again("deploy"))
     if modernise:
         here.needs("modernise", "from_yaml")
     if model and model.endswith(".json") and "://" not in model and not Path(model).is_dir():

@@ -90,9 +90,14 @@ def plan(
         from gemmactl.serving import from_yaml as yaml
 
         found, where = yaml.opened(from_yaml, here.environ, here.voice, here.settings(), project, region)
+        place = here.at(*where)
+        if modernise:
+            from gemmactl.serving import modern_image
+
+            found = modern_image.pinned(found, place, here.voice)
         return yaml.plan(
             found,
-            here.at(*where),
+            place,
             again=here.again("deploy", "--detailed-exitcode"),
             detailed=detailed_exitcode,
             modern=modernise,

@@ -144,6 +144,7 @@ def _info(found: Any) -> RepositoryInfo:
         keep.most_recent_versions.keep_count if keep else None,
         int(drop.condition.older_than.total_seconds() // DAY) if drop else None,
         found.kms_key_name,
+        int(found.size_bytes) or None,  # a repository that holds nothing, and one whose size is not counted yet, both tell 0
     )
 
 

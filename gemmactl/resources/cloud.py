@@ -58,6 +58,8 @@ class RepositoryInfo:
     delete_untagged_after_days: int | None = None
     kms_key: str = ""
     """Full name of the key that encrypts it; `` for Google's own."""
+    size: int | None = field(default=None, compare=False)
+    """Bytes of all that it holds, which is what is billed; None: not told. Read alone, never written."""
 
 
 @dataclass(frozen=True)

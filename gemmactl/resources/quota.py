@@ -25,11 +25,17 @@ GPU: Final[Mapping[str, tuple[str, str]]] = {
     ),
 }
 """Accelerator -> its quota without and with zonal redundancy."""
+
 IDS: Final = (CPU, MEMORY, *(name for pair in GPU.values() for name in pair))
 
 # source: google.cloud.run.v2.RevisionScaling (maximum when none is set) and Cloud Run's defaults for a container
 UNSET_MAXIMUM: Final = 100
 _UNSET_CPU, _UNSET_MEMORY = "1", "512Mi"
+
+
+def of_region(gpu: str) -> tuple[str, ...]:
+    """What an instance with the GPU takes of a region, always in one order: whoever asks by it asks what was asked already."""
+    return (GPU[gpu][0], CPU, MEMORY)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from gemmactl.sandbox.documents import merge, page, to_document, to_message
 from gemmactl.sandbox.iam_methods import methods
-from gemmactl.sandbox.images import forget_repository
+from gemmactl.sandbox.images import forget_repository, of_repository
 from gemmactl.sandbox.keys_api import require_key
 from gemmactl.sandbox.projects_api import require_project
 from gemmactl.sandbox.routes import plain
@@ -81,7 +81,10 @@ def create(world: World, caller: str, request: Any) -> Message:
 def get(world: World, caller: str, request: Any) -> Message:
     name = world.name(request.name)
     world.iam.require(caller, "artifactregistry.repositories.get", name)
-    return _load(world, name)
+    found = _load(world, name)
+    # source: google.cloud.artifactregistry_v1.Repository: "The size, in bytes, of all artifact storage in this repository"
+    found.size_bytes = sum(int(record["size"]) for _, record in of_repository(world, name))
+    return found
 
 
 def list_repositories(world: World, caller: str, request: Any) -> Message:

@@ -20,7 +20,7 @@ from gemmactl.serving.find import Json
 from gemmactl.serving.listing import everywhere
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
-from gemmactl.serving.remains import remains, total
+from gemmactl.serving.remains import remains, sentence, total
 from gemmactl.settings import Settings, Value
 from gemmactl.spec import Serve, parse_model
 from gemmactl.voice import Voice
@@ -61,15 +61,13 @@ def destroy(
     others = shared(place, wish, {one.address for one in (*made, *_folders(wish))})
     plan = _teardown(place, wish, made, others, extent)
     left = remains(place, wish, plan)
-    month = total(left)
-    # a sum of next to nothing and of what has no price is no news beside the lines above
-    cost = f"what stays costs {month} a month" if month.usd and str(month) != "from $0.00" else ""
+    cost = sentence(left)
     data = {
         "service": wish.name,
         **place.document(),
         **show.document(plan),
         "stays": [one.document() for one in left],
-        "stays_month": month.document(),
+        "stays_month": total(left).document(),
     }
     if not plan.work:
         said: tuple[Block, ...] = (Line(f"nothing of {wish.name} is left to remove", "good"), *(one.item() for one in left))

@@ -20,6 +20,7 @@ from inference_image.contract import ENV_MODEL, ENV_MODEL_NAME
 PERIOD: Final = 2
 NAME_OF_THE_PAGE: Final = "MODEL_ID"
 """The codelab's variable for the name that it gives its model; its image reads it, vLLM does not."""
+WHY_IMAGE: Final = "vLLM's own image, the one build of it that is known to run on an L4 there"
 _DEFAULT_PORT: Final = 8000
 """vLLM's own, where neither file nor flag names one."""
 
@@ -80,8 +81,9 @@ def _container(made: Modernised, service: Service, box: Container) -> Container:
     made.change("command", " ".join(box.command or ()) or "the image's own", "vllm serve", why)
     for was, now, reason in line.changes:
         made.change("args", was, now, reason)
-    if box.image != vllm.IMAGE:
-        made.change("image", box.image, vllm.IMAGE, "vLLM's own image, the one build of it that is known to run on an L4 there")
+    image = box.image if vllm.official(str(box.image)) else vllm.IMAGE  # modern_image.py has put the digest there
+    if box.image != image:
+        made.change("image", box.image, image, WHY_IMAGE)
     if named is not None:
         was = named.value if isinstance(named, EnvVar) else "a secret"
         made.change(NAME_OF_THE_PAGE, was, "left out", "--served-model-name says it")
@@ -95,7 +97,7 @@ def _container(made: Modernised, service: Service, box: Container) -> Container:
     port = _port(made, box, line)
     box = replace(
         box,
-        image=vllm.IMAGE,
+        image=image,
         command=vllm.COMMAND,
         args=(*(a for a in line.args if not a.startswith("--port=")), f"--port={port}"),
         env=tuple(variables.values()),

@@ -14,13 +14,14 @@ from gemmactl import costs
 from gemmactl.errors import Trouble, refused
 from gemmactl.kernel.plan import Plan
 from gemmactl.kernel.resource import Resource
-from gemmactl.resources import service_traffic
+from gemmactl.resources import quantity, service_traffic
 from gemmactl.resources.service import Service
 from gemmactl.result import Line
 from gemmactl.serving import find
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.spec import Model, Serve
+from gemmactl.spec_rules import gib
 from gemmactl.voice import Voice
 from inference_image.contract import ENV_KEYS
 
@@ -58,20 +59,25 @@ def agreed(wish: Serve, planned: Plan, voice: Voice, *, yes: bool) -> None:
 
 def of_file(service: Service) -> Serve:
     """The wish that a file's service stands for, as far as who may call it and what an hour of it costs go."""
-    box = next((box.resources for box in service.containers or () if box.resources), None)
+    boxes = tuple(box.resources for box in service.containers or ()) or (None,)
+    sizes = [(one.memory if one else None) or "512Mi" for one in boxes]
     return Serve(
         service.project,
         service.region,
         Model("hf", f"hf:{service.name}/{service.name}"),
         service.name,
         gpu_type=service.gpu_type or "no GPU",
-        cpu=math.ceil(float(box.cpu.removesuffix("m")) / (1000 if box.cpu.endswith("m") else 1)) if box and box.cpu else 1,
-        memory=(box.memory if box else None) or "512Mi",
+        cpu=math.ceil(sum(_cpus(one.cpu if one else None) for one in boxes)),
+        memory=f"{round(sum(map(quantity.amount, sizes)) / 2**30, 4)}Gi",
         max_instances=(service.scaling.max_instances if service.scaling else None) or UNSAID,
         min_instances=(service.scaling.min_instances if service.scaling else None) or 0,
         image="as the file says",
         auth="public" if service.invoker_iam_disabled else "iam",
     )
+
+
+def _cpus(said: str | None) -> float:
+    return float((said or "1").removesuffix("m")) / (1000 if said and said.endswith("m") else 1)
 
 
 def _opens(wish: Serve, planned: Plan) -> bool:
@@ -83,8 +89,16 @@ def _opens(wish: Serve, planned: Plan) -> bool:
         return True
     if _asks_for_keys(was) and not _asks_for_keys(step.resource):
         return True
-    most = (was.scaling.max_instances if was.scaling else None) or 0
-    return wish.max_instances > most or was.gpu_type != wish.gpu_type
+    return _dearer(wish, of_file(was))
+
+
+def _dearer(wish: Serve, was: Serve) -> bool:
+    """Whether a month of it can cost more than now: more instances, or larger ones. What has no price is held by size."""
+    old, new = (costs.costs(one, 0, image=0).awake_month.usd for one in (was, wish))
+    if old is not None and new is not None:
+        return new > old + 0.005
+    sizes = ((w.max_instances, w.cpu, gib(w.memory)) for w in (was, wish))
+    return was.gpu_type != wish.gpu_type or any(now > then for then, now in zip(*sizes, strict=True))
 
 
 def _asks_for_keys(service: object) -> bool:

@@ -201,7 +201,7 @@ def room(wish: Serve, cloud: Cloud) -> tuple[Room, tuple[ModelFinding, ...]]:
     pair = quota.GPU.get(wish.gpu_type)
     if pair is None:
         return Room(), ()
-    ids = (pair[0], quota.CPU, quota.MEMORY)
+    ids = quota.of_region(wish.gpu_type)
     try:
         found = {limit.id: limit.value for limit in cloud.quotas.limits(ids) if limit.region == wish.region}
     except Trouble as trouble:

@@ -10,6 +10,7 @@ from gemmactl import prices
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import Op, Plan, Step
 from gemmactl.prices import Price
+from gemmactl.resources.repository import Repository
 from gemmactl.result import Item
 from gemmactl.serving import show
 from gemmactl.serving.place import Place
@@ -22,7 +23,7 @@ FREE: Final = frozenset({"apis", "service_account", "iam_member", "pin"})
 
 @dataclass(frozen=True)
 class Left:
-    """One thing that stays. `size`: bytes in Cloud Storage, None where it has none or they are not known."""
+    """One thing that stays. `size`: bytes that are stored, None where it has none or they are not known."""
 
     address: str
     why: str
@@ -68,6 +69,15 @@ def total(left: tuple[Left, ...]) -> Price:
     return sum((one.month for one in left), prices.NOTHING)
 
 
+def sentence(left: tuple[Left, ...]) -> str:
+    """`what stays costs $0.16 a month`, with what is of an unknown size by name; empty where nothing worth a word stays."""
+    month = str(total(left)) if total(left).usd else ""
+    # a sum of next to nothing and of what has no price is no news beside the lines above
+    known = "" if month in ("", "from $0.00") else f"{month} a month"
+    unsized = [f"the images of {one.address}, size unknown" for one in left if one.rate]
+    return f"what stays costs {', plus '.join(one for one in (known, *unsized) if one)}" if known or unsized else ""
+
+
 def _step(place: Place, step: Step) -> Left:
     if step.resource.kind in FREE:
         return Left(step.address, step.note, prices.NOTHING)
@@ -77,8 +87,12 @@ def _step(place: Place, step: Step) -> Left:
     if step.resource.kind in ("bucket", "model_files", "stored_model"):
         size = _bytes(place, name, prefix)
         return Left(step.address, step.note, prices.stored(size, place.region.text), size)
-    if step.resource.kind in ("repository", "image"):
-        return Left(step.address, step.note, prices.UNKNOWN, rate=f"${prices.IMAGE_GB_MONTH:.2f} a month for each GB of images")
+    if isinstance(step.resource, Repository):
+        size = _images(place, step.resource)
+        rate = f"${prices.IMAGE_GB_MONTH:.2f} a month for each GB of images" if size is None else ""
+        return Left(step.address, step.note, prices.images(size), size, rate)
+    if step.resource.kind == "image":  # it lies in a repository that stays too, and is counted there
+        return Left(step.address, step.note, prices.NOTHING)
     return Left(step.address, step.note, prices.UNKNOWN)
 
 
@@ -93,6 +107,14 @@ def _location(place: Place, bucket: str) -> str:
     except Trouble:
         return ""
     return info.location.lower() if info else ""
+
+
+def _images(place: Place, repository: Repository) -> int | None:
+    try:
+        found = place.cloud.repositories.get(repository.full_name)
+    except Trouble:
+        return None
+    return found.size if found else None
 
 
 def _bytes(place: Place, bucket: str, prefix: str) -> int | None:

@@ -14,6 +14,8 @@ from gemmactl.resources.cloud import BucketInfo, Cloud, PolicyTarget, Repository
 from gemmactl.resources.surroundings import OrgPolicy
 
 REGION = "us-central1"
+SIZE = 7
+"""Bytes that the repository `ready` holds."""
 
 
 class Bytes(io.BytesIO):
@@ -121,6 +123,13 @@ class CloudContract:
         cloud.repositories.delete(name)
         cloud.repositories.delete(name)
         assert cloud.repositories.get(name) is None
+
+    def test_the_size_of_a_repository(self, cloud: Cloud) -> None:
+        """All that it holds, in bytes; one that holds nothing tells none."""
+        name = f"projects/{cloud.project}/locations/{REGION}/repositories"
+        cloud.repositories.create(RepositoryInfo(f"{name}/empty"))
+        found = [cloud.repositories.get(f"{name}/{short}") for short in ("ready", "empty")]
+        assert [one.size for one in found if one] == [SIZE, None]
 
     def test_buckets(self, cloud: Cloud) -> None:
         """A bucket keeps region, access settings, labels and life cycle; it is deleted with all that is in it."""

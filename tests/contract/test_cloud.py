@@ -10,13 +10,13 @@ import pytest
 
 from gemmactl.gcp.cloud import connect
 from gemmactl.gcp.storage import CloudStorage
-from gemmactl.resources.cloud import BucketInfo, Cloud
+from gemmactl.resources.cloud import BucketInfo, Cloud, RepositoryInfo
 from gemmactl.sandbox import images
 from gemmactl.sandbox.assembly import assemble
 from gemmactl.sandbox.endpoint import Endpoint
 from gemmactl.sandbox.server import Server
 from gemmactl.sandbox.world import Settings, World
-from tests.contract.suite import CloudContract
+from tests.contract.suite import SIZE, CloudContract
 from tests.contract.suite_builds import BuildsContract
 from tests.contract.suite_jobs import JobsContract
 from tests.contract.suite_keys import KeysContract
@@ -30,6 +30,8 @@ PLATFORMS = ("linux/amd64", "linux/arm64")
 def in_memory(_home: Path) -> Iterator[Cloud]:
     cloud = FakeCloud(enforce_apis=True)
     cloud.state.images = dict.fromkeys((IMAGE.format(cloud.project), BOTH.format(cloud.project)), f"sha256:{'0' * 64}")
+    ready = f"projects/{cloud.project}/locations/us-central1/repositories/ready"
+    cloud.state.repositories[ready] = RepositoryInfo(ready, size=SIZE)
     cloud.state.platforms[BOTH.format(cloud.project)] = PLATFORMS
     yield cloud
 
@@ -40,7 +42,7 @@ def put_image(world: World, root: Path) -> None:
     parent = f"projects/{world.project}/locations/us-central1/repositories/ready"
     world.store.put("repositories", parent, {"name": parent, "format": "DOCKER"})
     image = IMAGE.format(world.project)
-    images.push(world, image, f"sha256:{'0' * 64}", str(root), {"entrypoint": ["true"]})
+    images.push(world, image, f"sha256:{'0' * 64}", str(root), {"entrypoint": ["true"]}, size=SIZE)
     images.push(world, BOTH.format(world.project), f"sha256:{'1' * 64}", str(root), {"platforms": list(PLATFORMS)})
 
 

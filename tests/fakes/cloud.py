@@ -188,7 +188,8 @@ class Part:
 
 class Apis(Part):
     def enabled(self, names: Iterable[str]) -> frozenset[str]:
-        with self.cloud.call("apis.enabled") as state:
+        names = tuple(names)
+        with self.cloud.call("apis.enabled", " ".join(names)) as state:
             return frozenset(names) & frozenset(state.apis)
 
     def enable(self, names: Iterable[str]) -> None:
@@ -222,7 +223,7 @@ class Accounts(Part):
 
 class Policies(Part):
     def members(self, target: PolicyTarget, role: str) -> frozenset[str]:
-        with self.cloud.call("policies.members", str(target), api=POLICY_API[target.kind]) as state:
+        with self.cloud.call("policies.members", f"{role} on {target}", api=POLICY_API[target.kind]) as state:
             if role == "roles/run.serviceAgent" and self.cloud.agent and "run.googleapis.com" in state.apis:
                 return frozenset({f"serviceAccount:service-{self.cloud.number()}@serverless-robot-prod.iam.gserviceaccount.com"})
             return frozenset(state.policies.get(target, {}).get(role, ()))
@@ -281,7 +282,7 @@ class Repositories(Part):
     def update(self, info: RepositoryInfo) -> None:
         with self.cloud.call("repositories.update", info.name, write=True, api="artifactregistry") as state:
             old = state.repositories[info.name]
-            state.repositories[info.name] = replace(info, format=old.format, kms_key=old.kms_key)
+            state.repositories[info.name] = replace(info, format=old.format, kms_key=old.kms_key, size=old.size)
 
     def delete(self, name: str) -> None:
         with self.cloud.call("repositories.delete", name, write=True, api="artifactregistry") as state:
@@ -616,8 +617,8 @@ class Logs(Part):
 
 class Quotas(Part):
     def limits(self, ids: Iterable[str]) -> tuple[QuotaLimit, ...]:
-        with self.cloud.call("quotas.limits", api="cloudquotas") as state:
-            wanted = set(ids)
+        wanted = tuple(ids)
+        with self.cloud.call("quotas.limits", " ".join(wanted), api="cloudquotas") as state:
             return tuple(QuotaLimit(q, region, value) for (q, region), value in state.limits.items() if q in wanted)
 
 

@@ -118,6 +118,11 @@ def test_images_by_tag_version_and_digest(cloud: Cloud) -> None:
     package = f"{REPOSITORY}/packages/serve"
     assert client.get_tag(name=f"{package}/tags/one").version == f"{package}/versions/{DIGEST}"
     assert {t.name.rpartition("/")[2] for t in client.list_tags(parent=package)} == {"one", "two", "three"}
+    assert (
+        client.get_repository(name=REPOSITORY).size_bytes
+        == sum(i.image_size_bytes for i in client.list_docker_images(parent=REPOSITORY))
+        >= 7
+    )
     image = client.get_docker_image(name=f"{REPOSITORY}/dockerImages/serve@{DIGEST}")
     assert (image.uri, sorted(image.tags), image.image_size_bytes) == (f"{IMAGE}@{DIGEST}", ["one", "three"], 7)
     assert {i.uri for i in client.list_docker_images(parent=REPOSITORY)} == {f"{IMAGE}@{DIGEST}", f"{IMAGE}@{OTHER}"}

@@ -3,9 +3,11 @@
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gemmactl import costs
 from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.resources.surroundings import SubnetInfo
@@ -93,6 +95,26 @@ def test_opening_is_asked_a_second_time_with_the_most_that_it_can_cost() -> None
         assert len(ear.asked) == again
     shown = plan(public, place(with_model(FakeCloud())), again="")
     assert any("2 instances" in block.text for block in shown.blocks if isinstance(block, Line))
+
+
+@pytest.mark.parametrize(
+    ("change", "asked"),
+    [
+        ({"cpu": 8}, 2), ({"memory": "24Gi"}, 2), ({"cpu": 8, "memory": "32Gi"}, 2), ({"max_instances": 3}, 2),
+        ({"gpu_type": "nvidia-rtx-pro-6000", "cpu": 20, "memory": "80Gi"}, 2),
+        ({"max_instances": 1, "cpu": 8, "memory": "32Gi"}, 1), ({"timeout": 60}, 1),
+    ],
+)  # fmt: skip
+def test_a_higher_monthly_ceiling_of_an_open_service_is_asked_for_again(change: dict[str, Any], asked: int) -> None:
+    """Whatever raises it: CPU and memory as well; what it can cost then stands above. A lower one is not asked for."""
+    cloud = with_model(FakeCloud())
+    cloud.state.limits = {key: value * 100 for key, value in cloud.state.limits.items()}
+    public = replace(WISH, auth="public", cpu=6, memory="16Gi", max_instances=2, given=frozenset({"cpu", "memory"}))
+    deploy(public, place(cloud), Ear(), yes=True)
+    ear, wish = Careful(yeses=("Apply", "Open")), replace(public, **change)
+    assert deploy(wish, place(cloud), ear, yes=False).exit is Exit.OK
+    assert ear.asked == ["Apply this plan?", "Open it to everybody?"][:asked]
+    assert any(costs.ceiling(wish) in line for line in ear.said) is (asked == 2)
 
 
 def test_a_service_that_loses_its_keys_is_opened_by_a_second_yes() -> None:

@@ -61,6 +61,27 @@ def test_what_stays_has_its_price(tmp_path: Path) -> None:
     assert "a month" in result.blocks[0].text
 
 
+@pytest.mark.parametrize("size", [2_000_000_000, None])
+def test_images_that_stay_are_in_the_sum_or_named_beside_it(tmp_path: Path, size: int | None) -> None:
+    """By the size that Artifact Registry tells of the repository; the image in it is not counted twice."""
+    here = place(with_model(FakeCloud()))
+    deploy(WISH, here, Ear(), yes=True)
+    repositories = cloud(here).state.repositories
+    repositories |= {name: replace(info, size=size) for name, info in repositories.items()}
+    ear = Ear()
+    result = destroy(here, settings(tmp_path), "gemma", ear, yes=True, extent=Extent(service_only=True))
+    stays = {one["address"]: one for one in result.data["stays"]}
+    kept, rest = stays.pop("repository us-central1/gemmactl"), sum(one["month"]["usd"] for one in stays.values())
+    (said,) = (line for line in ear.said if line.startswith("what stays costs"))
+    beside = ", plus the images of repository us-central1/gemmactl, size unknown"
+    if size:
+        assert (kept["bytes"], kept["month"]["usd"], kept["rate"]) == (size, 0.2, "")
+        assert (result.data["stays_month"]["usd"], beside in said) == (pytest.approx(rest + 0.2), False)
+        assert any("2.0 GB, $0.20 a month" in line for line in ear.said)
+    else:
+        assert (kept["month"]["usd"], said.endswith(beside.removeprefix(", plus "))) == (None, True)
+
+
 def test_service_only_leaves_the_rest_and_says_how_it_goes(tmp_path: Path) -> None:
     """One delete; a deploy afterwards makes the service alone; the next command removes what was left."""
     here = place(with_model(FakeCloud()))

@@ -14,7 +14,8 @@ from gemmactl.resources.service_body import lean
 from gemmactl.serving import old_vllm
 from gemmactl.serving.destroy import destroy
 from gemmactl.serving.from_yaml import deploy, plan
-from gemmactl.serving.modernise import modernise
+from gemmactl.serving.modern_image import pinned
+from gemmactl.serving.modernise import WHY_IMAGE, modernise
 from gemmactl.serving.vllm_flags import KNOWN
 from tests.app.shell import inside
 from tests.fakes.cloud import FakeCloud
@@ -22,6 +23,7 @@ from tests.knative.sheets import CODELAB, ENVIRON, codelab, sheet
 from tests.resources.test_vllm import ACCEPTED
 from tests.serving.ear import Answers, Ear, place, settings
 from tests.serving.test_from_yaml import BUCKET, SERVICE, with_weights
+from tests.serving.test_vllm_digest import DIGEST, Registry
 
 OLD = ("python3", "-m", "vllm.entrypoints.api_server")
 COMPLETION = {
@@ -94,6 +96,48 @@ def test_it_is_deployed_proven_planned_empty_and_destroyed_whole(tmp_path: Path)
     assert (cloud.state.services, cloud.state.accounts) == ({}, {})
     assert not [m for roles in cloud.state.policies.values() for members in roles.values() for m in members]
     assert cloud.storage.list(BUCKET)
+
+
+def box(cloud: FakeCloud) -> str:
+    return str(cloud.state.services[SERVICE]["template"]["containers"][0]["image"])
+
+
+def test_the_image_is_deployed_by_the_digest_that_the_mirror_tells() -> None:
+    """As `deploy MODEL` does it: the change is said and noted, and a mirror that is silent afterwards changes nothing."""
+    cloud, ear = with_weights(FakeCloud()), Ear()
+    here = place(cloud, Registry(service=Answers(content=COMPLETION)))  # type: ignore[arg-type]  # a wire
+    found = pinned(codelab(), here, ear)
+    assert deploy(found, here, Ear(), yes=True, modern=True).exit is Exit.OK
+    assert box(cloud) == f"{vllm.REPOSITORY}@{DIGEST}"
+    (note,) = (n for n in found.notes if "image" in n)
+    assert (note.endswith(WHY_IMAGE), f" -> {box(cloud)}: " in note, any(note in said for said in ear.said)) == (True, True, True)
+    for body in (Registry().body, None):
+        here = place(cloud, Registry(body=body))  # type: ignore[arg-type]  # a wire
+        assert plan(pinned(codelab(), here, ear), here, again="", modern=True).data["changes"] == 0
+
+
+def test_where_the_mirror_is_silent_the_tag_is_deployed_and_said() -> None:
+    """Also where the file holds an older official image by its digest: the new command line is not given to that one."""
+    old = f"{vllm.REPOSITORY}@sha256:{'0' * 64}"
+    for read in (codelab(), replace(codelab(), service=_with_image(codelab().service, old))):
+        cloud = with_weights(FakeCloud())
+        here = place(cloud, Registry(body=None, service=Answers(content=COMPLETION)))  # type: ignore[arg-type]  # a wire
+        done = deploy(pinned(read, here, Ear()), here, Ear(), yes=True, modern=True)
+        assert (box(cloud), sum(n.startswith("image-by-tag: ") for n in done.data["notes"])) == (vllm.IMAGE, 1)
+
+
+def test_a_container_without_an_old_entry_point_asks_no_registry() -> None:
+    """Its image is the user's own affair."""
+    registry, found = (
+        Registry(),
+        sheet(CODELAB.replace("\u00a0", " ").replace("vllm.entrypoints.api_server", "my.server"), **ENVIRON),
+    )
+    assert pinned(found, place(FakeCloud(), registry), Ear()) == found  # type: ignore[arg-type]  # a wire
+    assert registry.asked == []
+
+
+def _with_image(service: Service, image: str) -> Service:
+    return replace(service, containers=tuple(replace(one, image=image) for one in service.containers or ()))
 
 
 def test_a_service_that_runs_as_written_is_modernised_in_place() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.house.test_hosts import documented
+from tests.knative.sheets import CODELAB, ENVIRON
 from tests.wire.conftest import SAMPLE, Desk, reads
 
 CANARY = "hf_" + "Canary7Kq" * 4
@@ -88,3 +89,11 @@ def test_no_credentials_is_said_before_anything_is_asked(desk: Desk) -> None:
     assert document["problems"][0]["code"] == "no-credentials"
     assert "gcloud auth application-default login" in document["problems"][0]["remedy"]
     assert desk.recorder.exchanges == []
+
+
+def test_modernise_asks_for_the_digest_of_its_image(desk: Desk) -> None:
+    """Both verbs do; behind this proxy no registry answers, and both say that the tag is deployed."""
+    (desk.home / "service.yaml").write_text(CODELAB)
+    for verb in ("plan", "deploy"):
+        done = desk.run(verb, "--from-yaml", "service.yaml", "--modernise", **ENVIRON)
+        assert "image-by-tag: mirror.gcr.io does not tell the digest" in done.stderr, done.stdout + done.stderr

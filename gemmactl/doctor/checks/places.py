@@ -14,6 +14,7 @@ from gemmactl.doctor.finding import Finding
 from gemmactl.doctor.granting import grant_finding
 from gemmactl.errors import Trouble
 from gemmactl.resources import names
+from gemmactl.resources.apis import Apis
 from gemmactl.resources.cloud import BucketInfo, PolicyTarget
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.needs import repository_of
@@ -84,10 +85,10 @@ def runtime_accounts(ground: Ground) -> Answer:
 def agent(ground: Ground) -> Answer:
     """Cloud Run's own account reads the image and makes the runtime account's tokens."""
     with ThreadPoolExecutor(2) as pool:
-        enabled = pool.submit(ground.cloud.apis.enabled, (RUN,))
+        enabled = pool.submit(ground.cloud.apis.enabled, _asked_with(ground))
         target = PolicyTarget("project", ground.cloud.project)
         bound = pool.submit(ground.cloud.policies.members, target, AGENT_ROLE)
-    if not enabled.result():
+    if RUN not in enabled.result():
         raise Trouble("the agent is not there yet", why="", remedy="", facts={"reason": "SERVICE_DISABLED", "service": RUN})
     member = f"serviceAccount:service-{ground.cloud.number()}@serverless-robot-prod.iam.gserviceaccount.com"
     if member in bound.result():
@@ -95,6 +96,11 @@ def agent(ground: Ground) -> Answer:
     found = grant_finding(IamMember(target, AGENT_ROLE, member))
     # a project without a service may not have been given it yet: Google grants it with the first use
     return (found if ground.live else replace(found, state="advice"),)
+
+
+def _asked_with(ground: Ground) -> tuple[str, ...]:
+    """The APIs that the plan asks for anyway, where Cloud Run's is among them: one question for both."""
+    return next((one.names for one in ground.stack if isinstance(one, Apis) and RUN in one.names), (RUN,))
 
 
 def images(ground: Ground) -> Answer:

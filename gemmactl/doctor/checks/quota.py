@@ -25,8 +25,8 @@ def room(ground: Ground) -> Answer:
     with ThreadPoolExecutor(3) as pool:
         listed = pool.submit(ground.cloud.run.list, wish.region)
         ran = pool.submit(_running, ground)
-        told = ground.cloud.quotas.limits((pair[0],))
-    limit = next((one.value for one in told if one.region == wish.region), None)
+        told = ground.cloud.quotas.limits(quota.of_region(wish.gpu_type or ""))
+    limit = next((one.value for one in told if (one.id, one.region) == (pair[0], wish.region)), None)
     own = "" if isinstance(wish, Job) else wish.name
     others = [live for live in listed.result() if str(live.get("name", "")).rpartition("/")[2] != own]
     if limit is None:
