@@ -94,6 +94,11 @@ def narrowest(permission: str) -> Least | None:
     return Least(first.role, _scope(spelled(permission)), others, curated=False)
 
 
+def place_of(permission: str) -> Scope:
+    """The kind of thing that a permission is about, whatever a role for it is bound on."""
+    return _scope(permission)
+
+
 def _scope(permission: str) -> Scope:
     service, kind, method = (*permission.split("."), "", "")[:3]
     return "project" if method in _OF_THE_WHOLE and kind != "objects" else _PLACES.get((service, kind), "project")

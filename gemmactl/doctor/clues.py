@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from gemmactl.doctor.existence import MAYBE, thing
 from gemmactl.doctor.finding import Context
 from gemmactl.doctor.place import PROJECT, REGION, valid
 from gemmactl.doctor.principal import EMAIL, FEDERATED, agent_number, member
@@ -45,11 +46,14 @@ RUNTIME: Final = (
     ),
     rf"(?:--service-account|serviceAccountName|service_account(?:_name)?)['\"]? ?[=: ] ?['\"]?(?P<x>{EMAIL})",
 )
+_OWN: Final = r"(?:[a-z0-9-]{1,40}(?:\.[a-z0-9-]{1,40}){1,4}:)?[a-z][a-z0-9-]{2,61}[a-z0-9]|\d{6,20}"
+"""A project in front of what was asked of it: `my-proj:setIamPolicy` is no project of a domain."""
 PROJECTS: Final = (
     rf"in project \[(?P<x>{PROJECT})\]",
     rf"not the same as this project \[?(?P<x>{PROJECT})\]?",
     rf"--project[= ](?P<x>{PROJECT})\b",
-    rf"instance \[(?P<x>{PROJECT})[\]:]",
+    # gcloud's word for the kind comes first: `services instance [X]` is a service, a secret or an API, and no project
+    rf"\b(?:projects|namespaces|apps) instance \[(?P<x>{_OWN})[\]:]",
     rf"namespaces instance (?P<x>{PROJECT}) \(",
     rf"\[(?P<x>{PROJECT})_cloudbuild\]",
     rf"cloudresourcemanager\.googleapis\.com/v\d/projects/(?P<x>{PROJECT})\b",
@@ -84,6 +88,8 @@ def enrich(context: Context, flat: str) -> Context:
         number=number,
         region=context.region or _first(REGIONS, flat, "region"),
         service=context.service or _first(SERVICES, flat, "service"),
+        thing=thing(flat),
+        maybe=found[0] if (found := search(MAYBE, flat)) else "",
     )
 
 

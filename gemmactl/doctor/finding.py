@@ -55,6 +55,10 @@ class Context:
     """The only service account that the text names at all."""
     schedule: str = ""
     """As whom a schedule or a queue in the text calls."""
+    thing: str = ""
+    """`slot/name` of the one thing that the text says may not be accessed; no project."""
+    maybe: str = ""
+    """The words with which the text says of what was refused that it may not exist."""
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,10 @@ SLOTS: Final[dict[str, str]] = {
 """What may stand in a command, by the name of its slot. Nothing that fails its pattern ever does."""
 
 
+SCOPE_OF: Final = {"repository": "repo", "account": "service account"}
+"""Slots whose scope has another name."""
+
+
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
@@ -142,7 +146,9 @@ def settle(place: Place | None, scope: str, context: Context) -> Place:
         project = context.project
     name = place.name
     if not name:
-        name = {"bucket": context.bucket, "service": context.service}.get(scope, "")
+        slot, _, told = context.thing.partition("/")
+        own = told if slot and SCOPE_OF.get(slot, slot) == scope else ""
+        name = own or {"bucket": context.bucket, "service": context.service}.get(scope, "")
     return replace(place, name=name, project=project, location=place.location or context.region)
 
 

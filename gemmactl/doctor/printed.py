@@ -121,7 +121,10 @@ def bare(line: str) -> str:
 
 def _parted(line: str, below: str) -> bool:
     """Whether the break stands between two words, by a word that is whole on one of its sides."""
-    return line.rpartition(" ")[2].lower() in _WORDS or below.partition(" ")[0].lower() in _WORDS
+    last, first = line.rpartition(" ")[2], below.partition(" ")[0]
+    if _re(r"[a-z]{3,}").fullmatch(last) and _re(r"[A-Z]{2,}").fullmatch(first):  # offer|GPU
+        return True
+    return last.lower() in _WORDS or below.partition(" ")[0].lower() in _WORDS
 
 
 def uncut(lines: list[str]) -> list[str]:
@@ -137,7 +140,9 @@ def uncut(lines: list[str]) -> list[str]:
         if width * 2 // 3 < len(line) < width and below and len(line) + len(below.split(" ", 1)[0]) >= width
     )
     whole = sum(1 for line, below in pairwise(lines) if len(line) == width and _parted(line, below))
-    if between >= full or whole * 2 > full:
+    # two lines that happen to be equally long are no terminal's width
+    chance = whole and full == 2 and width not in _WIDTHS
+    if between >= full or whole * 2 > full or chance:
         return lines
     out: list[str] = []
     glue = False

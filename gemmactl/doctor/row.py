@@ -13,7 +13,7 @@ from gemmactl.doctor import principal as who
 from gemmactl.doctor.finding import Category, Context, Finding, FixKind
 from gemmactl.doctor.permissions import ABOVE, Least, canonical, least
 from gemmactl.doctor.scene import acting
-from gemmactl.doctor.search import pattern
+from gemmactl.doctor.search import pattern, search
 
 if TYPE_CHECKING:
     from gemmactl.kernel.resource import Resource
@@ -98,12 +98,18 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
     commands = tuple(fill(c, groups, context) for c in row.commands)
     if binds and at and not row.commands:
         commands = (places.bind_command(at, role, who.shown(principal)),)
+    cause = _sentence(row.cause, groups)
+    if context.maybe and row.category == "iam" and row.fix_kind == "iam_grant" and not row.barred:
+        from gemmactl.doctor import existence
+
+        commands = (existence.look(permission, named, at, groups.get("resource", ""), evidence, context), *commands)
+        cause += "" if search(r"not exist|missing secret", cause) else existence.OR_MISSING
     return Finding(
         code=row.code,
         category=row.category,
         subcategory=row.subcategory,
         title=_sentence(row.title, groups),
-        cause=_sentence(row.cause, groups),
+        cause=cause,
         remedy=_remedy(row, principal) + (BY_DATA if uncurated else ""),
         evidence=clip(evidence),
         principal=principal if (permission or row.role or row.principal) else "",

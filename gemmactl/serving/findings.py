@@ -29,8 +29,9 @@ def from_log(path: Path, settings: Settings, project: str | None, region: str | 
     from gemmactl.doctor.finding import Context
 
     text = _read(path)
-    said = settings.value("project", project)
-    findings = diagnose(text, None, Context(project=said.text if said else "", region=settings.region(region).text))
+    # of a text nothing is assumed: the default region would stand in a command as if the text had named it
+    said, place = settings.value("project", project), settings.value("region", region)
+    findings = diagnose(text, None, Context(project=said.text if said else "", region=place.text if place else ""))
     if not findings:
         from gemmactl.serving.knowledge import unrecognised
 

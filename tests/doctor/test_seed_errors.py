@@ -89,7 +89,7 @@ def test_each_build_error_names_principal_role_and_command(
     """The four IAM errors of the seed each give their exact member, permission, least role and gcloud line."""
     first = diagnose(text, {}, HERE)[0]
     assert (first.code, first.principal, first.permission, first.role) == (code, principal, permission, role)
-    assert first.commands[0] == command
+    assert first.commands[-1] == command  # a look whether it exists may stand before it
 
 
 def test_the_log_role_is_not_told_as_the_cause() -> None:

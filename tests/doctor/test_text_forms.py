@@ -12,6 +12,7 @@ from gemmactl.doctor.finding import Context
 from gemmactl.doctor.paste import LIMIT, flatten, shorten
 from gemmactl.doctor.reason import reasons
 from gemmactl.errors import Trouble
+from tests.doctor.test_corpus import FIXES
 
 DENIED = (
     "google.api_core.exceptions.Forbidden: 403 GET https://storage.googleapis.com/storage/v1/b/my-models/o:"
@@ -156,3 +157,44 @@ def test_a_long_log_keeps_its_telling_lines() -> None:
     text = filler + DENIED + "\n" + filler
     assert len(shorten(text)) <= LIMIT + 4000
     assert diagnose(text)[0].code == "storage-denied"
+
+
+def _each(text: str, width: int) -> str:
+    return "\n".join(textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in text.splitlines())
+
+
+def _cut(text: str, width: int) -> str:
+    return "\n".join(line[at : at + width] for line in text.splitlines() for at in range(0, max(len(line), 1), width))
+
+
+ANY = {
+    "wrapped between words": lambda t: _each(t, 80),
+    "cut at a terminal's width": lambda t: _cut(t, 80),
+    "timestamps": lambda t: "\n".join(f"2026-11-20T10:00:00.1Z {line}" for line in t.splitlines()),
+    "colours": lambda t: "\n".join(f"\x1b[31m{line}\x1b[0m" for line in t.splitlines()),
+    "another project": lambda t: t.replace("my-proj", "acme-prod-7"),
+    "korean around": FORMS["korean around"],
+    "japanese around": FORMS["japanese around"],
+}
+THIRD = {
+    e["id"]: e for number, e in enumerate(FIXES) if number % 3 == 0 or e["id"] in ("iam-033", "iam-036", "iam-057", "quota-004")
+}
+
+
+@pytest.mark.parametrize("form", ANY)
+def test_every_form_keeps_the_category_and_the_role(form: str) -> None:
+    """A third of the shared corpus, and the texts that once lost their answer to a form."""
+    wrong = []
+    for name, entry in THIRD.items():
+        found = diagnose(ANY[form](entry["raw"]))
+        told = (found[0].category, found[0].role) if found else ("", "")
+        roles = entry["accept_roles"] or [""]
+        if told[0] != entry["category"] or told[1] not in roles:
+            wrong.append((name, *told))
+    assert wrong == []
+
+
+def test_a_refused_image_is_known_without_its_first_line() -> None:
+    """The rest of the sentence tells image and caller."""
+    text = next(e["raw"] for e in FIXES if e["id"] == "iam-036")
+    assert diagnose(text.split("\n", 1)[1])[0].code == "caller-image"

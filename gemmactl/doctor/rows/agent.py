@@ -65,10 +65,11 @@ ROWS: Final = (
         patterns=(
             (
                 r"instance (?P<deploying>[a-z0-9-]+) \(or .{0,160}? access tokens for the service account"
-                rf" (?P<resource>[\w-]+@(?!(?P=deploying)\.)[\w-]+\.iam\.gserviceaccount\.com)\. {_GIVE}"
+                rf" (?P<resource>[\w-]+@(?!(?P=deploying)\.)[\w-]+\.iam\.gserviceaccount\.com)(?:\. {_GIVE})?"
             ),
         ),
         permission="iam.serviceAccounts.getAccessToken",
+        principal="$RUN_AGENT",
         fix_kind="iam_grant",
         explains=("agent-tokens", "iam-denied"),
         not_fix=("granting it to the account that deploys",),
@@ -113,7 +114,14 @@ ROWS: Final = (
         cause="Since January 2025 the deploying account itself must be able to read the image, besides the service agent.",
         remedy="Grant artifactregistry.reader on the image's repository to the caller; across projects to the service"
         " agent as well.",
-        patterns=(rf"User {_IMAGE}",),
+        patterns=(
+            rf"User {_IMAGE}",
+            # its first line was cut off
+            (
+                r"\bimage, (?P<resource>[\w:/.@-]{3,300}\w)\. Ensure that the provided container image URL is correct"
+                r" and that the above account"
+            ),
+        ),
         permission="artifactregistry.repositories.downloadArtifacts",
         principal="$CALLER",
         fix_kind="iam_grant",

@@ -47,8 +47,9 @@ ROWS: Final = (
             rf" ?['\"`](?P<resource>[^'\"`]{{3,200}})['\"`].{{0,300}}?{_REFUSED}"
         ),
         (
-            r"permission to access (?P<policy_of>\w{1,30}) (?:instance )?\[(?:(?P<project>[a-z][\w-]{4,40})|"
-            r"(?P<organization>\d{6,20}))"
+            r"permission to access (?P<policy_of>\w{1,30}) (?:instance )?\["
+            r"(?:(?<=projects instance \[)(?P<project>[a-z][\w-]{4,40})|"
+            r"(?P<organization>\d{6,20})|[\w@-]{1,120})"
             r"[\w/.-]{0,100}:(?P<verb>[gs]etIamPolicy)\]"
         ),
         subcategory="policy_admin",

@@ -160,8 +160,7 @@ ROWS: Final = (
         unless=rf"{_TERRAFORM}|\(gcloud\.secrets",
         subcategory="runtime_secret",
         cause="The process (the service's own account, or your credentials when it runs here) may not read the value,"
-        " or the secret has"
-        " another name: a missing secret gives the same text.",
+        " or it does not exist under this name: a missing secret gives the same text.",
         remedy="Check that the secret exists, then grant secretAccessor on it.",
         explains=("iam-denied",),
     ),
