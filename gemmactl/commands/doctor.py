@@ -72,25 +72,25 @@ def doctor(
 
 
 def examined(place: Place, settings: Settings, name: str | None, voice: Voice, **how: bool) -> Result:
-    """A service, or where there is none that is meant, a fine-tune; where neither was made, the build that failed."""
+    """A service, or where there is none that is meant, a fine-tune; where neither is to be had, the project itself."""
+    from gemmactl.kernel.plan import not_allowed
     from gemmactl.serving.repair import repair
 
     try:
         return repair(place, settings, name, voice, **how)
     except Trouble as none:
-        if none.code not in ("service-missing", "service-none"):
+        if none.code not in ("service-missing", "service-none") and not not_allowed(none):
             raise
         from gemmactl.tune import repair as tuned
 
         try:
             return tuned.repair(place, name, voice, **how)
         except Trouble as other:
-            if other.code not in ("finetune-missing", "finetune-none"):
+            if other.code not in ("finetune-missing", "finetune-none") and not not_allowed(other):
                 raise
         from gemmactl.serving import unmade
 
-        asked = name or str(none.facts.get("service", ""))
-        return unmade.repair(place, asked, none, voice, fix=how["fix"], yes=how["yes"], for_admin=how["for_admin"])
+        return unmade.repair(place, settings, name or str(none.facts.get("service", "")), none, voice, **how)
 
 
 def _contradiction(*, retry: bool, fix: bool) -> Trouble:

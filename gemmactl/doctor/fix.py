@@ -16,7 +16,7 @@ from gemmactl.kernel import apply as kernel_apply
 from gemmactl.kernel import plan as kernel_plan
 from gemmactl.kernel.apply import Outcome, Patience
 from gemmactl.kernel.events import Events, Progress, silent
-from gemmactl.kernel.plan import Op, Plan, agrees
+from gemmactl.kernel.plan import Op, Plan, Step, agrees
 from gemmactl.kernel.resource import Clock, Resource
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.cloud import Cloud
@@ -46,7 +46,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Fixed:
-    """What became of it. `undo`: gcloud lines that take the new grants back; `waiting`: granted, but not seen to hold yet."""
+    """What became of it. `undo`: gcloud lines that take back what is new; `waiting`: granted, but not seen to hold yet."""
 
     outcome: Outcome
     holds: tuple[str, ...] = ()
@@ -131,8 +131,21 @@ def carry_out(
     outcome = apply(proposal.plan, cloud, events=events, clock=clock, patience=patience)
     made = [s.resource for s in proposal.plan.work if s.address in outcome.done]
     holds, waiting = _until_it_holds(made, proposal, cloud, clock, patience, events)
-    created = [s.resource for s in proposal.plan.steps if s.op is Op.CREATE and s.address in outcome.done]
-    return Fixed(outcome, tuple(holds), tuple(waiting), tuple(undo(r) for r in created if isinstance(r, IamMember)))
+    done = [s for s in proposal.plan.work if s.address in outcome.done]
+    return Fixed(outcome, tuple(holds), tuple(waiting), tuple(line for s in done if (line := _undo(s, cloud.project))))
+
+
+def _undo(step: Step, project: str) -> str:
+    """The line that takes a step back, or ``: a binding that was made, APIs that were off before."""
+    match step.resource:
+        case IamMember() as grant if step.op is Op.CREATE:
+            return undo(grant)
+        case Apis(names=names):
+            before = step.live.names if isinstance(step.live, Apis) else ()
+            new = " ".join(name for name in names if name not in before)
+            return f"gcloud services disable {new} --project={project}  # only if nothing else uses it" if new else ""
+        case _:
+            return ""
 
 
 def _until_it_holds(

@@ -4,94 +4,102 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
-from gemmactl.doctor.diagnose import diagnose, diagnose_trouble
+from gemmactl.doctor.diagnose import diagnose
 from gemmactl.doctor.finding import Context, Finding
-from gemmactl.doctor.granting import grant_finding, missing_permission
+from gemmactl.doctor.granting import grant_finding
+from gemmactl.doctor.several import once, unknown
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import Op, Step, api_disabled, decide, known
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources.apis import Apis
-from gemmactl.resources.cloud import Cloud, Json, LogEntry, PolicyTarget
+from gemmactl.resources.cloud import Cloud, Json, LogEntry
 from inference_image.contract import LoadFailure
 
-NEEDS: Final[dict[str, tuple[str, ...]]] = {
-    "apis": ("serviceusage.services.enable",),
-    "service_account": ("iam.serviceAccounts.create",),
-    "repository": ("artifactregistry.repositories.create",),
-    "bucket": ("storage.buckets.create",),
-    "secret": ("secretmanager.secrets.create",),
-    "image": ("cloudbuild.builds.create",),
-    "service": ("run.services.create", "run.services.update"),
-}
-"""Kind of a pending step -> what the caller needs on the project to carry it out."""
+if TYPE_CHECKING:
+    from gemmactl.doctor.checks.check import End
+
 LINES: Final = 200
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What a look found, and how each question of it ended; what is not in `checked` was not asked."""
+
+    findings: tuple[Finding, ...] = ()
+    checked: tuple[tuple[str, End], ...] = ()
+
+
 def examine(cloud: Cloud, stack: Sequence[Resource], *, service: str = "", context: Context | None = None) -> tuple[Finding, ...]:
+    """What `looked` finds."""
+    return looked(cloud, stack, service=service, context=context).findings
+
+
+def looked(cloud: Cloud, stack: Sequence[Resource], *, service: str = "", context: Context | None = None) -> Looked:
     """Everything that is not as the stack wishes, and why the service does not serve.
 
     `service` is the full name `projects/P/locations/L/services/S`, or `` for none. A check that may not look ends as a
-    finding of state `unknown` that names the missing permission. Empty: all was looked at, nothing was found.
+    finding of state `unknown` that names the missing permission. No finding: all was looked at, nothing was found.
     """
     known_facts = context or Context(project=cloud.project)
-    steps, unseen = _steps(cloud, stack, known_facts)
+    answers = _steps(cloud, stack, known_facts)
+    steps = [step for step, hidden in answers if not hidden]
     pending = {s.address for s in steps if s.op is not Op.KEEP}
-    found = [finding for step in steps for finding in _step_finding(step, pending, cloud.project)] + unseen
-    found += _caller_findings(cloud, steps, known_facts)
-    if built := _build_findings(cloud, steps, known_facts):
+    told = [(step.address, hidden or _step_finding(step, pending, cloud.project)) for step, hidden in answers]
+    found = [f for (_, own), (_, hidden) in zip(told, answers, strict=True) if not hidden for f in own]
+    found += [f for _, hidden in answers for f in hidden]
+    mine = _caller_findings(cloud, stack, [step for step, _ in answers if not step.unknown], known_facts)
+    found += mine or []
+    built = _build_findings(cloud, steps, known_facts)
+    if built:
         found = [_consequence(f) if f.code == "missing-image" and _told(built) else f for f in found] + built
+    checked = [(address, _end(own)) for address, own in told] + ([("your permissions", _end(mine))] if mine is not None else [])
     if service:
-        found += _service_findings(cloud, service, known_facts)
-    return tuple(_once(found))
+        parts = _service_findings(cloud, service, known_facts)
+        found += [f for _, own in parts for f in own]
+        checked += [(name, _end(own)) for name, own in parts]
+    return Looked(tuple(once(found)), tuple(checked))
 
 
-def together(*parts: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """What several looks found, each thing once, problems first, advice last."""
-    ranks = {"problem": 0, "unknown": 1, "advice": 2}
-    return tuple(sorted(_once([finding for part in parts for finding in part]), key=lambda f: ranks[f.state]))
+def beforehand(cloud: Cloud, stack: Sequence[Resource], context: Context) -> Looked:
+    """The same where nothing was deployed: what is not there yet is no fault, what would keep a deploy from making it is."""
+    answers = _steps(cloud, stack, context)
+    found: list[Finding] = []
+    checked: list[tuple[str, End]] = []
+    for step, hidden in answers:
+        standing = isinstance(step.resource, Apis) or step.op is Op.BLOCKED
+        own = hidden or (_step_finding(step, set(), cloud.project) if standing else [])
+        found += own
+        if own or standing or step.op is Op.KEEP:
+            checked.append((step.address, _end(own)))
+    mine = _caller_findings(cloud, stack, [step for step, _ in answers], context)
+    if mine is not None:
+        checked.append(("your permissions", _end(mine)))
+    return Looked(tuple(once([*found, *(mine or [])])), tuple(checked))
 
 
-def unknown(check: str, trouble: Trouble, context: Context) -> list[Finding]:
-    """What a check becomes that could not look; a disabled API is itself the finding."""
-    if api_disabled(trouble):
-        found = diagnose_trouble(trouble, context)
-        return [replace(f, title=f"an API is not enabled: {', '.join(sorted(_off(f)))}") if _off(f) else f for f in found]
-    permission = str(trouble.facts.get("permission") or "")
-    lacking = f"the caller lacks {permission}" if permission else trouble.why or trouble.what
-    return [
-        Finding(
-            code="unknown",
-            category="unknown",
-            subcategory=check,
-            title=f"{check}: unknown, {lacking}",
-            cause=trouble.what,
-            remedy=trouble.remedy,
-            permission=permission,
-            evidence=str(trouble),
-            principal=context.caller,
-            confidence=1.0,
-            state="unknown",
-        )
-    ]
+def _end(found: Sequence[Finding]) -> End:
+    if not found:
+        return "ok"
+    return "unknown" if all(f.state == "unknown" for f in found) else "finding"
 
 
-def _steps(cloud: Cloud, stack: Sequence[Resource], context: Context) -> tuple[list[Step], list[Finding]]:
-    """Each resource by itself: one refused read must not hide the others."""
+def _steps(cloud: Cloud, stack: Sequence[Resource], context: Context) -> list[tuple[Step, list[Finding]]]:
+    """Each resource by itself, with why it could not be read: one refused read must not hide the others."""
 
-    def one(resource: Resource) -> Step | list[Finding]:
+    def one(resource: Resource) -> tuple[Step, list[Finding]]:
         try:
             live = resource.read(cloud)
-            return decide(resource, live, known(resource, cloud) if live else None)
+            return decide(resource, live, known(resource, cloud) if live else None), []
         except Trouble as trouble:
-            return unknown(resource.address, trouble, context)
+            off = api_disabled(trouble)
+            step = Step(Op.CREATE, resource, unknown=True) if off else Step(Op.UNSEEN, resource)
+            return step, unknown(resource.address, trouble, context)
 
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(one, stack))
-    steps = [a for a in answers if isinstance(a, Step)]
-    return steps, [f for a in answers if not isinstance(a, Step) for f in a]
+        return list(pool.map(one, stack))
 
 
 def _step_finding(step: Step, pending: set[str], project: str) -> list[Finding]:
@@ -162,41 +170,49 @@ def _build_findings(cloud: Cloud, steps: Sequence[Step], context: Context) -> li
     return found
 
 
-def _caller_findings(cloud: Cloud, steps: Sequence[Step], context: Context) -> list[Finding]:
-    """What the caller needs on the project for the steps that are due, and does not hold."""
+def _caller_findings(cloud: Cloud, stack: Sequence[Resource], steps: Sequence[Step], context: Context) -> list[Finding] | None:
+    """What the caller lacks for the steps that are due, asked as plan asks it: each permission on its own thing.
+
+    None: no step is due.
+    """
     due = [s for s in steps if s.op in (Op.CREATE, Op.UPDATE)]
-    needed = {p for s in due for p in NEEDS.get(s.resource.kind, ())}
-    if not needed:
-        return []
-    target = PolicyTarget("project", cloud.project)
-    try:
-        held = cloud.policies.test(target, sorted(needed))
-    except Trouble as trouble:
-        return unknown("the caller's permissions", trouble, context)
-    return [missing_permission(p, target, context) for p in sorted(needed - held)]
+    hidden = [s for s in steps if s.op is Op.UNSEEN and not s.resource.by_others]
+    if not due and not hidden:
+        return None
+    from gemmactl.doctor.checks import rights
+    from gemmactl.doctor.checks.check import Ground
+
+    verdict = rights.check(due, Ground(cloud, tuple(stack), context=context), hidden)
+    if verdict.end != "unknown":
+        return list(verdict.findings)
+    cause = "Without an answer it is not known whether the steps that are due would be refused."
+    remedy = "Look again once the APIs are enabled." if verdict.api else "Ask again; `gemmactl plan --explain` asks the same."
+    blank = Finding("unknown", "unknown", f"{rights.NAME}: {verdict.seen}", cause, remedy, subcategory=rights.NAME)
+    return [replace(blank, confidence=1.0, state="advice" if verdict.api else "unknown")]
 
 
-def _service_findings(cloud: Cloud, name: str, context: Context) -> list[Finding]:
+def _service_findings(cloud: Cloud, name: str, context: Context) -> list[tuple[str, list[Finding]]]:
+    """What its state tells, and what the log of its newest revision does."""
     try:
         service = cloud.run.get(name)
     except Trouble as trouble:
-        return unknown("the service", trouble, context)
+        return [("the service's state", unknown("the service", trouble, context))]
     if service is None:
         return []
     here = replace(context, service=context.service or name.rpartition("/")[2])
     bad = _bad_condition(service)
     revision = str(service.get("latestCreatedRevision") or "")
     behind = bool(revision) and revision != str(service.get("latestReadyRevision") or "")
-    found: list[Finding] = []
-    if revision:
-        found += _log_findings(cloud, revision, here, failed=bool(bad) or behind)
+    logged = _log_findings(cloud, revision, here, failed=bool(bad) or behind) if revision else []
+    state: list[Finding] = []
     if bad:
         message = str(bad.get("message") or "")
         told = list(diagnose(message, {}, here))
         # a probe that failed is a consequence of what the log already told
-        caused = any(f.state == "problem" for f in found)
-        found += [f for f in told if not caused or f.category != "container"] or ([] if caused else [_not_ready(bad, message)])
-    return found
+        caused = any(f.state == "problem" for f in logged)
+        state = [f for f in told if not caused or f.category != "container"] or ([] if caused else [_not_ready(bad, message)])
+    log = [("the log of the newest revision", logged)] if revision else []
+    return [*log, ("the service's state", state)]
 
 
 def _not_ready(condition: Json, message: str) -> Finding:
@@ -248,23 +264,3 @@ def _since_ready(entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:
 
 def _text(entry: LogEntry) -> str:
     return entry.payload if isinstance(entry.payload, str) else str(entry.payload.get("message", ""))
-
-
-def _once(found: Sequence[Finding]) -> list[Finding]:
-    """APIs that are off before what is behind them, problems before unknowns, each once."""
-    out: dict[tuple[str, ...], Finding] = {}
-    for finding in sorted(found, key=lambda f: (f.state == "unknown", -len(_off(f)))):
-        if _off(finding) and any(_off(finding) <= _off(told) for told in out.values()):
-            continue  # each read that met the API says so again
-        cure = (finding.principal, finding.role, finding.resource)
-        # a policy that lacks a binding and a container that was refused for it are one finding with two witnesses
-        key = cure if all(cure) else (finding.code, *cure, finding.title)
-        first = out.setdefault(key, finding)
-        if first is not finding and finding.evidence not in first.evidence:
-            out[key] = replace(first, evidence="\n".join(filter(None, (first.evidence, finding.evidence))))
-    return list(out.values())
-
-
-def _off(finding: Finding) -> frozenset[str]:
-    """The APIs that a finding would have enabled."""
-    return frozenset(name for remedy in finding.remedies if isinstance(remedy, Apis) for name in remedy.names)

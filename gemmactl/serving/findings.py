@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Final
@@ -12,11 +13,14 @@ from gemmactl.result import Block, Item, Line, Result, Target, Tone, Verbatim
 from gemmactl.settings import Settings
 
 if TYPE_CHECKING:
+    from gemmactl.doctor.checks.check import End
     from gemmactl.doctor.finding import Finding
     from gemmactl.serving.place import Place
 
 SCHEMA: Final = "gemmactl/doctor.v1"
 """Of the document that `doctor --format json` prints."""
+POLICY: Final = "org policy "
+"""How the names of the checks of organization policies begin."""
 LOG_LIMIT: Final = 4 * 1024 * 1024
 SIGNS: Final[dict[str, tuple[str, Tone]]] = {"problem": ("!", "bad"), "unknown": ("?", "warn"), "advice": ("=", "plain")}
 EVIDENCE: Final = 200
@@ -40,10 +44,20 @@ def from_log(path: Path, settings: Settings, project: str | None, region: str | 
 
 
 def findings_result(
-    findings: tuple[Finding, ...], target: Target, place: Place | None = None, *, for_admin: bool = False, **more: str
+    findings: tuple[Finding, ...],
+    target: Target,
+    place: Place | None = None,
+    *,
+    for_admin: bool = False,
+    then: str = "",
+    checked: Sequence[tuple[str, End]] | None = None,
+    **more: str,
 ) -> Result:
-    """Exit 6 when something is wrong or could not be seen; advice alone is no fault."""
-    data = {**document(findings), **more}
+    """Exit 6 when something is wrong or could not be seen; advice alone is no fault.
+
+    `then`: a command that comes after all. `checked`: each live check with its end; None: a text, of which nothing was asked.
+    """
+    data = {**document(findings, checked), **more}
     if for_admin:
         from gemmactl.serving.ticket import ticket
 
@@ -52,16 +66,30 @@ def findings_result(
         return Result("doctor", data, (Verbatim(ticket(findings, where)),), (), target, code, schema=SCHEMA)
     head: tuple[Block, ...] = (place.line(),) if place else ()
     if all(f.state == "advice" for f in findings):
-        lines = (Line("nothing known is wrong", "good"), *findings_blocks(findings))
-        return Result("doctor", data, (*head, *lines), target=target, schema=SCHEMA)
+        lines = (Line("nothing known is wrong", "good"), *findings_blocks(findings), *fine(checked))
+        return Result("doctor", data, (*head, *lines), (then,) if then else (), target, schema=SCHEMA)
     fixable = any(f.safe for f in findings)
     follow = (f"gemmactl doctor {more.get('service', '')} --fix {place.flags}",) if place and fixable else ()
-    return Result("doctor", data, (*head, *findings_blocks(findings)), follow, target, Exit.FOUND, schema=SCHEMA)
+    follow = (*follow, then) if then else follow
+    blocks = (*head, *findings_blocks(findings), *fine(checked))
+    return Result("doctor", data, blocks, follow, target, Exit.FOUND, schema=SCHEMA)
 
 
-def document(findings: tuple[Finding, ...]) -> dict[str, object]:
-    """The findings for machines; nothing found is an empty list."""
-    return {"findings": [finding.document() for finding in findings]}
+def document(findings: tuple[Finding, ...], checked: Sequence[tuple[str, End]] | None = None) -> dict[str, object]:
+    """The findings for machines; nothing found is an empty list. `checked` is there where checks ran."""
+    told: dict[str, object] = {"findings": [finding.document() for finding in findings]}
+    if checked is not None:
+        told["checked"] = [{"check": check, "end": end} for check, end in checked]
+    return told
+
+
+def fine(checked: Sequence[tuple[str, End]] | None) -> tuple[Block, ...]:
+    """The checks that ended as ok, in one line: silence about a check is no answer. Policies are counted, not named."""
+    names = list(dict.fromkeys(check for check, end in checked or () if end == "ok"))
+    policies = [name for name in names if name.startswith(POLICY)]
+    if len(policies) > 1:
+        names = [name for name in names if name not in policies] + [f"{len(policies)} organization policies"]
+    return (Line(f"looked at and fine: {', '.join(names)}", "dim"),) if names else ()
 
 
 def findings_blocks(findings: tuple[Finding, ...]) -> tuple[Block, ...]:

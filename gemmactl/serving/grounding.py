@@ -18,6 +18,7 @@ from gemmactl.serving.place import Place
 if TYPE_CHECKING:
     from gemmactl.doctor.checks.check import Check, Ground, Verdict
     from gemmactl.doctor.finding import Context, Finding
+    from gemmactl.doctor.live import Looked
     from gemmactl.resources.cloud import Cloud
 
 MOST: Final = 3
@@ -95,16 +96,18 @@ def ask_checks(stack: Sequence[Resource], place: Place, reads: Cloud, bucket: st
     run(CHECKS, replace(_ground(stack, place, bucket, live=True), cloud=reads, whoami=None))
 
 
-def standing(place: Place, stack: Sequence[Resource], context: Context, *, bucket: str = "") -> tuple[Finding, ...]:
-    """Doctor's part: the same checks on a service that is there.
+def standing(place: Place, stack: Sequence[Resource], context: Context, *, bucket: str = "", live: bool = True) -> Looked:
+    """Doctor's part: the same checks, and how each ended. `live`: of a service that is there.
 
     What waits for an API that nothing of the service needs is one advice: it is not known, and no fault either.
     """
     from gemmactl.doctor.checks.rows import CHECKS
     from gemmactl.doctor.checks.run import run
+    from gemmactl.doctor.live import Looked
 
-    verdicts = run(CHECKS, _on(place, stack, bucket, context, live=True))
-    return (*(f for v in verdicts for f in v.findings), *_unknowns(verdicts, context))
+    verdicts = run(CHECKS, _on(place, stack, bucket, context, live=live))
+    found = (*(f for v in verdicts for f in v.findings), *_unknowns(verdicts, context))
+    return Looked(found, tuple((v.check, v.end) for v in verdicts))
 
 
 def _unknowns(verdicts: Sequence[Verdict], context: Context) -> tuple[Finding, ...]:

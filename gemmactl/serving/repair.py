@@ -14,7 +14,7 @@ from gemmactl.kernel.resource import Resource
 from gemmactl.resources import names
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.service_account import email_of
-from gemmactl.result import Item, Line, Result
+from gemmactl.result import Item, Line, Result, Tone
 from gemmactl.serving import find, show
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.findings import SCHEMA, document, findings_blocks, findings_result
@@ -28,7 +28,9 @@ from gemmactl.voice import Voice
 from inference_image import contract
 
 if TYPE_CHECKING:
+    from gemmactl.doctor.checks.check import End
     from gemmactl.doctor.finding import Context, Finding
+    from gemmactl.doctor.fix import Fixed
 
 
 def repair(
@@ -46,7 +48,7 @@ def repair(
 
     `retry`: once the remedies hold, deploy it again as it was wished. `for_admin`: findings as text for a ticket.
     """
-    seen = _look(place, settings, name)
+    seen = _look(place, settings, name, voice)
 
     def again() -> Result:
         from gemmactl.serving.deploy import deploy
@@ -59,13 +61,26 @@ def repair(
 
 
 def concluded(
-    seen: Seen, place: Place, voice: Voice, *, fix: bool, yes: bool, for_admin: bool, again: Callable[[], Result] | None = None
+    seen: Seen,
+    place: Place,
+    voice: Voice,
+    *,
+    fix: bool,
+    yes: bool,
+    for_admin: bool,
+    again: Callable[[], Result] | None = None,
+    carry: Callable[..., Fixed] | None = None,
 ) -> Result:
-    """What was found as a Result; with `fix`, once the safe remedies are applied. `again`: what to do when they hold."""
+    """What was found as a Result; with `fix`, once the safe remedies are applied. `again`: what to do when they hold.
+
+    `carry`: what applies them and waits; None: fix.carry_out.
+    """
     if not fix or not any(f.state == "problem" for f in seen.findings):
-        return findings_result(seen.findings, place.target, place=place, for_admin=for_admin, service=seen.name)
+        return findings_result(
+            seen.findings, place.target, place, for_admin=for_admin, then=seen.then, checked=seen.checked, service=seen.name
+        )
     voice.say(place.line(), *findings_blocks(seen.findings))
-    fixed = _fixed(place, seen, voice, yes=yes)
+    fixed = _fixed(place, seen, voice, yes=yes, carry=carry)
     if again is None or fixed.exit is not Exit.OK:
         return fixed
     voice.say(*fixed.blocks)
@@ -84,20 +99,25 @@ class Seen:
     findings: tuple[Finding, ...]
     accounts: frozenset[str] = frozenset()
     follow: str = ""
+    then: str = ""
+    """What to type next although nothing is repaired."""
+    checked: tuple[tuple[str, End], ...] = ()
+    """Each question that was asked, with its end."""
 
 
-def _look(place: Place, settings: Settings, name: str | None) -> Seen:
-    from gemmactl.doctor.finding import Context
-    from gemmactl.doctor.live import examine, together, unknown
+def _look(place: Place, settings: Settings, name: str | None, voice: Voice) -> Seen:
+    from gemmactl.doctor.live import looked
+    from gemmactl.doctor.several import together
 
     try:
         service = find.service(place, settings, name)
     except Trouble as trouble:
         if not api_disabled(trouble):
             raise
-        # without Cloud Run's API no service can be asked for: that is the finding, and the next look tells the rest
-        context = Context(place.id, number(place), place.region.text, caller=place.cloud.caller())
-        return Seen(name or "", context, tuple(unknown("the service", trouble, context)))
+        # without Cloud Run's API no service can be asked for: the project can
+        from gemmactl.serving import unmade
+
+        return unmade.look(place, settings, name or "", trouble, voice)
     short = find.short(service)
     context = context_of(place, service)
     wish = recalled(place, short, service)
@@ -105,10 +125,20 @@ def _look(place: Place, settings: Settings, name: str | None) -> Seen:
     with ThreadPoolExecutor(2) as pool:
         ground = pool.submit(standing, place, wanted, context, bucket=wish.model.bucket)
         model = pool.submit(_model, place, service, context)
-        findings = examine(place.cloud, wanted, service=find.full_name(place, short), context=context)
-        findings = together(findings, model.result(), ground.result())
+        own = looked(place.cloud, wanted, service=find.full_name(place, short), context=context)
+        checks, inspected = ground.result(), model.result()
+        findings = together(own.findings, inspected, checks.findings)
     follow = f'gemmactl generate "Good morning." --name {short} {place.flags}'
-    return Seen(short, context, findings, accounts(wanted, context), follow)
+    checked = (*checks.checked, *own.checked, *_inspected(service, inspected))
+    return Seen(short, context, findings, accounts(wanted, context), follow, checked=checked)
+
+
+def _inspected(service: find.Json, found: Sequence[Finding]) -> tuple[tuple[str, End], ...]:
+    """How the look at its model ended; a service without one was not asked."""
+    if not find.model_of(service):
+        return ()
+    hidden = any(f.state == "unknown" for f in found)
+    return (("the model", "unknown" if hidden else "finding" if found else "ok"),)
 
 
 def accounts(stack: Sequence[Resource], context: Context) -> frozenset[str]:
@@ -126,7 +156,7 @@ def _model(place: Place, service: find.Json, context: Context) -> tuple[Finding,
     from gemmactl.checkpoint.inspect import inspect
     from gemmactl.checkpoint.unread import unread
     from gemmactl.doctor.checkpoint import model_findings
-    from gemmactl.doctor.live import unknown
+    from gemmactl.doctor.several import unknown
 
     text = find.model_of(service)
     if not text:
@@ -158,16 +188,16 @@ def context_of(place: Place, service: find.Json) -> Context:
 
 
 def number(place: Place) -> str:
-    """The project's number; `` where Resource Manager, which knows it, is off: another finding says so."""
+    """The project's number; `` where it may not be asked, or there is no such project: another finding says so."""
     try:
         return place.cloud.number()
     except Trouble as trouble:
-        if api_disabled(trouble):
+        if api_disabled(trouble) or trouble.facts.get("status") in (403, 404):
             return ""
         raise
 
 
-def _fixed(place: Place, seen: Seen, voice: Voice, *, yes: bool) -> Result:
+def _fixed(place: Place, seen: Seen, voice: Voice, *, yes: bool, carry: Callable[..., Fixed] | None) -> Result:
     from gemmactl.doctor.fix import carry_out, propose
 
     findings = seen.findings
@@ -188,9 +218,9 @@ def _fixed(place: Place, seen: Seen, voice: Voice, *, yes: bool) -> Result:
             remedy="run it again when they are right",
             code="not-confirmed",
         )
-    fixed = carry_out(proposal, place.cloud, events=voice.events)
+    fixed = (carry or carry_out)(proposal, place.cloud, events=voice.events)
     data = {
-        **document(findings),
+        **document(findings, seen.checked),
         **show.document(proposal.plan),
         "done": list(fixed.outcome.done),
         "holds": list(fixed.holds),
@@ -199,8 +229,11 @@ def _fixed(place: Place, seen: Seen, voice: Voice, *, yes: bool) -> Result:
     }
     if not fixed.outcome.ok:
         return unfinished("doctor", fixed.outcome, data, place, service=seen.name)
-    line = Line(f"{len(fixed.holds)} of {len(fixed.outcome.done)} remedies applied and seen to hold", "good")
+    tone: Tone = "warn" if fixed.waiting else "good"
+    line = Line(f"{len(fixed.holds)} of {len(fixed.outcome.done)} remedies applied and seen to hold", tone)
     waits = tuple(Item("?", f"granted, not seen to hold yet: {address}", (), "warn") for address in fixed.waiting)
     undo = tuple(Item("=", "to take it back", (command,), "dim") for command in fixed.undo)
-    follow = seen.follow or " ".join(filter(None, ("gemmactl doctor", seen.name, place.flags)))
-    return Result("doctor", data, (line, *waits, *undo), (follow,), place.target, schema=SCHEMA)
+    look = " ".join(filter(None, ("gemmactl doctor", seen.name, place.flags)))
+    if fixed.waiting:  # what does not hold is not repaired: nothing that stands on it may go on
+        return Result("doctor", data, (line, *waits, *undo), (look,), place.target, Exit.GATE, schema=SCHEMA)
+    return Result("doctor", data, (line, *undo), (seen.follow or look,), place.target, schema=SCHEMA)

@@ -47,7 +47,8 @@ def repair(place: Place, name: str | None, voice: Voice, *, fix: bool, yes: bool
 
 def _look(place: Place, tune: Tune) -> Seen:
     from gemmactl.doctor.finding import Context
-    from gemmactl.doctor.live import examine, together
+    from gemmactl.doctor.live import Looked, looked
+    from gemmactl.doctor.several import together
 
     # with the image that its job has: a newer gemmactl's own is no fault of this run
     image = str(find.container(tune.job or {}).get("image", ""))
@@ -66,15 +67,18 @@ def _look(place: Place, tune: Tune) -> Seen:
     with ThreadPoolExecutor(2) as pool:
         ground = pool.submit(standing, place, wanted, context, bucket=tune.bucket) if wish else None
         ran = pool.submit(_run, place, tune, context)
-        findings = examine(place.cloud, wanted, context=context) if wish else _unbuilt(place, tune.name, context)
-        findings = together(ran.result(), findings, ground.result() if ground else ())
-    return Seen(tune.name, context, findings, accounts(wanted, context), f"gemmactl finetune resume {tune.name} {place.flags}")
+        own = looked(place.cloud, wanted, context=context) if wish else Looked(_unbuilt(place, tune.name, context))
+        checks = ground.result() if ground else Looked()
+        findings = together(ran.result(), own.findings, checks.findings)
+    follow = f"gemmactl finetune resume {tune.name} {place.flags}"
+    checked = (*checks.checked, *own.checked)
+    return Seen(tune.name, context, findings, accounts(wanted, context), follow, checked=checked)
 
 
 def _unbuilt(place: Place, name: str, context: Context) -> tuple[Finding, ...]:
     """Why there is no job: the build of its image failed."""
     from gemmactl.doctor.builds import failed_build
-    from gemmactl.doctor.live import unknown
+    from gemmactl.doctor.several import unknown
 
     try:
         return failed_build(place.cloud, place.region.text, made_for(name), context)
@@ -84,7 +88,7 @@ def _unbuilt(place: Place, name: str, context: Context) -> tuple[Finding, ...]:
 
 def _run(place: Place, tune: Tune, context: Context) -> tuple[Finding, ...]:
     """Why the newest run ended without a result: what its folder says, else what its last execution did."""
-    from gemmactl.doctor.live import unknown
+    from gemmactl.doctor.several import unknown
 
     try:
         run, execution, _ = status.seen(place, tune, None)
@@ -115,7 +119,8 @@ def _execution(place: Place, tune: Tune, execution: Execution, context: Context)
     """What the log of the last execution tells, else Cloud Run's own words."""
     from gemmactl.doctor.diagnose import diagnose
     from gemmactl.doctor.finding import Finding
-    from gemmactl.doctor.live import LINES, printed, unknown
+    from gemmactl.doctor.live import LINES, printed
+    from gemmactl.doctor.several import unknown
 
     source = logs.source(place, tune.short, execution.short)
     try:

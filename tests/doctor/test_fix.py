@@ -15,7 +15,7 @@ from gemmactl.resources.apis import Apis
 from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.resources.iam_member import IamMember
 from tests.doctor.small_cloud import CALLER, Policies, SmallCloud
-from tests.doctor.test_live import GRANT, HERE, RUNTIME
+from tests.doctor.test_live import GRANT, HERE, MAY_BIND, RUNTIME
 
 MEMBERS = frozenset({CALLER, RUNTIME})
 PROJECT = PolicyTarget("project", "my-proj")
@@ -36,7 +36,7 @@ class Ticks:
 
 def test_a_missing_binding_is_granted_and_nothing_else() -> None:
     """One write, the binding afterwards in the policy, one undo line; the checks are then silent."""
-    cloud = SmallCloud()
+    cloud = SmallCloud(policies=Policies(held=set(MAY_BIND)))
     proposal = propose(cloud, examine(cloud, [GRANT], context=HERE), MEMBERS)  # type: ignore[arg-type]  # a part of a Cloud
     assert [s.resource for s in proposal.plan.work] == [GRANT]
     fixed = carry_out(proposal, cloud, clock=Ticks().clock())  # type: ignore[arg-type]  # a part of a Cloud
@@ -72,13 +72,15 @@ def test_a_grant_that_does_not_hold_in_time_is_said_to_wait() -> None:
 
 
 def test_an_api_is_enabled() -> None:
-    """The other kind of remedy: the missing API, checked afterwards."""
+    """The other kind of remedy: the missing API, checked afterwards; the way back names it alone, and when not to go it."""
     cloud = SmallCloud()
     cloud.apis.on = {"run.googleapis.com"}
+    cloud.policies.held = {"serviceusage.services.enable"}
     found = examine(cloud, [Apis(("run.googleapis.com", "cloudbuild.googleapis.com"))], context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     fixed = carry_out(propose(cloud, found, MEMBERS), cloud, clock=Ticks().clock())  # type: ignore[arg-type]  # a part of a Cloud
     assert cloud.apis.on == {"run.googleapis.com", "cloudbuild.googleapis.com"}
-    assert fixed.undo == ()
+    back = "gcloud services disable cloudbuild.googleapis.com --project=my-proj"
+    assert fixed.undo == (f"{back}  # only if nothing else uses it",)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from gemmactl.doctor.finding import Context, Finding
-from gemmactl.doctor.live import examine
+from gemmactl.doctor.live import examine, looked
 from gemmactl.kernel.resource import Resource, Work
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.cloud import LogEntry, PolicyTarget
@@ -16,6 +16,7 @@ from inference_image.contract import Code, LoadFailure
 from tests.doctor.small_cloud import CALLER, Logs, Policies, Run, SmallCloud, denied
 
 RUNTIME = "serviceAccount:serve@my-proj.iam.gserviceaccount.com"
+MAY_BIND = {"storage.buckets.getIamPolicy", "storage.buckets.setIamPolicy"}
 BUCKET = PolicyTarget("bucket", "my-models")
 GRANT = IamMember(BUCKET, "roles/storage.objectViewer", RUNTIME)
 SERVICE = "projects/my-proj/locations/us-central1/services/gemma"
@@ -69,9 +70,21 @@ def test_a_healthy_project_has_no_findings() -> None:
     assert cloud.policies.writes == 0
 
 
+def test_each_look_says_how_it_ended() -> None:
+    """What is as wished, what is missing and what could not be seen, each by its name."""
+    cloud = SmallCloud(policies=Policies(held=set(MAY_BIND)), run=Run(refuse="run.services.get"))
+    seen = looked(cloud, [Repository(state="there"), GRANT], service=SERVICE, context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
+    assert dict(seen.checked) == {
+        "repository gemmactl": "ok",
+        GRANT.address: "finding",
+        "your permissions": "ok",
+        "the service's state": "unknown",
+    }
+
+
 def test_a_missing_binding_is_its_own_remedy() -> None:
     """The finding names member, role and bucket; its remedy is that very IamMember."""
-    (only,) = examine(SmallCloud(), [GRANT], context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
+    (only,) = examine(SmallCloud(policies=Policies(held=set(MAY_BIND))), [GRANT], context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     assert (only.principal, only.role, only.resource, only.scope) == (RUNTIME, GRANT.role, "gs://my-models", "bucket")
     assert only.remedies == (GRANT,)
     assert only.safe
@@ -99,16 +112,18 @@ def test_a_missing_api_is_a_remedy_of_the_missing_ones_only() -> None:
     assert only.remedies == (Apis(("cloudbuild.googleapis.com",)),)
 
 
-def test_what_the_caller_lacks_for_the_next_step_is_told() -> None:
-    """A repository is to be made and the caller may not: permission, least role, the caller as principal."""
-    found = examine(SmallCloud(), [Repository()], context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
-    assert _codes(found) == ["missing-repository", "caller-lacks-permission"]
-    assert (found[1].principal, found[1].role) == (CALLER, "roles/artifactregistry.editor")
+def test_what_the_caller_lacks_for_a_step_is_asked_where_plan_asks_it() -> None:
+    """A binding on a bucket that is due: its policy's permission, on that bucket and not on the project."""
+    cloud = SmallCloud(policies=Policies(held={"storage.buckets.getIamPolicy"}))
+    found = examine(cloud, [GRANT], context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
+    assert _codes(found) == ["missing-grant", "caller-lacks-permission"]
+    assert (found[1].principal, found[1].permission) == (CALLER, "storage.buckets.setIamPolicy")
+    assert "my-models" in found[1].title
 
 
 def test_a_check_that_may_not_look_is_unknown_and_names_the_permission() -> None:
     """A refused read never counts as fine, and does not hide the other checks."""
-    cloud = SmallCloud(run=Run(refuse="run.services.get"))
+    cloud = SmallCloud(policies=Policies(held=set(MAY_BIND)), run=Run(refuse="run.services.get"))
     found = examine(cloud, [Repository(state="hidden"), GRANT], service=SERVICE, context=HERE)  # type: ignore[arg-type]  # a part of a Cloud
     assert [f.state for f in found] == ["problem", "unknown", "unknown"]
     assert {f.permission for f in found if f.state == "unknown"} == {"artifactregistry.repositories.get", "run.services.get"}

@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 
 from gemmactl import stack
+from gemmactl.doctor.finding import Context
+from gemmactl.doctor.fix import Fixed, Proposal
+from gemmactl.doctor.granting import grant_finding
 from gemmactl.errors import Exit, Trouble
+from gemmactl.kernel.apply import Outcome
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.result import Result
 from gemmactl.serving.deploy import deploy, plan
-from gemmactl.serving.repair import repair
+from gemmactl.serving.repair import Seen, concluded, repair
 from gemmactl.spec import Serve, Token, parse_model
 from tests.fakes.cloud import FakeCloud
 from tests.serving.ear import Ear, place, settings, with_model
@@ -129,6 +133,25 @@ def test_off_cloud_run_and_retry(cloud: FakeCloud, tmp_path: Path) -> None:
     cloud.state.apis.discard("run.googleapis.com")
     again = repair(place(cloud), settings(tmp_path), "gemma", Ear(), fix=True, yes=True, retry=True)
     assert (again.verb, again.exit) == ("deploy", Exit.OK)
+
+
+def test_a_grant_that_does_not_hold_yet_is_no_repair(cloud: FakeCloud) -> None:
+    """Exit 5, said to wait, looked at again next; what failed is not deployed again on it."""
+    target, role, member = (grant := GRANTS[0]).target, grant.role, grant.member
+    cloud.state.policies[target][role].discard(member)
+    context = Context("demo-proj", caller=cloud.caller())
+    seen = Seen("gemma", context, (grant_finding(grant),), frozenset({member}), "gemmactl generate")
+
+    def slow(_proposal: Proposal, _cloud: object, **_: object) -> Fixed:
+        return Fixed(Outcome((grant.address,)), (), (grant.address,), ("undo it",))
+
+    def again() -> Result:
+        raise AssertionError("it does not hold yet")
+
+    here = place(cloud)
+    done = concluded(seen, here, Ear(), fix=True, yes=True, for_admin=False, again=again, carry=slow)
+    assert (done.exit, done.data["waiting"]) == (Exit.GATE, [grant.address])
+    assert done.next == (f"gemmactl doctor gemma {here.flags}",)
 
 
 class Rounds:

@@ -46,8 +46,9 @@ def codes(result: Result) -> list[str]:
 def test_the_failed_build_of_the_name_is_the_finding(cloud: FakeCloud, tmp_path: Path, name: str | None) -> None:
     """By its log, with the build's id; only reads are made, and a log makes no remedy."""
     shown = look(cloud, tmp_path, name)
-    assert (codes(shown), shown.exit) == (["build-disk"], Exit.FOUND)
-    (found,) = shown.data["findings"]
+    assert (codes(shown), shown.exit) == (["build-disk", "missing-service"], Exit.FOUND)
+    found, absent = shown.data["findings"]
+    assert absent["state"] == "advice"
     assert "build-1" in found["evidence"]
     assert found["fix"]["safe"] is False
     assert cloud.writes == []
@@ -58,26 +59,78 @@ def test_a_build_without_a_known_word_is_told_in_cloud_builds_own(cloud: FakeClo
     cloud.state.logs = []
     body, info = cloud.state.builds["build-1"]
     cloud.state.builds["build-1"] = (body, replace(info, detail="something of the builder", failure_type="SURPRISE"))
-    (found,) = look(cloud, tmp_path, "gemma").data["findings"]
+    found, _ = look(cloud, tmp_path, "gemma").data["findings"]
     assert (found["code"], found["cause"], found["subcategory"]) == ("build-failed", "something of the builder", "surprise")
     assert found["fix"]["commands"] == ["gcloud builds log build-1 --region=us-central1 --project=demo-proj"]
 
 
-def test_another_name_is_missing_as_before(cloud: FakeCloud, tmp_path: Path) -> None:
-    """A build that was for something else explains nothing."""
-    with pytest.raises(Trouble) as caught:
-        look(cloud, tmp_path, "other")
-    assert caught.value.code == "service-missing"
+@pytest.mark.parametrize("healed", [False, True])
+def test_a_project_without_a_fault_has_no_service(cloud: FakeCloud, tmp_path: Path, healed: bool) -> None:
+    """A build for something else, or that went well since, explains nothing; the deploy is next, what was asked is told."""
+    if healed:
+        body, _ = cloud.state.builds["build-1"]
+        cloud.build = BuildInfo("", "SUCCESS")
+        cloud.builds.start("us-central1", body)
+        cloud.calls.clear()
+    name = "gemma" if healed else "other"
+    shown = look(cloud, tmp_path, name)
+    (only,) = shown.data["findings"]
+    assert (only["code"], only["state"], only["title"]) == ("missing-service", "problem", f"there is no service {name}")
+    assert shown.next == (f"gemmactl deploy MODEL --name {name} --project demo-proj",)
+    assert {(one["check"], one["end"]) for one in shown.data["checked"]} >= {
+        ("credentials", "ok"), ("billing", "ok"), ("quota", "ok"), ("your permissions", "ok"), ("the newest build", "ok"),
+    }  # fmt: skip
+    assert cloud.writes == []
 
 
-def test_a_build_that_went_well_since_heals_it(cloud: FakeCloud, tmp_path: Path) -> None:
-    """The newest one decides."""
-    body, _ = cloud.state.builds["build-1"]
-    cloud.build = BuildInfo("", "SUCCESS")
-    cloud.builds.start("us-central1", body)
+def test_a_first_deploy_that_was_refused_is_told_why(tmp_path: Path) -> None:
+    """Nothing was made: the permission that is missing, the billing that is off and the bucket of gemmactl.yaml are seen."""
+    cloud = with_model(FakeCloud())
+    cloud.lacking = frozenset({"iam.serviceAccounts.create"})
+    cloud.state.billed = False
+    (tmp_path / "gemmactl.yaml").write_text("model: gs://nowhere/gemma\n", encoding="utf-8")
+    shown = look(cloud, tmp_path, None)
+    told = {found["code"]: found for found in shown.data["findings"]}
+    assert {"caller-lacks-permission", "billing-off", "bucket-missing"} <= set(told)
+    assert told["caller-lacks-permission"]["permission"] == "iam.serviceAccounts.create"
+    assert told["missing-service"]["state"] == "advice"
+    assert shown.next[-1] == "gemmactl deploy gs://nowhere/gemma --name gemma --project demo-proj"
+    assert cloud.writes == []
+
+
+def test_who_may_not_even_ask_for_services_is_told_of_the_project(tmp_path: Path) -> None:
+    """A refused look at the service is one unknown beside the project's checks, never a missing service."""
+
+    def refuse(name: str) -> None:
+        if name == "run.get":
+            raise refusal(403, "denied", permission="run.services.get")
+
+    cloud = with_model(FakeCloud())
+    cloud.before_call = refuse
+    shown = look(cloud, tmp_path, "gemma")
+    assert "run.services.get" in {found["permission"] for found in shown.data["findings"] if found["state"] == "unknown"}
+    assert "missing-service" not in codes(shown)
+    assert ("project", "ok") in {(one["check"], one["end"]) for one in shown.data["checked"]}
+
+
+def test_fix_enables_what_is_off_where_nothing_was_deployed(tmp_path: Path) -> None:
+    """Cloud Run's API too, without which no service can be asked for; the deploy is next."""
+    cloud = with_model(FakeCloud())
+    cloud.enforce_apis = True
+    cloud.state.apis = {f"{name}.googleapis.com" for name in ("cloudresourcemanager", "storage", "iam", "serviceusage")}
+    fixed = look(cloud, tmp_path, "gemma", fix=True)
+    assert fixed.exit is Exit.OK
+    assert "run.googleapis.com" in cloud.state.apis
+    assert fixed.next == ("gemmactl deploy MODEL --name gemma --project demo-proj",)
+    assert [line.partition(" --")[0].split()[:3] for line in fixed.data["undo"]] == [["gcloud", "services", "disable"]]
+
+
+def test_retry_without_a_service_is_refused(cloud: FakeCloud, tmp_path: Path) -> None:
+    """Nothing tells what to deploy again: it is said before anything is changed."""
     with pytest.raises(Trouble) as caught:
-        look(cloud, tmp_path, "gemma")
-    assert caught.value.code == "service-missing"
+        look(cloud, tmp_path, "gemma", fix=True, retry=True)
+    assert (caught.value.code, caught.value.exit) == ("nothing-to-retry", Exit.USAGE)
+    assert cloud.writes == []
 
 
 def test_builds_that_may_not_be_seen_are_said_to_be_unknown(cloud: FakeCloud, tmp_path: Path) -> None:
@@ -88,10 +141,10 @@ def test_builds_that_may_not_be_seen_are_said_to_be_unknown(cloud: FakeCloud, tm
             raise refusal(403, "denied", permission="cloudbuild.builds.list")
 
     cloud.before_call = refuse
-    with pytest.raises(Trouble) as caught:
-        look(cloud, tmp_path, "gemma")
-    assert caught.value.code == "service-missing"
-    assert "unknown (missing permission cloudbuild.builds.list)" in caught.value.why
+    shown = look(cloud, tmp_path, "gemma")
+    (hidden,) = (found for found in shown.data["findings"] if found["state"] == "unknown")
+    assert hidden["permission"] == "cloudbuild.builds.list"
+    assert {"check": "the newest build", "end": "unknown"} in shown.data["checked"]
 
 
 def test_a_log_that_may_not_be_read_is_unknown_beside_the_builds_own_words(cloud: FakeCloud, tmp_path: Path) -> None:
@@ -103,7 +156,7 @@ def test_a_log_that_may_not_be_read_is_unknown_beside_the_builds_own_words(cloud
 
     cloud.before_call = refuse
     found = look(cloud, tmp_path, "gemma").data["findings"]
-    assert [one["state"] for one in found] == ["problem", "unknown"]
+    assert [one["state"] for one in found] == ["problem", "unknown", "advice"]
     assert found[1]["permission"] == "logging.logEntries.list"
 
 
