@@ -101,6 +101,7 @@ def _item(finding: Finding) -> Item:
     from gemmactl.doctor.principal import PLACEHOLDERS
 
     rows = (
+        ("code", finding.code),
         ("cause", finding.cause),
         ("who", PLACEHOLDERS.get(finding.principal, finding.principal)),
         ("lacks", finding.permission),

@@ -65,3 +65,11 @@ def test_findings_stand_at_the_top_of_the_document(tmp_path: Path) -> None:
     assert document["schema"] == "gemmactl/doctor.v1"
     assert [finding["code"] for finding in document["findings"]] == ["cuda-memory"]
     assert "data" not in document
+
+
+@pytest.mark.parametrize("code", ["missing-grant", "caller-lacks-permission", "two-logins", "open-to-all", "missing-service"])
+def test_what_only_live_checks_find_is_explained(code: str) -> None:
+    """Their codes are on the screen: --explain knows them although no text leads to them."""
+    (row,) = explained(code).data["rows"]
+    assert row["cause"]
+    assert row["remedy"]

@@ -13,6 +13,7 @@ from gemmactl.resources.cloud import BuildInfo, LogEntry
 from gemmactl.result import Result
 from gemmactl.serving.deploy import deploy
 from gemmactl.spec import Serve, parse_model
+from gemmactl.ui.layout import lay
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.refusal import refusal
 from tests.serving.ear import Ear, place, settings, with_model
@@ -81,6 +82,15 @@ def test_a_project_without_a_fault_has_no_service(cloud: FakeCloud, tmp_path: Pa
         ("credentials", "ok"), ("billing", "ok"), ("quota", "ok"), ("your permissions", "ok"), ("the newest build", "ok"),
     }  # fmt: skip
     assert cloud.writes == []
+
+
+def test_the_screen_names_codes_and_what_was_fine(cloud: FakeCloud, tmp_path: Path) -> None:
+    """A code for --explain beside each finding; the checks that ended as ok in one line, policies counted."""
+    lines = [line.text for line in lay(look(cloud, tmp_path, "other").blocks, 1000)]
+    assert any(line.strip() == "code: missing-service" for line in lines)
+    (fine,) = (line for line in lines if line.startswith("looked at and fine: "))
+    assert "billing" in fine
+    assert "organization policies" in fine
 
 
 def test_a_first_deploy_that_was_refused_is_told_why(tmp_path: Path) -> None:
