@@ -95,6 +95,7 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
     at = places.settle(named, scope, context) if scope else None
     binds = bool(role and at and (permission or row.role))
     uncurated = bool(binds and choice and not choice.curated and not row.role)
+    unknown = bool(permission and choice is None and not row.role and not row.barred)
     commands = tuple(fill(c, groups, context) for c in row.commands)
     if binds and at and not row.commands:
         commands = (places.bind_command(at, role, who.shown(principal)),)
@@ -114,9 +115,9 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
         evidence=clip(evidence),
         principal=principal if (permission or row.role or row.principal) else "",
         permission=permission,
-        resource=str(at or named or ""),
+        resource=(_whole(groups.get("resource", ""), named) if unknown else "") or str(at or named or ""),
         role=role if binds else "",
-        scope=scope if binds else "",
+        scope=scope if binds else (named.scope if named else by_data.place_of(permission)) if unknown else "",
         fix_kind=row.fix_kind,
         commands=tuple(c for c in commands if harmless(c)),
         remedies=() if uncurated else _remedies(row, at, role, principal) if binds else _enabling(row, groups, context),
@@ -132,6 +133,12 @@ def _bound(row: Row, choice: Least | None, named: places.Place | None, permissio
         kind = permission.rpartition(".")[0]
         return (ABOVE.get(kind, role) if named.scope == "organization" else role), named.scope
     return role, scope
+
+
+def _whole(text: str, named: places.Place | None) -> str:
+    """The full name of a thing of a kind that nobody wrote down, of which only the project could be read."""
+    found = pattern(r"(?://[a-z.]{3,60}/)?(projects/[\w:-]{3,64}(?:/[a-z]{2,40}/[\w.-]{1,120}){1,4})[.,;]?").fullmatch(text)
+    return found[1].rstrip(".") if found and named and named.scope == "project" else ""
 
 
 def _signer(permission: str, named: places.Place | None, context: Context) -> str:

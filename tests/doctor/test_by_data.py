@@ -95,3 +95,24 @@ def test_the_shipped_files_are_what_refresh_writes() -> None:
     assert collect(some) == {
         "run": {"roles": {"roles/run.developer": [2, "GA"]}, "permissions": {"run.jobs.get": ["roles/run.developer"]}}
     }
+
+
+@pytest.mark.parametrize(
+    ("permission", "resource", "scope", "told"),
+    [
+        ("run.widgets.polish", "projects/my-proj/locations/us-central1/widgets/w1", "project", ""),
+        (
+            "fancynew.gadgets.spin",
+            "//fancynew.googleapis.com/projects/my-proj/gadgets/g1",
+            "project",
+            "projects/my-proj/gadgets/g1",
+        ),
+        ("secretmanager.secrets.polish", "projects/my-proj/secrets/hf", "secret", ""),
+        ("storage.buckets.polish", "projects/_/buckets/my-models", "bucket", "gs://my-models"),
+    ],
+)
+def test_a_permission_that_no_data_knows_keeps_scope_and_resource(permission: str, resource: str, scope: str, told: str) -> None:
+    """No role can be told, but what it is about is the whole name in the text."""
+    found = diagnose(f"Permission '{permission}' denied on resource '{resource}'.")[0]
+    assert (found.permission, found.scope, found.role) == (permission, scope, "")
+    assert found.resource == (told or resource)
