@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +11,9 @@ import pytest
 from inference_image.engine import fused, fused_weights, kernels
 from inference_image.engine.schedule import Part
 from tests.inference_image import cuda_on_cpu
+from tests.inference_image.played import Played, players
 
 VOCABULARY = 40
-
-
-def _players(source: str, *, int8: bool) -> str:
-    """A function for each kernel that plays a grid of it, called with its arguments by address, as the driver is."""
-    made = ["static void** passed;\n"]
-    text = re.sub(r"//.*", "", source)
-    heads = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(start|join|gate|turn|attend)\(([^)]*)\)', text)
-    linear = re.search(r"__launch_bounds__\(WARPS \* 32\) NAME##_##GROUPS\(([^)]*)\)", text)
-    assert linear is not None
-    taken = " ".join(linear[1].replace("\\", "").split())
-    heads += [(f"{kind}_{groups}", taken) for kind in ("plain", "gated", "parts") for groups in ((1, 2, 4) if int8 else (1,))]
-    for name, arguments in heads:
-        kinds = [re.sub(r"\w+$", "", one.strip()).strip() for one in arguments.split(",")]
-        passed = ", ".join(f"*({kind}*)passed[{at}]" for at, kind in enumerate(kinds))
-        made.append(
-            f"static void one_{name}() {{ {name}({passed}); }}\n"
-            f'extern "C" void play_{name}(unsigned x, unsigned y, unsigned z, unsigned count, void** all)'
-            f" {{ passed = all; play(x, y, z, count, one_{name}); }}\n"
-        )
-    return "".join(made)
-
-
-class Played:
-    """A Launcher whose GPU is this CPU."""
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
-        self.started: list[str] = []
-
-    def start(self, name: str, grid: Sequence[int], threads: int, arguments: Sequence[Any]) -> None:
-        self.started.append(name)
-        addresses = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(one) for one in arguments))
-        getattr(self._library, f"play_{name}")(*grid, *[1] * (3 - len(grid)), threads, addresses)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +22,7 @@ def library(tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactor
 
     def made(share: int, int8: bool) -> Any:
         if (share, int8) not in known:
-            source = kernels.source() + _players(kernels.source(), int8=int8)
+            source = kernels.source() + players(kernels.source(), int8=int8)
             place = tmp_path_factory.mktemp("kernels")
             known[share, int8] = cuda_on_cpu.library(compiler, source, kernels.options(share, int8=int8), place)
         return known[share, int8]
