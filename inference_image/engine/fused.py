@@ -89,7 +89,7 @@ class Passes:
     def decode(self, tokens: torch.Tensor, positions: torch.Tensor, reach: int) -> torch.Tensor:
         """Tokens [count] at their positions [count], both int64, of the first rows, to logits [count, vocabulary].
 
-        Nothing is read back: all of it can be recorded. `reach`: every position is below it.
+        Nothing is read back: all of it can be recorded. `reach`: every position is below it, but for rows that nobody reads.
         """
         count = len(tokens)
         room = Room(*(one[:count] for one in (self._room.residual, self._room.x, self._room.qkv, self._room.rope)))
