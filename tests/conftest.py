@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,11 @@ def find_tool(name: str, *, path: str | None = None, ci: bool) -> Path:
 def tool() -> Callable[[str], Path]:
     """`tool("git")`: the path of an executable that the test starts."""
     return lambda name: find_tool(name, ci=bool(os.environ.get("CI")))
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own handler: a test run that was started in the background inherits a SIGINT that is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

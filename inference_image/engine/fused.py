@@ -1,4 +1,4 @@
-"""Owns passes of Gemma 3 in kernels of our own (step.cu): seven for a layer of a decode step, where modules take some sixty.
+"""Owns passes of Gemma 3 in kernels of our own (step.cu): seven for a layer of a decode step, where modules call 94 of torch's.
 
 Knows no request and no graph. The arithmetic and its rounding are the modules'; sums are made in another order.
 """

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import _thread
-import signal
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -100,14 +98,6 @@ def test_a_reference_is_resolved_right_before_its_step():
     cloud = ToyCloud()
     run([Image("r/i:t"), Thing("a", image=Digest("r/i:t", "r/i:t"), parents=("r/i:t",))], cloud)
     assert cloud.things["a"]["image"] == "r/i@sha256:1"
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Python's own handler: a test run that was started in the background inherits a SIGINT that is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import signal
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -108,14 +106,6 @@ def test_a_service_that_never_settles_is_given_up_too() -> None:
 
 
 # --- left
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Python's own handler: a test run that was started in the background inherits a SIGINT that is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_a_rollout_and_the_next_apply_joins_it() -> None:
     """The wait ends at once, the rollout goes on, nothing is called failed; then the same plan waits and writes nothing."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import signal
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -45,14 +43,6 @@ def test_async_writes_and_leaves_the_proof_to_the_next(cloud: FakeCloud) -> None
     assert pending(cloud, NEXT) == ["tested"]
     assert run(cloud, NEXT).exit is Exit.OK
     assert (live(cloud)["traffic"], len(cloud.state.revisions)) == ([NEWEST], 2)
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Python's own handler: a test run that was started in the background inherits a SIGINT that is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("ctrl_c")

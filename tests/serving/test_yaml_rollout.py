@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -120,14 +118,6 @@ def test_a_container_that_answers_no_known_prompt_is_opened_at_once_and_the_plan
     cloud.rollout = FAILURE
     result = run(cloud, text(beside=OPEN, model=False, timeout=900))
     assert said(result).startswith("gemma-00001-tst serves on; gemma-00002-tst has no requests")
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Python's own handler: a test run that was started in the background inherits a SIGINT that is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("ctrl_c")
