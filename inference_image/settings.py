@@ -40,6 +40,7 @@ class Settings:
     pin: str = ""
     staging: int = contract.DEFAULT_STAGING_MIB << 20
     reader: str = "auto"
+    tls: str = "auto"
     stall: int = contract.DEFAULT_STALL_SECONDS
     load_seconds: int = contract.DEFAULT_LOAD_SECONDS
     skip_unverified: bool = False
@@ -78,6 +79,9 @@ class Settings:
         if self.reader not in READERS:
             detail = f"{self.reader[:40]!r} is not one of {', '.join(READERS)}"
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_READER, detail)
+        if self.tls not in {"auto", contract.TLS_PYTHON}:
+            detail = f"{self.tls[:40]!r} is not {contract.TLS_PYTHON}; leave it out for the fastest that is here"
+            raise LoadFailed(Code.SETTING_INVALID, contract.ENV_TLS, detail)
 
     @property
     def int8(self) -> bool:
@@ -145,6 +149,7 @@ class Settings:
             pin=environ.get(contract.ENV_PIN, "").strip(),
             staging=number(contract.ENV_STAGING_MIB, contract.DEFAULT_STAGING_MIB, 1, 1 << 20) << 20,
             reader=environ.get(contract.ENV_READER, "").strip().lower() or "auto",
+            tls=environ.get(contract.ENV_TLS, "").strip().lower() or "auto",
             stall=number(contract.ENV_STALL_SECONDS, contract.DEFAULT_STALL_SECONDS, 1, 600),
             load_seconds=number(contract.ENV_LOAD_SECONDS, contract.DEFAULT_LOAD_SECONDS, 1, 86_400),
             skip_unverified=number(contract.ENV_SKIP_UNVERIFIED, 0, 0, 1) == 1,

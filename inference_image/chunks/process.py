@@ -15,19 +15,22 @@ from typing import Any, Final
 
 from inference_image.chunks.arena import Arena, shared_file
 from inference_image.chunks.crew import Pace
+from inference_image.chunks.openssl_library import tls_in_python
 from inference_image.chunks.readers import Events
 from inference_image.chunks.source import Done, Job, Object
 from inference_image.contract import Code, LoadFailed
 
 MOST: Final = 4
-"""Processes at most: each takes bytes out of its sockets with one core."""
+"""Processes at most where each takes bytes out of its sockets with one core."""
 _ROOT: Final = Path(__file__).parents[2]
 _KEPT: Final = ("PATH", "HOME", "LD_LIBRARY_PATH", "LANG", "TMPDIR")
 _CLOSING_SECONDS: Final = 2.0
 
 
-def processes() -> int:
-    """As many as there are cores for them."""
+def processes(uri: str, environ: Mapping[str, str]) -> int:
+    """One, whose threads use all cores; as many as there are cores where Python's lock is taken for every record of TLS."""
+    if not tls_in_python(environ) or uri.startswith("http:"):
+        return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(MOST, cores))
 
@@ -48,7 +51,7 @@ class ProcessReaders:
     ) -> None:
         self.uri = uri
         self._memory = shared_file()
-        count = min(pace.first, count or processes())
+        count = min(pace.first, count or processes(uri, environ))
         share = Pace(-(-pace.first // count), -(-pace.most // count))
         self._children: list[_Child] = []
         try:

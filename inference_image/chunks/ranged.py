@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from http.client import HTTPException, HTTPResponse
 from typing import Final
 
@@ -88,7 +88,7 @@ class _Range:
                     response.wait()
                     # One thread at a time: sixteen that take Python's lock for every TLS record spend more time on
                     # handing it over than on the bytes.
-                    with self._pulse.turn:
+                    with self._pulse.turn if response.in_python else nullcontext():
                         self._drain(response)
                     if self.at < self._end and time.monotonic() > hurry:
                         raise _Slow(f"{self.at - first} bytes in {time.monotonic() - began:.0f} s")
@@ -102,19 +102,13 @@ class _Range:
     def _drain(self, response: Response) -> None:
         """What has come, STEP bytes at most. Raises Transient when that is the end, and what Response raises."""
         room = self._sink.buffer(self.at, min(self._end - self.at, STEP))
-        filled = 0
         try:
-            while filled < len(room):
-                count = response.receive(room[filled:] if filled else room)
-                if not count:
-                    return
-                filled += count
+            filled = response.receive(room)
         except EOFError:
-            raise Transient(f"the connection ended at byte {self.at + filled} of {self._end}") from None
-        finally:
-            if filled:
-                self._sink.wrote(self.at, filled)
-                self.at += filled
+            raise Transient(f"the connection ended at byte {self.at} of {self._end}") from None
+        if filled:
+            self._sink.wrote(self.at, filled)
+            self.at += filled
 
 
 def check_range(response: HTTPResponse, object: Object, begin: int, end: int) -> None:  # noqa: A002 - see Source

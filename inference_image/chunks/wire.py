@@ -8,14 +8,17 @@ import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeVar, cast
 from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # there, but not in typeshed
 
+from inference_image.chunks import openssl
+from inference_image.chunks.openssl_library import tls_in_python
 from inference_image.chunks.source import Patience
-from inference_image.chunks.tls import RECEIVE, TlsSocket
+from inference_image.chunks.tls import RECEIVE, MemoryTls, Secured
 from inference_image.contract import Code, LoadFailed
 
 RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -24,12 +27,14 @@ _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 STEP: Final = RECEIVE
 """Bytes that are received between two looks at the checksum: they are still in the processor's cache."""
-_LOW_WATER: Final = RECEIVE // 2
-"""Bytes that are let come together in the kernel before a reader is woken, rather than for each TLS record of 16 KB."""
-_OPEN_RECORD: Final = 64 << 10
-"""More than a TLS record that was read in part: so much of the body may be here already and never come again."""
+_GATHER: Final = 0.001
+"""Seconds in which bytes come together after all that was there was taken: half a MiB at a time then, not a record of 16 KB.
+
+Not SO_RCVLOWAT, which does the same in the kernel: it holds the window at the mark, and now and then one that nobody opens again.
+"""
 
 Made = TypeVar("Made")
+Context = ssl.SSLContext | openssl.Trust
 
 
 class Credentials(Protocol):
@@ -58,12 +63,13 @@ class Response(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
         super().__init__(sock, debuglevel, method, url)
-        self._socket: socket.socket | TlsSocket = sock
+        self._socket: socket.socket | Secured = sock
         self._buffered = 0
         self._direct = False
+        self.in_python = isinstance(sock, Secured) and sock.in_python
+        """See Secured."""
         self._limit = 0.0
-        self._low_water = 1
-        self._plenty = True
+        self._poll = select.poll()
 
     def begin_body(self, seconds: float) -> None:
         """Call it before wait() and receive(). Raises OSError; TimeoutError when nothing comes for so long."""
@@ -73,22 +79,16 @@ class Response(http.client.HTTPResponse):
         self._socket.settimeout(seconds)
         self._buffered = len(self.fp.peek(1))  # what came together with the headers
         self._socket.settimeout(0)
+        self._poll.register(self._socket, select.POLLIN)
         self._direct = True
 
     def wait(self) -> None:
         """Return when there is something to receive, and best a lot of it. Raises TimeoutError."""
-        if not self._direct or self._buffered or (isinstance(self._socket, TlsSocket) and self._socket.holds):
+        if not self._direct or self._buffered or (isinstance(self._socket, Secured) and self._socket.holds):
             return
-        self._wake_at(_LOW_WATER if self._plenty and (self.length or 0) > _LOW_WATER + _OPEN_RECORD else 1)
-        if _readable(self._socket, self._limit):
-            return
-        if self._low_water > 1:
-            # Bytes may come, too slowly to wait for many of them.
-            self._plenty = False
-            self._wake_at(1)
-            if _readable(self._socket, 0):
-                return
-        raise TimeoutError(f"nothing came for {self._limit:.1f} s")
+        time.sleep(_GATHER)
+        if not self._poll.poll(self._limit * 1000):
+            raise TimeoutError(f"nothing came for {self._limit:.1f} s")
 
     def receive(self, into: memoryview) -> int:
         """What is here of the body, len(into) bytes at most; 0 for nothing. Raises OSError, and EOFError at an early end."""
@@ -108,7 +108,7 @@ class Response(http.client.HTTPResponse):
             count = self.fp.readinto1(into[: self._buffered])
             self._buffered -= count
             return count
-        if isinstance(self._socket, TlsSocket):
+        if isinstance(self._socket, Secured):
             return self._socket.take(into)
         try:
             count = self._socket.recv_into(into)
@@ -118,35 +118,35 @@ class Response(http.client.HTTPResponse):
             raise EOFError
         return count
 
-    def _wake_at(self, count: int) -> None:
-        if count != self._low_water and hasattr(socket, "SO_RCVLOWAT"):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
-            self._low_water = count
-
 
 class TlsConnection(http.client.HTTPConnection):
     """A connection whose TLS is ours."""
 
     default_port = http.client.HTTPS_PORT
 
-    def __init__(self, host: str, port: int | None, context: ssl.SSLContext, name: str, **more: Any) -> None:
+    def __init__(self, host: str, port: int | None, context: Context, name: str, **more: Any) -> None:
         super().__init__(host, port or http.client.HTTPS_PORT, **more)
         self._context, self._name = context, name
 
     def connect(self) -> None:
+        try:
+            self._secure()
+        except ssl.SSLCertVerificationError:
+            if isinstance(self._context, ssl.SSLContext) or not self._context.widen():
+                raise
+            self._secure()
+
+    def _secure(self) -> None:
         super().connect()
         plain = self.sock
         try:
-            self.sock = TlsSocket(plain, self._context, self._name)
+            if isinstance(self._context, ssl.SSLContext):
+                self.sock = MemoryTls(plain, self._context, self._name)
+            else:
+                self.sock = openssl.OpenSslSocket(plain, self._context, self._name)
         except BaseException:
             plain.close()
             raise
-
-
-def _readable(sock: socket.socket | TlsSocket, seconds: float) -> bool:
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
 
 
 class Wire:
@@ -156,7 +156,7 @@ class Wire:
         self._environ = environ
         self._stall = stall
         self._local = threading.local()
-        self._context: ssl.SSLContext | None = None
+        self._context: Context | None = None
         self._lock = threading.Lock()
 
     @contextmanager
@@ -232,11 +232,12 @@ class Wire:
         connection.set_tunnel(host, port or 443)
         return connection
 
-    def _trust(self) -> ssl.SSLContext:
+    def _trust(self) -> Context:
         with self._lock:
             if self._context is None:
-                bundle = self._environ.get("REQUESTS_CA_BUNDLE") or self._environ.get("SSL_CERT_FILE")
-                self._context = ssl.create_default_context(cafile=bundle or None)
+                bundle = self._environ.get("REQUESTS_CA_BUNDLE") or self._environ.get("SSL_CERT_FILE") or None
+                in_python = tls_in_python(self._environ)
+                self._context = ssl.create_default_context(cafile=bundle) if in_python else openssl.Trust(bundle)
             return self._context
 
 

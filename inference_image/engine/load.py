@@ -13,6 +13,7 @@ from inference_image import adapter_files, contract, layout
 from inference_image.chunks import Patience, Source, open_source
 from inference_image.chunks.arena import can_share
 from inference_image.chunks.crew import Pace
+from inference_image.chunks.openssl_library import tls_in_python
 from inference_image.chunks.process import ProcessReaders
 from inference_image.chunks.readers import Events, Readers, ThreadReaders
 from inference_image.contract import Code, LoadFailed
@@ -63,7 +64,10 @@ def begin(
     events: Events = SimpleQueue()
     environ = os.environ if environ is None else environ
     readers = _readers(settings, environ, source, events)
-    timeline.note(reader="threads" if isinstance(readers, ThreadReaders) else "process")
+    timeline.note(
+        reader="threads" if isinstance(readers, ThreadReaders) else "process",
+        tls="python" if tls_in_python(environ) else "openssl",
+    )
     stream = CheckpointStream(readers, events, settings, timeline)
     stream.start()
     adapter_files.begin(settings, environ, timeline, stream.files, stream.adapters)

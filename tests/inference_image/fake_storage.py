@@ -183,6 +183,16 @@ def cut(after: int, *, reset: bool = False) -> Fault:
     return fault
 
 
+def closing() -> Fault:
+    """All bytes come, and the connection ends after them, as the answer says."""
+
+    def fault(handler: Handler, data: bytes, first: int, beyond: int) -> bool:
+        handler.about = {**handler.about, "Connection": "close"}
+        return False
+
+    return fault
+
+
 def stall(after: int, until: threading.Event) -> Fault:
     """`after` bytes come, then nothing until the event."""
 

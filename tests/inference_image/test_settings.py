@@ -24,11 +24,12 @@ def test_every_knob_of_the_loader_has_its_variable() -> None:
     chosen = {
         "GEMMACTL_CONNECTIONS": "3", "GEMMACTL_CONNECTIONS_MOST": "5", "GEMMACTL_CHUNK_MIB": "2", "GEMMACTL_STAGING_MIB": "7",
         "GEMMACTL_READER": "Threads", "GEMMACTL_STALL_SECONDS": "9", "GEMMACTL_LOAD_SECONDS": "60",
-        "GEMMACTL_SKIP_UNVERIFIED": "1",
+        "GEMMACTL_SKIP_UNVERIFIED": "1", "GEMMACTL_TLS": "Python",
     }  # fmt: skip
     found = Settings.from_environ({"GEMMACTL_MODEL": "m", **chosen})
     assert (found.connections, found.connections_most, found.chunk, found.staging) == (3, 5, 2 << 20, 7 << 20)
     assert (found.reader, found.stall, found.load_seconds, found.skip_unverified) == ("threads", 9, 60, True)
+    assert (found.tls, Settings(model="m").tls) == ("python", "auto")
     assert Settings.from_environ({"GEMMACTL_MODEL": "m"}).skip_unverified is False
 
 
@@ -52,7 +53,7 @@ def test_the_model_is_called_by_its_last_part(model: str, name: str) -> None:
     ("variable", "value"),
     [
         ("GEMMACTL_MODEL", " "), ("GEMMACTL_DEVICE", "tpu"), ("GEMMACTL_DTYPE", "int4"),
-        ("GEMMACTL_CONNECTIONS", "0"), ("GEMMACTL_READER", "fork"), ("GEMMACTL_STALL_SECONDS", "0"),
+        ("GEMMACTL_CONNECTIONS", "0"), ("GEMMACTL_READER", "fork"), ("GEMMACTL_TLS", "1.3"), ("GEMMACTL_STALL_SECONDS", "0"),
         ("GEMMACTL_LOAD_SECONDS", "soon"), ("GEMMACTL_SKIP_UNVERIFIED", "yes"), ("GEMMACTL_CONNECTIONS_MOST", "1000"),
         ("GEMMACTL_CHUNK_MIB", "-1"), ("GEMMACTL_MAX_QUEUE", "1e3"), ("PORT", "99999"),
         ("GEMMACTL_MAX_CONTEXT", "x"), ("GEMMACTL_LOG_PROMPTS", "yes"), ("GEMMACTL_PAGE", "2"),

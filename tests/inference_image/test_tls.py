@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import random
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from inference_image.chunks import open_source
+from inference_image.chunks import open_source, openssl
+from inference_image.chunks.openssl_library import tls_in_python
 from inference_image.chunks.source import Buffer, Object, Patience, Source
-from inference_image.chunks.tls import TlsSocket
+from inference_image.chunks.tls import MemoryTls, Secured
 from inference_image.contract import Code, LoadFailed
 from tests.inference_image import fake_storage
-from tests.inference_image.fake_storage import Bucket, cut, dribble, stall, status, wrong_range
+from tests.inference_image.fake_storage import Bucket, closing, cut, dribble, stall, status, wrong_range
 
 DATA = random.Random(5).randbytes(3_000_001)
 
@@ -28,10 +31,13 @@ def bucket() -> Bucket:
     return made
 
 
-@pytest.fixture(params=["http", "https"])
+WAYS = ["openssl", "python"]
+
+
+@pytest.fixture(params=["http", *WAYS])
 def source(request: pytest.FixtureRequest, bucket: Bucket, certificate: Path, patience: Patience) -> Iterator[Source]:
-    with fake_storage.running(bucket, certificate=certificate if request.param == "https" else None) as address:
-        environ = {"STORAGE_EMULATOR_HOST": address, "REQUESTS_CA_BUNDLE": str(certificate)}
+    with fake_storage.running(bucket, certificate=None if request.param == "http" else certificate) as address:
+        environ = {"STORAGE_EMULATOR_HOST": address, "REQUESTS_CA_BUNDLE": str(certificate), "GEMMACTL_TLS": request.param}
         yield open_source("gs://bucket/m", environ, patience=patience)
 
 
@@ -94,22 +100,88 @@ def test_a_link_that_dribbles_is_no_stall(source: Source, bucket: Bucket) -> Non
     assert source.pulse.counts() == {}
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(bucket: Bucket, certificate: Path, patience: Patience) -> None:
+def test_openssl_itself_is_called_where_it_can_be() -> None:
+    """With a Python that is linked to the system's OpenSSL, as in the image, nothing slower is used unless it is asked for."""
+    if not sys.platform.startswith("linux") or ctypes.util.find_library("ssl") != "libssl.so.3":
+        pytest.skip("no libssl.so.3 here")
+    assert not tls_in_python({})
+    assert tls_in_python({"GEMMACTL_TLS": "Python"})
+
+
+def test_an_answer_that_closes_its_connection_is_read_to_its_end(source: Source, bucket: Bucket) -> None:
+    """`Connection: close` is allowed at any time: what is on its way still arrives, and the next range gets a connection."""
+    bucket.faults = [closing()]
+    assert read(source, 3, len(DATA)) == DATA[3:]
+    assert read(source, 0, 5) == DATA[:5]
+    assert source.pulse.counts() == {}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    bucket: Bucket, certificate: Path, patience: Patience, way: str
+) -> None:
     """Without the bundle the store is a stranger."""
     with fake_storage.running(bucket, certificate=certificate) as address:
-        source = open_source("gs://bucket/m", {"STORAGE_EMULATOR_HOST": address}, patience=patience)
+        source = open_source("gs://bucket/m", {"STORAGE_EMULATOR_HOST": address, "GEMMACTL_TLS": way}, patience=patience)
         with pytest.raises(LoadFailed, match="certificate verify failed") as failed:
             source.list()
     assert failed.value.failure.code is Code.NETWORK_FAILED
 
 
-def test_a_certificate_for_another_host_is_refused(bucket: Bucket, certificate: Path) -> None:
-    """The name is checked, not only the signature."""
-    context = ssl.create_default_context(cafile=certificate)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["storage.googleapis.com", "127.0.0.2"])
+def test_a_certificate_for_another_host_is_refused(bucket: Bucket, certificate: Path, way: str, name: str) -> None:
+    """The name or the address is checked, not only the signature."""
     with fake_storage.running(bucket, certificate=certificate) as address:
         plain = socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])))
         with plain, pytest.raises(ssl.SSLCertVerificationError, match="not valid for"):
-            TlsSocket(plain, context, "storage.googleapis.com")
+            secure(plain, certificate, way, name)
+
+
+def secure(plain: socket.socket, certificate: Path, way: str, name: str) -> Secured:
+    if way == "python":
+        return MemoryTls(plain, ssl.create_default_context(cafile=certificate), name)
+    return openssl.OpenSslSocket(plain, openssl.Trust(str(certificate)), name)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_connection_waits_no_longer_than_its_timeout(bucket: Bucket, certificate: Path, way: str) -> None:
+    """As a socket does; a timeout of 0 does not wait at all."""
+    with fake_storage.running(bucket, certificate=certificate) as address:
+        made = secure(socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 5), certificate, way, "127.0.0.1")
+        made.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            made.recv_into(memoryview(bytearray(10)))
+        made.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            made.recv_into(memoryview(bytearray(10)))
+        assert made.take(memoryview(bytearray(100_000))) == 0
+        made.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_handshake_with_somebody_silent_ends(way: str, certificate: Path) -> None:
+    """Whoever accepts and says nothing is given up after the socket's timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_connection(silent.getsockname(), 0.05) as plain:
+        shaken = pytest.raises(TimeoutError)
+        with shaken:
+            secure(plain, certificate, way, "127.0.0.1")
+
+
+def test_a_bundle_that_is_none_is_named(tmp_path: Path) -> None:
+    """A file that is missing, or holds no certificate, fails before any connection."""
+    with pytest.raises(FileNotFoundError, match="absent"):
+        openssl.Trust(str(tmp_path / "absent.pem"))
+    (tmp_path / "empty.pem").write_text("nothing")
+    with pytest.raises(ssl.SSLError, match=r"empty\.pem"):
+        openssl.Trust(str(tmp_path / "empty.pem"))
+
+
+def test_all_authorities_are_believed_once_asked_to() -> None:
+    """The one that is needed is found by its hash; the file with all of them is read when that was not enough, and once."""
+    trust = openssl.Trust(None)
+    trust.widen()
+    assert not trust.widen()
 
 
 def test_a_plain_server_where_tls_is_expected_fails_by_name(bucket: Bucket, patience: Patience) -> None:
