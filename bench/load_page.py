@@ -69,7 +69,10 @@ def targets(parts: Mapping[str, Rows]) -> list[str]:
 
     opened, capped, start = parts.get("open", {}), parts.get("capped", {}), parts.get("start", {})
     bar("TLS, open link: >= 1.3x runai", ratios(opened, "ours", "runai"), 1.3, least=True)
+    large = parts.get("open4", {})
+    bar("the same, 4B", ratios(large, "ours", "runai"), 1.3, least=True)
     bar("TLS, open link: CPU s/GB <= 0.95", opened.get("ours", {}).get("cpu", []), 0.95, least=False)
+    bar("the same, 4B", large.get("ours", {}).get("cpu", []), 0.95, least=False)
     bar(
         "the same over raw's CPU s/GB (0.90 where the bar was set: <= 1.06)",
         ratios(opened, "ours", "raw", "cpu"),
@@ -110,6 +113,7 @@ def page(parts: Mapping[str, Rows], left_out: Mapping[str, str], machines: Mappi
     ]  # fmt: skip
     titles: list[tuple[str, str, Callable[[Rows], list[str]]]] = [
         ("open", "TLS, open link, 1B", _table),
+        ("open4", "TLS, open link, 4B", _table),
         ("capped", "TLS, 64 MiB/s for each request and 30 ms before it, 1B", _table),
         ("plain", "HTTP, open link, 1B (information: Cloud Storage is always TLS)", _table),
         ("copies", "TLS, open link: the ways over a file, 1B", _table),

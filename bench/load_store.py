@@ -28,6 +28,7 @@ SLOW_MIB = 2
 """Rate per request of the slow port: sixteen of them are a link that is slower than everything else on two cores."""
 GENERATION = "1730000000000001"
 BUCKET = "bkt"
+AUTHORITY = "ca.pem"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def running(root: Path, run: Path) -> Iterator[Store]:
 
 def _authority(run: Path) -> Path:
     """A certificate for localhost by an authority of our own; the bundle that trusts it."""
-    authority, key, certificate = run / "ca.pem", run / "key.pem", run / "cert.pem"
+    authority, key, certificate = run / AUTHORITY, run / "key.pem", run / "cert.pem"
     if not certificate.exists():
         new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes"]
         name = ["-x509", "-subj", "/CN=gemmactl bench", "-days", "365"]

@@ -1,9 +1,8 @@
-"""Owns models in Cloud Storage: the JSON API's list and download, pinned generations, Google's credentials. Knows no tensors."""
+"""Owns models in Cloud Storage: the JSON API's list and download, pinned generations. Knows no tensors."""
 
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,13 +11,13 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from inference_image import contract
+from inference_image.chunks.credentials import credentials_of
 from inference_image.chunks.pulse import Pulse
 from inference_image.chunks.ranged import read_range
 from inference_image.chunks.source import Object, Patience, Sink
 from inference_image.chunks.wire import RETRYABLE, Credentials, Response, Transient, Wire, persist, read_json, retry_after
 from inference_image.contract import Code, LoadFailed
 
-_SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_only"
 _ENDPOINT: Final = "https://storage.googleapis.com"
 
 
@@ -175,56 +174,3 @@ def _reason(response: Response) -> str:
         return str(json.loads(body)["error"]["message"])[:400]
     except (ValueError, KeyError, TypeError):
         return body.decode("utf-8", "replace").strip()[:200] or "no explanation"
-
-
-def credentials_of(environ: Mapping[str, str]) -> Credentials | None:
-    """Google's own chain; against an emulator only credentials that were named on purpose, else none.
-
-    A laptop's application default credentials must not travel to whatever STORAGE_EMULATOR_HOST names.
-    """
-    named = environ.get("GOOGLE_APPLICATION_CREDENTIALS") or environ.get("GCE_METADATA_HOST")
-    if environ.get(contract.ENV_STORAGE_HOST) and not named:
-        return None
-    return GoogleCredentials()
-
-
-class GoogleCredentials:
-    """A token from google-auth: application default credentials, or the metadata server on Cloud Run."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inner: Any = None
-        self._refused = 0
-
-    def header(self) -> str | None:
-        from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
-        from google.auth.transport.requests import Request
-
-        with self._lock:
-            try:
-                if self._inner is None:
-                    import google.auth
-
-                    self._inner, _ = google.auth.default(scopes=[_SCOPE])
-                if not self._inner.valid:
-                    self._inner.refresh(Request())
-            except DefaultCredentialsError as error:
-                raise LoadFailed(Code.ACCESS_DENIED, "credentials", f"no Google credentials: {error}"[:200]) from None
-            except TransportError as error:
-                raise Transient(f"no token: {error}"[:200]) from None
-            except RefreshError as error:
-                # On Cloud Run the metadata server sometimes needs a moment; google-auth marks that, or only says why it failed.
-                if getattr(error, "retryable", False) or isinstance(error.__cause__, TransportError):
-                    raise Transient(f"no token: {error}"[:200]) from None
-                raise LoadFailed(Code.ACCESS_DENIED, "credentials", f"no token: {error}"[:200]) from None
-            return f"Bearer {self._inner.token}"
-
-    def renew(self, refused: str) -> None:
-        with self._lock:
-            if self._inner is not None and refused != f"Bearer {self._inner.token}":
-                return  # another reader was here first
-            self._refused += 1
-            if self._refused > 3:
-                raise LoadFailed(Code.ACCESS_DENIED, "credentials", "the store refuses every token of these credentials (401)")
-            if self._inner is not None:
-                self._inner.token = None

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from inference_image.chunks.gcs import GcsSource, credentials_of
+from inference_image.chunks.credentials import credentials_of
+from inference_image.chunks.gcs import GcsSource
 from inference_image.chunks.source import Buffer, Patience
 from inference_image.contract import Code, LoadFailed
 

@@ -140,10 +140,12 @@ class Metadata(fake_storage.Handler):
         self.answer(200, body, Metadata_Flavor="Google", Content_Type=kind)
 
 
-def test_a_token_that_ends_mid_load_is_renewed(sample_bucket: Bucket, reference: Any) -> None:
+@pytest.mark.parametrize("where", [{}, {"K_SERVICE": "gemma"}], ids=["a machine", "Cloud Run"])
+def test_a_token_that_ends_mid_load_is_renewed(sample_bucket: Bucket, reference: Any, where: dict[str, str]) -> None:
     """401 in the middle: a new token, and the load goes on with every byte right."""
     import torch
 
+    Metadata.given = 0
     sample_bucket.tokens = {"Bearer token-1", "Bearer token-2"}  # each reading process has one
 
     def expire(handler: fake_storage.Handler, *_: object) -> bool:
@@ -155,7 +157,7 @@ def test_a_token_that_ends_mid_load_is_renewed(sample_bucket: Bucket, reference:
     with fake_storage.running(Bucket(), Metadata) as metadata, fake_storage.running(sample_bucket) as address:
         host = metadata.removeprefix("http://")
         settings = Settings(model="gs://bucket/m", threads=1, connections=4, chunk=50_000, reader="process")
-        environ = {"STORAGE_EMULATOR_HOST": address, "GCE_METADATA_HOST": host, "GCE_METADATA_IP": host}
+        environ = {"STORAGE_EMULATOR_HOST": address, "GCE_METADATA_HOST": host, "GCE_METADATA_IP": host, **where}
         engine = load(settings, environ=environ, timeline=timeline)
     assert torch.equal(logits_of(engine), reference)
     engine.close()
