@@ -129,6 +129,14 @@ REFUSED: Final[list[Case]] = [
         ("The following reserved env names were provided: PORT, K_X. These values are automatically set by the system."),
     ),
     (
+        {f"{C}env": [{"name": "CLOUD_RUN_X"}, {"name": "X_GOOGLE_Y"}, {"name": "PORTS"}]},
+        f"{AT}.env",
+        (
+            "The following reserved env names were provided: CLOUD_RUN_X, X_GOOGLE_Y. "
+            "These values are automatically set by the system."
+        ),
+    ),
+    (
         {f"{C}env": [{"name": "A", "valueSource": {"secretKeyRef": {"secret": "a/b"}}}]},
         f"{AT}.env[0].value_source.secret_key_ref.secret",
         "invalid secret name: a/b",
@@ -156,6 +164,21 @@ REFUSED: Final[list[Case]] = [
         {f"{C}readinessProbe": {"httpGet": {}, "initialDelaySeconds": 1}},
         f"{AT}.readiness_probe",
         "initial_delay_seconds is not supported for this probe",
+    ),
+    (
+        {f"{C}readinessProbe": {"httpGet": {}, "timeoutSeconds": 11}},
+        f"{AT}.readiness_probe",
+        "timeout_seconds must be less than or equal to period_seconds.",
+    ),
+    (
+        {f"{C}readinessProbe": {"tcpSocket": {}}},
+        f"{AT}.readiness_probe",
+        "tcp_socket is not supported for this probe",
+    ),
+    (
+        {f"{C}livenessProbe": {"httpGet": {}, "timeoutSeconds": 3601, "periodSeconds": 3600}},
+        f"{AT}.liveness_probe",
+        "timeout_seconds must be a number between 0 and 3600.",
     ),
     (
         {f"{C}livenessProbe": {"httpGet": {}, "initialDelaySeconds": 241}},
@@ -241,6 +264,14 @@ REFUSED: Final[list[Case]] = [
 ]
 
 MISSED: Final[list[Case]] = [
+    *(
+        (
+            {f"{C}{kind}Probe": {"httpGet": {}, "timeoutSeconds": 6, "periodSeconds": 5}},
+            f"{AT}.{kind}_probe",
+            "timeout_seconds must be less than or equal to period_seconds.",
+        )
+        for kind in ("liveness", "readiness")
+    ),
     (
         {f"{C}startupProbe__timeoutSeconds": 3},
         PROBE,
