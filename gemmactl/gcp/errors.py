@@ -12,7 +12,7 @@ from gemmactl.errors import Exit, Trouble
 ERROR_INFO: Final = "google.rpc.ErrorInfo"
 PREFIX: Final = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE|HEAD) \S+: ")
 DENIED_ON: Final = re.compile(
-    r"[Pp]ermission '?\"?([\w.]+)'?\"? denied (?:on|for)(?: resource| service account)? '?\"?([^'\"\s(][^'\"\s]*)"
+    r"[Pp]ermission '?\"?([\w.]+)'?\"? denied (?:on|for)(?: resource| service account)?+ '?\"?([^'\"\s(][^'\"\s]*)"
 )
 BUCKET: Final = re.compile(r"gs://([a-z0-9][a-z0-9._-]+)")
 STORAGE: Final = re.compile(r"^(\S+@\S+) does not have (storage\.[\w.]+) access")
