@@ -50,8 +50,10 @@ def looked(cloud: Cloud, stack: Sequence[Resource], *, service: str = "", contex
     told = [(step.address, hidden or _step_finding(step, pending, cloud.project)) for step, hidden in answers]
     found = [f for (_, own), (_, hidden) in zip(told, answers, strict=True) if not hidden for f in own]
     found += [f for _, hidden in answers for f in hidden]
-    mine = _caller_findings(cloud, stack, [step for step, _ in answers if not step.unknown], known_facts)
-    found += mine or []
+    mine, held_up = _caller_findings(cloud, stack, [step for step, _ in answers if not step.unknown], known_facts)
+    for step in steps:  # the stack names what a step stands on before it
+        held_up |= {step.address} if held_up & set(step.resource.needs) else set()
+    found = [_forbidden(f) if f.resource in held_up else f for f in found] + (mine or [])
     built = _build_findings(cloud, steps, known_facts)
     if built:
         found = [_consequence(f) if f.code == "missing-image" and _told(built) else f for f in found] + built
@@ -74,7 +76,7 @@ def beforehand(cloud: Cloud, stack: Sequence[Resource], context: Context) -> Loo
         found += own
         if own or standing or step.op is Op.KEEP:
             checked.append((step.address, _end(own)))
-    mine = _caller_findings(cloud, stack, [step for step, _ in answers], context)
+    mine, _ = _caller_findings(cloud, stack, [step for step, _ in answers], context)
     if mine is not None:
         checked.append(("your permissions", _end(mine)))
     return Looked(tuple(once([*found, *(mine or [])])), tuple(checked))
@@ -156,6 +158,12 @@ def _consequence(missing: Finding) -> Finding:
     return replace(missing, remedy="Deploy again once what its build failed of is repaired.", state="advice")
 
 
+def _forbidden(due: Finding) -> Finding:
+    """What a step would make or correct, which the caller may not do: his lack of a right is the problem."""
+    made = due.state == "problem" and due.code.startswith(("missing-", "differs-")) and due.code != "missing-grant"
+    return replace(due, remedy="Deploy again once you may: what you lack for it is told.", state="advice") if made else due
+
+
 def _build_findings(cloud: Cloud, steps: Sequence[Step], context: Context) -> list[Finding]:
     """Why an image that is not there could not be built."""
     from gemmactl.doctor.builds import failed_build
@@ -170,25 +178,27 @@ def _build_findings(cloud: Cloud, steps: Sequence[Step], context: Context) -> li
     return found
 
 
-def _caller_findings(cloud: Cloud, stack: Sequence[Resource], steps: Sequence[Step], context: Context) -> list[Finding] | None:
-    """What the caller lacks for the steps that are due, asked as plan asks it: each permission on its own thing.
+def _caller_findings(
+    cloud: Cloud, stack: Sequence[Resource], steps: Sequence[Step], context: Context
+) -> tuple[list[Finding] | None, frozenset[str]]:
+    """What the caller lacks for the steps that are due, asked as plan asks it, and the steps that it holds up.
 
     None: no step is due.
     """
     due = [s for s in steps if s.op in (Op.CREATE, Op.UPDATE)]
     hidden = [s for s in steps if s.op is Op.UNSEEN and not s.resource.by_others]
     if not due and not hidden:
-        return None
+        return None, frozenset()
     from gemmactl.doctor.checks import rights
     from gemmactl.doctor.checks.check import Ground
 
     verdict = rights.check(due, Ground(cloud, tuple(stack), context=context), hidden)
     if verdict.end != "unknown":
-        return list(verdict.findings)
+        return list(verdict.findings), verdict.held_up
     cause = "Without an answer it is not known whether the steps that are due would be refused."
     remedy = "Look again once the APIs are enabled." if verdict.api else "Ask again; `gemmactl plan --explain` asks the same."
     blank = Finding("unknown", "unknown", f"{rights.NAME}: {verdict.seen}", cause, remedy, subcategory=rights.NAME)
-    return [replace(blank, confidence=1.0, state="advice" if verdict.api else "unknown")]
+    return [replace(blank, confidence=1.0, state="advice" if verdict.api else "unknown")], frozenset()
 
 
 def _service_findings(cloud: Cloud, name: str, context: Context) -> list[tuple[str, list[Finding]]]:

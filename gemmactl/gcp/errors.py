@@ -12,8 +12,9 @@ from gemmactl.errors import Exit, Trouble
 ERROR_INFO: Final = "google.rpc.ErrorInfo"
 PREFIX: Final = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE|HEAD) \S+: ")
 DENIED_ON: Final = re.compile(
-    r"[Pp]ermission '?\"?([\w.]+)'?\"? denied (?:on|for)(?: resource| service account)? '?\"?([^'\"\s]+)"
+    r"[Pp]ermission '?\"?([\w.]+)'?\"? denied (?:on|for)(?: resource| service account)?+ '?\"?([^'\"\s(][^'\"\s]*)"
 )
+BUCKET: Final = re.compile(r"gs://([a-z0-9][a-z0-9._-]+)")
 STORAGE: Final = re.compile(r"^(\S+@\S+) does not have (storage\.[\w.]+) access")
 
 Words = tuple[str, str, str]
@@ -166,6 +167,8 @@ def settling(facts: Mapping[str, Any]) -> bool:
 
 def _call(error: Any, api: str, doing: str) -> Trouble:
     facts = facts_of(error, api)
+    if "permission" in facts and len(asked := set(BUCKET.findall(doing))) == 1:
+        facts.setdefault("resource", f"gs://{asked.pop()}")  # Cloud Storage says what is missing, and not where
     status, reason = facts["status"], str(facts.get("reason", ""))
     down = ("unavailable", "", "wait a minute and run the same command again")
     code, why, remedy = BY_REASON.get(reason) or BY_STATUS.get(status) or down

@@ -14,33 +14,40 @@ from gemmactl.resources.cloud import Cloud, PolicyTarget
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.repository import Repository
 
-STUB = """#!/usr/bin/env python3
-import json, os, sys
-words = sys.argv[1:]
-files = {w: open(w.partition("=")[2]).read() for w in words if "file=" in w or w.startswith("--policy=")}
-with open(os.environ["HEARD"], "a") as log:
-    log.write(json.dumps([words, files]) + "\\n")
-sys.exit("describe" in words)
+STUB = """\
+gcloud() {
+  local word code=0
+  printf '%s\\0' "$#" "$@" >>"$HEARD"
+  for word; do
+    case $word in
+      *file=* | --policy=*) printf '%s\\0' "$(<"${word#*=}")" >>"$HEARD" ;;
+      *) printf '\\0' >>"$HEARD" ;;
+    esac
+    [[ $word == describe ]] && code=1
+  done
+  return "$code"
+}
 """
-"""Writes down what it was asked. `describe` finds nothing, so that every `create` is heard."""
+"""Writes down what it was asked. `describe` finds nothing, so that every `create` is heard. A function: a process for each
+line would cost a second."""
 
 
 def heard(script: str, folder: Path) -> list[tuple[tuple[str, ...], dict[str, str], dict[str, str]]]:
     """Run a script under bash: (words, flags, files) of each gcloud that it started. A failing script is an error."""
-    bin_, log = folder / "bin", folder / "heard"
-    bin_.mkdir()
-    (bin_ / "gcloud").write_text(STUB)
-    (bin_ / "gcloud").chmod(0o755)
+    stub, log = folder / "gcloud", folder / "heard"
+    stub.write_text(STUB)
     log.touch()
-    path = f"{bin_}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(["bash", "-c", script], check=True, capture_output=True, timeout=60, env={"PATH": path, "HEARD": str(log)})
+    env = {"PATH": os.environ["PATH"], "BASH_ENV": str(stub), "HEARD": str(log)}
+    subprocess.run(["bash", "-c", script], check=True, capture_output=True, timeout=60, env=env)
+    said = log.read_text().split("\0")[:-1]
     found = []
-    for line in log.read_text().splitlines():
-        words, files = json.loads(line)
+    while said:
+        count = int(said.pop(0))
+        words, contents = said[:count], said[count : 2 * count]
+        del said[: 2 * count]
         flags = dict(w.removeprefix("--").partition("=")[::2] for w in words if w.startswith("--"))
-        found.append(
-            (tuple(w for w in words if not w.startswith("--")), flags, {k[2:].partition("=")[0]: v for k, v in files.items()})
-        )
+        files = {w[2:].partition("=")[0]: c for w, c in zip(words, contents, strict=True) if c}
+        found.append((tuple(w for w in words if not w.startswith("--")), flags, files))
     return found
 
 

@@ -64,6 +64,13 @@ def test_statuses(error: Exception, code: str, status: int) -> None:
             "Permission 'iam.serviceaccounts.actAs' denied on service account b@p.iam.gserviceaccount.com (or it may not exist).",
             {"permission": "iam.serviceAccounts.actAs", "resource": "b@p.iam.gserviceaccount.com"},
         ),
+        (
+            (
+                "a@example.com does not have storage.objects.list access to the Google Cloud Storage bucket. "
+                "Permission 'storage.objects.list' denied on resource (or it may not exist)."
+            ),
+            {"permission": "storage.objects.list", "principal": "a@example.com", "resource": None},
+        ),
     ],
 )
 def test_denials_in_words(message: str, facts: dict[str, str]) -> None:
@@ -71,6 +78,23 @@ def test_denials_in_words(message: str, facts: dict[str, str]) -> None:
     found = trouble(api.Forbidden(message)).facts
     assert {k: found.get(k) for k in facts} == facts
     assert not found["message"].startswith("POST")
+
+
+@pytest.mark.parametrize(
+    ("doing", "resource"),
+    [
+        ("the list of gs://weights/m/", "gs://weights"),
+        ("copying gs://one/m/x to gs://one/n/x", "gs://one"),
+        ("copying gs://one/m/x to gs://two/m/x", None),
+        ("making service s", None),
+    ],
+)
+def test_the_bucket_that_was_asked_is_the_one_that_refused(doing: str, resource: str | None) -> None:
+    """Cloud Storage names the permission and not the bucket; of two, which one it was is not known."""
+    said = "a@example.com does not have storage.objects.list access to the Google Cloud Storage bucket."
+    found = translate(api.Forbidden(said), "storage.googleapis.com", doing)
+    assert found is not None
+    assert found.facts.get("resource") == resource
 
 
 def test_a_disabled_api_is_known_by_its_older_form_too() -> None:

@@ -20,6 +20,23 @@ def mounted(path: str) -> dict[str, Any]:
 
 
 REFUSED: Final[list[Case]] = [
+    *(
+        (
+            {f"{C}{kind}Probe": {"httpGet": {}, field: top + 1}},
+            f"{AT}.{kind}_probe",
+            f"{name} must be a number between 0 and {top}.",
+        )
+        for kind, field, name, top in (
+            ("startup", "initialDelaySeconds", "initial_delay_seconds", 240),
+            ("startup", "periodSeconds", "period_seconds", 240),
+            ("startup", "timeoutSeconds", "timeout_seconds", 240),
+            ("liveness", "initialDelaySeconds", "initial_delay_seconds", 240),
+            ("liveness", "periodSeconds", "period_seconds", 3600),
+            ("liveness", "timeoutSeconds", "timeout_seconds", 3600),
+            ("readiness", "periodSeconds", "period_seconds", 300),
+            ("readiness", "timeoutSeconds", "timeout_seconds", 300),
+        )
+    ),
     ({"containers": []}, "template.containers", "at least one container is required"),
     (
         {f"{LIMITS}": {"cpu": "2", "memory": "8Gi", "nvidia.com/gpu": "1"}},
@@ -89,16 +106,6 @@ REFUSED: Final[list[Case]] = [
     ),
     ({"timeout": "3601s"}, "template.timeout", "The maximum allowed time is one hour."),
     (
-        {f"{C}startupProbe__periodSeconds": 241},
-        PROBE,
-        "period_seconds must be a number between 0 and 240.",
-    ),
-    (
-        {f"{C}startupProbe__initialDelaySeconds": 300},
-        PROBE,
-        "initial_delay_seconds must be a number between 0 and 240.",
-    ),
-    (
         {f"{C}startupProbe__timeoutSeconds": 3},
         PROBE,
         "timeout_seconds must be less than or equal to period_seconds.",
@@ -129,6 +136,14 @@ REFUSED: Final[list[Case]] = [
         ("The following reserved env names were provided: PORT, K_X. These values are automatically set by the system."),
     ),
     (
+        {f"{C}env": [{"name": "CLOUD_RUN_X"}, {"name": "X_GOOGLE_Y"}, {"name": "PORTS"}]},
+        f"{AT}.env",
+        (
+            "The following reserved env names were provided: CLOUD_RUN_X, X_GOOGLE_Y. "
+            "These values are automatically set by the system."
+        ),
+    ),
+    (
         {f"{C}env": [{"name": "A", "valueSource": {"secretKeyRef": {"secret": "a/b"}}}]},
         f"{AT}.env[0].value_source.secret_key_ref.secret",
         "invalid secret name: a/b",
@@ -148,29 +163,19 @@ REFUSED: Final[list[Case]] = [
         for path in ("/dev", "/dev/shm", "/proc", "/proc/x", "/sys", "/sys/fs")
     ),
     (
-        {f"{C}readinessProbe": {"httpGet": {}, "timeoutSeconds": 301}},
-        f"{AT}.readiness_probe",
-        "timeout_seconds must be a number between 0 and 300.",
-    ),
-    (
         {f"{C}readinessProbe": {"httpGet": {}, "initialDelaySeconds": 1}},
         f"{AT}.readiness_probe",
         "initial_delay_seconds is not supported for this probe",
     ),
     (
-        {f"{C}livenessProbe": {"httpGet": {}, "initialDelaySeconds": 241}},
-        f"{AT}.liveness_probe",
-        "initial_delay_seconds must be a number between 0 and 240.",
+        {f"{C}readinessProbe": {"httpGet": {}, "timeoutSeconds": 11}},
+        f"{AT}.readiness_probe",
+        "timeout_seconds must be less than or equal to period_seconds.",
     ),
     (
-        {f"{C}livenessProbe": {"httpGet": {}, "periodSeconds": 3601}},
-        f"{AT}.liveness_probe",
-        "period_seconds must be a number between 0 and 3600.",
-    ),
-    (
-        {f"{C}startupProbe__timeoutSeconds": 241},
-        PROBE,
-        "timeout_seconds must be a number between 0 and 240.",
+        {f"{C}readinessProbe": {"tcpSocket": {}}},
+        f"{AT}.readiness_probe",
+        "tcp_socket is not supported for this probe",
     ),
     (
         {f"{C}startupProbe__failureThreshold": -1},
@@ -241,6 +246,14 @@ REFUSED: Final[list[Case]] = [
 ]
 
 MISSED: Final[list[Case]] = [
+    *(
+        (
+            {f"{C}{kind}Probe": {"httpGet": {}, "timeoutSeconds": 6, "periodSeconds": 5}},
+            f"{AT}.{kind}_probe",
+            "timeout_seconds must be less than or equal to period_seconds.",
+        )
+        for kind in ("liveness", "readiness")
+    ),
     (
         {f"{C}startupProbe__timeoutSeconds": 3},
         PROBE,

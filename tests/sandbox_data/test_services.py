@@ -171,10 +171,12 @@ def test_a_private_service_answers_invokers_only(built: Cloud):
 
 
 def test_paths_that_cloud_run_reserves_never_arrive(built: Cloud):
-    """/healthz is answered by Google's front end with 404."""
+    """Whatever ends in z, /eventlog and /_ah/* are answered by Google's front end with 404; their neighbours arrive."""
     made = create(built)
-    assert built.get(f"{made.uri}/healthz").status_code == 404
-    assert built.get(f"{made.uri}/health").status_code == 200
+    for path in ("/healthz", "/v1/quiz?a=b", "/eventlog", "/_ah", "/_ah/warmup"):
+        assert built.get(made.uri + path).status_code == 404, path
+    for path in ("/health", "/zoo", "/eventlogs", "/_ahead", "/v1/_ah/x"):
+        assert built.get(made.uri + path).json()["path"] == path
 
 
 def test_requests_pass_through_with_their_headers_and_bodies(built: Cloud):

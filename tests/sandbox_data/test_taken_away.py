@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from gemmactl.errors import Exit, Trouble
+from gemmactl.resources.apis import Apis
+from gemmactl.resources.iam_member import IamMember
 from gemmactl.result import Result
 from gemmactl.sandbox.roles import permissions
 from gemmactl.sandbox.world import World
 from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.repair import repair
 from gemmactl.spec import Serve
+from gemmactl.stack import serving
 from tests.sandbox_data.conftest import boot, shut
 from tests.sandbox_data.test_two_hands import ADMIN, DEV, WISH, Office, P
 from tests.serving.ear import Ear, settings
@@ -161,3 +164,14 @@ def test_an_api(site: Site, name: str) -> None:
     assert site.doctor(fix=True).exit is Exit.OK
     assert (site.bindings(), site.apis()) == (before, apis)
     site.whole()
+
+
+def test_nothing_of_the_stack_is_without_a_case() -> None:
+    """Each API that a deploy enables and each role that it binds is taken away above."""
+    things = serving(WISH)
+    apis = {name for thing in things if isinstance(thing, Apis) for name in thing.names}
+    assert {f"{name}.googleapis.com" for name in APIS} == apis
+    bound = sorted(thing.role for thing in things if isinstance(thing, IamMember))
+    assert sorted([*(role for _, role, _, _ in ROLES.values()), "roles/logging.logWriter"]) == sorted(
+        [*bound, "roles/run.serviceAgent"]
+    )

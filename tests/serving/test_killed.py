@@ -8,6 +8,7 @@ import contextlib
 import random
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -92,14 +93,18 @@ def dying(at: int, cloud: FakeCloud | None = None, clock: Clock | None = None) -
     """A cloud in which a deploy died after its nth call, and how many calls there were."""
     cloud, fate = cloud or fresh(), Fate(at)
     cloud.before_call, cloud.after_call = fate.before, fate.after
-    with contextlib.suppress(Killed):
-        deploy(cloud, clock)
-    addresses = {resource.address for resource in wanted(cloud)}
-    for thread in threading.enumerate():  # steps that were under way die at their next call
-        if thread.daemon and thread.name in addresses:
-            thread.join(5)
+    until_dead(lambda: deploy(cloud, clock), {resource.address for resource in wanted(cloud)})
     cloud.before_call = cloud.after_call = lambda _name: None
     return cloud, fate.calls
+
+
+def until_dead(act: Callable[[], None], addresses: set[str]) -> None:
+    """What is killed, and with it the steps that were under way: they die at their next call."""
+    with contextlib.suppress(Killed):
+        act()
+    for thread in threading.enumerate():
+        if thread.daemon and thread.name in addresses:
+            thread.join(5)
 
 
 def shape(cloud: FakeCloud) -> dict[str, Any]:

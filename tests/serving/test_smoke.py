@@ -44,3 +44,21 @@ def test_what_answers_nothing_fails_the_gate(tokens: dict[str, int], code: str) 
     with pytest.raises(Trouble) as caught:
         smoke(Service("s", "https://s.example.com", BaseModel(**tokens)))
     assert (caught.value.code, caught.value.exit) == (code, Exit.GATE)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_an_address_that_sends_elsewhere_has_answered_nothing(status: int) -> None:
+    """A redirect is no completion, whatever it carries: the gate fails, and the address is not followed with the token."""
+
+    class Moved:
+        asked: tuple[str, ...] = ()
+
+        def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Reply:
+            self.asked += (url,)
+            return Reply(status, {"location": "https://elsewhere.example.com/"}, json.dumps({"text": "Hi"}).encode())
+
+    wire = Moved()
+    with pytest.raises(Trouble) as caught:
+        smoke(Service("s", "https://s.example.com", wire))
+    assert (caught.value.exit, set(wire.asked)) == (Exit.GATE, {"https://s.example.com/generate"})
+    assert str(status) in str(caught.value)

@@ -114,6 +114,26 @@ def test_what_depends_on_a_binding_is_no_second_fault(cloud: FakeCloud, tmp_path
     assert writer.address in found[1]["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("lacking", "role"),
+    [
+        (("cloudbuild.builds.create", "cloudbuild.builds.get", "cloudbuild.builds.list"), "roles/cloudbuild.builds.editor"),
+        (("cloudbuild.builds.get", "cloudbuild.builds.list"), "roles/cloudbuild.builds.viewer"),
+    ],
+)
+def test_what_the_caller_may_not_do_is_one_fault_with_one_role(
+    cloud: FakeCloud, tmp_path: Path, lacking: tuple[str, ...], role: str
+) -> None:
+    """An image that is to be built again: one role, and no second one of which it brings all; what waits for it is advice."""
+    cloud.state.images.clear()
+    cloud.lacking = frozenset(lacking)
+    found = doctor(cloud, tmp_path).data["findings"]
+    (only,) = (f for f in found if f["state"] == "problem")
+    assert (only["code"], only["principal"], only["role"]) == ("caller-lacks-permission", cloud.caller(), role)
+    assert all(permission in only["title"] for permission in lacking)
+    assert "missing-image" in [f["code"] for f in found if f["state"] == "advice"]
+
+
 def test_the_role_of_cloud_runs_own_account(cloud: FakeCloud, tmp_path: Path) -> None:
     """Google's own account is one of the deploy: it is named, and gets its one role back."""
     cloud.agent = False

@@ -64,7 +64,10 @@ ILLEGAL: list[tuple[dict[str, Any], str, str]] = [
     ({"probe": replace(SEED, timeout=240, period=10)}, "probe-illegal", "longer than"),
     ({"probe": replace(SEED, failures=8)}, "probe-illegal", "1800"),
     ({"probe": replace(SEED, failures=0)}, "probe-illegal", "at least 1"),
-    ({"probe": Probe(path="/healthz")}, "probe-illegal", "reserved"),
+    *(
+        ({"probe": Probe(path=p)}, "probe-illegal", "reserved")
+        for p in ("/healthz", "/quiz?a", "/eventlog", "/_ah", "/_ah/warmup")
+    ),
 ]
 
 

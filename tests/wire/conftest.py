@@ -38,7 +38,8 @@ sys.addaudithook(heard)
 """
 """A sitecustomize: where each process connects to, also when it goes past the proxy."""
 READS = re.compile(r":(getIamPolicy|testIamPermissions|batchGet|access)$|/entries:list$")
-QUESTION = "[y/N] "
+QUESTIONS = ("[y/N] ", "to go on: ")
+"""How what is asked ends."""
 APIS = ("run", "iam", "logging", "storage", "cloudresourcemanager", "artifactregistry", "cloudbuild", "secretmanager")
 SAMPLE = ROOT / "gemmactl" / "sandbox" / "sample" / "model"
 
@@ -137,7 +138,7 @@ class Terminal:
                 if not select.select([mine], [], [], 1)[0]:
                     continue
                 screen += os.read(mine, 65536).decode(errors="replace").replace("\r\n", "\n")
-                if screen.endswith(QUESTION) and left:
+                if screen.endswith(QUESTIONS) and left:
                     writes.append(len(self.writes))
                     os.write(mine, f"{left.pop(0)}\n".encode())
         os.close(mine)

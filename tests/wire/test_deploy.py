@@ -28,12 +28,14 @@ def holders(folder: Path, what: bytes = CANARY.encode()) -> list[Path]:
 
 @pytest.mark.timeout(400)
 def test_deploy_at_the_wire(desk: Desk) -> None:
-    """Over real host names: what nobody confirmed and a second deploy only read, destroy ends it, no secret shows anywhere."""
+    """Over real host names: what nobody confirmed, a plan (3), a second deploy only read; destroy ends it; no secret shows."""
     model = desk.home / "my_model"
     model.symlink_to(SAMPLE)
     unasked = desk.run("deploy", str(model), HF_TOKEN=CANARY)
     assert (unasked.returncode, json.loads(unasked.stdout)["problems"][0]["code"]) == (2, "confirmation-needed"), unasked.stderr
     assert desk.recorder.exchanges
+    pending = desk.run("plan", str(model), "--detailed-exitcode", HF_TOKEN=CANARY)
+    assert (pending.returncode, json.loads(pending.stdout)["problems"]) == (3, []), pending.stdout + pending.stderr
     assert [f"{e.method} {e.host}{e.path}" for e in desk.recorder.exchanges if not reads(e)] == []
     first = desk.run("deploy", str(model), "--yes", HF_TOKEN=CANARY)
     assert first.returncode == 0, first.stderr + first.stdout
@@ -46,7 +48,6 @@ def test_deploy_at_the_wire(desk: Desk) -> None:
         ("regions",),
         ("doctor",),
         ("generate", "Hi", "--name", "my-model"),
-        ("plan", str(model)),
     ):
         desk.run(*verb)
     names = {h for h in desk.recorder.hosts if not h.startswith("oauth2.")}
@@ -76,7 +77,7 @@ def test_deploy_at_the_wire(desk: Desk) -> None:
 
     with_payload = [e for e in writes_of_first if CANARY.encode() in e.body or base64.b64encode(CANARY.encode()) in e.body]
     assert [e.path.partition("?")[0].rpartition(":")[2] for e in with_payload] == ["addVersion"]
-    for run in (first, plan, second, gone):
+    for run in (pending, first, plan, second, gone):
         assert CANARY not in run.stdout + run.stderr
     assert holders(desk.home) == []
 

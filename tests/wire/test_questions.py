@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from gemmactl.gcp.cloud import connect
+from gemmactl.resources.cloud import BucketInfo
+from gemmactl.sandbox.endpoint import Endpoint
 from gemmactl.sandbox.rollout import REVISIONS, SERVICES
+from gemmactl.serving import keys
 from gemmactl.serving.deploy import deploy
+from gemmactl.serving.place import Place
+from gemmactl.settings import Value
 from gemmactl.spec import Serve, parse_model
 from tests.fakes.cloud import FakeCloud
-from tests.serving.ear import Answers, Ear, place
+from tests.knative.sheets import SMALL
+from tests.serving.ear import Answers, Ear, place, settings
+from tests.tune.running import ROWS
 from tests.wire.conftest import SAMPLE, Terminal
 
+P = "gemmactl-sandbox"
 NAME = "projects/gemmactl-sandbox/locations/us-central1/services/gemma"
 
 
@@ -45,3 +54,30 @@ def test_destroy_asks_and_removes_after_the_answer_alone(guarded: Terminal) -> N
     assert (code, writes) == (0, [0])
     assert f"DELETE run.googleapis.com/v2/{NAME}" in guarded.writes
     assert guarded.world.store.get(SERVICES, NAME) is None
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_a_no_to_every_verb_that_asks(guarded: Terminal) -> None:
+    """A file's deploy, a repair, a key taken back, a fine-tune, everything removed: asked, refused, not one write sent."""
+    world, folder = guarded.world, guarded.folder
+    cloud = connect(P, Endpoint(world.base_url, P, world.number, secret=world.secret))
+    here = Place(Value(P, "--project"), Value("us-central1", "default"), "sandbox", cloud)
+    cloud.secrets.create(f"projects/{P}/secrets/gemma-api-keys-us-central1", "us-central1", {})
+    key = keys.create(here, settings(folder), "gemma", Ear()).data["id"]
+    cloud.storage.create_bucket(BucketInfo("weights", "us-central1"))
+    for path in SAMPLE.iterdir():
+        cloud.storage.write("weights", f"m/{path.name}", path)
+    world.store.delete("apis", "artifactregistry.googleapis.com")
+    (folder / "service.yaml").write_text(SMALL)
+    (folder / "rows.jsonl").write_text(ROWS)
+    for argv, answer in (
+        (("deploy", "--from-yaml", "service.yaml"), "n"),
+        (("doctor", "gemma", "--fix"), "n"),
+        (("keys", "revoke", "gemma", key), "n"),
+        (("finetune", "run", "rows.jsonl", "--model", "gs://weights/m"), "n"),
+        (("destroy", "gemma", "--all"), "other"),
+    ):
+        code, screen, writes = guarded.typed(*argv, answers=(answer,))
+        assert (code, writes, guarded.writes) == (1, [0], []), screen
+        assert "not confirmed" in screen, screen

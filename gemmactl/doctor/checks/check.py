@@ -78,6 +78,8 @@ class Verdict:
     permission: str = ""
     api: str = ""
     """The API whose being disabled hides the answer."""
+    held_up: frozenset[str] = frozenset()
+    """Addresses of the steps that can't be done before what was found is mended."""
 
     @property
     def refuses(self) -> bool:

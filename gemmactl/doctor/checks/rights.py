@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from gemmactl.doctor.by_data import holders
 from gemmactl.doctor.checks.check import Ground, Verdict
 from gemmactl.doctor.finding import Finding
 from gemmactl.doctor.granting import missing_permission
@@ -17,6 +18,8 @@ from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.resources.needs import Need
 
 NAME: Final = "your permissions"
+Wanted = dict[tuple[str, PolicyTarget], dict[str, list[str]]]
+"""Role and thing -> permission -> addresses of the steps that need it."""
 
 
 def check(steps: Sequence[Step], ground: Ground, unseen: Sequence[Step] = ()) -> Verdict:
@@ -26,7 +29,7 @@ def check(steps: Sequence[Step], ground: Ground, unseen: Sequence[Step] = ()) ->
     absent = {rights.target_of(s.resource) for s in steps if s.op is Op.CREATE or s.unknown}
     findings = tuple(_findings(asked.missing, absent, ground))
     if findings:
-        return Verdict(NAME, "finding", "; ".join(f.title for f in findings), findings)
+        return Verdict(NAME, "finding", "; ".join(f.title for f in findings), findings, held_up=frozenset(asked.missing))
     if asked.disabled:
         coming = {name for step in steps if isinstance(step.resource, Apis) for name in step.resource.names}
         off = sorted(asked.disabled, key=lambda name: (name not in coming, name))
@@ -41,7 +44,7 @@ def check(steps: Sequence[Step], ground: Ground, unseen: Sequence[Step] = ()) ->
 def _findings(missing: Mapping[str, tuple[Need, ...]], absent: set[PolicyTarget | None], ground: Ground) -> Iterator[Finding]:
     """One for each role and thing: three permissions of one role are one request to an administrator."""
     project = PolicyTarget("project", ground.cloud.project)
-    together: dict[tuple[str, PolicyTarget], dict[str, list[str]]] = {}
+    together: Wanted = {}
     for address, needs in missing.items():
         for need in needs:
             choice = least(need.permission)
@@ -49,7 +52,7 @@ def _findings(missing: Mapping[str, tuple[Need, ...]], absent: set[PolicyTarget 
             role = choice.role if choice else need.permission
             wanted = together.setdefault((role, project if on_project else need.target), {})
             wanted.setdefault(need.permission, []).append(address)
-    for (_, where), wanted in together.items():
+    for (_, where), wanted in _fewest(together).items():
         permission = next(iter(wanted))
         first = missing_permission(permission, where, ground.context)
         yield replace(
@@ -59,3 +62,18 @@ def _findings(missing: Mapping[str, tuple[Need, ...]], absent: set[PolicyTarget 
             remedy="Ask an administrator for the role; `gemmactl plan --for-admin` prints all that has to be run.",
             confidence=0.9,
         )
+
+
+def _fewest(together: Wanted) -> Wanted:
+    """Without a role all of which another one brings that is asked for on the same thing: who builds may look at builds."""
+    left = {key: dict(wanted) for key, wanted in together.items()}
+    for key in together:
+        role, where = key
+        others = (other for other in left if other[1] == where and other[0] != role)
+        if wider := next((other for other in others if all(_holds(other[0], one) for one in left[key])), None):
+            left[wider] |= left.pop(key)
+    return left
+
+
+def _holds(role: str, permission: str) -> bool:
+    return any(holder.role == role for holder in holders(permission))
