@@ -21,7 +21,7 @@ from gemmactl.serving.grounding import Grounded, survey
 from gemmactl.serving.one_look import one_look
 from gemmactl.serving.place import Place
 from gemmactl.serving.plan_file import Approved, Keep
-from gemmactl.serving.preflight import Seen, look
+from gemmactl.serving.preflight import Seen, look, require_room
 from gemmactl.serving.recall import live_service, remembering
 from gemmactl.serving.rollout import Prover, Way
 from gemmactl.spec import Serve
@@ -186,7 +186,15 @@ def _look(
         share = how.share if how else 100
         if opening.left_shut(seen.wish, live, share):
             made = opening.shut(made)
-        ground = survey(made, place, bucket=wish.model.bucket, live=live is not None, look=reads)
+        ground = survey(
+            made,
+            place,
+            bucket=wish.model.bucket,
+            live=live is not None,
+            look=reads,
+            # a model that waits itself is sized anew with all else
+            again=None if seen.waits else lambda: require_room(seen.wish, place.cloud, existing=live is not None),
+        )
     _no_stranger(ground.plan, place)
     hands.require_given(seen.wish, ground.plan, place.cloud)
     # also where --no-traffic leaves it closed: what opens it then would open it for the old revision

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from gemmactl import spec_rules
+from gemmactl.checkpoint import room as quotas
 from gemmactl.checkpoint import sizing
 from gemmactl.checkpoint.families import Engine, engine_for
 from gemmactl.checkpoint.finding import ModelFinding
@@ -194,6 +195,15 @@ def _first_of_all(trouble: Trouble, wish: Serve) -> Trouble:
         code=trouble.code,
         facts=trouble.facts,
     )
+
+
+def require_room(wish: Serve, cloud: Cloud, *, existing: bool) -> None:
+    """A wish that was sized before the quota could be read, once it can be.
+
+    Raises:
+        Trouble: (refused) the region has no room for it.
+    """
+    quotas.check(wish, room(wish, cloud)[0], existing=existing)
 
 
 def room(wish: Serve, cloud: Cloud) -> tuple[Room, tuple[ModelFinding, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 from gemmactl.doctor.checks.check import Answer, Check, Ground
@@ -40,6 +41,8 @@ def room(ground: Ground) -> Answer:
         held = f"others keep {use.held:g} of {limit:g} with minimum instances and tasks that run: {names}"
         why = held if use.held else f"it is {limit:g}"
         return (_finding(ground, pair[0], "leaves no GPU for the first instance", why, sure=True),)
+    if isinstance(wish, Service) and wish.scaling and limit < (wish.scaling.max_instances or 0):
+        return (_too_small(ground, pair[0], limit, most),)
     if limit - use.claimed < most:
         why = f"{limit:g} in all; this {ground.what} may take {most}, others up to {use.claimed:g}: {names}"
         return (_finding(ground, pair[0], "is shared with others", why, sure=False),)
@@ -62,6 +65,12 @@ def _most(wish: Service | Job) -> int:
     if isinstance(wish, Job):
         return wish.parallelism or wish.task_count or 1
     return (wish.scaling and wish.scaling.max_instances) or quota.UNSET_MAXIMUM
+
+
+def _too_small(ground: Ground, name: str, limit: float, most: int) -> Finding:
+    """Cloud Run counts the maximum itself, whoever else is there: it refuses the service."""
+    told = _finding(ground, name, f"has no room for {most} instances", f"{most} are asked for, {limit:g} allowed", sure=True)
+    return replace(told, code="quota-too-small", remedy=f"Use --max-instances {int(limit)}, or ask for more: {QUOTA_LINK}")
 
 
 def _finding(ground: Ground, name: str, what: str, why: str, *, sure: bool) -> Finding:
