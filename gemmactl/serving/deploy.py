@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from gemmactl import stack
 from gemmactl.errors import Exit, Trouble, refused
@@ -26,9 +26,6 @@ from gemmactl.serving.recall import live_service, remembering
 from gemmactl.serving.rollout import Prover, Way
 from gemmactl.spec import Serve
 from gemmactl.voice import Voice
-
-LONG: Final = 500_000_000
-"""Bytes of a directory from which on its checksums take long enough to be announced."""
 
 
 def plan(
@@ -172,17 +169,18 @@ def _look(
     The service, which the rest needs to know, is read together with all that a plan is known to read.
     """
     reads = one_look(place.cloud)
-    with ThreadPoolExecutor(2) as pool:
-        pool.submit(ahead.ask, wish, place, reads)
+    with ThreadPoolExecutor(3) as pool:
+        local = pool.submit(ahead.folder, wish)
+        pool.submit(ahead.ask, wish, place, reads, local)
         live = live_service(replace(place, cloud=reads), wish.name)
         ahead.ask_of(live or {}, reads, pool)
         wish, of_image = by_digest(hands.numbered(remembering(wish, live), place.cloud), reads)
         seen = look(wish, reads, from_hub=place.hub, existing=live is not None, live=live, wait=wait)
         wanted, of_engine = official(seen.wish, place, live)
         seen = replace(seen, sizing=replace(seen.sizing, wish=wanted), unseen=(*seen.unseen, *of_image, *of_engine))
-        if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
+        if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= ahead.LONG:
             voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
-        made = stack.serving(seen.wish, rollout=how)
+        made = stack.serving(seen.wish, rollout=how, local=local.result())
         share = how.share if how else 100
         if opening.left_shut(seen.wish, live, share):
             made = opening.shut(made)

@@ -13,6 +13,7 @@ from gemmactl.kernel.resource import Resource
 from gemmactl.result import Block, Item, Line, Result, Table
 from gemmactl.serving.explain import as_trouble
 from gemmactl.serving.gate import Again, gated, widened
+from gemmactl.serving.one_look import one_look
 from gemmactl.serving.place import Place
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def survey(
 ) -> Grounded:
     """The plan and the checks in one round of reads; then, when steps are due, what the caller may. Read calls only.
 
-    `look`: what is read through, where it is not the place's own cloud; what is asked again later is asked of that one.
+    `look`: what is read through, where more than this is read in one look; later questions are put to the place's own cloud.
     `again`: what else has to look again once the API that tells the quota is enabled.
 
     Raises:
@@ -84,7 +85,7 @@ def survey(
     from gemmactl.doctor.checks.run import run
 
     ground = _ground(stack, place, bucket, live=live)
-    reads = look or place.cloud
+    reads = look or one_look(place.cloud)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(run, CHECKS, replace(ground, cloud=reads))
         plan = make_plan(stack, reads)
