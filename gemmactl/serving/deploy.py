@@ -175,7 +175,7 @@ def _look(
         live = live_service(replace(place, cloud=reads), wish.name)
         ahead.ask_of(live or {}, reads, pool)
         wish, of_image = by_digest(hands.numbered(remembering(wish, live), place.cloud), reads)
-        seen = look(wish, reads, from_hub=place.hub, existing=live is not None, live=live, wait=wait)
+        seen = look(wish, reads, from_hub=place.hub, existing=live is not None, live=live, wait=wait, gather=True)
         wanted, of_engine = official(seen.wish, place, live)
         seen = replace(seen, sizing=replace(seen.sizing, wish=wanted), unseen=(*seen.unseen, *of_image, *of_engine))
         if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= ahead.LONG:
@@ -191,7 +191,7 @@ def _look(
             live=live is not None,
             look=reads,
             # a model that waits itself is sized anew with all else
-            again=None if seen.waits else lambda: require_room(seen.wish, place.cloud, existing=live is not None),
+            again=None if seen.waits else lambda cloud: require_room(seen.wish, cloud, existing=live is not None),
         )
     _no_stranger(ground.plan, place)
     hands.require_given(seen.wish, ground.plan, place.cloud)

@@ -17,12 +17,13 @@ from gemmactl.resources.cloud import PolicyTarget
 if TYPE_CHECKING:
     from gemmactl.doctor.checks.check import Check, Ground, Verdict
     from gemmactl.doctor.finding import Finding
+    from gemmactl.resources.cloud import Cloud
 
 ENABLE: Final = "serviceusage.services.enable"
 LATE: Final = "It could be seen only once the APIs were enabled; nothing else was made."
 
-Again = Callable[[], None]
-"""What of the look before the plan waited for an API too. Raises Trouble for what can't be deployed."""
+Again = Callable[["Cloud"], None]
+"""Whether the region has room for all that an instance takes, by the quota. Raises Trouble where it has none."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _look_again(waiting: Sequence[str], ground: Ground, rest: Sequence[Step], ag
     verdicts = run(due, ground)
     if rights.NAME in waiting:
         verdicts = (*verdicts, rights.check(rest, ground))
-    look = _trouble(again)
+    look = refusal_of(again, ground.cloud)
     # the quota's check says of the GPUs what the look says of all that an instance takes
     found = tuple(f for verdict in verdicts for f in verdict.findings if look is None or f.code != look.code)
     problems = tuple(f for f in found if f.state == "problem")
@@ -140,10 +141,11 @@ def _look_again(waiting: Sequence[str], ground: Ground, rest: Sequence[Step], ag
         work.log(f"{silent.check}: {silent.seen}")
 
 
-def _trouble(again: Again | None) -> Trouble | None:
+def refusal_of(again: Again | None, cloud: Cloud) -> Trouble | None:
+    """What it raises."""
     try:
         if again is not None:
-            again()
+            again(cloud)
     except Trouble as trouble:
         return trouble
     return None

@@ -12,7 +12,7 @@ from gemmactl.kernel.plan import Plan, make_plan
 from gemmactl.kernel.resource import Resource
 from gemmactl.result import Block, Item, Line, Result, Table
 from gemmactl.serving.explain import as_trouble
-from gemmactl.serving.gate import Again, gated, widened
+from gemmactl.serving.gate import Again, gated, refusal_of, widened
 from gemmactl.serving.one_look import one_look
 from gemmactl.serving.place import Place
 
@@ -75,7 +75,7 @@ def survey(
     """The plan and the checks in one round of reads; then, when steps are due, what the caller may. Read calls only.
 
     `look`: what is read through, where more than this is read in one look; later questions are put to the place's own cloud.
-    `again`: what else has to look again once the API that tells the quota is enabled.
+    `again`: whether the region has room, asked now, and once more when the API that tells the quota is enabled.
 
     Raises:
         Trouble: a read that the plan needs was refused.
@@ -90,10 +90,33 @@ def survey(
         asked = pool.submit(run, CHECKS, replace(ground, cloud=reads))
         plan = make_plan(stack, reads)
         verdicts = asked.result()
+    verdicts = _with_room(verdicts, refusal_of(again, reads))
     plan = widened(plan, verdicts, ground)
     if (plan.work or plan.unseen) and not plan.blocked:
         verdicts = (*verdicts, rights.check(plan.work, ground, plan.unseen))
     return Grounded(gated(plan, verdicts, ground, again), verdicts)
+
+
+def _with_room(verdicts: tuple[Verdict, ...], short: Trouble | None) -> tuple[Verdict, ...]:
+    """The verdicts, with what the quota does not allow as the end of its own check."""
+    from gemmactl.doctor.checks.check import Verdict
+    from gemmactl.doctor.checks.quota import NAME, NO_GRANT
+    from gemmactl.doctor.finding import Finding
+
+    if short is None:
+        return verdicts
+    told = Finding(
+        code=short.code,
+        category="quota_capacity",
+        subcategory="instances",
+        title=short.what,
+        cause=short.why,
+        remedy=short.remedy,
+        fix_kind="admin_action",
+        not_fix=NO_GRANT,
+        confidence=1.0,
+    )
+    return tuple(Verdict(NAME, "finding", short.what, (told,)) if v.check == NAME else v for v in verdicts)
 
 
 def for_another_hand(plan: Plan, stack: Sequence[Resource], place: Place, *, bucket: str = "") -> Plan:

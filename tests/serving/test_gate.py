@@ -70,6 +70,22 @@ def test_all_that_is_seen_then_is_told_at_once(fresh: FakeCloud) -> None:
     assert [call.name for call in fresh.writes] == ["apis.enable"]
 
 
+def test_the_quota_is_told_with_all_else_that_would_fail() -> None:
+    """Where every API is on: GPUs and memory in one sentence with the instances that fit both, beside billing and a policy."""
+    cloud = with_model(FakeCloud())
+    cloud.state.limits |= {(quota.GPU["nvidia-l4"][0], "us-central1"): 4.0, (quota.MEMORY, "us-central1"): 40.0 * 2**30}
+    cloud.state.billed, cloud.state.org_policies = False, {"run.allowedIngress": OrgPolicy(allowed=("internal",))}
+    wish = replace(WISH, max_instances=5, cpu=4, memory="16Gi", given=WISH.given | {"max_instances", "cpu", "memory"})
+    for result in (deploy(wish, place(cloud), Ear(yes=None), yes=False), plan(wish, place(cloud), again="")):
+        assert result.exit is Exit.REFUSED
+        found = {problem.code: problem for problem in result.problems}
+        assert set(found) == {"billing-off", "quota-too-small", "org-policy"}
+        assert "requested: 5 GPU allowed: 4" in found["quota-too-small"].why
+        assert "requested: 80 GiB allowed: 40" in found["quota-too-small"].why
+        assert "use --max-instances 2" in found["quota-too-small"].remedy
+    assert cloud.writes == []
+
+
 def test_a_fresh_project_converges_in_one_deploy(fresh: FakeCloud) -> None:
     """All that the checks ask is enabled with the rest, and nothing is left to do or unknown."""
     assert deploy(WISH, place(fresh), Ear(), yes=True).exit is Exit.OK

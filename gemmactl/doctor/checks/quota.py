@@ -15,6 +15,8 @@ from gemmactl.resources.job import Job
 from gemmactl.resources.service import Service
 
 LIST: Final = "run.services.list"
+NAME: Final = "quota"
+NO_GRANT: Final = ("any IAM grant",)
 
 
 def room(ground: Ground) -> Answer:
@@ -83,9 +85,9 @@ def _finding(ground: Ground, name: str, what: str, why: str, *, sure: bool) -> F
         remedy="Lower the others' instances, choose another region, or ask for more: " + QUOTA_LINK,
         commands=("gemmactl regions",),
         fix_kind="admin_action",
-        not_fix=("any IAM grant",),
+        not_fix=NO_GRANT,
         state="problem" if sure else "advice",
     )
 
 
-CHECKS: Final = (Check("quota", room, quota.PERMISSION),)
+CHECKS: Final = (Check(NAME, room, quota.PERMISSION),)
