@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gemmactl import limits, spec_rules
 from gemmactl.checkpoint.finding import ModelFinding
 from gemmactl.errors import refused
 from gemmactl.spec import Serve
+
+TOO_SMALL: Final = "quota-too-small"
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,15 @@ def check(serve: Serve, room: Room, *, existing: bool) -> tuple[ModelFinding, ..
     """
     found = claims(serve, room)
     count = serve.max_instances
-    for claim in found:
-        if claim.instances < count:
-            raise refused(
-                f"{serve.region} has no room for {count} instance{'s' * (count != 1)} of this size",
-                why=f"{claim.quota} requested: {claim.each * count:g} {claim.unit} allowed: {claim.allowed:g}",
-                remedy=_way_out(serve, claim),
-                code="quota-too-small",
-                facts={"quota": claim.quota, "requested": claim.each * count, "allowed": claim.allowed, "unit": claim.unit},
-            )
+    if short := [claim for claim in found if claim.instances < count]:
+        claim = min(short, key=lambda one: one.instances)
+        raise refused(
+            f"{serve.region} has no room for {count} instance{'s' * (count != 1)} of this size",
+            why="; ".join(f"{one.quota} requested: {one.each * count:g} {one.unit} allowed: {one.allowed:g}" for one in short),
+            remedy=_way_out(serve, claim),
+            code=TOO_SMALL,
+            facts={"quota": claim.quota, "requested": claim.each * count, "allowed": claim.allowed, "unit": claim.unit},
+        )
     return tuple(
         ModelFinding(
             "quota-overlap",

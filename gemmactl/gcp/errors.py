@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from gemmactl.errors import Exit, Trouble
+from gemmactl.resources.apis import KNOWN
 
 ERROR_INFO: Final = "google.rpc.ErrorInfo"
 PREFIX: Final = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE|HEAD) \S+: ")
@@ -34,7 +35,7 @@ ACT_AS: Final = "iam.serviceAccounts.actAs"
 CALLERS: Final = ("The caller does not have permission", "Policy update access denied.")
 """Sentences about the caller that name no permission (Cloud Build, Resource Manager)."""
 BY_REASON: Final[dict[str, Words]] = {
-    "SERVICE_DISABLED": ("api-disabled", "", "gemmactl deploy enables it; or: gcloud services enable {service}"),
+    "SERVICE_DISABLED": ("api-disabled", "", "{deploy}gcloud services enable {service}"),
     "BILLING_DISABLED": ("billing-disabled", "", "link a billing account to the project in the console, then wait a few minutes"),
     "UREQ_PROJECT_BILLING_NOT_FOUND": ("billing-disabled", "", "link a billing account to the project in the console"),
     "USER_PROJECT_DENIED": (
@@ -173,10 +174,12 @@ def _call(error: Any, api: str, doing: str) -> Trouble:
     down = ("unavailable", "", "wait a minute and run the same command again")
     code, why, remedy = BY_REASON.get(reason) or BY_STATUS.get(status) or down
     said = "; ".join(dict.fromkeys((facts["message"], *facts.get("violations", ())))) or f"HTTP {status}"
+    service = str(facts.get("service", api))
+    by_us = "gemmactl deploy enables it; or: " if service in KNOWN else ""
     return Trouble(
         f"{doing} was refused by {api}" if status in (400, 403, 409, 412) else f"{doing} failed at {api}",
         why=why or said,
-        remedy=remedy.format(service=facts.get("service", api)),
+        remedy=remedy.format(service=service, deploy=by_us),
         code=code,
         facts=facts,
     )

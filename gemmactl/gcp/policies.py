@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from gemmactl.errors import Trouble
@@ -24,9 +24,13 @@ class Policies:
         self._door: Callable[[PolicyTarget], Door] = door(wire)
 
     def members(self, target: PolicyTarget, role: str) -> frozenset[str]:
+        return self.bindings(target).get(role, frozenset())
+
+    def bindings(self, target: PolicyTarget) -> Mapping[str, frozenset[str]]:
         way = self._door(target)
-        policy = self._wire.find(way.api, f"the IAM policy of {target}", way.get)
-        return frozenset(_binding(policy or {}, role).get("members", ()))
+        policy: Json = self._wire.find(way.api, f"the IAM policy of {target}", way.get) or {}
+        roles = dict.fromkeys(str(one["role"]) for one in policy.get("bindings", ()))
+        return {role: frozenset(_binding(policy, role).get("members", ())) for role in roles}
 
     def add(self, target: PolicyTarget, role: str, member: str) -> None:
         def edit(policy: Json) -> bool:

@@ -1,15 +1,34 @@
-"""The Google APIs that a stack calls: enabled when missing, never disabled. Knows no single API."""
+"""The Google APIs that a stack calls: enabled when missing, never disabled. Knows nothing of what one does."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from gemmactl.errors import Trouble
 from gemmactl.kernel.resource import Resource, Work
 from gemmactl.resources.cloud import Cloud
 
 ADDRESS = "apis"
+KNOWN: Final = frozenset(
+    f"{name}.googleapis.com"
+    for name in (
+        "artifactregistry",
+        "cloudbilling",
+        "cloudbuild",
+        "cloudkms",
+        "cloudquotas",
+        "cloudresourcemanager",
+        "compute",
+        "iam",
+        "logging",
+        "orgpolicy",
+        "run",
+        "secretmanager",
+        "storage",
+    )
+)
+"""All that a deploy may enable, for itself or for its checks. Names in an API's answer are taken only if they are here."""
 
 
 @dataclass(frozen=True)

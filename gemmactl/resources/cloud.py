@@ -158,6 +158,9 @@ class Policies(Protocol):
     def members(self, target: PolicyTarget, role: str) -> frozenset[str]:
         """Members that hold `role` unconditionally on the target itself; empty when the target is not there."""
 
+    def bindings(self, target: PolicyTarget) -> Mapping[str, frozenset[str]]:
+        """Role -> its members as above, for all roles of the target: one question, however many are asked for."""
+
     def add(self, target: PolicyTarget, role: str, member: str) -> None:
         """Add one binding: read, edit, write with the etag, again on a conflict. Retries while a new account is unknown."""
 

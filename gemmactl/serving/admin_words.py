@@ -46,7 +46,7 @@ def step_words(step: Step) -> tuple[str, ...]:
     """One or two lines above a step."""
     match step.resource:
         case Apis():
-            return ("The APIs that a deploy calls. Enabled ones stay as they are.",)
+            return ("The APIs that a deploy and its checks call. Enabled ones stay as they are.",)
         case ServiceAccount() as account:
             what = account.title.removeprefix("gemmactl: ") or "of gemmactl"
             return (f"Account {account.account_id} ({what}): it can do what is granted below and nothing else.",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from gemmactl import stack
 from gemmactl.errors import Exit, Trouble, refused
@@ -21,14 +21,11 @@ from gemmactl.serving.grounding import Grounded, survey
 from gemmactl.serving.one_look import one_look
 from gemmactl.serving.place import Place
 from gemmactl.serving.plan_file import Approved, Keep
-from gemmactl.serving.preflight import Seen, look
+from gemmactl.serving.preflight import Seen, look, require_room
 from gemmactl.serving.recall import live_service, remembering
 from gemmactl.serving.rollout import Prover, Way
 from gemmactl.spec import Serve
 from gemmactl.voice import Voice
-
-LONG: Final = 500_000_000
-"""Bytes of a directory from which on its checksums take long enough to be announced."""
 
 
 def plan(
@@ -172,21 +169,30 @@ def _look(
     The service, which the rest needs to know, is read together with all that a plan is known to read.
     """
     reads = one_look(place.cloud)
-    with ThreadPoolExecutor(2) as pool:
-        pool.submit(ahead.ask, wish, place, reads)
+    with ThreadPoolExecutor(3) as pool:
+        local = pool.submit(ahead.folder, wish)
+        pool.submit(ahead.ask, wish, place, reads, local)
         live = live_service(replace(place, cloud=reads), wish.name)
         ahead.ask_of(live or {}, reads, pool)
         wish, of_image = by_digest(hands.numbered(remembering(wish, live), place.cloud), reads)
-        seen = look(wish, reads, from_hub=place.hub, existing=live is not None, live=live, wait=wait)
+        seen = look(wish, reads, from_hub=place.hub, existing=live is not None, live=live, wait=wait, gather=True)
         wanted, of_engine = official(seen.wish, place, live)
         seen = replace(seen, sizing=replace(seen.sizing, wish=wanted), unseen=(*seen.unseen, *of_image, *of_engine))
-        if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= LONG:
+        if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= ahead.LONG:
             voice.say(Line(f"reading {size / 1e9:.1f} GB of {seen.report.place}: its checksums name what is uploaded", "dim"))
-        made = stack.serving(seen.wish, rollout=how)
+        made = stack.serving(seen.wish, rollout=how, local=local.result())
         share = how.share if how else 100
         if opening.left_shut(seen.wish, live, share):
             made = opening.shut(made)
-        ground = survey(made, place, bucket=wish.model.bucket, live=live is not None, look=reads)
+        ground = survey(
+            made,
+            place,
+            bucket=wish.model.bucket,
+            live=live is not None,
+            look=reads,
+            # a model that waits itself is sized anew with all else
+            again=None if seen.waits else lambda cloud: require_room(seen.wish, cloud, existing=live is not None),
+        )
     _no_stranger(ground.plan, place)
     hands.require_given(seen.wish, ground.plan, place.cloud)
     # also where --no-traffic leaves it closed: what opens it then would open it for the old revision

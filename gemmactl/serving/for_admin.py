@@ -10,6 +10,7 @@ from gemmactl.kernel.plan import Plan, make_plan, not_allowed
 from gemmactl.result import Line, Result, Verbatim
 from gemmactl.serving import admin_gcloud, admin_terraform, hands
 from gemmactl.serving.admin_half import Half, split
+from gemmactl.serving.grounding import for_another_hand
 from gemmactl.serving.place import Place
 from gemmactl.serving.preflight import look
 from gemmactl.serving.recall import live_service, remembering
@@ -34,7 +35,8 @@ def for_admin(wish: Serve, place: Place, voice: Voice, *, form: Form, again: str
     if seen is not None and seen.waits:
         voice.say(Line(f"{seen.text}: the script is for gemmactl's own server where nothing else is asked for", "warn"))
     wish = seen.wish if seen is not None else wish
-    planned = make_plan(stack.serving(wish), place.cloud)
+    made = stack.serving(wish)
+    planned = for_another_hand(make_plan(made, place.cloud), made, place, bucket=wish.model.bucket)
     return written("plan", {"service": wish.name}, split(planned, place.cloud, wish), planned, place, voice, form, again)
 
 

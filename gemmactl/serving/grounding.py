@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from gemmactl.errors import Exit, Trouble, refused
-from gemmactl.kernel.plan import Op, Plan, Step, make_plan
-from gemmactl.kernel.resource import Resource, Work
-from gemmactl.resources.apis import Apis
+from gemmactl.errors import Exit, Trouble
+from gemmactl.kernel.plan import Plan, make_plan
+from gemmactl.kernel.resource import Resource
 from gemmactl.result import Block, Item, Line, Result, Table
 from gemmactl.serving.explain import as_trouble
+from gemmactl.serving.gate import Again, gated, refusal_of, widened
+from gemmactl.serving.one_look import one_look
 from gemmactl.serving.place import Place
 
 if TYPE_CHECKING:
-    from gemmactl.doctor.checks.check import Check, Ground, Verdict
+    from gemmactl.doctor.checks.check import Ground, Verdict
     from gemmactl.doctor.finding import Context, Finding
     from gemmactl.doctor.live import Looked
     from gemmactl.resources.cloud import Cloud
@@ -63,11 +64,18 @@ class Grounded:
 
 
 def survey(
-    stack: Sequence[Resource], place: Place, *, bucket: str = "", live: bool = False, look: Cloud | None = None
+    stack: Sequence[Resource],
+    place: Place,
+    *,
+    bucket: str = "",
+    live: bool = False,
+    look: Cloud | None = None,
+    again: Again | None = None,
 ) -> Grounded:
     """The plan and the checks in one round of reads; then, when steps are due, what the caller may. Read calls only.
 
-    `look`: what is read through, where it is not the place's own cloud; what is asked again later is asked of that one.
+    `look`: what is read through, where more than this is read in one look; later questions are put to the place's own cloud.
+    `again`: whether the region has room, asked now, and once more when the API that tells the quota is enabled.
 
     Raises:
         Trouble: a read that the plan needs was refused.
@@ -77,14 +85,47 @@ def survey(
     from gemmactl.doctor.checks.run import run
 
     ground = _ground(stack, place, bucket, live=live)
-    reads = look or place.cloud
+    reads = look or one_look(place.cloud)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(run, CHECKS, replace(ground, cloud=reads))
         plan = make_plan(stack, reads)
         verdicts = asked.result()
+    verdicts = _with_room(verdicts, refusal_of(again, reads))
+    plan = widened(plan, verdicts, ground)
     if (plan.work or plan.unseen) and not plan.blocked:
         verdicts = (*verdicts, rights.check(plan.work, ground, plan.unseen))
-    return Grounded(_gated(plan, verdicts, ground), verdicts)
+    return Grounded(gated(plan, verdicts, ground, again), verdicts)
+
+
+def _with_room(verdicts: tuple[Verdict, ...], short: Trouble | None) -> tuple[Verdict, ...]:
+    """The verdicts, with what the quota does not allow as the end of its own check."""
+    from gemmactl.doctor.checks.check import Verdict
+    from gemmactl.doctor.checks.quota import NAME, NO_GRANT
+    from gemmactl.doctor.finding import Finding
+
+    if short is None:
+        return verdicts
+    told = Finding(
+        code=short.code,
+        category="quota_capacity",
+        subcategory="instances",
+        title=short.what,
+        cause=short.why,
+        remedy=short.remedy,
+        fix_kind="admin_action",
+        not_fix=NO_GRANT,
+        confidence=1.0,
+    )
+    return tuple(Verdict(NAME, "finding", short.what, (told,)) if v.check == NAME else v for v in verdicts)
+
+
+def for_another_hand(plan: Plan, stack: Sequence[Resource], place: Place, *, bucket: str = "") -> Plan:
+    """The plan, with the APIs that only the checks ask: whoever may enable them does it for the caller."""
+    from gemmactl.doctor.checks.rows import CHECKS
+    from gemmactl.doctor.checks.run import run
+
+    ground = replace(_ground(stack, place, bucket, live=False), whoami=None)
+    return widened(plan, run(CHECKS, ground), ground, by_anybody=True)
 
 
 def ask_checks(stack: Sequence[Resource], place: Place, reads: Cloud, bucket: str) -> None:
@@ -130,58 +171,6 @@ def _unknowns(verdicts: Sequence[Verdict], context: Context) -> tuple[Finding, .
             base = replace(base, title=said, cause=cause, remedy="Enable them to know.", commands=(line,), state="advice")
         found.append(base)
     return tuple(found)
-
-
-@dataclass(frozen=True)
-class GatedApis(Apis):
-    """The step that enables APIs, and right after it the checks that had to wait for them: what they refuse ends the apply."""
-
-    gate: Callable[[], None] = field(default=lambda: None, compare=False)
-
-    def create(self, cloud: Any, work: Work) -> None:
-        super().create(cloud, work)
-        self.gate()
-
-    def update(self, cloud: Any, live: Apis, work: Work) -> None:
-        super().update(cloud, live, work)
-        self.gate()
-
-
-def _gated(plan: Plan, verdicts: Sequence[Verdict], ground: Ground) -> Plan:
-    """The plan, with a second look behind the step that enables APIs where something waits for one of them."""
-    step = next((s for s in plan.steps if isinstance(s.resource, Apis) and s.op in (Op.CREATE, Op.UPDATE)), None)
-    if step is None or not isinstance(step.resource, Apis):
-        return plan
-    names = set(step.resource.names)
-    waiting = [v.check for v in verdicts if v.api in names]
-    rest = [s for s in plan.work if s is not step]
-    gated = GatedApis(step.resource.names, step.resource.after, lambda: _look_again(waiting, ground, rest))
-    return replace(plan, steps=tuple(replace(s, resource=gated) if s is step else s for s in plan.steps))
-
-
-def _look_again(waiting: Sequence[str], ground: Ground, rest: Sequence[Step]) -> None:
-    """The checks that waited, and what the caller may, if it did: for the steps that are left.
-
-    Raises:
-        Trouble: (refused) what they now see would make the rest fail.
-    """
-    from gemmactl.doctor.checks import rights
-    from gemmactl.doctor.checks.rows import CHECKS
-    from gemmactl.doctor.checks.run import run
-
-    due: list[Check] = [check for check in CHECKS if check.name in waiting]
-    verdicts = run(due, ground)
-    if rights.NAME in waiting:
-        verdicts = (*verdicts, rights.check(rest, ground))
-    found = tuple(f for verdict in verdicts for f in verdict.findings if f.state == "problem")
-    if found:
-        raise refused(
-            "; ".join(f.title for f in found),
-            why=" ".join(f.cause for f in found) + " It could be seen only once the APIs were enabled; nothing else was made.",
-            remedy="\n".join(line for f in found for line in (f.remedy, *f.commands)),
-            code=found[0].code,
-            facts={"findings": [f.document() for f in found]},
-        )
 
 
 def _ground(stack: Sequence[Resource], place: Place, bucket: str, *, live: bool) -> Ground:

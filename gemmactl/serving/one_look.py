@@ -9,12 +9,12 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from gemmactl.resources.cloud import Cloud
+    from gemmactl.resources.cloud import Cloud, PolicyTarget
 
 READS: Final[Mapping[str, frozenset[str]]] = {
     "apis": frozenset({"enabled"}),
     "accounts": frozenset({"get"}),
-    "policies": frozenset({"members"}),
+    "policies": frozenset({"bindings"}),
     "repositories": frozenset({"get", "digest", "platforms"}),
     "storage": frozenset({"bucket", "list", "read"}),
     "secrets": frozenset({"get", "newest_version", "version_state", "kms_key"}),
@@ -52,7 +52,8 @@ class _Looked:
             part, method = LOOKUPS[name]
             return getattr(getattr(self, part), method)
         found = getattr(self._cloud, name)
-        return _Part(found, name, READS[name], self._asked) if name in READS else found
+        kind = _Policies if name == "policies" else _Part
+        return kind(found, name, READS[name], self._asked) if name in READS else found
 
 
 class _Part:
@@ -74,6 +75,13 @@ class _Part:
             return copy.deepcopy(answer) if self._name in TREES else answer
 
         return read
+
+
+class _Policies(_Part):
+    def members(self, target: PolicyTarget, role: str) -> frozenset[str]:
+        """Of a policy that is read once, whatever role of it is asked for."""
+        found: Mapping[str, frozenset[str]] = self.bindings(target)
+        return found.get(role, frozenset())
 
 
 class _Asked:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from gemmactl import spec_rules
+from gemmactl.checkpoint import room as room_of
 from gemmactl.checkpoint import sizing
 from gemmactl.checkpoint.families import Engine, engine_for
 from gemmactl.checkpoint.finding import ModelFinding
@@ -76,16 +78,18 @@ def look(
     existing: bool = False,
     live: Json | None = None,
     wait: bool = False,
+    gather: bool = False,
 ) -> Seen:
     """Inspect the model and derive what the user did not choose. `existing`: a service of that name is there.
 
     `live`: that service, whose pin stays where it is. `wait`: where Cloud Storage's API is off the model is unknown until then.
+    `gather`: that the region has no room is left to `require_room`, which tells it with all else that would fail.
 
     Raises:
         Trouble: (refused) the model could not be served, does not fit, or the region has no room.
     """
     try:
-        return _look(wish, cloud, from_hub, existing=existing, live=live)
+        return _look(wish, cloud, from_hub, existing=existing, live=live, gather=gather)
     except Trouble as trouble:
         # its error may name storage-api.googleapis.com, an older name of the same one
         named = str(trouble.facts.get("service") or trouble.facts.get("api") or "")
@@ -100,7 +104,7 @@ def look(
         return Seen(sizing.derive(wish, None, None, Room(), existing=existing), None, (finding,), STORAGE)
 
 
-def _look(wish: Serve, cloud: Cloud, from_hub: Hub, *, existing: bool, live: Json | None) -> Seen:
+def _look(wish: Serve, cloud: Cloud, from_hub: Hub, *, existing: bool, live: Json | None, gather: bool) -> Seen:
     folders, pinned = Folders(lambda: cloud, from_hub), find.variable(live or {}, contract.ENV_PIN)
     wish = pinning.committed(latest.settled(given_image.known(wish), cloud), from_hub, pinning.at_commits(live or {}))
     with ThreadPoolExecutor(2) as pool:
@@ -122,13 +126,22 @@ def _look(wish: Serve, cloud: Cloud, from_hub: Hub, *, existing: bool, live: Jso
             weights = replace(weights, shape=replace(weights.shape, beside=beside))
     spec_rules.loader(wish)
     size = report.weights.size + beside if report else None
-    found = sizing.derive(wish, weights, size, allowed, foreign=foreign, existing=existing)
+    found = _sized(gather, lambda quotas: sizing.derive(wish, weights, size, quotas, foreign=foreign, existing=existing), allowed)
     ignored = unread(report, dict(wish.env).get(contract.ENV_OVERRIDES, "")) if wish.engine == "vllm" else ()
     return Seen(
         found,
         report,
         (*unseen, *ignored, *remarks, *unknown, *given_image.remarks(found.wish), *pinning.remarks(found.wish, report)),
     )
+
+
+def _sized(gather: bool, derive: Callable[[Room], Sizing], allowed: Room) -> Sizing:
+    try:
+        return derive(allowed)
+    except Trouble as trouble:
+        if not (gather and trouble.code == room_of.TOO_SMALL):
+            raise
+        return derive(Room())
 
 
 def _shape(report: Report, wish: Serve) -> tuple[Weights | None, Foreign | None]:
@@ -194,6 +207,15 @@ def _first_of_all(trouble: Trouble, wish: Serve) -> Trouble:
         code=trouble.code,
         facts=trouble.facts,
     )
+
+
+def require_room(wish: Serve, cloud: Cloud, *, existing: bool) -> None:
+    """A wish that was sized before the quota could be read, once it can be.
+
+    Raises:
+        Trouble: (refused) the region has no room for it.
+    """
+    room_of.check(wish, room(wish, cloud)[0], existing=existing)
 
 
 def room(wish: Serve, cloud: Cloud) -> tuple[Room, tuple[ModelFinding, ...]]:

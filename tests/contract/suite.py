@@ -88,6 +88,7 @@ class CloudContract:
             cloud.policies.add(target, role, member)
             cloud.policies.add(target, role, cloud.caller())
             assert cloud.policies.members(target, role) == {member, cloud.caller()}
+            assert cloud.policies.bindings(target)[role] == {member, cloud.caller()}
             cloud.policies.remove(target, role, member)
             cloud.policies.remove(target, role, member)
             assert cloud.policies.members(target, role) == {cloud.caller()}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.doctor.test_checks import cloud_with, ends
+from dataclasses import replace
+
+from gemmactl.resources import quota
+from tests.doctor.test_checks import WISH, cloud_with, ends
 from tests.fakes.cloud import FakeCloud
 from tests.fakes.executions import Ending
 from tests.fakes.refusal import refusal
@@ -23,6 +26,17 @@ def test_other_services_take_part_of_the_quota() -> None:
     assert [(f.code, f.state) for f in full["quota"].findings] == [("gpu-quota-in-use", "problem")]
     assert "other" in full["quota"].findings[0].cause
     assert "quota" not in ends(cloud_with(**other(0, 2)))
+
+
+def test_more_instances_than_the_quota_allows_are_refused_whoever_else_is_there() -> None:
+    """Cloud Run counts the maximum; the way out names the number that fits."""
+    cloud = cloud_with()
+    cloud.state.limits[quota.GPU["nvidia-l4"][0], "us-central1"] = 2.0
+    (found,) = ends(cloud, replace(WISH, max_instances=3))["quota"].findings
+    assert (found.code, found.state) == ("quota-too-small", "problem")
+    assert "NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion: 3 are asked for, 2 allowed" in found.cause
+    assert "Use --max-instances 2" in found.remedy
+    assert "quota" not in ends(cloud, replace(WISH, max_instances=2))
 
 
 def test_a_job_that_runs_takes_part_of_the_quota() -> None:

@@ -223,10 +223,14 @@ class Accounts(Part):
 
 class Policies(Part):
     def members(self, target: PolicyTarget, role: str) -> frozenset[str]:
-        with self.cloud.call("policies.members", f"{role} on {target}", api=POLICY_API[target.kind]) as state:
-            if role == "roles/run.serviceAgent" and self.cloud.agent and "run.googleapis.com" in state.apis:
-                return frozenset({f"serviceAccount:service-{self.cloud.number()}@serverless-robot-prod.iam.gserviceaccount.com"})
-            return frozenset(state.policies.get(target, {}).get(role, ()))
+        return self.bindings(target).get(role, frozenset())
+
+    def bindings(self, target: PolicyTarget) -> dict[str, frozenset[str]]:
+        with self.cloud.call("policies.bindings", str(target), api=POLICY_API[target.kind]) as state:
+            agent = f"serviceAccount:service-{self.cloud.number()}@serverless-robot-prod.iam.gserviceaccount.com"
+            came = self.cloud.agent and target.kind == "project" and "run.googleapis.com" in state.apis
+            held = {role: frozenset(members) for role, members in state.policies.get(target, {}).items()}
+            return held | ({"roles/run.serviceAgent": frozenset({agent})} if came else {})
 
     def add(self, target: PolicyTarget, role: str, member: str) -> None:
         with self.cloud.call("policies.add", str(target), write=True, api=POLICY_API[target.kind]) as state:

@@ -161,7 +161,7 @@ def test_what_may_not_be_looked_at_is_in_the_script_and_said() -> None:
     cloud.held = DEVELOPER
 
     def closed(name: str) -> None:
-        if name in ("policies.members", "storage.list", "storage.read", "storage.stat"):
+        if name in ("policies.bindings", "storage.list", "storage.read", "storage.stat"):
             raise refusal(403, "no", permission="storage.objects.list")
 
     cloud.before_call = closed
@@ -205,7 +205,7 @@ def test_a_plan_with_what_others_made_goes_on_and_says_unknown() -> None:
 
         cloud.before_call = before
 
-    closed("policies.members")
+    closed("policies.bindings")
     seen = plan(WISH, place(cloud), again="", detailed=True)
     unknown = [s for s in seen.data["steps"] if s["op"] == "unseen"]
     assert (seen.exit, {s["note"] for s in unknown}) == (Exit.OK, {"unknown (missing permission x.y.get)"})

@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from gemmactl.errors import Exit, Trouble
 from gemmactl.resources.cloud import BucketInfo
+from gemmactl.resources.local_model import read_folder
+from gemmactl.serving import ahead
 from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.one_look import one_look
 from gemmactl.spec import Serve, parse_model
 from tests.fakes.cloud import FakeCloud
-from tests.serving.ear import Ear, place, with_model
+from tests.serving.ear import SAMPLE, Ear, place, with_model
 
 ONCE = ("apis.enabled", "quotas.limits", "run.get", "run.list", "jobs.list")
 """Asked once for all that is to be known: not once for a part and once for the whole."""
@@ -37,6 +41,34 @@ def test_a_deploy_without_a_change_makes_one_round_of_reads() -> None:
     cloud.before_call = lambda name: (model if name == "storage.read" else state).wait(30) and None
     again = deploy(WISH, place(cloud), Ear(yes=True), yes=True)
     assert (again.exit, cloud.writes) == (Exit.OK, [])
+
+
+def test_of_a_directory_it_is_one_round_in_all() -> None:
+    """What its content names, a folder and a pin, is asked with the rest; each policy once, whatever its roles."""
+    cloud, wish = with_model(FakeCloud()), replace(WISH, model=parse_model(str(SAMPLE)))
+    assert deploy(wish, place(cloud), Ear(yes=True), yes=True).exit is Exit.OK
+    cloud.calls.clear()
+    assert deploy(wish, place(cloud), Ear(yes=True), yes=True).exit is Exit.OK
+    assert cloud.writes == []
+    asked = Counter((call.name, call.subject) for call in cloud.calls)
+    assert [one for one, times in asked.items() if times > 1] == []
+    assert {"storage.list", "storage.read"} <= {name for name, _ in asked}
+    all_of_it = threading.Barrier(len(cloud.calls))
+    cloud.before_call = lambda _name: all_of_it.wait(30) and None
+    again = deploy(wish, place(cloud), Ear(yes=True), yes=True)
+    assert (again.exit, cloud.writes) == (Exit.OK, [])
+
+
+def test_a_large_directory_is_read_where_it_is_needed(tmp_path: Path) -> None:
+    """Its bytes are not read ahead of a look that may refuse it; nor is one that can't be read, which the look tells of."""
+    wish = replace(WISH, model=parse_model(str(tmp_path)))
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(ahead.LONG)  # a sparse file: no byte of it is on the disk
+    assert ahead.folder(wish) is None
+    assert ahead.folder(replace(WISH, model=parse_model(str(tmp_path / "gone")))) is None
+    assert ahead.folder(WISH) is None
+    found = ahead.folder(replace(WISH, model=parse_model(str(SAMPLE))))
+    assert found == read_folder(SAMPLE)
 
 
 def test_a_plan_after_a_change_in_the_cloud_sees_it() -> None:

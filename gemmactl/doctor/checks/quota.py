@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 from gemmactl.doctor.checks.check import Answer, Check, Ground
@@ -14,6 +15,8 @@ from gemmactl.resources.job import Job
 from gemmactl.resources.service import Service
 
 LIST: Final = "run.services.list"
+NAME: Final = "quota"
+NO_GRANT: Final = ("any IAM grant",)
 
 
 def room(ground: Ground) -> Answer:
@@ -40,6 +43,8 @@ def room(ground: Ground) -> Answer:
         held = f"others keep {use.held:g} of {limit:g} with minimum instances and tasks that run: {names}"
         why = held if use.held else f"it is {limit:g}"
         return (_finding(ground, pair[0], "leaves no GPU for the first instance", why, sure=True),)
+    if isinstance(wish, Service) and wish.scaling and limit < (wish.scaling.max_instances or 0):
+        return (_too_small(ground, pair[0], limit, most),)
     if limit - use.claimed < most:
         why = f"{limit:g} in all; this {ground.what} may take {most}, others up to {use.claimed:g}: {names}"
         return (_finding(ground, pair[0], "is shared with others", why, sure=False),)
@@ -64,6 +69,12 @@ def _most(wish: Service | Job) -> int:
     return (wish.scaling and wish.scaling.max_instances) or quota.UNSET_MAXIMUM
 
 
+def _too_small(ground: Ground, name: str, limit: float, most: int) -> Finding:
+    """Cloud Run counts the maximum itself, whoever else is there: it refuses the service."""
+    told = _finding(ground, name, f"has no room for {most} instances", f"{most} are asked for, {limit:g} allowed", sure=True)
+    return replace(told, code="quota-too-small", remedy=f"Use --max-instances {int(limit)}, or ask for more: {QUOTA_LINK}")
+
+
 def _finding(ground: Ground, name: str, what: str, why: str, *, sure: bool) -> Finding:
     return Finding(
         code="gpu-quota-in-use" if not sure or "others" in why else "gpu-quota-none",
@@ -74,9 +85,9 @@ def _finding(ground: Ground, name: str, what: str, why: str, *, sure: bool) -> F
         remedy="Lower the others' instances, choose another region, or ask for more: " + QUOTA_LINK,
         commands=("gemmactl regions",),
         fix_kind="admin_action",
-        not_fix=("any IAM grant",),
+        not_fix=NO_GRANT,
         state="problem" if sure else "advice",
     )
 
 
-CHECKS: Final = (Check("quota", room, quota.PERMISSION),)
+CHECKS: Final = (Check(NAME, room, quota.PERMISSION),)
