@@ -60,13 +60,20 @@ def explained(code: str) -> Result:
     return Result("doctor", data, tuple(blocks), target="local")
 
 
+def hints(text: str) -> dict[str, object]:
+    """The same for machines."""
+    from gemmactl.doctor.nearest import nearest
+
+    return {"nearest": [{"code": row.code, "title": _slots(row.title)} for row in nearest(text)], "collect": list(COLLECT)}
+
+
 def unrecognised(text: str) -> tuple[Block, ...]:
     """An honest end: nothing matched, what comes closest, and what to collect."""
     from gemmactl.doctor.nearest import nearest
 
     near = nearest(text)
     closest = tuple(f"{row.code}: {_slots(row.title)}" for row in near)
-    blocks: list[Block] = [Line("not recognised: doctor knows no message in this text", "warn")]
+    blocks: list[Block] = [Line("not recognised: something failed, and doctor knows no message in this text", "warn")]
     if closest:
         blocks.append(Item("?", "the nearest that it knows, by words alone", closest, "dim"))
     blocks.append(Item("=", "what would help", COLLECT, "plain"))
