@@ -34,7 +34,8 @@ def doctor(
     retry: Annotated[bool, typer.Option("--retry", help="With --fix: deploy again what failed, once it is repaired.")] = False,
     for_admin: Annotated[bool, typer.Option("--for-admin", help="Print the findings as text for a ticket.")] = False,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write versions, settings and findings into FILE, redacted.")
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write versions, settings, findings and how it ended into FILE, redacted."),
     ] = None,
     yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name

@@ -28,7 +28,7 @@ def _role(finding: Finding) -> str:
     known = least(permission)
     if known is None:
         return _by_data(role, permission)
-    trap = f" Known traps: {known.trap}." if known.trap else ""
+    trap = f" Known traps: {known.trap}." if known.trap and known.trap not in finding.not_fix else ""
     if role != known.role:
         return f"{role} is chosen for this very step, which takes more than {permission}.{trap}"
     more = f" {', '.join(known.also)} would do too, and hold{'s' * (len(known.also) == 1)} more." if known.also else ""

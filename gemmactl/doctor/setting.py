@@ -152,12 +152,13 @@ _RULES: Final[Mapping[str, Callable[[Serve, Room], _Answer]]] = {
     **dict.fromkeys(("load-host-memory", "host-memory", "memory-of-host", "process-killed"), _memory),
     **dict.fromkeys(("gpu-shape", "cpu-memory-pair"), _pair),
     **dict.fromkeys(("request-timeout", "request-too-slow"), _timeout),
-    "probe-timeout": _patience,
+    **dict.fromkeys(("probe-timeout", "probe-failed"), _patience),
     **dict.fromkeys(("probe-fields", "probe-refused", "service-illegal"), _probe),
     **dict.fromkeys(("gpu-quota-small", "memory-quota", "cpu-quota", "max-scale-memory"), _instances),
     "scale-bounds": _bounds,
 }
 WHY_NOT: Final[Mapping[str, str]] = {
+    "differs-service": "the same deploy would end the same until its cause is repaired; --retry deploys it then",
     "gpu-region": "a service stays in the region that it was made in: deploy it in another one, then destroy this one",
     "ingress-closed": "who may reach it is yours to decide",
     "no-instance": "--concurrency slows every answer down and --max-instances costs money: which one is yours to decide",

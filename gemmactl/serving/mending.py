@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gemmactl.doctor.fix import Fixed, Proposal
     from gemmactl.serving.repair import Seen
 
+_WITHOUT = "no live service has this setting: deploy, or run the fine-tune, with the changed one"
 Keep = Callable[[Mapping[str, object]], None]
 """Takes what is known so far, for a report that is written whatever comes next."""
 
@@ -61,9 +62,12 @@ def mended(
         "settings": [setting.document() for setting in _settings(due)],
         "not_by_doctor": [{"what": what, "why": why} for what, why in left],
     }
+    paste = _ticket(proposal, seen)
+    data |= {"for_admin": paste} if paste else {}
+    ask: tuple[Block, ...] = (Line("for an administrator, ready to paste:", "warn"), Verbatim(paste)) if paste else ()
     refusals = tuple(Item("!", f"not by doctor: {what}", (why,), "warn") for what, why in left)
     if not proposal.plan.work and not due:
-        return _nothing(seen, proposal, place, data, refusals)
+        return _nothing(proposal, place, data, (*refusals, *ask))
     shown = show.blocks(proposal.plan) if proposal.plan.work else ()
     voice.show(*shown, *_planned(due, anew), *refusals)
     if proposal.plan.work and not yes and not voice.confirm("Apply these remedies?", flag="--yes"):
@@ -78,7 +82,6 @@ def mended(
             "proof": dict(fixed.proof),
         }
         keep(data)
-    ask = _ask(proposal, seen)
     if (fixed is not None and not fixed.ok) or not due or anew is None:
         assert fixed is not None  # noqa: S101 - without a deploy there was a plan
         return _granted(fixed, seen, place, data, ask)
@@ -109,33 +112,36 @@ def _left(
     for finding in findings:
         if finding.state != "problem" or finding in due or (finding.safe and finding.remedies):
             continue
-        why = derived(finding, anew.wish) if anew else ""
+        if due and finding.code == "differs-service":  # the deploy that is due is of this service
+            continue
+        why = derived(finding, anew.wish) if anew else _WITHOUT if finding.fix_kind == "config_change" else ""
         if not isinstance(why, str):
             why = "its value is a guess"
         told.append((f"{finding.code}: {finding.title}", why or BY_HAND.get(finding.fix_kind, "it has no remedy of its own")))
     return tuple(dict.fromkeys(told))
 
 
-def _ask(proposal: Proposal, seen: Seen) -> tuple[Block, ...]:
-    """What has to be asked of somebody who may, ready to paste."""
+def _ticket(proposal: Proposal, seen: Seen) -> str:
+    """What has to be asked of somebody who may, ready to paste; `` for nothing."""
     if not proposal.admin:
-        return ()
+        return ""
     from gemmactl.serving.ticket import ticket
 
     where = f"{seen.name} in project {seen.context.project}" if seen.name else f"project {seen.context.project}"
-    return (Line("for an administrator, ready to paste:", "warn"), Verbatim(ticket(proposal.admin, where)))
+    # whoever makes the grants need not make the caller one who may
+    asked = [f for f in proposal.admin if not f.permission.endswith(".setIamPolicy")]
+    return ticket(asked or proposal.admin, where)
 
 
-def _nothing(seen: Seen, proposal: Proposal, place: Place, data: dict[str, Any], refusals: tuple[Block, ...]) -> Result:
+def _nothing(proposal: Proposal, place: Place, data: dict[str, Any], blocks: tuple[Block, ...]) -> Result:
     """Exit 4: nothing was begun."""
-    first = "; ".join(why for _, why in proposal.refused)
+    first = "; ".join(dict.fromkeys(why for _, why in proposal.refused))
     trouble = refused(
         "nothing here can be fixed by a plan",
         why=first or "no finding has a remedy that is safe to apply by itself",
         remedy="give the printed text to an administrator" if proposal.admin else "follow the remedies above",
         code="not-yours-to-fix" if proposal.admin else "no-safe-remedy",
     )
-    blocks = (*refusals, *_ask(proposal, seen))
     return Result("doctor", data, blocks, (), place.target, Exit.REFUSED, (trouble,), schema=SCHEMA)
 
 
