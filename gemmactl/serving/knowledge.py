@@ -90,10 +90,13 @@ def _by_code() -> dict[str, list[Row]]:
 
 
 def _explanation(row: Row) -> list[Block]:
+    from gemmactl.doctor.finding import Finding
     from gemmactl.doctor.permissions import least
 
     choice = least(row.permission) if row.permission else None
-    role = row.role or (choice.role if choice else "")
+    role = "" if row.barred else row.role or (choice.role if choice else "")
+    scope = row.scope or (choice.scope if choice else "project")
+    bare = Finding(row.code, row.category, "", "", "", permission=row.permission, role=role, scope=scope, not_fix=row.not_fix)
     facts = (
         ("code", row.code),
         ("category", f"{row.category}/{row.subcategory}"),
@@ -102,7 +105,8 @@ def _explanation(row: Row) -> list[Block]:
         ("remedy", row.remedy),
         ("who", row.principal),
         ("lacks", row.permission),
-        ("role", f"{role} on the {row.scope or (choice.scope if choice else 'project')}" if role else ""),
+        ("role", f"{role} on the {scope}" if role else ""),
+        ("why no broader", bare.why_not_broader),
     )
     lines = [f"not this: {wrong}" for wrong in row.not_fix or ((choice.trap,) if choice and choice.trap else ())]
     blocks: list[Block] = [Facts(tuple(fact for fact in facts if fact[1]))]
