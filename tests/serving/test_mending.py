@@ -20,6 +20,7 @@ from tests.serving.ear import Ear, place, settings, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma", hf_token=Token("hf_canary"))
 SMALL = replace(WISH, cpu=4, memory="16Gi", given=frozenset({"cpu", "memory"}))
+LARGE = replace(WISH, given=frozenset({"cpu", "memory"}))
 GRANT = next(r for r in stack.serving(WISH) if isinstance(r, IamMember) and r.target.kind == "bucket" and "build" not in r.member)
 OOM = "Memory limit of 16384 MiB exceeded with 17000 MiB used. Consider increasing the memory limit"
 
@@ -70,7 +71,7 @@ def test_a_setting_that_was_not_confirmed_changes_nothing(tmp_path: Path) -> Non
 
 def test_what_has_no_value_says_why(tmp_path: Path) -> None:
     """The largest memory that there is: exit 4, nothing written, the reason told."""
-    cloud = made(WISH, OOM.replace("16384", "32768"))
+    cloud = made(LARGE, OOM.replace("16384", "32768"))
     before = len(cloud.writes)
     done = fix(cloud, tmp_path)
     assert (done.exit, len(cloud.writes)) == (Exit.REFUSED, before)
