@@ -158,7 +158,9 @@ def _granted(fixed: Fixed, seen: Seen, place: Place, data: dict[str, Any], ask: 
     look = " ".join(filter(None, ("gemmactl doctor", seen.name, place.flags)))
     if fixed.waiting:  # what does not hold is not repaired: nothing that stands on it may go on
         return Result("doctor", data, words, (look,), place.target, Exit.GATE, schema=SCHEMA)
-    return Result("doctor", data, words, (look if ask else seen.follow or look,), place.target, schema=SCHEMA)
+    if ask:  # a part is an administrator's: what stands on it would fail
+        return Result("doctor", data, words, (look,), place.target, Exit.FOUND, schema=SCHEMA)
+    return Result("doctor", data, words, (seen.follow or look,), place.target, schema=SCHEMA)
 
 
 def _words(fixed: Fixed) -> tuple[Block, ...]:
@@ -214,7 +216,7 @@ def _deployed(
         for f in due
     )
     follow = f"gemmactl doctor {seen.name} {place.flags}" if waiting or ask else seen.follow
-    code = Exit.GATE if waiting else Exit.OK
+    code = Exit.GATE if waiting else Exit.FOUND if ask else Exit.OK
     return Result("doctor", data, (*before, *ended.blocks, *words, *tail), (follow,), place.target, code, schema=SCHEMA)
 
 

@@ -22,6 +22,7 @@ WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma",
 SMALL = replace(WISH, cpu=4, memory="16Gi", given=frozenset({"cpu", "memory"}))
 LARGE = replace(WISH, given=frozenset({"cpu", "memory"}))
 GRANT = next(r for r in stack.serving(WISH) if isinstance(r, IamMember) and r.target.kind == "bucket" and "build" not in r.member)
+OTHER = next(r for r in stack.serving(WISH) if isinstance(r, IamMember) and r.target.kind == "secret")
 OOM = "Memory limit of 16384 MiB exceeded with 17000 MiB used. Consider increasing the memory limit"
 
 
@@ -92,6 +93,17 @@ def test_what_is_not_the_callers_to_grant_is_a_text_for_an_administrator(tmp_pat
     assert f"Grant: {GRANT.role} to {GRANT.member}" in text
     assert "gcloud storage buckets add-iam-policy-binding gs://weights" in text
     assert "Why no broader: " in text
+
+
+def test_a_part_that_is_an_administrators_is_no_whole_repair(tmp_path: Path) -> None:
+    """What the caller may do is done, the rest is asked for: exit 6, and --retry waits for it."""
+    cloud = made(WISH)
+    cloud.state.policies[GRANT.target][GRANT.role].discard(GRANT.member)
+    cloud.state.policies[OTHER.target][OTHER.role].discard(OTHER.member)
+    cloud.lacking = frozenset({"storage.buckets.setIamPolicy"})
+    done = fix(cloud, tmp_path, retry=True)
+    assert (done.verb, done.exit, done.data["done"]) == ("doctor", Exit.FOUND, [OTHER.address])
+    assert GRANT.member in str(done.data["for_admin"])
 
 
 def test_what_was_fine_is_on_the_screen_of_a_repair(tmp_path: Path) -> None:
