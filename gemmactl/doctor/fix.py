@@ -239,7 +239,7 @@ def _proof_of_another(grant: IamMember, permissions: frozenset[str], cloud: Clou
     if kind != "serviceAccount":
         return f"{REREAD}, not tested: only {email} can ask for it"
     try:
-        held = cloud.policies.test_as(email, grant.target, sorted(permissions))
+        held = cloud.policies.held_by(email, grant.target, sorted(permissions))
     except Trouble as trouble:
         barred = trouble.facts.get("permission") == TOKENS
         return f"{REREAD}, not tested: {f'you may not act as {email}' if barred else trouble.what}"

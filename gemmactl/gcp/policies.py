@@ -61,7 +61,7 @@ class Policies:
         found = self._wire.find(way.api, f"your permissions on {target}", lambda: way.test(asked))
         return frozenset(found or ())
 
-    def test_as(self, account: str, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
+    def held_by(self, account: str, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
         wire = self._wire
         return Policies(Wire(wire.project, wire.identity.acting(account), wire.endpoint, wire.clock)).test(target, permissions)
 

@@ -166,7 +166,7 @@ class Policies(Protocol):
     def test(self, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
         """Those of `permissions` that the caller holds (testIamPermissions)."""
 
-    def test_as(self, account: str, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
+    def held_by(self, account: str, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
         """Those that a service account holds, asked as it. Trouble names getAccessToken where the caller may not act as it."""
 
 

@@ -107,20 +107,6 @@ class CloudContract:
         asked = {"run.services.create", "resourcemanager.projects.getIamPolicy"}
         assert cloud.policies.test(PolicyTarget("project", cloud.project), asked) == asked
 
-    def test_permissions_of_an_account_that_one_may_act_as(self, cloud: Cloud) -> None:
-        """Refused until one may have its token; then its own rights count, and not those of who asks."""
-        cloud.apis.enable(["iam.googleapis.com", "iamcredentials.googleapis.com", "cloudresourcemanager.googleapis.com"])
-        email = cloud.accounts.create("worker", "", "").email
-        project = PolicyTarget("project", cloud.project)
-        asked = {"logging.logEntries.create", "run.services.create"}
-        with pytest.raises(Trouble) as barred:
-            cloud.policies.test_as(email, project, asked)
-        assert barred.value.facts["permission"] == "iam.serviceAccounts.getAccessToken"
-        cloud.policies.add(PolicyTarget("service_account", email), "roles/iam.serviceAccountTokenCreator", cloud.caller())
-        assert cloud.policies.test_as(email, project, asked) == frozenset()
-        cloud.policies.add(project, "roles/logging.logWriter", f"serviceAccount:{email}")
-        assert cloud.policies.test_as(email, project, asked) == {"logging.logEntries.create"}
-
     def test_repositories(self, cloud: Cloud) -> None:
         """A repository keeps labels and clean-up policy through create, update and delete."""
         name = f"projects/{cloud.project}/locations/{REGION}/repositories/gemmactl"

@@ -58,7 +58,7 @@ class Policies:
     others_lag: int = 0
     """How many tests as another account still say no."""
 
-    def test_as(self, account: str, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
+    def held_by(self, account: str, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
         if "iam.serviceAccounts.getAccessToken" not in self.held:
             raise denied("iam.serviceAccounts.getAccessToken")
         self.others_lag -= 1

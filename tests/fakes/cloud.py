@@ -249,8 +249,8 @@ class Policies(Part):
             asked = frozenset(permissions)
             return asked - self.cloud.lacking if self.cloud.held is None else asked & self.cloud.held
 
-    def test_as(self, account: str, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
-        with self.cloud.call("policies.test_as", account, api="iamcredentials") as state:
+    def held_by(self, account: str, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
+        with self.cloud.call("policies.held_by", account, api="iamcredentials") as state:
             on_account = state.policies.get(PolicyTarget("service_account", account), {})
             if self.cloud.caller() not in on_account.get("roles/iam.serviceAccountTokenCreator", ()):
                 raise refusal(403, "denied on resource (or it may not exist).", permission="iam.serviceAccounts.getAccessToken")
