@@ -10,9 +10,10 @@ import typer
 from gemmactl.commands import options as o
 from gemmactl.commands.session import session
 from gemmactl.errors import Trouble, usage
-from gemmactl.result import Line, Result
+from gemmactl.result import Result
 
 if TYPE_CHECKING:
+    from gemmactl.serving.mending import Keep
     from gemmactl.serving.place import Place
     from gemmactl.settings import Settings
     from gemmactl.voice import Voice
@@ -33,7 +34,8 @@ def doctor(
     retry: Annotated[bool, typer.Option("--retry", help="With --fix: deploy again what failed, once it is repaired.")] = False,
     for_admin: Annotated[bool, typer.Option("--for-admin", help="Print the findings as text for a ticket.")] = False,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write versions, settings and findings into FILE, redacted.")
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write versions, settings, findings and how it ended into FILE, redacted."),
     ] = None,
     yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
@@ -55,42 +57,53 @@ def doctor(
         here.voice.aim("local")
         return knowledge.explained(explain) if explain is not None else knowledge.listed()
     settings = here.settings()
-    if from_log is not None:
-        from gemmactl.serving.findings import from_log as run_log
+    from gemmactl.serving.report import Report, reporting
 
-        here.voice.aim("local")
-        result = run_log(from_log, settings, project, region, for_admin=for_admin)
-    else:
-        place = here.place(settings, project, region)
-        result = examined(place, settings, name, here.voice, fix=fix, yes=yes, retry=retry, for_admin=for_admin)
-    if report is not None:
-        from gemmactl.serving.ticket import bundle, write_report
+    with reporting(report, Report(settings, {"project": project, "region": region}), here.voice) as told:
+        if from_log is not None:
+            from gemmactl.serving.findings import from_log as run_log
 
-        write_report(report, bundle(result.data, settings, {"project": project, "region": region}))
-        here.voice.say(Line(f"written: {report}", "good"))
+            here.voice.aim("local")
+            result = run_log(from_log, settings, project, region, for_admin=for_admin)
+        else:
+            place = here.place(settings, project, region)
+            result = examined(place, settings, name, here.voice, told.keep, fix=fix, yes=yes, retry=retry, for_admin=for_admin)
+        told.ended(result)
     return result
 
 
-def examined(place: Place, settings: Settings, name: str | None, voice: Voice, **how: bool) -> Result:
+def examined(
+    place: Place,
+    settings: Settings,
+    name: str | None,
+    voice: Voice,
+    keep: Keep = lambda _known: None,
+    *,
+    fix: bool,
+    yes: bool,
+    retry: bool,
+    for_admin: bool,
+) -> Result:
     """A service, or where there is none that is meant, a fine-tune; where neither is to be had, the project itself."""
     from gemmactl.kernel.plan import not_allowed
     from gemmactl.serving.repair import repair
 
     try:
-        return repair(place, settings, name, voice, **how)
+        return repair(place, settings, name, voice, fix=fix, yes=yes, retry=retry, for_admin=for_admin, keep=keep)
     except Trouble as none:
         if none.code not in ("service-missing", "service-none") and not not_allowed(none):
             raise
         from gemmactl.tune import repair as tuned
 
         try:
-            return tuned.repair(place, name, voice, **how)
+            return tuned.repair(place, name, voice, fix=fix, yes=yes, retry=retry, for_admin=for_admin, keep=keep)
         except Trouble as other:
             if other.code not in ("finetune-missing", "finetune-none") and not not_allowed(other):
                 raise
         from gemmactl.serving import unmade
 
-        return unmade.repair(place, settings, name or str(none.facts.get("service", "")), none, voice, **how)
+        meant = name or str(none.facts.get("service", ""))
+        return unmade.repair(place, settings, meant, none, voice, fix=fix, yes=yes, retry=retry, for_admin=for_admin, keep=keep)
 
 
 def _contradiction(*, retry: bool, fix: bool) -> Trouble:

@@ -24,12 +24,9 @@ def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context
     from gemmactl.doctor import rows, scene
     from gemmactl.doctor.clues import enrich
     from gemmactl.doctor.finding import Context
-    from gemmactl.doctor.paste import join, lines
-    from gemmactl.doctor.quoted import blank, hush
     from gemmactl.doctor.row import CONSEQUENCE
-    from gemmactl.doctor.rows import harmless
 
-    flat = harmless.mask(join(blank(lines(hush(text)))))
+    flat = flattened(text)
     known = scene.place(enrich(context or Context(), flat), flat, text)
     given = _reasons(flat, facts or {})
     asked = rows.rows_for(flat, (reason.reason for _, reason in given))
@@ -43,6 +40,15 @@ def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context
         if (settled := _settled(found)) and settled[0].code in _causes(found):
             return settled
     return _settled(found)
+
+
+def flattened(text: str) -> str:
+    """A text as rows search it: one line, without quotations and without what is known to be harmless."""
+    from gemmactl.doctor.paste import join, lines
+    from gemmactl.doctor.quoted import blank, hush
+    from gemmactl.doctor.rows import harmless
+
+    return harmless.mask(join(blank(lines(hush(text)))))
 
 
 def _causes(found: list[_Found]) -> set[str]:

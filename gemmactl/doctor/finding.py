@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
+    from gemmactl.doctor.setting import Setting
     from gemmactl.kernel.resource import Resource
 
 FixKind = Literal[
@@ -66,7 +67,7 @@ class Finding:
     """What happened, why, whom it concerns and the least that cures it.
 
     `principal` is an IAM member or one of TOKENS. `commands` hold validated identifiers only; a word in capitals stands for
-    what could not be known. `remedies` are what `--fix` may apply: empty when anything about them is uncertain.
+    what could not be known. `remedies` and `settings` are what `--fix` may apply: empty when anything about them is uncertain.
     """
 
     code: str
@@ -87,11 +88,25 @@ class Finding:
     not_fix: tuple[str, ...] = ()
     confidence: float = 0.9
     state: State = "problem"
+    settings: tuple[Setting, ...] = ()
+    """Settings of the live service that a deploy changes."""
+    redeploys: bool = False
+    """Whether a deploy of what is wished already cures it."""
+    hearsay: bool = False
+    """Only what a container printed says so: it may be told, it changes nothing."""
 
     @property
     def safe(self) -> bool:
         """Whether `--fix` may offer it: there is a remedy and nothing about it is a guess."""
-        return bool(self.remedies) and self.state == "problem" and self.confidence >= 0.6
+        cured = bool(self.remedies or self.settings or self.redeploys)
+        return cured and self.state == "problem" and self.confidence >= 0.6
+
+    @property
+    def why_not_broader(self) -> str:
+        """Why this role and no broader one; `` without a role."""
+        from gemmactl.doctor.broader import why_not
+
+        return why_not(self)
 
     def document(self) -> dict[str, Any]:
         """The finding in the schema `gemmactl/doctor.v1`."""
@@ -107,8 +122,10 @@ class Finding:
             "permission": self.permission or None,
             "resource": self.resource or None,
             "role": self.role or None,
+            "why_not_broader": self.why_not_broader or None,
             "scope": self.scope or None,
-            "fix": {"kind": self.fix_kind, "commands": list(self.commands), "safe": self.safe},
+            "fix": {"kind": self.fix_kind, "commands": list(self.commands), "safe": self.safe}
+            | ({"settings": [setting.document() for setting in self.settings]} if self.settings else {}),
             "not_fix": list(self.not_fix),
             "confidence": self.confidence,
             "evidence": self.evidence,

@@ -68,6 +68,7 @@ def missing_permission(permission: str, target: PolicyTarget, context: Context) 
     choice = least(permission)
     role = choice.role if choice else ""
     caller = who.member(context.caller) or "$CALLER"
+    at = place_of(target)
     base = Finding(
         code="caller-lacks-permission",
         category="iam",
@@ -77,9 +78,9 @@ def missing_permission(permission: str, target: PolicyTarget, context: Context) 
         remedy="Ask an administrator for the role, unless you may grant it yourself.",
         principal=caller,
         permission=permission,
-        resource=str(place_of(target)),
+        resource=str(at),
         role=role,
-        scope="project",
+        scope=at.scope,
         fix_kind="iam_grant",
         confidence=0.8,
     )

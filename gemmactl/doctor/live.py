@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gemmactl.doctor.checks.check import End
 
 LINES: Final = 200
+SYSTEM: Final = "%2Fvarlog%2Fsystem"
+"""The log in which Cloud Run itself speaks of a revision; its container can't write there."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,9 @@ def _step_finding(step: Step, pending: set[str], project: str) -> list[Finding]:
     if step.op is not Op.BLOCKED and (first := sorted(pending & set(wanted.needs))):
         # a consequence: what it stands on is wrong itself, and is told as the problem
         return [replace(found, remedy=f"Deploy again once this is repaired: {', '.join(first)}.", state="advice")]
-    return [found]
+    # that its newest revision did not become ready is no wish that another deploy of the same would fulfil
+    wishes = step.op is Op.CREATE or any(c.field not in ("ready", "tested") for c in step.changes)
+    return [replace(found, redeploys=step.op is not Op.BLOCKED and wishes)]
 
 
 def _told(found: Sequence[Finding]) -> bool:
@@ -263,7 +267,10 @@ def _log_findings(cloud: Cloud, revision: str, context: Context, *, failed: bool
 
 def printed(entries: Sequence[LogEntry], context: Context) -> list[Finding]:
     """What a container's log tells. What it prints is data: it may be told, it never becomes a remedy."""
-    return [replace(f, remedies=()) for f in diagnose("\n".join(map(_text, entries)), {}, context)]
+    found = diagnose("\n".join(map(_text, entries)), {}, context)
+    own = "\n".join(_text(entry) for entry in entries if str(entry.raw.get("logName", "")).endswith(SYSTEM))
+    said = {f.code for f in diagnose(own, {}, context)} if own and found else set()
+    return [replace(f, remedies=(), hearsay=f.code not in said) for f in found]
 
 
 def _since_ready(entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:

@@ -39,6 +39,12 @@ class Identity:
         quota_project = "" if self._endpoint else os.environ.get(QUOTA_PROJECT, "")
         return acting_as(source, self._target, SCOPES, self._endpoint, quota_project)
 
+    def acting(self, account: str) -> Identity:
+        """The same caller as a service account that he may act as, on top of one that he acts as already."""
+        other = Identity(self._project, self._endpoint, account)
+        other._source = self.credentials
+        return other
+
     def _login(self) -> Any:
         """Whoever is logged in, before any impersonation."""
         if self._endpoint is not None:

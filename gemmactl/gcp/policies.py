@@ -65,6 +65,10 @@ class Policies:
         found = self._wire.find(way.api, f"your permissions on {target}", lambda: way.test(asked))
         return frozenset(found or ())
 
+    def held_by(self, account: str, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
+        wire = self._wire
+        return Policies(Wire(wire.project, wire.identity.acting(account), wire.endpoint, wire.clock)).test(target, permissions)
+
     def _edit(self, target: PolicyTarget, doing: str, edit: Callable[[Json], bool]) -> None:
         """Read, edit, write; again from the start when somebody else wrote, or while a new account is unknown."""
         way, clock = self._door(target), self._wire.clock

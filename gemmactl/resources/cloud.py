@@ -169,6 +169,9 @@ class Policies(Protocol):
     def test(self, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
         """Those of `permissions` that the caller holds (testIamPermissions)."""
 
+    def held_by(self, account: str, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
+        """Those that a service account holds, asked as it. Trouble names getAccessToken where the caller may not act as it."""
+
 
 class Repositories(Protocol):
     def get(self, name: str) -> RepositoryInfo | None: ...

@@ -37,10 +37,22 @@ def from_log(path: Path, settings: Settings, project: str | None, region: str | 
     said, place = settings.value("project", project), settings.value("region", region)
     findings = diagnose(text, None, Context(project=said.text if said else "", region=place.text if place else ""))
     if not findings:
-        from gemmactl.serving.knowledge import unrecognised
-
-        return Result("doctor", {**document(()), "source": str(path)}, unrecognised(text), target="local", schema=SCHEMA)
+        return _without(text, str(path))
     return findings_result(findings, "local", for_admin=for_admin, source=str(path))
+
+
+def _without(text: str, source: str) -> Result:
+    """Two ends that must not be taken for each other: nothing is wrong, or something is that nobody here knows (exit 1)."""
+    from gemmactl.doctor.alarm import reports_failure
+    from gemmactl.doctor.diagnose import flattened
+    from gemmactl.serving import knowledge
+
+    data = {**document(()), "source": source}
+    if not reports_failure(flattened(text)):
+        line = Line("nothing wrong found: doctor knows no failure in this text, and no word of it reports one", "good")
+        return Result("doctor", {**data, "failure": False}, (line,), target="local", schema=SCHEMA)
+    data |= {"failure": True, **knowledge.hints(text)}
+    return Result("doctor", data, knowledge.unrecognised(text), target="local", exit=Exit.FAILURE, schema=SCHEMA)
 
 
 def findings_result(
@@ -107,6 +119,7 @@ def _item(finding: Finding) -> Item:
         ("lacks", finding.permission),
         ("on", finding.resource),
         ("role", finding.role),
+        ("why no broader", finding.why_not_broader),
         ("remedy", finding.remedy),
     )
     lines = [f"{key}: {value}" for key, value in rows if value] + list(finding.commands)

@@ -60,13 +60,20 @@ def explained(code: str) -> Result:
     return Result("doctor", data, tuple(blocks), target="local")
 
 
+def hints(text: str) -> dict[str, object]:
+    """The same for machines."""
+    from gemmactl.doctor.nearest import nearest
+
+    return {"nearest": [{"code": row.code, "title": _slots(row.title)} for row in nearest(text)], "collect": list(COLLECT)}
+
+
 def unrecognised(text: str) -> tuple[Block, ...]:
     """An honest end: nothing matched, what comes closest, and what to collect."""
     from gemmactl.doctor.nearest import nearest
 
     near = nearest(text)
     closest = tuple(f"{row.code}: {_slots(row.title)}" for row in near)
-    blocks: list[Block] = [Line("not recognised: doctor knows no message in this text", "warn")]
+    blocks: list[Block] = [Line("not recognised: something failed, and doctor knows no message in this text", "warn")]
     if closest:
         blocks.append(Item("?", "the nearest that it knows, by words alone", closest, "dim"))
     blocks.append(Item("=", "what would help", COLLECT, "plain"))
@@ -83,10 +90,13 @@ def _by_code() -> dict[str, list[Row]]:
 
 
 def _explanation(row: Row) -> list[Block]:
+    from gemmactl.doctor.finding import Finding
     from gemmactl.doctor.permissions import least
 
     choice = least(row.permission) if row.permission else None
-    role = row.role or (choice.role if choice else "")
+    role = "" if row.barred else row.role or (choice.role if choice else "")
+    scope = row.scope or (choice.scope if choice else "project")
+    bare = Finding(row.code, row.category, "", "", "", permission=row.permission, role=role, scope=scope, not_fix=row.not_fix)
     facts = (
         ("code", row.code),
         ("category", f"{row.category}/{row.subcategory}"),
@@ -95,7 +105,8 @@ def _explanation(row: Row) -> list[Block]:
         ("remedy", row.remedy),
         ("who", row.principal),
         ("lacks", row.permission),
-        ("role", f"{role} on the {row.scope or (choice.scope if choice else 'project')}" if role else ""),
+        ("role", f"{role} on the {scope}" if role else ""),
+        ("why no broader", bare.why_not_broader),
     )
     lines = [f"not this: {wrong}" for wrong in row.not_fix or ((choice.trap,) if choice and choice.trap else ())]
     blocks: list[Block] = [Facts(tuple(fact for fact in facts if fact[1]))]

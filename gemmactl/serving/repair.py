@@ -8,22 +8,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gemmactl import stack, vllm
-from gemmactl.errors import Exit, Trouble, refused
+from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.plan import api_disabled
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources import names
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.service_account import email_of
-from gemmactl.result import Item, Line, Result, Tone
-from gemmactl.serving import find, show
-from gemmactl.serving.deploy import unfinished
-from gemmactl.serving.findings import SCHEMA, document, findings_blocks, findings_result
+from gemmactl.result import Line, Result
+from gemmactl.serving import find
+from gemmactl.serving.findings import document, findings_blocks, findings_result, fine
 from gemmactl.serving.folder import Folders
 from gemmactl.serving.grounding import standing
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
 from gemmactl.settings import Settings
-from gemmactl.spec import parse_model
+from gemmactl.spec import Serve, parse_model
 from gemmactl.voice import Voice
 from inference_image import contract
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from gemmactl.doctor.checks.check import End
     from gemmactl.doctor.finding import Context, Finding
     from gemmactl.doctor.fix import Fixed
+    from gemmactl.serving.mending import Anew, Keep
 
 
 def repair(
@@ -43,21 +43,34 @@ def repair(
     yes: bool,
     retry: bool = False,
     for_admin: bool = False,
+    keep: Keep = lambda _known: None,
 ) -> Result:
     """Look at a service that is there: its stack, its conditions, its newest log.
 
     `retry`: once the remedies hold, deploy it again as it was wished. `for_admin`: findings as text for a ticket.
     """
+    from gemmactl.serving.deploy import deploy
+
     seen = _look(place, settings, name, voice)
 
     def again() -> Result:
-        from gemmactl.serving.deploy import deploy
-
         service = find.service(place, settings, name)
         voice.say(Line(f"deploying {find.short(service)} again", "dim"))
         return deploy(recalled(place, find.short(service), service), place, voice, yes=yes)
 
-    return concluded(seen, place, voice, fix=fix, yes=yes, for_admin=for_admin, again=again if retry else None)
+    anew = None
+    if fix and seen.wish is not None:
+        from gemmactl.serving.mending import Anew
+
+        anew = Anew(
+            seen.wish,
+            lambda wish: deploy(wish, place, voice, yes=yes),
+            lambda: _look(place, settings, name, voice),
+            settings,
+        )
+    return concluded(
+        seen, place, voice, fix=fix, yes=yes, for_admin=for_admin, again=again if retry else None, anew=anew, keep=keep
+    )
 
 
 def concluded(
@@ -70,21 +83,31 @@ def concluded(
     for_admin: bool,
     again: Callable[[], Result] | None = None,
     carry: Callable[..., Fixed] | None = None,
+    anew: Anew | None = None,
+    keep: Keep = lambda _known: None,
 ) -> Result:
     """What was found as a Result; with `fix`, once the safe remedies are applied. `again`: what to do when they hold.
 
-    `carry`: what applies them and waits; None: fix.carry_out.
+    `carry`: what applies them and waits; None: fix.carry_out. `anew`: the deploy that changes settings; None: none may.
     """
+    keep(document(seen.findings, seen.checked))
     if not fix or not any(f.state == "problem" for f in seen.findings):
         return findings_result(
             seen.findings, place.target, place, for_admin=for_admin, then=seen.then, checked=seen.checked, service=seen.name
         )
-    voice.say(place.line(), *findings_blocks(seen.findings))
-    fixed = _fixed(place, seen, voice, yes=yes, carry=carry)
-    if again is None or fixed.exit is not Exit.OK:
+    from gemmactl.serving.mending import mended
+
+    voice.say(place.line(), *findings_blocks(seen.findings), *fine(seen.checked))
+    fixed = mended(seen, place, voice, yes=yes, carry=carry, anew=anew, keep=keep)
+    if again is None or fixed.exit is not Exit.OK or "deploy" in fixed.data:
         return fixed
     voice.say(*fixed.blocks)
-    return again()
+    try:
+        done = again()
+    except Trouble as trouble:  # what was repaired stays told, with the way back
+        done = Result("deploy", {}, target=place.target, exit=trouble.exit, problems=(trouble,))
+    keep({"retry": done.document()})
+    return replace(done, data={**done.data, "doctor": dict(fixed.data)})
 
 
 @dataclass(frozen=True)
@@ -103,6 +126,8 @@ class Seen:
     """What to type next although nothing is repaired."""
     checked: tuple[tuple[str, End], ...] = ()
     """Each question that was asked, with its end."""
+    wish: Serve | None = None
+    """What the live service was made from; None: there is none, or it is a fine-tune."""
 
 
 def _look(place: Place, settings: Settings, name: str | None, voice: Voice) -> Seen:
@@ -127,10 +152,24 @@ def _look(place: Place, settings: Settings, name: str | None, voice: Voice) -> S
         model = pool.submit(_model, place, service, context)
         own = looked(place.cloud, wanted, service=find.full_name(place, short), context=context)
         checks, inspected = ground.result(), model.result()
-        findings = together(own.findings, inspected, checks.findings)
+        findings = tuple(_settled(f, wish, place) for f in together(own.findings, inspected, checks.findings))
     follow = f'gemmactl generate "Good morning." --name {short} {place.flags}'
     checked = (*checks.checked, *own.checked, *_inspected(service, inspected))
-    return Seen(short, context, findings, accounts(wanted, context), follow, checked=checked)
+    return Seen(short, context, findings, accounts(wanted, context), follow, checked=checked, wish=wish)
+
+
+def _settled(finding: Finding, wish: Serve, place: Place) -> Finding:
+    """The finding with the settings that cure it, where their values follow from what the service has."""
+    from gemmactl.doctor.setting import derived, line
+    from gemmactl.serving import room
+
+    if finding.state != "problem" or finding.redeploys:
+        return finding
+    found = derived(finding, wish, lambda one: room.instances(place.cloud, one))
+    if isinstance(found, str):
+        return finding
+    others = tuple(c for c in finding.commands if not c.startswith(("gcloud run services update", "gcloud run deploy")))
+    return replace(finding, settings=found, commands=(line(wish, {s.field: s.value for s in found}), *others))
 
 
 def _inspected(service: find.Json, found: Sequence[Finding]) -> tuple[tuple[str, End], ...]:
@@ -195,45 +234,3 @@ def number(place: Place) -> str:
         if api_disabled(trouble) or trouble.facts.get("status") in (403, 404):
             return ""
         raise
-
-
-def _fixed(place: Place, seen: Seen, voice: Voice, *, yes: bool, carry: Callable[..., Fixed] | None) -> Result:
-    from gemmactl.doctor.fix import carry_out, propose
-
-    findings = seen.findings
-    proposal = propose(place.cloud, findings, seen.accounts)
-    refusals = tuple(Item("!", f"not by doctor: {address}", (why,), "warn") for address, why in proposal.refused)
-    if not proposal.plan.work:
-        raise refused(
-            "nothing here can be fixed by a plan",
-            why="; ".join(why for _, why in proposal.refused) or "no finding has a remedy that is safe to apply by itself",
-            remedy="follow the remedies above",
-            code="no-safe-remedy",
-        )
-    voice.show(*show.blocks(proposal.plan), *refusals)
-    if not yes and not voice.confirm("Apply these remedies?", flag="--yes"):
-        raise Trouble(
-            "nothing was changed",
-            why="the remedies were not confirmed",
-            remedy="run it again when they are right",
-            code="not-confirmed",
-        )
-    fixed = (carry or carry_out)(proposal, place.cloud, events=voice.events)
-    data = {
-        **document(findings, seen.checked),
-        **show.document(proposal.plan),
-        "done": list(fixed.outcome.done),
-        "holds": list(fixed.holds),
-        "waiting": list(fixed.waiting),
-        "undo": list(fixed.undo),
-    }
-    if not fixed.outcome.ok:
-        return unfinished("doctor", fixed.outcome, data, place, service=seen.name)
-    tone: Tone = "warn" if fixed.waiting else "good"
-    line = Line(f"{len(fixed.holds)} of {len(fixed.outcome.done)} remedies applied and seen to hold", tone)
-    waits = tuple(Item("?", f"granted, not seen to hold yet: {address}", (), "warn") for address in fixed.waiting)
-    undo = tuple(Item("=", "to take it back", (command,), "dim") for command in fixed.undo)
-    look = " ".join(filter(None, ("gemmactl doctor", seen.name, place.flags)))
-    if fixed.waiting:  # what does not hold is not repaired: nothing that stands on it may go on
-        return Result("doctor", data, (line, *waits, *undo), (look,), place.target, Exit.GATE, schema=SCHEMA)
-    return Result("doctor", data, (line, *undo), (seen.follow or look,), place.target, schema=SCHEMA)

@@ -27,6 +27,7 @@ from gemmactl.voice import Voice
 
 if TYPE_CHECKING:
     from gemmactl.doctor.checks.check import End
+    from gemmactl.serving.mending import Keep
 
 MISSING: Final = ("service-missing", "service-none")
 """Codes that say for sure that there is none; any other refusal leaves it open."""
@@ -45,6 +46,7 @@ def repair(
     yes: bool,
     retry: bool,
     for_admin: bool,
+    keep: Keep = lambda _known: None,
 ) -> Result:
     """The project as plan and deploy look at it before anything is made, and the newest build for that name.
 
@@ -61,7 +63,7 @@ def repair(
             code="nothing-to-retry",
         )
     seen = look(place, settings, name, missing, voice)
-    return concluded(seen, place, voice, fix=fix, yes=yes, for_admin=for_admin)
+    return concluded(seen, place, voice, fix=fix, yes=yes, for_admin=for_admin, keep=keep)
 
 
 def look(place: Place, settings: Settings, name: str, missing: Trouble, voice: Voice) -> Seen:

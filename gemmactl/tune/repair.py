@@ -25,9 +25,20 @@ from gemmactl.voice import Voice
 
 if TYPE_CHECKING:
     from gemmactl.doctor.finding import Context, Finding
+    from gemmactl.serving.mending import Keep
 
 
-def repair(place: Place, name: str | None, voice: Voice, *, fix: bool, yes: bool, retry: bool, for_admin: bool) -> Result:
+def repair(
+    place: Place,
+    name: str | None,
+    voice: Voice,
+    *,
+    fix: bool,
+    yes: bool,
+    retry: bool,
+    for_admin: bool,
+    keep: Keep = lambda _known: None,
+) -> Result:
     """Look at a fine-tune that is there; `retry`: once the remedies hold, its run goes on.
 
     Raises:
@@ -42,7 +53,7 @@ def repair(place: Place, name: str | None, voice: Voice, *, fix: bool, yes: bool
         voice.say(Line(f"resuming {tune.name}", "dim"))
         return resume(place, tune.name, None, voice)
 
-    return concluded(seen, place, voice, fix=fix, yes=yes, for_admin=for_admin, again=again if retry else None)
+    return concluded(seen, place, voice, fix=fix, yes=yes, for_admin=for_admin, again=again if retry else None, keep=keep)
 
 
 def _look(place: Place, tune: Tune) -> Seen:

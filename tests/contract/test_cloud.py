@@ -20,6 +20,7 @@ from tests.contract.suite import SIZE, CloudContract
 from tests.contract.suite_builds import BuildsContract
 from tests.contract.suite_jobs import JobsContract
 from tests.contract.suite_keys import KeysContract
+from tests.contract.suite_rights import RightsContract
 from tests.fakes.cloud import FakeCloud
 
 IMAGE = "us-central1-docker.pkg.dev/{}/ready/nothing:v1"
@@ -67,7 +68,7 @@ def image(cloud: Cloud) -> str:
     return IMAGE.format(cloud.project)
 
 
-class TestCloud(CloudContract, BuildsContract, KeysContract, JobsContract):
+class TestCloud(CloudContract, BuildsContract, KeysContract, JobsContract, RightsContract):
     """Both."""
 
 

@@ -55,6 +55,15 @@ class Policies:
             self.held |= {p for role, p in self.granted.items() if any(r == role and m == CALLER for _, r, m in self.bindings)}
         return frozenset(p for p in permissions if p in self.held)
 
+    others_lag: int = 0
+    """How many tests as another account still say no."""
+
+    def held_by(self, account: str, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
+        if "iam.serviceAccounts.getAccessToken" not in self.held:
+            raise denied("iam.serviceAccounts.getAccessToken")
+        self.others_lag -= 1
+        return frozenset() if self.others_lag >= 0 else frozenset(permissions)
+
 
 @dataclass
 class Run:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gemmactl.doctor.finding import Finding
@@ -17,6 +19,7 @@ from gemmactl.resources.iam_member import IamMember
 from tests.doctor.small_cloud import CALLER, Policies, SmallCloud
 from tests.doctor.test_live import GRANT, HERE, MAY_BIND, RUNTIME
 
+MAY_GRANT = {"resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy"}
 MEMBERS = frozenset({CALLER, RUNTIME})
 PROJECT = PolicyTarget("project", "my-proj")
 
@@ -52,7 +55,7 @@ def test_a_missing_binding_is_granted_and_nothing_else() -> None:
 
 def test_a_grant_to_the_caller_is_asked_again_until_the_permission_holds() -> None:
     """The policy is written at once, the permission holds three tests later: fix waits that long and says it holds."""
-    cloud = SmallCloud(policies=Policies(lag=3, granted={"roles/run.developer": "run.services.create"}))
+    cloud = SmallCloud(policies=Policies(held=set(MAY_GRANT), lag=3, granted={"roles/run.developer": "run.services.create"}))
     finding = missing_permission("run.services.create", PROJECT, HERE)
     ticks = Ticks()
     fixed = carry_out(propose(cloud, [finding], MEMBERS), cloud, clock=ticks.clock(), patience=Patience(total=600, first=5))  # type: ignore[arg-type]  # a part of a Cloud
@@ -62,7 +65,7 @@ def test_a_grant_to_the_caller_is_asked_again_until_the_permission_holds() -> No
 
 def test_a_grant_that_does_not_hold_in_time_is_said_to_wait() -> None:
     """After the patience the grant stays made, but the result is not ok."""
-    cloud = SmallCloud(policies=Policies(lag=10_000, granted={"roles/run.developer": "run.services.create"}))
+    cloud = SmallCloud(policies=Policies(held=set(MAY_GRANT), lag=10_000, granted={"roles/run.developer": "run.services.create"}))
     finding = missing_permission("run.services.create", PROJECT, HERE)
     ticks = Ticks()
     fixed = carry_out(propose(cloud, [finding], MEMBERS), cloud, clock=ticks.clock(), patience=Patience(total=120))  # type: ignore[arg-type]  # a part of a Cloud
@@ -129,6 +132,55 @@ def test_what_is_uncertain_is_not_proposed() -> None:
 
 def test_two_findings_with_one_remedy_are_one_step() -> None:
     """The same binding from two findings is granted once."""
-    cloud = SmallCloud()
+    cloud = SmallCloud(policies=Policies(held=set(MAY_BIND)))
     proposal = propose(cloud, [grant_finding(GRANT), grant_finding(GRANT)], MEMBERS)  # type: ignore[arg-type]  # a part of a Cloud
     assert len(proposal.plan.steps) == 1
+
+
+def test_two_findings_with_an_api_each_are_one_step_with_both() -> None:
+    """No API of the second finding is lost because both steps have one address."""
+    cloud = SmallCloud(policies=Policies(held={"serviceusage.services.enable"}))
+    found = [Finding("x", "api_billing", "t", "c", "r", remedies=(Apis((api,)),), confidence=1.0) for api in ("a.x", "b.x")]
+    carry_out(propose(cloud, found, MEMBERS), cloud, clock=Ticks().clock())  # type: ignore[arg-type]  # a part of a Cloud
+    assert cloud.apis.on == {"a.x", "b.x"}
+
+
+def test_what_the_caller_may_not_grant_is_no_step_but_a_request() -> None:
+    """Asked before anything is written: the finding goes to an administrator, and the missing permission is named."""
+    cloud = SmallCloud(policies=Policies(held={"storage.buckets.getIamPolicy"}))
+    finding = grant_finding(GRANT)
+    proposal = propose(cloud, [finding], MEMBERS)  # type: ignore[arg-type]  # a part of a Cloud
+    assert (proposal.plan.work, proposal.admin) == ((), (finding,))
+    ((address, why),) = proposal.refused
+    assert address == GRANT.address
+    assert "storage.buckets.setIamPolicy on bucket my-models" in why
+    assert cloud.policies.writes == 0
+
+
+@pytest.mark.parametrize(
+    ("acts", "word", "untested"),
+    [(True, "by a test as that account", 0), (False, "not tested: you may not act as", 1)],
+)
+def test_a_grant_to_another_account_says_how_it_was_seen(acts: bool, word: str, untested: int) -> None:
+    """Tested as that account by whoever may act as it, three tests long; else the policy was read again, and that is said."""
+    held = set(MAY_BIND) | ({"iam.serviceAccounts.getAccessToken"} if acts else set())
+    cloud = SmallCloud(policies=Policies(held=held, others_lag=3))
+    finding = replace(grant_finding(GRANT), permission="storage.objects.get")
+    ticks = Ticks()
+    fixed = carry_out(propose(cloud, [finding], MEMBERS), cloud, clock=ticks.clock())  # type: ignore[arg-type]  # a part of a Cloud
+    assert fixed.ok
+    assert word in fixed.proof[GRANT.address]
+    assert len(fixed.untested) == untested
+    assert (ticks.time > 15) is acts
+
+
+def test_ctrl_c_while_waiting_keeps_the_account() -> None:
+    """What was granted is told as waiting, with its undo line: the wait is given up, not the record."""
+    cloud = SmallCloud(policies=Policies(held=set(MAY_GRANT), lag=99, granted={"roles/run.developer": "run.services.create"}))
+
+    def stop(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    proposal = propose(cloud, [missing_permission("run.services.create", PROJECT, HERE)], MEMBERS)  # type: ignore[arg-type]  # a part of a Cloud
+    fixed = carry_out(proposal, cloud, clock=Clock(now=lambda: 0.0, sleep=stop))  # type: ignore[arg-type]  # a part of a Cloud
+    assert len(fixed.waiting) == len(fixed.undo) == 1

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gemmactl.doctor.alarm import reports_failure
+from gemmactl.doctor.diagnose import flattened
 from gemmactl.doctor.nearest import nearest
 from gemmactl.doctor.rows import all_rows
 from gemmactl.errors import Exit, Trouble
@@ -38,15 +40,55 @@ def test_an_unknown_code_names_the_closest() -> None:
 
 
 def test_an_unknown_text_ends_honestly(tmp_path: Path) -> None:
-    """No match: an empty list for machines; for people the nearest families and what to collect."""
+    """A failure that no row knows: exit 1 and an empty list for machines; the nearest families and what to collect."""
     log = tmp_path / "log"
-    log.write_text("frobnicator: the tokenizer of this model was melted while the checkpoint was saved\n", encoding="utf-8")
+    log.write_text("FATAL: the tokenizer of this model was melted while the checkpoint was saved\n", encoding="utf-8")
     result = from_log(log, load({}, tmp_path, tmp_path), None, None)
     document = result.document()
-    assert (document["schema"], document["findings"], document["exit"]) == ("gemmactl/doctor.v1", [], 0)
+    assert (document["schema"], document["findings"], document["exit"]) == ("gemmactl/doctor.v1", [], 1)
+    assert document["failure"]
+    assert document["nearest"]
+    assert document["collect"]
     heads = [block.head if isinstance(block, Item) else block.text for block in result.blocks if isinstance(block, Item | Line)]
     assert heads[0].startswith("not recognised")
     assert any("nearest" in head for head in heads)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Done. Service [gemma] revision [gemma-00002-abc] has been deployed and is serving 100 percent of traffic.",
+        "INFO 14 files uploaded, 0 errors, failed: 0",
+        "INFO:     Uvicorn running on http://0.0.0.0:8080 (Press CTRL+C to quit)",
+        "WARNING: if the deploy fails, look at the log",
+        "エラーはまだ出ていません。",
+    ],
+)
+def test_a_harmless_text_is_told_apart(tmp_path: Path, text: str) -> None:
+    """Nothing wrong found: exit 0, an empty list, and no advice that a failure would need."""
+    log = tmp_path / "log"
+    log.write_text(text, encoding="utf-8")
+    result = from_log(log, load({}, tmp_path, tmp_path), None, None)
+    assert (result.exit, result.data["findings"], result.data["failure"]) == (0, [], False)
+    (line,) = result.blocks
+    assert isinstance(line, Line)
+    assert line.text.startswith("nothing wrong found")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "frob: 오류가 발생했습니다",
+        "frob: falha ao abrir",
+        "Frob fehlgeschlagen",
+        "frob exited with code 3",
+        "FrobError: no frob",
+        "x" * 10**6 + " frob denied",
+    ],
+)
+def test_a_failure_is_heard_in_other_tongues(text: str) -> None:
+    """Words of failure, codes and exception names; in a long text at its end too."""
+    assert reports_failure(flattened(text))
 
 
 def test_nearest_needs_more_than_one_word() -> None:

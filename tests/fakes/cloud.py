@@ -13,6 +13,7 @@ from typing import Any
 
 import google_crc32c
 
+from gemmactl.doctor.by_data import holders
 from gemmactl.limits import GPUS
 from gemmactl.resources.agent_grant import AGENTS
 from gemmactl.resources.cloud import (
@@ -251,6 +252,14 @@ class Policies(Part):
         with self.cloud.call("policies.test", str(target), api=POLICY_API[target.kind]):
             asked = frozenset(permissions)
             return asked - self.cloud.lacking if self.cloud.held is None else asked & self.cloud.held
+
+    def held_by(self, account: str, target: PolicyTarget, permissions: Iterable[str]) -> frozenset[str]:
+        with self.cloud.call("policies.held_by", account, api="iamcredentials") as state:
+            on_account = state.policies.get(PolicyTarget("service_account", account), {})
+            if self.cloud.caller() not in on_account.get("roles/iam.serviceAccountTokenCreator", ()):
+                raise refusal(403, "denied on resource (or it may not exist).", permission="iam.serviceAccounts.getAccessToken")
+            bound = {role for role, members in state.policies.get(target, {}).items() if f"serviceAccount:{account}" in members}
+            return frozenset(p for p in permissions if bound & {holder.role for holder in holders(p)})
 
 
 POLICY_API = {
