@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from inference_image.chunks import open_source
 from inference_image.chunks.arena import Arena
+from inference_image.chunks.crc import prepare
 from inference_image.chunks.crew import Crew, Pace
 from inference_image.chunks.source import Done, Job, Object, Patience
 from inference_image.contract import Code, LoadFailed
@@ -28,6 +29,7 @@ class Child:
         self._source = open_source(uri, os.environ, patience=Patience(stall=stall), pin=pin)
         self._out, self._lock = out, threading.Lock()
         pace = Pace(first, most)
+        threading.Thread(target=prepare, name="prepare", daemon=True).start()
         self._crew = Crew(self._source, pace, done=self._done, failed=self._failed, grown=self._grown)
 
     def answer(self, message: list[Any]) -> None:

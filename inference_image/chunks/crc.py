@@ -54,6 +54,11 @@ def whole(parts: Iterable[tuple[int, int, int]]) -> tuple[int, int] | None:
     return made, at
 
 
+def prepare() -> None:
+    """Import what Summed needs: 0.05 s, best spent while a list is waited for."""
+    import crc32c  # noqa: F401 - for its own sake
+
+
 class Summed:
     """A sink that passes bytes on to another one and keeps their CRC, while they are still warm in the cache."""
 

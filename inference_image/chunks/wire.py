@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeVar, cast
 from urllib.parse import SplitResult, urljoin, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # there, but not in typeshed
 
 from inference_image.chunks import openssl
 from inference_image.chunks.openssl_library import tls_in_python
@@ -224,13 +223,19 @@ class Wire:
         if parts.scheme == "http":
             return http.client.HTTPConnection(host, port, timeout=self._stall)
         proxy = self._environ.get("HTTPS_PROXY") or self._environ.get("https_proxy")
-        no_proxy = self._environ.get("NO_PROXY") or self._environ.get("no_proxy") or ""
-        if not proxy or proxy_bypass_environment(host, {"no": no_proxy}):
+        if not proxy or self._bypassed(host):
             return TlsConnection(host, port, self._trust(), host, timeout=self._stall)
         through = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         connection = TlsConnection(through.hostname or "", through.port or 3128, self._trust(), host, timeout=self._stall)
         connection.set_tunnel(host, port or 443)
         return connection
+
+    def _bypassed(self, host: str) -> bool:
+        # a fiftieth of a second, where there is a proxy at all
+        from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # there, but not in typeshed
+
+        no_proxy = self._environ.get("NO_PROXY") or self._environ.get("no_proxy") or ""
+        return bool(proxy_bypass_environment(host, {"no": no_proxy}))
 
     def _trust(self) -> Context:
         with self._lock:
