@@ -115,7 +115,7 @@ SOUND: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("change", SOUND, ids=str)
 def test_every_spelling_and_what_serving_does_not_use_runs(change: dict[str, Any]) -> None:
-    """Spellings of all versions compute as transformers reads them; nonsense in fields that serving leaves alone changes nothing."""
+    """Spellings of all versions compute as transformers reads them; nonsense in fields that serving leaves alone does nothing."""
     runs({**TINY, **change})
 
 
