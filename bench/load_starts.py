@@ -13,7 +13,7 @@ from bench.load_store import BUCKET
 
 
 def imports(task: Task, meter: Meter) -> None:
-    """torch and transformers' modules, alone: what a start over those imports, and every other way here."""
+    """Imports of torch and transformers' modules alone: those of a start over these, and of every other way here."""
     meter.start()
     import torch
     from transformers import Gemma3ForCausalLM, PreTrainedTokenizerFast
