@@ -30,6 +30,7 @@ from bench.gpu_parts import (
     prefill,
     prompts,
     static,
+    theirs,
     told,
     whole_engine,
 )  # fmt: skip
@@ -112,19 +113,21 @@ def one_size(size: str, place: Path, bandwidth: float, parts: Sequence[str]) -> 
     plain = "-" not in size
     for way in (("ours", "from_pretrained") if plain else ("ours",)) if "birth" in parts else ():
         yield fresh(size, place, way)
-    engine, record = loaded(weights(size, place), size)
+    folder = weights(size, place)
+    engine, record = loaded(folder, size)
     model = engine.steps.model
+    judge = theirs(model, folder) if plain else None
     clock = Clock(model.device)
     held = sum(one.numel() * one.element_size() for one in {one.data_ptr(): one for one in state(model)}.values())
     most = 0 if not plain else 1 if size == "12b" else max(BATCHES)
     work: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "load": lambda: [load_row(engine, record, size)],
-        "decode": lambda: decode(engine, clock, bandwidth * 1e9 / held, size, most),
+        "decode": lambda: decode(engine, judge, clock, bandwidth * 1e9 / held, size, most),
         "prompt": lambda: prefill(engine, clock, size),
         "requests": lambda: whole_engine(engine, size),
-        "divergence": lambda: [divergence(engine, size)] if plain else [],
-        "static": lambda: [static(model, clock, size)] if size in {"4b", "tiny"} else [],
-        "continuous": lambda: [continuous(model, clock, size)] if size in {"4b", "tiny"} else [],
+        "divergence": lambda: [divergence(engine, judge, size)] if plain else [],
+        "static": lambda: [static(judge, clock, size)] if size in {"4b", "tiny"} else [],
+        "continuous": lambda: [continuous(judge, clock, size)] if size in {"4b", "tiny"} else [],
     }
     for part in (one for one in work if one in parts):
         try:

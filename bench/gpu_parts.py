@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 BATCHES = (1, 8, 32)
@@ -81,21 +82,33 @@ def generate(model: Any, rows: int, **more: Any) -> None:
     )  # fmt: skip
 
 
+def theirs(model: Any, folder: Path) -> Any:
+    """Our model in transformers' own modules, over the same memory."""
+    from inference_image import layout
+    from inference_image.engine import borrowed
+    from inference_image.engine import model as models
+    from inference_image.families import GEMMA3
+
+    raw = layout.text_config(json.loads((folder / "config.json").read_text()))
+    made = borrowed.build(GEMMA3, borrowed.text_config(GEMMA3, raw, model.dtype), model.dtype, model.device)
+    models.assign(made, {name: one for name, one in model.state_dict().items() if name in models.needed(made)})
+    made.set_attn_implementation("sdpa")
+    return made
+
+
 def static(model: Any, clock: Clock, size: str) -> dict[str, Any]:
     """generate() with a static cache, which transformers compiles. Last: compiling gives back memory that recorded steps use."""
     import torch
 
-    model.set_attn_implementation("sdpa")
     with torch.inference_mode():
         seconds = clock.best(lambda: generate(model, 1, cache_implementation="static"), 1)
     return told(part="generate() with a static cache, compiled", size=size, rows=1, tokens_s=round(TOKENS / seconds, 1))
 
 
-def decode(engine: Any, clock: Clock, bound: float, size: str, most: int) -> list[dict[str, Any]]:
-    """A step of ours by our kernels and by transformers' modules, both recorded; whole answers of ours and of generate()."""
+def decode(engine: Any, judge: Any, clock: Clock, bound: float, size: str, most: int) -> list[dict[str, Any]]:
+    """A step of ours by our kernels and by modules, both recorded; whole answers of ours and of generate() (`judge`)."""
     import torch
 
-    from inference_image.engine import attention
     from inference_image.engine.schedule import Part
     from inference_image.engine.slots import Slots
 
@@ -120,10 +133,8 @@ def decode(engine: Any, clock: Clock, bound: float, size: str, most: int) -> lis
         row |= {"step_ms_at_900": ms(slots, 900), "step_ms_of_modules": ms(modules, 32)}
         row |= {"of_bound": round(1e3 / bound / row["step_ms"], 3), "ours": round(rows * TOKENS / clock.best(answers), 1)}
         if rows <= most:
-            model.set_attn_implementation("sdpa")
             with torch.inference_mode():
-                row["generate"] = round(rows * TOKENS / clock.best(lambda rows=rows: generate(model, rows), 1), 1)
-            model.set_attn_implementation(attention.NAME)
+                row["generate"] = round(rows * TOKENS / clock.best(lambda rows=rows: generate(judge, rows), 1), 1)
             row["over_generate"] = round(row["ours"] / row["generate"], 2)
         made.append(told(**row))
     return made
@@ -150,7 +161,6 @@ def continuous(model: Any, clock: Clock, size: str) -> dict[str, Any]:
     from transformers import ContinuousBatchingConfig, GenerationConfig
 
     plain = GenerationConfig(max_new_tokens=TOKENS, do_sample=False, eos_token_id=-1, pad_token_id=0)
-    model.set_attn_implementation("sdpa")
     shape = ContinuousBatchingConfig(block_size=32, num_blocks=512, max_batch_tokens=2048)
     with model.continuous_batching_context_manager(generation_config=plain, continuous_batching_config=shape) as manager:
 
@@ -165,19 +175,17 @@ def continuous(model: Any, clock: Clock, size: str) -> dict[str, Any]:
         return told(part="continuous batching", size=size, tokens_s=round(32 * TOKENS / clock.best(answer, 1), 1))
 
 
-def divergence(engine: Any, size: str) -> dict[str, Any]:
+def divergence(engine: Any, model: Any, size: str) -> dict[str, Any]:
     """Where our greedy answer first parts from generate()'s, if it does, and what both think of both tokens there."""
     import torch
 
-    from inference_image.engine import attention
     from inference_image.engine.schedule import Part
 
-    slots, model = engine.steps, engine.steps.model
+    slots = engine.steps
     ids = prompts(1)[0]
     ours = [int(slots.prompt([Part(0, 0, ids, last=True)])[0].argmax())]
     while len(ours) < TOKENS:
         ours.append(int(slots.decode([ours[-1]], [len(ids) + len(ours) - 1])[0].argmax()))
-    model.set_attn_implementation("sdpa")
     with torch.inference_mode():
         prompt = torch.tensor([ids], device=model.device)
         told = model.generate(
@@ -188,7 +196,6 @@ def divergence(engine: Any, size: str) -> dict[str, Any]:
         theirs = (
             None if at is None else model(input_ids=torch.tensor([ids + ours[:at]], device=model.device)).logits[0, -1].float()
         )
-    model.set_attn_implementation(attention.NAME)
     if at is None or theirs is None:
         return told_row(size, None)
     mine = slots.prompt([Part(0, 0, ids + ours[:at], last=True)])[0].float()
@@ -201,7 +208,7 @@ def told_row(size: str, at: int | None, **more: Any) -> dict[str, Any]:
 
 
 def prefill(engine: Any, clock: Clock, size: str) -> list[dict[str, Any]]:
-    """Prompts by our kernels and by transformers' modules."""
+    """Prompts by our kernels and by modules."""
     from inference_image.engine.schedule import Part
     from inference_image.engine.slots import Slots
 

@@ -92,7 +92,12 @@ def start(rounds: int, place: Path) -> dict[str, Any]:
     with load_store.running(data, place / "run") as store:
         bench = load.Bench(store, data, rounds)
         for port in ("tls capped", "tls slow"):
-            named = {"imports": "imports", "first_token": "ours", "hub_way_token": "download, then load"}
+            named = {
+                "imports": "imports",
+                "torch_alone": "torch alone",
+                "first_token": "ours",
+                "hub_way_token": "download, then load",
+            }
             bench.part(port, [load.Case(client, port, "270m", label=label) for client, label in named.items()])
     return {part: {case: vars(row) for case, row in rows.items()} for part, rows in bench.parts.items()}
 

@@ -5,6 +5,7 @@ Every way gets the same prompts and writes the same number of tokens: ends of te
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections import deque
@@ -87,9 +88,17 @@ class Slots:
     """gemmactl's steps and schedule, without text: what the other two do."""
 
     def __init__(self, path: Path) -> None:
-        from inference_image.engine.slots import Slots as Steps
+        import torch
 
-        self._steps = Steps(fresh(path), 32, 512)
+        from inference_image import layout
+        from inference_image.engine import model as models
+        from inference_image.engine.slots import Slots as Steps
+        from inference_image.families import GEMMA3
+
+        raw = layout.text_config(json.loads((path / "config.json").read_text()))
+        model, tensors = models.build(GEMMA3, raw, torch.float32, torch.device("cpu")), fresh(path).state_dict()
+        models.assign(model, {name: tensors[name] for name in models.needed(model)})
+        self._steps = Steps(model, 32, 512)
 
     def __call__(self, wanted: Sequence[Ask], rows: int) -> None:
         from inference_image.engine.schedule import Running, Schedule

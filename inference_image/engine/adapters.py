@@ -22,7 +22,6 @@ from inference_image.upload import stored_dtype
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
 
     from inference_image.engine.slots import Slots
 
@@ -106,7 +105,7 @@ class Adapters:
         self.modules: dict[str, Adapted] = {}
 
     @classmethod
-    def install(cls, model: PreTrainedModel, adapters: Sequence[Adapter], device: torch.device) -> Adapters:
+    def install(cls, model: torch.nn.Module, adapters: Sequence[Adapter], device: torch.device) -> Adapters:
         """Hang adapters on a model's modules, filled or not. Raises LoadFailed(adapter_invalid) for NaN and for no training."""
         made = cls([one.name for one in adapters], device)
         for number, adapter in enumerate(adapters):

@@ -1,22 +1,18 @@
 """Owns how new tokens attend to a row's past: one step of many rows, or stretches of prompts. Knows no request.
 
-transformers' modules call `attend` in place of their own function and hand it the step as their attention mask: that is the only
-seam, the same in every version since 5.17. Keys, values and queries come rotated and normalised.
+Keys, values and queries come rotated and normalised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from inference_image.engine.kv import Cache
 
 if TYPE_CHECKING:
     import torch
-
-NAME: Final = "gemmactl_slots"
-"""What the function is registered as with transformers."""
 
 
 class Step(Protocol):
@@ -26,23 +22,20 @@ class Step(Protocol):
         """[batch, heads, tokens, width] of q, k and v to the same of the answer."""
 
 
-def register() -> None:
-    """Make `attend` known to transformers; harmless when called twice."""
-    from transformers import AttentionInterface
+class Forward(Protocol):
+    """A model over a cache: tokens [batch, tokens] at their positions to logits [batch, kept, vocabulary].
 
-    AttentionInterface.register(NAME, attend)
+    `keep`: the last so many, or the numbers of those that are wanted. `embedded`: what the tokens are in place of their rows.
+    """
 
-
-def attend(
-    module: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, attention_mask: Step, scaling: float, **_: Any
-) -> tuple[torch.Tensor, None]:
-    """Transformers' signature; the answer is [batch, tokens, heads, width]."""
-    return attention_mask.attend(module.layer_idx, q, k, v, scaling).transpose(1, 2), None
-
-
-def masks(step: Step) -> dict[str, Step]:
-    """What goes into a model of transformers as its masks."""
-    return {"full_attention": step, "sliding_attention": step}
+    def __call__(
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        step: Step,
+        keep: int | torch.Tensor,
+        embedded: torch.Tensor | None = None,
+    ) -> torch.Tensor: ...
 
 
 class DecodeStep:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from inference_image import contract
@@ -23,19 +22,18 @@ if TYPE_CHECKING:
 class Eyes:
     """transformers' modules, built without memory of their own: features() after assign() has given them their tensors."""
 
-    def __init__(
-        self, row: Family, vision: Vision, file: Mapping[str, Any], text: Any, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        """`file`: see Pixels. `text`: the language model's config. Raises LoadFailed(config_invalid)."""
+    def __init__(self, row: Family, vision: Vision, file: Mapping[str, Any], dtype: torch.dtype, device: torch.device) -> None:
+        """`file`: see Pixels. Raises LoadFailed(config_invalid)."""
         import torch
         import transformers
 
         if row.sight is None:
             raise LoadFailed(Code.SETTING_INVALID, contract.ENV_IMAGES, f"{row.name} is served for text only")
         try:
-            # Any: classes that the table knows by name.
+            # Of the language model the projector asks for the width alone. Any: classes that the table knows by name.
+            text = {"model_type": row.text_types[0], "hidden_size": vision.width, "num_attention_heads": 1}
             config: Any = getattr(transformers, row.whole_class).config_class(
-                text_config=deepcopy(text), vision_config=dict(vision.config), mm_tokens_per_image=vision.tokens
+                text_config=text, vision_config=dict(vision.config), mm_tokens_per_image=vision.tokens
             )
             with torch.device("meta"):
                 tower: Any = getattr(transformers, row.sight.tower_class)(config.vision_config).to(dtype)

@@ -51,15 +51,14 @@ class Passes:
 
         config, inner, self._device = model.config, model.model, model.device
         self._launcher, self._cache = launcher, cache
-        rotary, kinds = inner.rotary_emb, sorted(set(config.layer_types))
+        kinds = inner.rotary_emb.kinds
         self._layers = [Layer.of(layer, kinds) for layer in inner.layers]
         self._last = inner.norm.weight.detach()
         self._embedding, self._head = Matrix.of(inner.embed_tokens), Matrix.of(model.lm_head)
         self._factor = float(inner.embed_tokens.embed_scale.to(torch.bfloat16))
         self._kinds = len(kinds)
-        self._frequencies = torch.stack([getattr(rotary, f"{kind}_inv_freq").float() for kind in kinds]).contiguous()
-        factors = [float(getattr(rotary, f"{kind}_attention_scaling")) for kind in kinds]
-        self._factors = torch.tensor(factors, device=self._device)
+        self._frequencies = torch.stack([inner.rotary_emb.frequencies(kind) for kind in kinds]).contiguous()
+        self._factors = torch.ones(len(kinds), device=self._device)
         self._hidden, self._between = int(config.hidden_size), int(config.intermediate_size)
         self._heads, self._keys = int(config.num_attention_heads), int(config.num_key_value_heads)
         self._epsilon = ctypes.c_float(float(config.rms_norm_eps))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from inference_image.engine.language_config import LanguageConfig
 from inference_image.engine.linear import STEP, Matrix
 
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ _WIDEST: Final = 8 * 1024
 
 
 def unfit(model: Any) -> str | None:
-    """Why a model of a family with `kernels` needs its own modules; None: it can be computed here. Any: a PreTrainedModel."""
+    """Why a model of a family with `kernels` needs its modules; None: it can be computed here. Any: a Language, or a stranger."""
     import torch
 
     config = model.config
+    if not isinstance(config, LanguageConfig):
+        return "not our own"
     if model.dtype != torch.bfloat16:
         return "not in bfloat16"
     share, rest = divmod(config.num_attention_heads, config.num_key_value_heads)
@@ -32,12 +35,8 @@ def unfit(model: Any) -> str | None:
         "num_attention_heads": bool(rest) or share not in SHARES,
         "hidden_size": bool(config.hidden_size % STEP) or config.hidden_size > _WIDEST,
         "intermediate_size": bool(config.intermediate_size % STEP),
-        "hidden_activation": config.hidden_activation != "gelu_pytorch_tanh",
         "attention_bias": bool(config.attention_bias),
-        "attn_logit_softcapping": config.attn_logit_softcapping is not None,
         "final_logit_softcapping": config.final_logit_softcapping is not None,
-        "use_bidirectional_attention": bool(getattr(config, "use_bidirectional_attention", False)),
-        "rope_parameters": any(kind in {"dynamic", "longrope"} for kind in model.model.rotary_emb.rope_type.values()),
     }
     return next((f"{name} is {getattr(config, name)}" for name, one in strange.items() if one), None)
 
@@ -90,7 +89,7 @@ class Layer:
 
     @classmethod
     def of(cls, layer: Any, kinds: Sequence[str]) -> Layer:
-        """Any: a Gemma3DecoderLayer."""
+        """Any: a layer of language.py, with what int8 puts in."""
         attention, mlp = layer.self_attn, layer.mlp
         return cls(
             qkv=Group.of(attention.q_proj, attention.k_proj, attention.v_proj),

@@ -7,16 +7,13 @@ already is.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 from torch import nn
 
 from inference_image.engine import kernels, linear
 from inference_image.quantize import Int8, empty
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 BLOCK: Final = 8 << 20
 """Values that are widened at once where a normal matrix product follows: 16 MiB in bfloat16, which an L4's cache holds."""
@@ -73,7 +70,7 @@ def _buffers(module: nn.Module, weight: torch.Tensor) -> None:
     module.register_buffer("weight_scale", made.scale)
 
 
-def quantized(model: PreTrainedModel, beside: str = "") -> frozenset[str]:
+def quantized(model: nn.Module, beside: str = "") -> frozenset[str]:
     """Put int8 modules, without memory as the model's own are, in place of all linear ones and the embedding.
 
     `beside`: a pattern at the start of names that stay as they are (a vision tower). Returns the names of the weights that must

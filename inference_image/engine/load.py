@@ -116,23 +116,27 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
             torch.set_num_threads(settings.threads)
     if (early := stream.failure()) is not None:
         raise early
-    with timeline.phase("import transformers"):
-        import transformers  # noqa: F401 - the cost of the import gets a phase of its own
-
-        from inference_image.engine import model as models
-        from inference_image.engine.adapters import Adapters
-        from inference_image.engine.eyes import Eyes
     with timeline.phase("open device"):
+        from inference_image.engine import model as models
+
         device = models.choose_device(settings.device)
         dtype = models.choose_dtype(settings.dtype, device)
         timeline.note(device=_name(device), dtype=str(dtype).removeprefix("torch."))
     timeline.stage = "read headers"
     files, table = stream.files.result(), stream.tensors.result()
     adapters = stream.take_adapters()  # a few files, there long before the model is
+    why = models.unclaimed(files.family, files.text_config)
+    timeline.note(modules="our own" if why is None else f"transformers': {why}")
+    if why is not None or files.vision is not None:
+        with timeline.phase("import transformers"):
+            import transformers  # noqa: F401 - the cost of the import gets a phase of its own
     with timeline.phase("build model"):
-        config = models.text_config(files.family, files.text_config, dtype)
-        model = models.build(files.family, config, dtype, device)
-        eyes = Eyes(files.family, files.vision, files.preprocessor, config, dtype, device) if files.vision is not None else None
+        from inference_image.engine.adapters import Adapters
+        from inference_image.engine.eyes import Eyes
+
+        model = models.build(files.family, files.text_config, dtype, device)
+        config = model.config
+        eyes = Eyes(files.family, files.vision, files.preprocessor, dtype, device) if files.vision is not None else None
         layout.require_complete(models.needed(model) | (eyes.needed() if eyes is not None else {}), table, settings.model)
         int8 = models.quantize(model, files.family) if settings.int8 else frozenset[str]()
         weights = needed_bytes(table, dtype.itemsize, int8)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Built:
     """A model that is whole but for its bytes. `length`: tokens of context; `free`: bytes beside its weights, None: unknown.
 
-    Any: a PreTrainedModel's own forward is not in transformers' types.
+    Any: ours (language.py), or one of transformers', whose own forward is not in its types.
     """
 
     model: Any
@@ -79,12 +79,12 @@ def _fast(built: Built, settings: Settings, timeline: Timeline, filled: Callable
 
 
 def prove(steps: Steps, timeline: Timeline) -> None:
-    """Hold our kernels to transformers' modules once, on the weights that are there now and the GPU that it is."""
+    """Hold our kernels to the modules once, on the weights that are there now and the GPU that it is."""
     from inference_image.engine.slots import Slots
 
     slots = getattr(steps, "steps", steps)  # behind adapters
     if isinstance(slots, Slots) and not slots.proven():
-        timeline.note(kernels="transformers' modules: ours gave other logits on this GPU")
+        timeline.note(kernels="modules: ours gave other logits on this GPU")
 
 
 def _generic(built: Built, settings: Settings, timeline: Timeline) -> Steps:
@@ -102,19 +102,19 @@ def _generic(built: Built, settings: Settings, timeline: Timeline) -> Steps:
 
 
 def _own_kernels(built: Built, settings: Settings) -> tuple[Callable[[Any, Cache], Passes] | None, str]:
-    """What decodes on a GPU in place of transformers' modules, and what the timeline says of it."""
+    """What decodes on a GPU in place of modules, and what the timeline says of it."""
     if not built.gpu:
         return None, "no GPU"
     from inference_image.engine import fused, fused_weights, kernels
 
     why = fused_weights.unfit(built.model) if built.files.family.kernels else "not written for this family"
     if why is not None:
-        return None, f"transformers' modules: {why}"
+        return None, f"modules: {why}"
     config = built.model.config
     share = config.num_attention_heads // config.num_key_value_heads
     launcher = kernels.module(built.model.device, share, int8=settings.int8)
     if isinstance(launcher, str):
-        return None, f"transformers' modules: {launcher}"
+        return None, f"modules: {launcher}"
     return lambda model, cache: fused.Passes(model, cache, launcher), "our own"
 
 

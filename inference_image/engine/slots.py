@@ -1,12 +1,11 @@
-"""Owns the fast path: transformers' Gemma 3 modules over our own cache, many rows in one step. Knows no request and no text."""
+"""Owns the fast path: a model over our own cache, many rows in one step. Knows no request and no text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from inference_image.engine import attention
-from inference_image.engine.attention import DecodeStep, PromptStep, Stretch
+from inference_image.engine.attention import DecodeStep, Forward, PromptStep, Step, Stretch
 from inference_image.engine.graphs import Graphs, Record, cuda_recorder
 from inference_image.engine.kv import Cache
 from inference_image.engine.schedule import Part
@@ -44,10 +43,8 @@ class Slots:
         """
         import torch
 
-        # Any: a PreTrainedModel's own forward and head are not in transformers' types.
-        attention.register()
-        model.set_attn_implementation(attention.NAME)
-        self.model = model
+        # Any: ours (language.py), or one of transformers', whose own forward and head are not in its types.
+        self.model, self._forward = model, _over_our_cache(model)
         self._features = features
         self.rows, self.length = rows, length
         with torch.inference_mode():
@@ -186,13 +183,21 @@ class Slots:
         return made
 
     def _logits(
-        self, ids: torch.Tensor, at: torch.Tensor, step: attention.Step, keep: Any, embedded: torch.Tensor | None = None
+        self, ids: torch.Tensor, at: torch.Tensor, step: Step, keep: int | torch.Tensor, embedded: torch.Tensor | None = None
     ) -> torch.Tensor:
-        read = {"input_ids": ids} if embedded is None else {"inputs_embeds": embedded}
-        made: torch.Tensor = self.model(
-            **read, position_ids=at, attention_mask=attention.masks(step), use_cache=False, logits_to_keep=keep
-        ).logits
+        return self._forward(ids, at, step, keep, embedded)
+
+
+def _over_our_cache(model: Any) -> Forward:
+    """How a model computes a step: ours take it as it is."""
+    from inference_image.engine.language_config import LanguageConfig
+
+    if isinstance(model.config, LanguageConfig):
+        made: Forward = model
         return made
+    from inference_image.engine import borrowed
+
+    return borrowed.over_our_cache(model)
 
 
 def _blocks(part: Part, device: torch.device) -> torch.Tensor | None:

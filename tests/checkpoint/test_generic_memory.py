@@ -14,6 +14,7 @@ from gemmactl.checkpoint.generic_memory import GenericArchitecture, architecture
 from gemmactl.checkpoint.memory import Architecture, demand
 from inference_image import contract, layout, reserve
 from inference_image.contract import PROMPT_CHUNK as CHUNK
+from inference_image.engine import borrowed
 from inference_image.engine import model as models
 from inference_image.engine.generic import Generic
 from inference_image.engine.schedule import Part
@@ -71,10 +72,10 @@ def on_meta(config: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     """The settings as the engine reads them, and the real architecture without memory."""
     row = next(row for row in FAMILIES if config["model_type"] in row.text_types)
     inner = layout.text_config(config)
-    made = models.text_config(row, inner, torch.bfloat16)
+    made = borrowed.text_config(row, inner, torch.bfloat16)
     if not layout.capped(inner):
         made._attn_implementation = "counted"
-    return inner, models.build(row, made, torch.bfloat16, torch.device("cpu")).to("meta")
+    return inner, borrowed.build(row, made, torch.bfloat16, torch.device("cpu")).to("meta")
 
 
 def shallow(config: dict[str, Any]) -> dict[str, Any]:

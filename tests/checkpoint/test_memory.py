@@ -10,11 +10,13 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from gemmactl.checkpoint.memory import RUNTIME, Architecture, demand, longest_context, sequences_that_fit
 from gemmactl.limits import GPUS
-from inference_image import contract, reserve
+from inference_image import contract, layout, reserve
 from inference_image.contract import LoadFailed
-from inference_image.engine.attention import NAME, PromptStep, Stretch, masks, register
+from inference_image.engine.attention import PromptStep, Stretch
 from inference_image.engine.capacity import rows_that_fit, work_bytes
 from inference_image.engine.kv import Cache, bytes_per_row
+from inference_image.engine.language import Language
+from inference_image.engine.language_config import LanguageConfig
 from tests.checkpoint.architectures import CONFIGS
 from tests.checkpoint.live_bytes import LiveBytes
 
@@ -29,10 +31,10 @@ def settings_of(name: str) -> dict[str, Any]:
     return {key: value for key, value in CONFIGS[name].items() if key != "model_type"}
 
 
-def on_meta(name: str, attention: str = "sdpa") -> Gemma3ForCausalLM:
+def on_meta(name: str) -> Gemma3ForCausalLM:
     """The real architecture, without memory."""
     with torch.device("meta"):
-        return Gemma3ForCausalLM(Gemma3TextConfig(**settings_of(name), attn_implementation=attention)).to(torch.bfloat16)
+        return Gemma3ForCausalLM(Gemma3TextConfig(**settings_of(name))).to(torch.bfloat16)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -75,14 +77,15 @@ def test_the_work_memory_covers_the_peak_of_a_real_chunk(name: str, tokens: int)
     """All tensors that live while the real architecture reads the last chunk of a context as the engine does: never more than
     computed, nor far below. Without inference mode attention is taken apart, so that its scores are counted.
     """
-    register()
-    model, count = on_meta(name, NAME), min(contract.PROMPT_CHUNK, tokens)
+    model = Language(LanguageConfig.of(layout.text_config(CONFIGS[name])), torch.bfloat16, torch.device("meta"))
+    model.tie_weights()
+    count = min(contract.PROMPT_CHUNK, tokens)
     cache = Cache(model.config, 1, tokens, torch.bfloat16, torch.device("meta"))
     ids, at = torch.zeros((1, count), dtype=torch.long, device="meta"), torch.arange(tokens - count, tokens, device="meta")
     step = PromptStep(cache, [Stretch(0, tokens - count, count)])
     held = [*model.parameters(), *model.buffers(), *cache.keys, *cache.values]
     with torch.no_grad(), LiveBytes(beside=held) as live:
-        model(input_ids=ids, position_ids=at[None], attention_mask=masks(step), use_cache=False, logits_to_keep=1)
+        model(ids, at[None], step, 1)
     chosen = contract.PARALLEL_SEQUENCES * reserve.LOGITS * model.config.vocab_size
     computed = shape(name).activations(tokens)
     assert live.peak <= computed <= max(1.15 * live.peak, chosen)

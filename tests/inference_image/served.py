@@ -13,7 +13,7 @@ from inference_image.contract import LoadFailed
 from inference_image.engine import Engine, load
 from inference_image.settings import Settings
 from inference_image.timeline import Timeline
-from tests.inference_image import fake_storage
+from tests.inference_image import fake_storage, judge
 from tests.inference_image.fake_storage import Bucket
 
 
@@ -26,14 +26,10 @@ def opened(address: str, timeline: Timeline, **given: Any) -> Engine:
 
 @contextmanager
 def transformers_own(engine: Engine) -> Iterator[Any]:
-    """The engine's model with transformers' own attention in place of ours, for as long as no request runs."""
-    model = engine.steps.model  # type: ignore[attr-defined]  # the slots' own
-    ours = model.config._attn_implementation
+    """The engine's model in transformers' own modules, over the same memory and with the same adapters."""
+    model = judge.theirs(engine.steps.model)  # type: ignore[attr-defined]  # the slots' own
     model.set_attn_implementation("sdpa")
-    try:
-        yield model
-    finally:
-        model.set_attn_implementation(ours)
+    yield model
 
 
 def logits_of(engine: Engine) -> Any:

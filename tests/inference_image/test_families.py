@@ -12,8 +12,7 @@ import pytest
 
 from inference_image import contract, layout
 from inference_image.contract import Code, LoadFailed
-from inference_image.engine import Engine, Request, load
-from inference_image.engine import model as models
+from inference_image.engine import Engine, Request, borrowed, load
 from inference_image.engine.generic import Generic
 from inference_image.engine.schedule import Running
 from inference_image.families import FAMILIES
@@ -94,6 +93,7 @@ def test_a_loaded_model_is_transformers_own(folders: dict[str, Path], name: str)
     assert len(set(made_ids)) > 3  # a model that repeats one token would prove little
     record = timeline.record()
     assert (record["engine"], record["rows"]) == ("generic", contract.GENERIC_SEQUENCES)
+    assert record["modules"] == f"transformers': {row_of(name).name} has other layers"
     assert record["kv_bytes"] == record["rows"] * GenericSizes.of(layout.text_config(mine.config.to_dict())).kv(256)
 
 
@@ -188,7 +188,7 @@ def test_a_class_that_this_transformers_lacks_is_named_with_its_version() -> Non
 
     row = replace(next(row for row in FAMILIES if row.key == "gemma4"), text_class="Gemma4ForNobody")
     with pytest.raises(LoadFailed, match=transformers.__version__) as failed:
-        models.text_config(row, {**SIZES, **CONFIGS["gemma4"]}, torch.bfloat16)
+        borrowed.text_config(row, {**SIZES, **CONFIGS["gemma4"]}, torch.bfloat16)
     assert failed.value.failure.code is Code.FAMILY_UNSUPPORTED
 
 
@@ -202,7 +202,7 @@ def test_a_buffer_that_nobody_computes_is_refused() -> None:
         model = GemmaForCausalLM(config)
     model.model.register_buffer("odd", torch.empty(3, device="meta"), persistent=False)
     with pytest.raises(LoadFailed, match=r"GemmaModel\.odd") as failed:
-        models._fill_buffers(model, model, torch.device("cpu"))
+        borrowed._fill_buffers(model, model, torch.device("cpu"))
     assert failed.value.failure.code is Code.FAMILY_UNSUPPORTED
 
 

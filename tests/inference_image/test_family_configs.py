@@ -45,7 +45,7 @@ def runs(config: dict[str, Any]) -> None:
 
     inner, row = layout.text_config(config), row_for(config)
     device, dtype = torch.device("cpu"), torch.float32
-    model = models.build(row, models.text_config(row, inner, dtype), dtype, device)
+    model = models.build(row, inner, dtype, device)
     assert models.needed(model) == layout.expected(inner)
     models.assign(model, {name: torch.full(shape, 0.5) for name, shape in layout.expected(inner).items()})
     with torch.inference_mode():

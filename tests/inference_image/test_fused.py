@@ -1,4 +1,4 @@
-"""Prompts and steps in kernels of our own, their threads played on a CPU: held to transformers' modules over the same cache."""
+"""Prompts and steps in kernels of our own, their threads played on a CPU: held to modules over the same cache."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from inference_image.engine import fused, fused_weights, kernels
 from inference_image.engine.schedule import Part
-from tests.inference_image import cuda_on_cpu
+from tests.inference_image import cuda_on_cpu, judge
 from tests.inference_image.played import Played, players
 
 VOCABULARY = 40
@@ -44,7 +44,7 @@ def _model(heads: int, keys: int, *, int8: bool) -> Any:
     with torch.no_grad():
         for name, one in model.named_parameters():
             one.copy_(torch.randn(one.shape) * (0.3 if "norm" in name else 0.06))
-    model.requires_grad_(requires_grad=False)
+    model = judge.ours(model)
     if int8:
         from inference_image.engine import int8 as modules
         from inference_image.quantize import Int8, quantize
@@ -132,7 +132,7 @@ class Counted:
 
 
 def test_what_hangs_on_the_modules_is_computed_by_them() -> None:
-    """A pass with an adapter in it goes through transformers' modules, the next one without through our kernels again."""
+    """A pass with an adapter in it goes through the modules, the next one without through our kernels again."""
     from inference_image.engine.slots import Slots
 
     counted, alone = Counted(), [True]
@@ -159,9 +159,11 @@ def test_another_architecture_stays_with_the_modules(field: str, value: Any) -> 
 
     sizes = {"hidden_size": 128, "intermediate_size": 256, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 256}
     config = Gemma3TextConfig(**{"vocab_size": 8, "num_hidden_layers": 1, "dtype": "bfloat16", **sizes, field: value})
-    why = fused_weights.unfit(Gemma3ForCausalLM(config).bfloat16())
+    theirs = Gemma3ForCausalLM(config).bfloat16()
+    why = fused_weights.unfit(judge.ours(theirs))
     assert why is not None
     assert field in why
+    assert fused_weights.unfit(theirs) == "not our own"
 
 
 def test_matrices_of_the_same_input_lie_side_by_side() -> None:

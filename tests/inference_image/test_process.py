@@ -23,6 +23,17 @@ from tests.inference_image.checkpoints import MODEL
 from tests.inference_image.fake_storage import Bucket
 
 ROOT = Path(__file__).parents[2]
+SERVER = ("-m", "inference_image.server")
+TOLD = """
+import os, sys
+from inference_image.server.__main__ import main
+code = main()
+print("imported:", *(name for name in sys.modules if name.partition(".")[0] in {"transformers", "sympy"}), file=sys.stderr)
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(code)
+"""
+"""The server, which tells at its end what it has imported of libraries that take seconds."""
 
 
 def free_port() -> int:
@@ -31,9 +42,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(port: int, **environ: str) -> Iterator[subprocess.Popen[str]]:
+def server(
+    port: int, program: tuple[str, ...] = ("-m", "inference_image.server"), **environ: str
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "inference_image.server"],
+        [sys.executable, *program],
         cwd=ROOT,
         env={**os.environ, "PORT": str(port), "HOST": "127.0.0.1", "OMP_NUM_THREADS": "1", **environ},
         stdout=subprocess.PIPE,
@@ -70,14 +83,17 @@ def until_open(port: int) -> None:
 
 
 def test_a_start_from_the_store_to_the_end() -> None:
-    """Port and health before the model, progress while it loads, ready after it, an answer finished after SIGTERM, exit 0."""
+    """Port and health before the model, progress while it loads, ready after it, an answer finished after SIGTERM, exit 0.
+
+    From birth to end nothing of transformers is imported.
+    """
     bucket = Bucket()
     for path in MODEL.iterdir():
         bucket.put(f"m/{path.name}", path.read_bytes())
     port = free_port()
     with fake_storage.running(bucket) as address:
         bucket.hold.clear()  # the store is silent: nothing can be loaded yet
-        with server(port, GEMMACTL_MODEL="gs://bucket/m", STORAGE_EMULATOR_HOST=address) as process:
+        with server(port, ("-c", TOLD), GEMMACTL_MODEL="gs://bucket/m", STORAGE_EMULATOR_HOST=address) as process:
             until_open(port)
             assert get(port, "/health") == (200, {"status": "ok"})
             status, progress = get(port, "/ready")
@@ -117,7 +133,8 @@ def test_a_start_from_the_store_to_the_end() -> None:
     assert all(answer == (200, "안녕하세요.") or answer[0] == 503 for answer in answers)
     lines = [json.loads(line) for line in out.splitlines()]
     ready = next(line for line in lines if "timeline" in line)
-    assert ready["timeline"]["bytes"] == 1691264
+    assert (ready["timeline"]["bytes"], ready["timeline"]["modules"]) == (1691264, "our own")
+    assert err.splitlines()[-1] == "imported:"
     assert "Hello" not in out
 
 

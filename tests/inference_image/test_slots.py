@@ -10,6 +10,7 @@ import pytest
 
 from inference_image.engine.schedule import Running
 from inference_image.engine.slots import Slots
+from tests.inference_image import judge
 from tests.inference_image.checkpoints import MODEL
 from tests.inference_image.greedily import greedily
 
@@ -51,12 +52,17 @@ def generated() -> list[list[int]]:
 
 @pytest.fixture(scope="module")
 def slots() -> Slots:
-    return Slots(fresh("float32"), rows=8, length=512)
+    return Slots(judge.ours(fresh("float32")), rows=8, length=512)
 
 
 def test_alone(slots: Slots, generated: list[list[int]]) -> None:
     """Each prompt by itself, below, at and beyond the window, with an answer that crosses it."""
     assert [served(slots, [ids])[0] for ids in prompts()] == generated
+
+
+def test_transformers_modules_over_our_cache(generated: list[list[int]]) -> None:
+    """Where a model is left to them, their modules answer in our batches as well."""
+    assert served(Slots(fresh("float32"), rows=8, length=512), prompts()) == generated
 
 
 def test_all_together(slots: Slots, generated: list[list[int]]) -> None:
@@ -89,7 +95,7 @@ def test_recorded_steps(generated: list[list[int]]) -> None:
         made = compute()
         return lambda: made.copy_(compute()), made
 
-    slots = Slots(fresh("float32"), rows=6, length=512, record=record)
+    slots = Slots(judge.ours(fresh("float32")), rows=6, length=512, record=record)
     assert slots.rehearse(lambda: len(recorded) >= 3) == 3
     assert served(slots, prompts(), 50) == generated
     assert len(recorded) < 9, "a step for every size of a batch is recorded once"
@@ -99,7 +105,7 @@ def test_in_bfloat16() -> None:
     """Where rounding decides between two tokens answers may part; nowhere else."""
     import torch
 
-    model, slots = fresh("bfloat16"), Slots(fresh("bfloat16"), rows=8, length=512)
+    model, slots = fresh("bfloat16"), Slots(judge.ours(fresh("bfloat16")), rows=8, length=512)
     for ids, answer in zip(prompts(), served(slots, prompts()), strict=True):
         with torch.inference_mode():
             logits = model(input_ids=torch.tensor([ids + answer]), use_cache=False).logits[0, len(ids) - 1 : -1].float()
@@ -111,7 +117,7 @@ def test_without_a_cache() -> None:
     """The answers are what the whole sequence, recomputed for every token, says."""
     import torch
 
-    model, slots = fresh("float32"), Slots(fresh("float32"), rows=6, length=512)
+    model, slots = fresh("float32"), Slots(judge.ours(fresh("float32")), rows=6, length=512)
     for ids, answer in zip(prompts(), served(slots, prompts()), strict=True):
         with torch.inference_mode():
             logits = model(input_ids=torch.tensor([ids + answer]), use_cache=False).logits[0, len(ids) - 1 : -1]
