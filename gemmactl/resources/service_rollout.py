@@ -28,6 +28,8 @@ class Rollout:
     wait: bool = True
     """False: the write alone; the revision stays without requests until somebody proves it."""
     prove: Prove | None = None
+    admit: Callable[[Json], None] | None = None
+    """Gets the service as it is about to be opened, with who has its requests then. Raises Trouble: it must not be."""
 
 
 def conflict(trouble: Trouble) -> bool:

@@ -11,7 +11,7 @@ from gemmactl.resources.service import Service
 from gemmactl.resources.service_rollout import amend
 from gemmactl.resources.service_state import state
 from gemmactl.result import Line, Result
-from gemmactl.serving import find, opening, returning, rollout, steering
+from gemmactl.serving import find, guarding, returning, rollout, steering
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.serving.rollout import Prover
@@ -145,10 +145,10 @@ def rollback(
     if before == {chosen: 100} and copy is None:
         said = Line(f"{chosen} has all requests of {short} already", "good")
         return Result("rollback", {**data, "changed": False, "traffic": before}, (said,), target=place.target)
-    opening.stays_guarded(place, live, revision)
+    guarding.stays(place, live, revision)
     made = returning.returnable(place, live, revision, voice, copy=copy, yes=yes)
     if made is None:
-        live = steering.change(place, voice, live, lambda now: _returned(now, chosen))
+        live = steering.change(place, voice, live, lambda now: _returned(place, now, chosen, revision))
     elif service_traffic.untested(made):
         prover, new = Prover(place, voice), state(made).ready_revision
         live = steering.step(place, voice, made, lambda work: _tested(place, work, made, new, 100, prover), limit=Service.limit)
@@ -169,9 +169,10 @@ def rollback(
     return steering.proven("rollback", place, voice, live, rows, {**data, "changed": True, "traffic": shares}, follow)
 
 
-def _returned(now: Json, chosen: str) -> Json:
+def _returned(place: Place, now: Json, chosen: str, revision: Json) -> Json:
     if service_traffic.shares(now) == {chosen: 100}:
         return {}
+    guarding.stays(place, now, revision)  # a deploy may have opened it meanwhile
     return {"traffic": service_traffic.to_revision(now, chosen), "annotations": service_traffic.remembered(now)}
 
 
