@@ -255,9 +255,7 @@ class Service(Resource):
             fields["annotations"] = service_traffic.remembered(body)
         if self.invoker_iam_disabled and not body.get("invokerIamDisabled"):
             fields["invokerIamDisabled"] = True
-            if self.rollout is not None and self.rollout.admit is not None:
-                moved: Json = {"trafficStatuses": []} if "traffic" in fields else {}
-                self.rollout.admit({**body, **moved, **fields})
+            (self.rollout or Rollout()).opens(body, fields)
         return fields
 
 

@@ -31,6 +31,12 @@ class Rollout:
     admit: Callable[[Json], None] | None = None
     """Gets the service as it is about to be opened, with who has its requests then. Raises Trouble: it must not be."""
 
+    def opens(self, body: Json, fields: Json) -> None:
+        """Asked before `fields`, which open the service, are written: where they move requests, who has them now counts no more."""
+        if self.admit is not None:
+            moved: Json = {"trafficStatuses": []} if "traffic" in fields else {}
+            self.admit({**body, **moved, **fields})
+
 
 def conflict(trouble: Trouble) -> bool:
     """Whether somebody else wrote in between: read again and lay the wish over what is there now."""
