@@ -159,14 +159,22 @@ def rollback(
     if made is not None:
         rows.append(("weights", f"as {chosen} had them: {find.model_of(live)}"))
         data["made"] = state(live).ready_revision
-    rows.append(
-        (
-            "note",
-            "promote brings the newest revision back; a deploy with other settings makes one that serves",
-        )
-    )
-    follow = (f"gemmactl status {short} {place.flags}", f"gemmactl promote {short} {place.flags}")
+    forth, told = _forth(place, live, before)
+    rows.append(("note", f"{told}; a deploy with other settings makes one that serves"))
+    follow = (f"gemmactl status {short} {place.flags}", *((forth,) if forth else ()))
     return steering.proven("rollback", place, voice, live, rows, {**data, "changed": True, "traffic": shares}, follow)
+
+
+def _forth(place: Place, live: Json, before: dict[str, int]) -> tuple[str, str]:
+    """The command that undoes a rollback, and that in words. Where it made a revision, promote has no newer one to go to."""
+    short, now = find.short(live), service_traffic.shares(live)
+    if state(live).ready_revision not in now:
+        return f"gemmactl promote {short} {place.flags}", "promote brings the newest revision back"
+    left = {name: percent for name, percent in before.items() if name not in now}
+    if not left:
+        return "", "it is the newest revision"
+    name = max(left, key=lambda one: left[one])
+    return f"gemmactl rollback {short} --to {name} {place.flags}", f"it is the newest revision; rollback --to {name} goes forward"
 
 
 def _returned(place: Place, now: Json, chosen: str, revision: Json) -> Json:
