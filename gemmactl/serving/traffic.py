@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gemmactl.errors import Trouble, refused, usage
+from gemmactl.errors import Exit, Trouble, refused, usage
 from gemmactl.kernel.resource import Work
 from gemmactl.resources import service_traffic
 from gemmactl.resources.service import Service
@@ -16,7 +16,7 @@ from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.serving.rollout import Prover
 from gemmactl.settings import Settings
-from gemmactl.spec import parse_model
+from gemmactl.spec import Model, parse_model
 from gemmactl.voice import Voice
 
 
@@ -128,7 +128,7 @@ def rollback(
         )
     given, to = returning.split(target, to)
     live = steering.ours(place, settings, given)
-    short, before = find.short(live), service_traffic.shares(live)
+    short, before = find.short(live), tuple(service_traffic.shares(live))
     known = place.cloud.run.revisions(str(live["name"]))
     choice = returning.choices(live, known)
     chosen = to or returning.before(live, choice)
@@ -141,6 +141,14 @@ def rollback(
             facts={"revisions": [one.document() for one in choice]},
         )
     revision = returning.ready_one(short, chosen, known, choice)
+    try:
+        return _back(place, live, chosen, revision, voice, copy=copy, yes=yes)
+    except KeyboardInterrupt:
+        raise _interrupted(place, short, chosen, weights) from None
+
+
+def _back(place: Place, live: Json, chosen: str, revision: Json, voice: Voice, *, copy: Model | None, yes: bool) -> Result:
+    short, before = find.short(live), service_traffic.shares(live)
     data: dict[str, Any] = {**place.document(), "service": short, "revision": chosen, "before": before}
     if before == {chosen: 100} and copy is None:
         said = Line(f"{chosen} has all requests of {short} already", "good")
@@ -163,6 +171,18 @@ def rollback(
     rows.append(("note", f"{told}; a deploy with other settings makes one that serves"))
     follow = (f"gemmactl status {short} {place.flags}", *((forth,) if forth else ()))
     return steering.proven("rollback", place, voice, live, rows, {**data, "changed": True, "traffic": shares}, follow)
+
+
+def _interrupted(place: Place, short: str, chosen: str, weights: str | None) -> Trouble:
+    """The requests may have been moved already: the same words without a revision would then go back one further."""
+    again = f"gemmactl rollback {short} --to {chosen}{f' --weights {weights}' if weights else ''} {place.flags}"
+    return Trouble(
+        "interrupted",
+        why="Ctrl-C; the requests may be moved already, and what was written goes on in the cloud",
+        remedy=f"{again} goes on to {chosen}; gemmactl status {short} {place.flags} shows who has the requests",
+        code="interrupted",
+        exit=Exit.INTERRUPTED,
+    )
 
 
 def _forth(place: Place, live: Json, before: dict[str, int]) -> tuple[str, str]:
