@@ -255,6 +255,7 @@ class Service(Resource):
             fields["annotations"] = service_traffic.remembered(body)
         if self.invoker_iam_disabled and not body.get("invokerIamDisabled"):
             fields["invokerIamDisabled"] = True
+            (self.rollout or Rollout()).opens(body, fields)
         return fields
 
 

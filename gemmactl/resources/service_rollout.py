@@ -28,6 +28,14 @@ class Rollout:
     wait: bool = True
     """False: the write alone; the revision stays without requests until somebody proves it."""
     prove: Prove | None = None
+    admit: Callable[[Json], None] | None = None
+    """Gets the service as it is about to be opened, with who has its requests then. Raises Trouble: it must not be."""
+
+    def opens(self, body: Json, fields: Json) -> None:
+        """Asked before `fields`, which open the service, are written. If they move requests, who has them now does not count."""
+        if self.admit is not None:
+            moved: Json = {"trafficStatuses": []} if "traffic" in fields else {}
+            self.admit({**body, **moved, **fields})
 
 
 def conflict(trouble: Trouble) -> bool:

@@ -14,7 +14,7 @@ from gemmactl.resources import service_traffic
 from gemmactl.resources.cloud import Json
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Line, Result
-from gemmactl.serving import ahead, find, hands, opening, plan_file, plan_screen, rollout, waiting
+from gemmactl.serving import ahead, find, guarding, hands, opening, plan_file, plan_screen, rollout, waiting
 from gemmactl.serving.explain import located
 from gemmactl.serving.given_image import by_digest, official
 from gemmactl.serving.grounding import Grounded, survey
@@ -196,7 +196,7 @@ def _look(
     _no_stranger(ground.plan, place)
     hands.require_given(seen.wish, ground.plan, place.cloud)
     # also where --no-traffic leaves it closed: what opens it then would open it for the old revision
-    opening.guarded(seen.wish, place, live, share)
+    seen = replace(seen, unseen=(*seen.unseen, *guarding.hold(seen.wish, place, live, share, ground.plan)))
     return seen, waiting.alone(ground, seen, place) if seen.waits else ground, live
 
 

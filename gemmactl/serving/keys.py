@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from typing import Any, Final
 
-from gemmactl.errors import Trouble, usage
+from gemmactl.errors import Exit, Trouble, usage
 from gemmactl.result import Line, Result, Table, Verbatim
 from gemmactl.serving import find, key_store
 from gemmactl.serving.find import Json
@@ -43,7 +43,10 @@ def create(
     service, secret = _asking(place, settings, name)
     key = api_keys.fresh()
     row = api_keys.of(key, label=label, created=_stamp(now), per_minute=per_minute, expires=until)
-    key_store.change(place.cloud, secret, lambda keys: _with(_living(keys, now), row))
+    try:
+        key_store.change(place.cloud, secret, lambda keys: _with(_living(keys, now), row))
+    except KeyboardInterrupt:
+        raise _unseen(place, service, row) from None
     limit = f", {per_minute} requests a minute of each instance" if per_minute else ""
     end = f", until {until}" if until else ""
     voice.say(
@@ -53,6 +56,17 @@ def create(
     follow = (f"gemmactl keys list {service} {place.flags}", f"gemmactl keys revoke {service} {row.id} {place.flags}")
     data = {"service": service, "key": key, **_document(row, now)}
     return Result("keys create", data, (Verbatim(key),), follow, place.target, reveals=frozenset({key}))
+
+
+def _unseen(place: Place, service: str, row: ApiKey) -> Trouble:
+    return Trouble(
+        "interrupted",
+        why=f"Ctrl-C; the hash of key {row.id} may be kept already, and nobody was shown the key",
+        remedy=f"gemmactl keys list {service} {place.flags} tells whether; gemmactl keys revoke {service} {row.id} {place.flags}"
+        " takes it back, and keys create makes another one",
+        code="interrupted",
+        exit=Exit.INTERRUPTED,
+    )
 
 
 def listed(place: Place, settings: Settings, name: str | None) -> Result:

@@ -1,7 +1,4 @@
-"""What opening a service to the internet can cost, asked once more; and that nothing without a guard is opened with it.
-
-A service is open at every address that reaches a revision: its own, and each tag's.
-"""
+"""What opening a service to the internet can cost, asked once more. Knows no revision but the one that is wished."""
 
 from __future__ import annotations
 
@@ -11,15 +8,13 @@ from dataclasses import replace
 from typing import Final
 
 from gemmactl import costs
-from gemmactl.errors import Trouble, refused
+from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import Plan
 from gemmactl.kernel.resource import Resource
-from gemmactl.resources import quantity, service_traffic
+from gemmactl.resources import quantity
 from gemmactl.resources.service import Service
 from gemmactl.result import Line
-from gemmactl.serving import find
 from gemmactl.serving.find import Json
-from gemmactl.serving.place import Place
 from gemmactl.spec import Model, Serve
 from gemmactl.spec_rules import gib
 from gemmactl.voice import Voice
@@ -115,57 +110,3 @@ def left_shut(wish: Serve, live: Json | None, share: int) -> bool:
 def shut(made: Iterable[Resource]) -> tuple[Resource, ...]:
     """The same stack with its service closed."""
     return tuple(replace(one, invoker_iam_disabled=False) if isinstance(one, Service) else one for one in made)
-
-
-def guarded(wish: Serve, place: Place, live: Json | None, share: int) -> None:
-    """Refuse to open a service while a revision that asks for no keys can be reached at it.
-
-    `share`: percent of the requests that the new revision will get.
-
-    Raises:
-        Trouble: (refused) one would be.
-    """
-    if live is None or wish.auth != "api-key" or live.get("invokerIamDisabled"):
-        return
-    reached = [t for t in live.get("trafficStatuses") or () if t.get("revision") and (t.get("percent") or t.get("tag"))]
-    bare = _bare(place.cloud.run.revisions(str(live["name"])) if reached else ())
-    name = find.short(live)
-    for target in reached:
-        revision, tag = str(target["revision"]), str(target.get("tag", ""))
-        if revision not in bare:
-            continue
-        if tag and tag != service_traffic.NEXT:
-            remedy = f"gcloud run services update-traffic {name} --remove-tags={tag} {_there(place)}"
-            raise _open_to_all(revision, f"the tag {tag} has an address of its own, which is opened too", remedy)
-        if share < 100 and target.get("percent"):
-            why = "it goes on serving beside the new revision, and the service is opened for both"
-            raise _open_to_all(revision, why, "leave out --canary and --no-traffic for this one deploy")
-
-
-def stays_guarded(place: Place, live: Json, revision: Json) -> None:
-    """Refuse to send requests of an open service that asks for keys to a revision that asks for none.
-
-    Raises:
-        Trouble: (refused) it would be open to everybody.
-    """
-    if live.get("invokerIamDisabled") and find.auth_of(live) == "api-key" and (bare := _bare((revision,))):
-        name = find.short(live)
-        close = f"gcloud run services update {name} --invoker-iam-check {_there(place)}"
-        raise _open_to_all(bare.pop(), "the service is open; when that revision was made it was not", f"close it first: {close}")
-
-
-def _there(place: Place) -> str:
-    return f"--region={place.region.text} --project={place.id}"
-
-
-def _bare(revisions: Iterable[Json]) -> set[str]:
-    """Short names of those whose container is told of no keys."""
-    return {
-        find.tail(one.get("name", ""))
-        for one in revisions
-        if not any(e.get("name") == ENV_KEYS for box in one.get("containers", ()) for e in box.get("env", ()))
-    }
-
-
-def _open_to_all(revision: str, why: str, remedy: str) -> Trouble:
-    return refused(f"{revision} asks for no API keys: everybody could call it", why=why, remedy=remedy, code="revision-unguarded")

@@ -98,7 +98,9 @@ def _step(place: Place, step: Step) -> Left:
 
 def _model(place: Place, model: Model) -> Left:
     size = _bytes(place, model.bucket, model.prefix)
-    return Left(f"model {model.uri}", "not made by gemmactl", prices.stored(size, _location(place, model.bucket)), size)
+    # a rollback may have put the old bytes into a folder beside: the bucket is somebody's all the same
+    month = prices.stored(size, _location(place, model.bucket))
+    return Left(f"model {model.uri}", "in a bucket that gemmactl did not make", month, size)
 
 
 def _location(place: Place, bucket: str) -> str:

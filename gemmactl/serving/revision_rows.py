@@ -6,7 +6,7 @@ from typing import Any
 
 from gemmactl import vllm
 from gemmactl.result import Table
-from gemmactl.serving import find, pinning
+from gemmactl.serving import find, guarding, pinning
 from gemmactl.serving.find import Json
 from gemmactl.serving.listing import traffic
 from inference_image.contract import ENV_MODEL, ENV_PIN
@@ -52,6 +52,7 @@ def _document(revision: Json, shares: dict[str, int], tags: dict[str, list[str]]
         "digest": image.partition("@")[2],
         "model": env.get(ENV_MODEL, ""),
         "pin": pinning.digest(env.get(ENV_PIN, "")),
+        "asks_for_keys": bool(guarding.asking((revision,))),
     }
 
 

@@ -14,7 +14,7 @@ from gemmactl.resources import service_traffic
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.resources.service_state import state, stopped
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import ask, evidence, find, lending, opening
+from gemmactl.serving import ask, evidence, find, guarding, lending, opening
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.spec import Serve
@@ -97,7 +97,7 @@ class Prover:
         self.answer: Answer | None = None
 
     def rollout(self, way: Way) -> Rollout:
-        return Rollout(way.share, way.wait, self)
+        return Rollout(way.share, way.wait, self, lambda opened: guarding.admit(self._place, opened))
 
     def __call__(self, live: Json, work: Work) -> None:
         """Raises Trouble (gate) when no answer comes."""

@@ -12,7 +12,7 @@ from gemmactl.errors import Trouble, usage
 from gemmactl.resources import service_traffic
 from gemmactl.resources.service_state import stopped
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import adapting, callers, cold_start, drift, find, origins, pinning, plan_screen, revision_rows
+from gemmactl.serving import adapting, callers, cold_start, drift, find, guarding, origins, pinning, plan_screen, revision_rows
 from gemmactl.serving.cold_start import ColdStart
 from gemmactl.serving.drift import Drift
 from gemmactl.serving.find import Json
@@ -60,6 +60,7 @@ def status(place: Place, settings: Settings, name: str | None, voice: Voice, *, 
     blocks: list[Block] = [place.line(), Facts((*rows(live, good), *(row for row in extra if row[1])))]
     if seen.revisions:
         blocks.append(revision_rows.table(seen.revisions))
+    blocks += guarding.told(live, seen.revisions)
     if seen.unlisted:
         blocks.append(Item("?", "its revisions could not be listed", (seen.unlisted,), "warn"))
     blocks.append(origins.table(seen.settings))

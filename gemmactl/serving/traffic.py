@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from gemmactl.errors import Trouble, refused, usage
+from gemmactl.errors import Exit, Trouble, refused, usage
 from gemmactl.kernel.resource import Work
 from gemmactl.resources import service_traffic
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_rollout import amend
 from gemmactl.resources.service_state import state
 from gemmactl.result import Line, Result
-from gemmactl.serving import find, opening, returning, rollout, steering
+from gemmactl.serving import find, guarding, returning, rollout, steering
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.serving.rollout import Prover
 from gemmactl.settings import Settings
-from gemmactl.spec import parse_model
+from gemmactl.spec import Model, parse_model
 from gemmactl.voice import Voice
 
 
@@ -128,7 +128,7 @@ def rollback(
         )
     given, to = returning.split(target, to)
     live = steering.ours(place, settings, given)
-    short, before = find.short(live), service_traffic.shares(live)
+    short, before = find.short(live), tuple(service_traffic.shares(live))
     known = place.cloud.run.revisions(str(live["name"]))
     choice = returning.choices(live, known)
     chosen = to or returning.before(live, choice)
@@ -141,14 +141,22 @@ def rollback(
             facts={"revisions": [one.document() for one in choice]},
         )
     revision = returning.ready_one(short, chosen, known, choice)
+    try:
+        return _back(place, live, chosen, revision, voice, copy=copy, yes=yes)
+    except KeyboardInterrupt:
+        raise _interrupted(place, short, chosen, weights) from None
+
+
+def _back(place: Place, live: Json, chosen: str, revision: Json, voice: Voice, *, copy: Model | None, yes: bool) -> Result:
+    short, before = find.short(live), service_traffic.shares(live)
     data: dict[str, Any] = {**place.document(), "service": short, "revision": chosen, "before": before}
     if before == {chosen: 100} and copy is None:
         said = Line(f"{chosen} has all requests of {short} already", "good")
         return Result("rollback", {**data, "changed": False, "traffic": before}, (said,), target=place.target)
-    opening.stays_guarded(place, live, revision)
+    guarding.stays(place, live, revision)
     made = returning.returnable(place, live, revision, voice, copy=copy, yes=yes)
     if made is None:
-        live = steering.change(place, voice, live, lambda now: _returned(now, chosen))
+        live = steering.change(place, voice, live, lambda now: _returned(place, now, chosen, revision))
     elif service_traffic.untested(made):
         prover, new = Prover(place, voice), state(made).ready_revision
         live = steering.step(place, voice, made, lambda work: _tested(place, work, made, new, 100, prover), limit=Service.limit)
@@ -159,19 +167,40 @@ def rollback(
     if made is not None:
         rows.append(("weights", f"as {chosen} had them: {find.model_of(live)}"))
         data["made"] = state(live).ready_revision
-    rows.append(
-        (
-            "note",
-            "promote brings the newest revision back; a deploy with other settings makes one that serves",
-        )
-    )
-    follow = (f"gemmactl status {short} {place.flags}", f"gemmactl promote {short} {place.flags}")
+    forth, told = _forth(place, live, before)
+    rows.append(("note", f"{told}; a deploy with other settings makes one that serves"))
+    follow = (f"gemmactl status {short} {place.flags}", *((forth,) if forth else ()))
     return steering.proven("rollback", place, voice, live, rows, {**data, "changed": True, "traffic": shares}, follow)
 
 
-def _returned(now: Json, chosen: str) -> Json:
+def _interrupted(place: Place, short: str, chosen: str, weights: str | None) -> Trouble:
+    """The requests may have been moved already: the same words without a revision would then go back one further."""
+    again = f"gemmactl rollback {short} --to {chosen}{f' --weights {weights}' if weights else ''} {place.flags}"
+    return Trouble(
+        "interrupted",
+        why="Ctrl-C; the requests may be moved already, and what was written goes on in the cloud",
+        remedy=f"{again} goes on to {chosen}; gemmactl status {short} {place.flags} shows who has the requests",
+        code="interrupted",
+        exit=Exit.INTERRUPTED,
+    )
+
+
+def _forth(place: Place, live: Json, before: dict[str, int]) -> tuple[str, str]:
+    """The command that undoes a rollback, and that in words. Where it made a revision, promote has no newer one to go to."""
+    short, now = find.short(live), service_traffic.shares(live)
+    if state(live).ready_revision not in now:
+        return f"gemmactl promote {short} {place.flags}", "promote brings the newest revision back"
+    left = {name: percent for name, percent in before.items() if name not in now}
+    if not left:
+        return "", "it is the newest revision"
+    name = max(left, key=lambda one: left[one])
+    return f"gemmactl rollback {short} --to {name} {place.flags}", f"it is the newest revision; rollback --to {name} goes forward"
+
+
+def _returned(place: Place, now: Json, chosen: str, revision: Json) -> Json:
     if service_traffic.shares(now) == {chosen: 100}:
         return {}
+    guarding.stays(place, now, revision)  # a deploy may have opened it meanwhile
     return {"traffic": service_traffic.to_revision(now, chosen), "annotations": service_traffic.remembered(now)}
 
 

@@ -54,6 +54,7 @@ def test_what_stays_has_its_price(tmp_path: Path) -> None:
     stays = {one["address"]: one for one in result.data["stays"]}
     size = sum(path.stat().st_size for path in SAMPLE.iterdir())
     assert stays["model gs://weights/m"]["bytes"] == size
+    assert stays["model gs://weights/m"]["why"] == "in a bucket that gemmactl did not make"
     assert stays["model gs://weights/m"]["month"] == {"usd": round(size / 2**30 * 0.02, 4), "certainty": "listed"}
     assert stays["apis"]["month"]["usd"] == 0
     assert heads(result) == ["kept apis", "kept model gs://weights/m"]

@@ -130,6 +130,21 @@ def test_a_revision_that_never_served_is_no_default(cloud: FakeCloud, tmp_path: 
     assert go(cloud, rollback, tmp_path, to=TWO).data["traffic"] == {TWO: 100}
 
 
+def test_ctrl_c_names_the_revision_so_that_a_repetition_goes_back_once(cloud: FakeCloud, tmp_path: Path) -> None:
+    """The requests were moved and the prompt was waited for: what is to be typed goes to the same revision, and moves no more."""
+    for wish in (WISH, NEXT, THIRD):
+        run(cloud, wish)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Trouble) as caught:
+        go(cloud, rollback, tmp_path, wire=Looking(cloud, interrupt))
+    assert (caught.value.exit, shares(live(cloud))) == (Exit.INTERRUPTED, {TWO: 100})
+    assert caught.value.remedy.startswith(f"gemmactl rollback gemma --to {TWO} --project demo-proj goes on")
+    assert go(cloud, rollback, tmp_path, "gemma", to=TWO).data["changed"] is False
+
+
 @pytest.mark.parametrize("way", ["named", "flag"])
 def test_a_revision_can_be_named(cloud: FakeCloud, tmp_path: Path, way: str) -> None:
     """As the argument, which names the service too, or with --to."""

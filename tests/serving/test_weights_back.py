@@ -94,6 +94,8 @@ def test_an_overwritten_shard_comes_back_as_a_copy(cloud: FakeCloud, tmp_path: P
     pin = Pin.parse(cloud.state.objects["weights", new["GEMMACTL_PIN"].removeprefix("gs://weights/")][1])
     assert {one.name for one in pin.places[0].objects} == {path.name for path in SAMPLE.iterdir()}
     assert "do not deploy from it meanwhile" in " ".join(ear.said)
+    # promote would find nothing newer: what served before is named
+    assert result.next == ("gemmactl status gemma --project demo-proj", f"gemmactl rollback gemma --to {TWO} --project demo-proj")
 
 
 def test_a_copy_that_stopped_half_way_goes_on(cloud: FakeCloud, tmp_path: Path) -> None:
