@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
+from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.principal import EMAIL
 from gemmactl.doctor.row import Row
 
@@ -36,7 +37,7 @@ def _row(code: str, title: str, *patterns: str, principal: str = "$CALLER", **mo
         remedy=str(more.pop("remedy", f"Grant the least role that holds it, on the narrowest resource. {_MAYBE}")),
         patterns=patterns,
         principal=principal,
-        fix_kind="iam_grant",
+        fix_kind=cast(FixKind, more.pop("fix_kind", "iam_grant")),
         **more,  # type: ignore[arg-type]  # the remaining fields of Row, by their names
     )
 
@@ -53,7 +54,19 @@ ROWS: Final = (
         " be readable.",
         remedy="Change the code to client.bucket(NAME) and no role is needed; only if you can't, grant the role below.",
         subcategory="runtime_storage",
+        fix_kind="code_change",
         confidence=0.85,
+    ),
+    _row(
+        "storage-denied",
+        "{member} may not {permission}, and so the bucket can't be mounted",
+        (
+            r"(?:mountWithArgs|mountWithConn|fs\.NewServer|SetUpBucket|gcsfuse|[Mm]ounting volume)\b.{0,300}?"
+            rf"(?P<member>{EMAIL}) does not have (?P<permission>storage\.objects\.\w+) access"
+        ),
+        subcategory="gcsfuse",
+        cause="The mount lists the bucket first, and the account has no role on it that allows this.",
+        confidence=0.93,
     ),
     _row(
         "storage-denied",
@@ -70,7 +83,7 @@ ROWS: Final = (
         "access-denied",
         "{member} may not {permission}",
         rf"(?P<member>{EMAIL}) does not have {_PERMISSION} access(?: to (?:the )?{_RESOURCE})?",
-        subcategory="quota_project",
+        subcategory="access_denied",
     ),
     _row(
         "denied-to-member",
