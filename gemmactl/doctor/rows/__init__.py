@@ -69,6 +69,7 @@ FAMILIES: Final = (
     "front",
     "broad",
     "net",
+    "cut_off",
     "looks",
 )
 """In order of precedence: of two rows that match at one place, the first one speaks."""
