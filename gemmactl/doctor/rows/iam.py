@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, cast
 
+from gemmactl.doctor.consequences import NOT_STARTED
 from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.principal import EMAIL
 from gemmactl.doctor.row import Row
@@ -65,6 +66,7 @@ ROWS: Final = (
             rf"(?P<member>{EMAIL}) does not have (?P<permission>storage\.objects\.\w+) access"
         ),
         subcategory="gcsfuse",
+        explains=("entrypoint-refused", "executable-missing", *NOT_STARTED),
         cause="The mount lists the bucket first, and the account has no role on it that allows this.",
         confidence=0.93,
     ),
@@ -176,6 +178,18 @@ ROWS: Final = (
         " or it does not exist under this name: a missing secret gives the same text.",
         remedy="Check that the secret exists, then grant secretAccessor on it.",
         explains=("iam-denied",),
+    ),
+    _row(
+        "secret-denied-process",
+        "The secret can't be read",
+        r"Permission denied (?:on|for) resource:? ['\"]?(?P<resource>projects/[\w:.-]{3,64}/secrets/[\w-]{1,255}/versions/\w{1,20})",
+        permission="secretmanager.versions.access",
+        principal="$RUNTIME_SA",
+        subcategory="runtime_secret",
+        cause="The process (the service's own account, or your credentials when it runs here) may not read the value,"
+        " or it does not exist under this name: a missing secret gives the same text.",
+        remedy="Check that the secret exists, then grant secretAccessor on it.",
+        explains=("iam-denied", "project-not-seen", "denied-somehow", "denied-in-program"),
     ),
     _row(
         "key-denied",
