@@ -1,7 +1,7 @@
 """Which of thousands of words a text holds. Knows no word.
 
-Looking for 3000 words in 100,000 characters took 0.2 s of CPU, half of what a hostile log cost. A word can only be there when each
-four characters of it are, and those of a text are collected once; what is left is looked for.
+Looking for 3000 words in 100,000 characters took 0.2 s of CPU, half of what a hostile log cost. A word can only be there when
+each four characters of it are, and those of a text are collected once; what is left is looked for.
 """
 
 from __future__ import annotations

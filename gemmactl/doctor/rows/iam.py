@@ -182,7 +182,7 @@ ROWS: Final = (
     _row(
         "secret-denied-process",
         "The secret can't be read",
-        r"Permission denied (?:on|for) resource:? ['\"]?(?P<resource>projects/[\w:.-]{3,64}/secrets/[\w-]{1,255}/versions/\w{1,20})",
+        r"Permission denied (?:on|for) resource:? ['\"]?(?P<resource>projects/[\w:.-]{3,64}/secrets/[\w-]{1,255}/versions/\w+)",
         permission="secretmanager.versions.access",
         principal="$RUNTIME_SA",
         subcategory="runtime_secret",
