@@ -15,7 +15,8 @@ from gemmactl.doctor.permissions import Least, Scope
 SERVICE: Final = re.compile(r"[a-z][a-z0-9]{1,39}")
 _MASTER: Final = re.compile(r"(?:admin|owner)$", re.IGNORECASE)
 _ODD: Final = re.compile(
-    r"agent$|^roles/(?:storage\.legacy|storage\.express|\w+\.(?:org|xpn|peer|future|tag)[A-Z])", re.IGNORECASE
+    r"agent$|^roles/(?:storage\.legacy|storage\.express|compute\.(?:vmExtension|os\w*Login)|\w+\.(?:org|xpn|peer|future|tag)[A-Z])",
+    re.IGNORECASE,
 )
 """Roles that are no answer where another one is: of machines, of old access lists, of organisations, of one special use."""
 WIDER: Final = 2.5

@@ -33,7 +33,11 @@ BEYOND: Final[tuple[tuple[str, str, str], ...]] = (
     ),
     ("roles/compute.networkUser", "subnet", "compute.subnetworks.{useExternalIp}"),
     ("roles/compute.networkUser", "project", "compute.networks.{use}"),
-    ("roles/compute.viewer", "project", "compute.{projects,regions,zones}.{get} compute.{regions,zones}.{list}"),
+    (
+        "roles/compute.viewer",
+        "project",
+        "compute.{projects,regions,zones,machineTypes}.{get} compute.{regions,zones,machineTypes}.{list}",
+    ),
     (
         "roles/cloudbuild.connectionAdmin",
         "project",
@@ -144,7 +148,8 @@ BEYOND: Final[tuple[tuple[str, str, str], ...]] = (
     ("roles/vpcaccess.user", "project", "vpcaccess.connectors.{use}"),
     ("roles/servicenetworking.networksAdmin", "project", "servicenetworking.services.{addPeering,get}"),
     ("roles/cloudsql.client", "project", "cloudsql.instances.{connect,get}"),
-    ("roles/cloudfunctions.developer", "project", "cloudfunctions.functions.{create,update,delete,get,list}"),
+    ("roles/cloudfunctions.developer", "project", "cloudfunctions.functions.{create,update,delete,get}"),
+    ("roles/cloudfunctions.viewer", "project", "cloudfunctions.functions.{list}"),
     ("roles/cloudfunctions.admin", "project", "cloudfunctions.functions.{setIamPolicy}"),
     ("roles/firebase.viewer", "project", "firebase.projects.{get}"),
     ("roles/firebasehosting.admin", "project", "firebasehosting.sites.{create,update,get,list,delete}"),

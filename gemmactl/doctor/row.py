@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gemmactl.doctor import by_data, operation
+from gemmactl.doctor import by_data, family, operation
 from gemmactl.doctor import place as places
 from gemmactl.doctor import principal as who
 from gemmactl.doctor.finding import Category, Context, Finding, FixKind
@@ -83,6 +83,7 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
     if choice and not choice.curated:
         permission = by_data.spelled(permission)
     named = places.parse(groups.get("resource", ""))
+    kind = family.remedy_of(row.fix_kind, permission)
     role, scope = ("", "") if row.barred else _bound(row, choice, named, permission)
     principal = (
         who.member(groups.get("member", ""))
@@ -90,6 +91,7 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
         or _signer(permission, named, context)
         or acting(row.principal, permission, context)
     )
+    subject = family.of(row.subcategory, permission, principal)
     principal = who.resolve(principal, context) if who.is_open(principal) else principal
     named = named or _from_slots(scope, groups)
     at = places.settle(named, scope, context) if scope else None
@@ -108,7 +110,7 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
     return Finding(
         code=row.code,
         category=row.category,
-        subcategory=row.subcategory,
+        subcategory=subject,
         title=_sentence(row.title, groups),
         cause=cause,
         remedy=_remedy(row, principal) + (BY_DATA if uncurated else ""),
@@ -118,9 +120,9 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
         resource=(_whole(groups.get("resource", ""), named) if unknown else "") or str(at or named or ""),
         role=role if binds else "",
         scope=scope if binds else (named.scope if named else by_data.place_of(permission)) if unknown else "",
-        fix_kind=row.fix_kind,
+        fix_kind=kind,
         commands=tuple(c for c in commands if harmless(c)),
-        remedies=() if uncurated else _remedies(row, at, role, principal) if binds else _enabling(row, groups, context),
+        remedies=() if uncurated else _remedies(kind, at, role, principal) if binds else _enabling(row, groups, context),
         not_fix=row.not_fix or ((choice.trap,) if choice and choice.trap else ()),
         confidence=min(row.confidence, 0.6) if uncurated else row.confidence,
     )
@@ -198,9 +200,9 @@ def _remedy(row: Row, principal: str) -> str:
     return f"{row.remedy} {who.PLACEHOLDERS[principal]} stands for {who.EXPLAIN[principal]}."
 
 
-def _remedies(row: Row, at: places.Place | None, role: str, principal: str) -> tuple[Resource, ...]:
+def _remedies(kind: FixKind, at: places.Place | None, role: str, principal: str) -> tuple[Resource, ...]:
     """The one grant, when every part of it is certain."""
-    if row.fix_kind != "iam_grant" or at is None or not who.is_member(principal) or at.scope not in TARGETS:
+    if kind != "iam_grant" or at is None or not who.is_member(principal) or at.scope not in TARGETS:
         return ()
     name = _target_name(at)
     if not name:

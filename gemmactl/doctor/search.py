@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import cache
 from itertools import pairwise
 
 from gemmactl.doctor import vocabulary
+from gemmactl.doctor.held import holds_any, lower
 
+LONG = 20_000
+"""Characters of a text in which the places of a word are counted."""
+PLACES = 80
+"""Places of one word from each end of a long text."""
+REACH = 1_500
+"""Characters beyond the last of these places that an expression may still need."""
 SHORTEST = 3
 """Characters that make a word worth looking for."""
 
@@ -25,23 +32,50 @@ def pattern(expression: str) -> re.Pattern[str]:
 
 def search(expression: str, text: str) -> re.Match[str] | None:
     """As re.search, ignoring case."""
-    return pattern(expression).search(text) if possible(expression, text) else None
+    return next(matches(expression, text), None)
 
 
 def matches(expression: str, text: str) -> Iterator[re.Match[str]]:
     """As re.finditer, ignoring case."""
-    return pattern(expression).finditer(text) if possible(expression, text) else iter(())
+    for start, end in parts(expression, text) if possible(expression, text) else ():
+        yield from pattern(expression).finditer(text, start, end)
+
+
+def parts(expression: str, text: str) -> tuple[tuple[int, int], ...]:
+    """Where an expression is looked for: everywhere, but in a long text around its words' first and last places only.
+
+    An expression that reaches far costs up to 0.2 ms at each place; a text that holds its word ten thousand times is hostile
+    or says the same over and over.
+    """
+    needed = words(expression)
+    if len(text) < LONG or "" in needed:
+        return ((0, len(text)),)
+    lowered = lower(text)
+    often = [word for word in needed if lowered.count(word) > 2 * PLACES]
+    if not often:
+        return ((0, len(text)),)
+    low = min(_nth(lowered, word) for word in often) + REACH
+    high = max(_nth_last(lowered, word) for word in often) - REACH
+    return ((0, low), (high, len(text))) if low < high else ((0, len(text)),)
+
+
+def _nth(lowered: str, word: str) -> int:
+    at = -1
+    for _ in range(PLACES):
+        at = lowered.find(word, at + 1)
+    return at
+
+
+def _nth_last(lowered: str, word: str) -> int:
+    at = len(lowered)
+    for _ in range(PLACES):
+        at = lowered.rfind(word, 0, at + len(word) - 1)
+    return at
 
 
 def possible(expression: str, text: str) -> bool:
     """Whether the text holds the word without which the expression matches nothing."""
-    lowered = _lower(text)
-    return any(one in lowered for one in words(expression))
-
-
-@lru_cache(maxsize=4)
-def _lower(text: str) -> str:
-    return text.lower()
+    return holds_any(lower(text), words(expression))
 
 
 _TOKEN = (

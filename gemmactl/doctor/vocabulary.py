@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from gemmactl.doctor.held import holds_any
+
 FILE: Final = Path(__file__).with_name("words.json")
 
 
@@ -37,7 +39,7 @@ def asked(families: Iterable[str], lowered: str, reasons: frozenset[str]) -> lis
 
 
 def _may(family: Mapping[str, Any], lowered: str, reasons: frozenset[str]) -> bool:
-    return not reasons.isdisjoint(family["reasons"]) or any(word in lowered for word in family["any"])
+    return not reasons.isdisjoint(family["reasons"]) or holds_any(lowered, family["any"])
 
 
 def written() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from typing import Any
 
 import pytest
 
@@ -198,3 +199,44 @@ def test_a_refused_image_is_known_without_its_first_line() -> None:
     """The rest of the sentence tells image and caller."""
     text = next(e["raw"] for e in FIXES if e["id"] == "iam-036")
     assert diagnose(text.split("\n", 1)[1])[0].code == "caller-image"
+
+
+def _without_first_line(text: str) -> str:
+    return text.partition("\n")[2].strip()
+
+
+LONGER = [entry for entry in FIXES if _without_first_line(entry["raw"])]
+NOTHING_LEFT = {
+    "iam-003": "the line about the logs is the first one; what is left tells a failed build, and doctor says so",
+    "iam-011": "only the exit code of the step is left",
+    "iam-017": "only the number of the build step is left",
+    "iam-020": "one sign is left",
+    "iam-086": "only the name of a job is left",
+    "auth-012": "the accounts can't be compared any more; the denial that is left is told",
+    "img-002": "only that a job was not deployed is left",
+}
+
+
+@pytest.mark.parametrize("entry", LONGER, ids=[entry["id"] for entry in LONGER])
+def test_the_first_line_may_be_missing(entry: dict[str, Any]) -> None:
+    """The category stays wherever the rest of the text still tells what it was about."""
+    found = diagnose(_without_first_line(entry["raw"]))
+    same = bool(found) and found[0].category == entry["category"]
+    assert same is (entry["id"] not in NOTHING_LEFT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please run:\n\n  $ gcloud auth login\n\nto obtain new credentials.",
+        'with module.a.google_cloud_run_v2_service_iam_member.public,\n  on main.tf line 3, in resource "x" "y":',
+        "at .error_remapped_callable ( h.py:67 )\nat .access_secret_version ( google/cloud/secretmanager_v1/client.py:9 )",
+    ],
+)
+def test_what_is_only_likely_says_so_and_changes_nothing(text: str) -> None:
+    """Without the message doctor is unsure, and `--fix` has nothing to apply; beside a message it is silent."""
+    (only,) = diagnose(text)
+    assert only.confidence < 0.5
+    assert only.remedies == ()
+    beside = diagnose(f"{DENIED}\n{text}")
+    assert [f.code for f in beside] == ["storage-denied"]

@@ -7,6 +7,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
+from gemmactl.doctor.held import lower
 from gemmactl.doctor.vocabulary import asked
 
 FAMILIES: Final = (
@@ -69,6 +70,7 @@ FAMILIES: Final = (
     "front",
     "broad",
     "net",
+    "cut_off",
     "looks",
 )
 """In order of precedence: of two rows that match at one place, the first one speaks."""
@@ -81,7 +83,7 @@ def all_rows() -> tuple[Any, ...]:
 
 def rows_for(text: str, reasons: Iterable[str] = ()) -> tuple[Any, ...]:
     """The rows that may have something to say of a text, or of ErrorInfo's `reasons`: only their families are imported."""
-    return tuple(row for family in asked(FAMILIES, text.lower(), frozenset(reasons)) for row in _of(family))
+    return tuple(row for family in asked(FAMILIES, lower(text), frozenset(reasons)) for row in _of(family))
 
 
 @cache

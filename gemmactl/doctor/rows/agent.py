@@ -52,7 +52,7 @@ ROWS: Final = (
         permission="compute.subnetworks.use",
         principal="$RUN_AGENT",
         fix_kind="iam_grant",
-        explains=("iam-denied", "iam-denied-somehow", "role-named"),
+        explains=("iam-denied", "iam-denied-somehow", "role-named", "network-missing"),
         confidence=0.8,
     ),
     Row(

@@ -24,7 +24,7 @@ ROWS: Final = (
         r"Your default credentials were not found",
         r"Could not automatically determine credentials",
         r"google: could not find default credentials",
-        r"DefaultCredentialsError: (?:File|Your)",
+        r"DefaultCredentialsError: \(?['\"]?(?:File|Your)",
         r"Unable to locate (?:the )?Application Default Credentials",
     ),
     _auth(
@@ -126,6 +126,7 @@ ROWS: Final = (
         r"insufficient_scope",
         reasons=("ACCESS_TOKEN_SCOPE_INSUFFICIENT",),
         explains=(*UNNAMED_DENIALS, "iam-denied"),
+        unless=r"Your client does not have permission to get URL",
     ),
     _auth(
         "token-invalid",

@@ -46,6 +46,7 @@ ROWS: Final = (
             r"\b(?:ba|da|z)?sh: (?:line )?(?:\d+: )?[\w./-]{1,80}: (?:command )?not found",
             r"can't open file '[^']{1,200}': \[Errno 2\]",
             r"Application failed to start: .{0,200}?(?:no such file or directory|not found)",
+            r"(?<![\w.])exec /[\w./-]{1,200}: no such file or directory",
         ),
         not_fix=_NO_GRANT,
         explains=NOT_STARTED,

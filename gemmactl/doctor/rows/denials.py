@@ -30,6 +30,11 @@ ROWS: Final = (
                 rf"['\"]?resource['\"]? ?: ?['\"]?(?P<resource>[\w:/.@%+-]{{3,300}})['\"]? ?, ?['\"]?permission['\"]? ?: ?"
                 rf"['\"]?(?={_KNOWN}\.){_PERMISSION}['\"]? ?, ?['\"]?granted['\"]? ?: ?false"
             ),
+            # of what was refused an audit log leaves `granted` out
+            (
+                rf"['\"]?resource['\"]? ?: ?['\"]?(?P<resource>[\w:/.@%+-]{{3,300}})['\"]? ?, ?['\"]?permission['\"]? ?: ?"
+                rf"['\"]?(?={_KNOWN}\.){_PERMISSION}['\"]?(?! ?, ?['\"]?granted['\"]? ?: ?true)"
+            ),
             rf"['\"]?granted['\"]? ?: ?false ?, ?['\"]?permission['\"]? ?: ?['\"]?(?={_KNOWN}\.){_PERMISSION}",
             (
                 rf"['\"]?permission['\"]? ?: ?['\"]?(?={_KNOWN}\.){_PERMISSION}['\"]?,? "

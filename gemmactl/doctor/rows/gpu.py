@@ -24,6 +24,7 @@ ROWS: Final = (
             r"CUDA out of memory",
             r"CUDA (?:driver )?error: out of memory",
             r"CUBLAS_STATUS_ALLOC_FAILED",
+            r"GPU \d{1,2} has a total capacity of [\d.]{1,9} [GM]iB",
             r"OutOfMemoryError: .{0,80}(?:device|GPU|CUDA)",
             r"Free memory on device \([^)]{3,40}\) on startup is less than desired GPU memory utilization",
             r"HIP out of memory|cudaErrorMemoryAllocation",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
+from gemmactl.doctor.consequences import NOT_STARTED
+from gemmactl.doctor.finding import FixKind
 from gemmactl.doctor.principal import EMAIL
 from gemmactl.doctor.row import Row
 
@@ -36,7 +38,7 @@ def _row(code: str, title: str, *patterns: str, principal: str = "$CALLER", **mo
         remedy=str(more.pop("remedy", f"Grant the least role that holds it, on the narrowest resource. {_MAYBE}")),
         patterns=patterns,
         principal=principal,
-        fix_kind="iam_grant",
+        fix_kind=cast(FixKind, more.pop("fix_kind", "iam_grant")),
         **more,  # type: ignore[arg-type]  # the remaining fields of Row, by their names
     )
 
@@ -53,7 +55,20 @@ ROWS: Final = (
         " be readable.",
         remedy="Change the code to client.bucket(NAME) and no role is needed; only if you can't, grant the role below.",
         subcategory="runtime_storage",
+        fix_kind="code_change",
         confidence=0.85,
+    ),
+    _row(
+        "storage-denied",
+        "{member} may not {permission}, and so the bucket can't be mounted",
+        (
+            r"(?:mountWithArgs|mountWithConn|fs\.NewServer|SetUpBucket|gcsfuse|[Mm]ounting volume)\b.{0,300}?"
+            rf"(?P<member>{EMAIL}) does not have (?P<permission>storage\.objects\.\w+) access"
+        ),
+        subcategory="gcsfuse",
+        explains=("entrypoint-refused", "executable-missing", *NOT_STARTED),
+        cause="The mount lists the bucket first, and the account has no role on it that allows this.",
+        confidence=0.93,
     ),
     _row(
         "storage-denied",
@@ -70,7 +85,7 @@ ROWS: Final = (
         "access-denied",
         "{member} may not {permission}",
         rf"(?P<member>{EMAIL}) does not have {_PERMISSION} access(?: to (?:the )?{_RESOURCE})?",
-        subcategory="quota_project",
+        subcategory="access_denied",
     ),
     _row(
         "denied-to-member",
@@ -163,6 +178,18 @@ ROWS: Final = (
         " or it does not exist under this name: a missing secret gives the same text.",
         remedy="Check that the secret exists, then grant secretAccessor on it.",
         explains=("iam-denied",),
+    ),
+    _row(
+        "secret-denied-process",
+        "The secret can't be read",
+        r"Permission denied (?:on|for) resource:? ['\"]?(?P<resource>projects/[\w:.-]{3,64}/secrets/[\w-]{1,255}/versions/\w+)",
+        permission="secretmanager.versions.access",
+        principal="$RUNTIME_SA",
+        subcategory="runtime_secret",
+        cause="The process (the service's own account, or your credentials when it runs here) may not read the value,"
+        " or it does not exist under this name: a missing secret gives the same text.",
+        remedy="Check that the secret exists, then grant secretAccessor on it.",
+        explains=("iam-denied", "project-not-seen", "denied-somehow", "denied-in-program"),
     ),
     _row(
         "key-denied",

@@ -113,6 +113,7 @@ ROWS: Final = (
         remedy="Correct the line it names in requirements.txt.",
         patterns=(
             r"No matching distribution found for \S+",
+            r"\bFailed to (?:fetch|download):? `https?://",
             r"Could not find a version that satisfies the requirement \S+",
             r"ResolutionImpossible",
             r"THESE PACKAGES DO NOT MATCH THE HASHES",

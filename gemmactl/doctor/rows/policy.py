@@ -77,7 +77,10 @@ ROWS: Final = (
         title="The service account {account} does not exist",
         cause="It was never made, was made seconds ago and is not known everywhere yet, or is misspelled.",
         remedy="Make it, wait a minute and bind again.",
-        patterns=(rf"Service account (?P<account>{EMAIL}) (?:does not exist|was not found)",),
+        patterns=(
+            rf"Service account (?P<account>{EMAIL}) (?:does not exist|was not found)",
+            rf"service account ['\"`](?:projects/[\w:.-]{{3,64}}/serviceAccounts/)?(?P<account>{EMAIL})['\"`] (?:was )?not found",
+        ),
         fix_kind="user_action",
         commands=("gcloud iam service-accounts describe {account}",),
         not_fix=("granting roles to the caller",),

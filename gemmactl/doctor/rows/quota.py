@@ -36,7 +36,7 @@ ROWS: Final = (
         cause="The first grant is 3 L4 without redundancy; with redundancy there is none, and it is gcloud's default.",
         remedy="Deploy without zonal redundancy (gemmactl's default).",
         patterns=(
-            r"(?:do not|don't) have quota for using GPUs with zonal redundancy",
+            r"(?:(?:do not|don't) |^)have quota for using GPUs with zonal redundancy",
             rf"Quota violated: NvidiaL4GpuAllocPerProjectRegion{_USED}",
         ),
         commands=("gcloud run services update {service} --no-gpu-zonal-redundancy --region={region} --project={project}",),
@@ -51,7 +51,7 @@ ROWS: Final = (
         cause="NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion is 0 here; new and trial billing accounts start so.",
         remedy=f"{_ASK}, or deploy in another GPU region. A job needs as many as its parallelism.",
         patterns=(
-            r"(?:do not|don't) have quota for using GPUs without zonal redundancy",
+            r"(?:(?:do not|don't) |^)have quota for using GPUs without zonal redundancy",
             r"(?:do not|don't|does not) have (?:enough |sufficient |any )?quota for (?:using )?(?:NVIDIA|L4|RTX|GPU)",
         ),
         fix_kind="user_action",

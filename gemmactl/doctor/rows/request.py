@@ -28,7 +28,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"must (?:either )?.{0,10}specify 'build\.logs_bucket'",
         r"cannot unmarshal \w{3,20} into Go \w{3,20} .{0,80}",
         r"(?:machine ?type|disk ?size\w{0,4}|worker ?pool|timeout)\b.{0,100}(?:not (?:supported|valid|found|allowed)|"
-        r"invalid|exceeds?|must be|greater)",
+        r"invalid|exceeds?\b|must be|greater)",
         r"[Ii]nvalid (?:image|tag|builder) (?:name|reference)|invalid reference format",
         only_with=r"build",
         unless=r"docker(?:file)? (?:build|run|push)|failed to solve|Step #\d|denied|quota",

@@ -186,7 +186,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"Only hyphens \(-\), underscores \(_\), lowercase characters, and numbers are allowed",
         r"[Mm]etadata key .{0,60}(?:must|invalid)",
         only_with=r"annotation|label|metadata key",
-        unless=r"quota",
+        unless=r"quota|\b(?:does not have|lacks|has no) (?:the )?(?:\w{2,12} )?permission",
     ),
     refused(
         "environment-generation",

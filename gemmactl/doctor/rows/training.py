@@ -195,7 +195,8 @@ ROWS: Final = (
         r"Duplicate GPU detected",
         (
             r"DistBackendError|DeepSpeed.{0,60}(?:CUDA_HOME|CUDA mismatch|unable to find)"
-            r"|CUDA_HOME (?:does not exist|environment variable is not set)|MissingCUDAException"
+            r"|CUDA_HOME (?:does not exist|environment variable is not set)"
+            r"(?!.{0,900}?(?:end of output|subprocess|[Ff]ailed (?:to )?build|metadata-generation))|MissingCUDAException"
         ),
     ),
     _row(

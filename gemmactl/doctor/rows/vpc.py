@@ -90,7 +90,8 @@ ROWS: Final = (
         "The subnet can't be used for this",
         "It is too small, in another region, taken by something else, or its range overlaps with another one.",
         "Use a subnet of the service's region of /26 or larger; free what a deleted service left after about two hours.",
-        r"(?:IP_SPACE_EXHAUSTED|insufficient (?:IP )?addresses|not (?:have )?enough (?:free |available )?(?:IP )?addresses)",
+        r"(?:IP_SPACE_EXHAUSTED|insufficient (?:IP )?addresses|not (?:have )?enough (?:free |available )?(?:IP )?addresses"
+        r"|sub-?network with more (?:available |free )?IP)",
         r"serverless-ipv[46]-\d",
         (
             r"RESOURCE_IN_USE_BY_ANOTHER_RESOURCE|is already being used by '?projects/[^']{3,200}(?:addresses"
@@ -106,7 +107,7 @@ ROWS: Final = (
             r"|available)|exhausted|in use|/28)"
         ),
         r"[Cc]idr_?[Rr]ange.{0,100}(?:overlap|conflict|must|invalid)",
-        r"(?:[Nn]o|[Nn]ot enough|[Rr]an out of|[Oo]ut of) (?:more |free |available )?IP addresses",
+        r"(?:[Nn]o|[Nn]ot enough|[Rr]an out of|[Oo]ut of|[Ii]nsufficient) (?:more |free |available ){0,2}IP addresses",
         r"INVALID_(?:SUBNET|NETWORK)\w{0,30}|SUBNET\w{0,20}_NOT_FOUND",
     ),
     _row(

@@ -89,7 +89,7 @@ ROWS: Final = (
         r"Unable to acquire impersonated credentials.{0,200}?(?:\b403\b|PERMISSION_DENIED)(?!.{0,400}?"
         r"(?:Permission 'iam\.|serviceusage|use project))",
         subcategory="impersonation",
-        explains=("iam-denied", "caller-denied", "role-named"),
+        explains=("iam-denied", "caller-denied", "call-gcloud", "role-named"),
     ),
     denied(
         "role-above-denied",
