@@ -54,8 +54,9 @@ class RepositoryInfo:
     format: str = "DOCKER"
     labels: Labels = field(default_factory=dict)
     keep_newest: int | None = None
-    """Clean-up policy: how many newest versions of each image stay."""
-    delete_untagged_after_days: int | None = None
+    """Clean-up policy: how many newest versions of each image stay, however old they are."""
+    delete_after_days: int | None = None
+    """Clean-up policy: older ones go, tagged or not."""
     kms_key: str = ""
     """Full name of the key that encrypts it; `` for Google's own."""
     size: int | None = field(default=None, compare=False)

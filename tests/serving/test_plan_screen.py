@@ -73,6 +73,8 @@ def test_a_first_deploy_says_how_long_and_how_much() -> None:
     assert rows["awake"] == "$1.05 an hour for each instance"
     assert rows["wake-up"] == "at least $0.18: a start of about 30 s, then 10 min until it sleeps again"
     assert rows["ceiling"] == "$1,527.92 a month for 2 instances awake all the time, and what is stored"
+    (made,) = [b for b in result.blocks if isinstance(b, Item) and b.head == "repository us-central1/gemmactl"]
+    assert made.lines == ("images older than 90 days are deleted, but for the newest 10 of each name",)
     last = result.blocks[-1]
     assert isinstance(last, Line)
     assert (last.tone, "run 2026-10" in last.text) == ("dim", True)
