@@ -40,7 +40,7 @@ def repair(place: Place, name: str | None, voice: Voice, *, fix: bool, yes: bool
         from gemmactl.tune.steering import resume
 
         voice.say(Line(f"resuming {tune.name}", "dim"))
-        return resume(place, tune.name, None, voice)
+        return resume(place, tune.name, None, voice, yes=True)  # --retry says so
 
     return concluded(seen, place, voice, fix=fix, yes=yes, for_admin=for_admin, again=again if retry else None)
 
