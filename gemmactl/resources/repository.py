@@ -34,6 +34,8 @@ class Repository(Resource):
     labels: mark.Pairs = mark.OURS
     after: tuple[str, ...] = field(default=(), compare=False)
     all_labels: mark.Pairs = field(default=(), compare=False)
+    size: int | None = field(default=None, compare=False)
+    """Bytes of all that lies in a live one; None: not told."""
 
     @property
     def full_name(self) -> str:
@@ -74,6 +76,7 @@ class Repository(Resource):
             info.kms_key,
             mark.wished(self.labels, info.labels),
             all_labels=tuple(sorted(info.labels.items())),
+            size=info.size,
         )
 
     def create(self, cloud: Cloud, work: Work) -> None:
