@@ -232,9 +232,18 @@ class Storage(Protocol):
         """
 
     def copy(
-        self, source: tuple[str, str], target: tuple[str, str], *, if_source_generation: int, if_generation: int
+        self,
+        source: tuple[str, str],
+        target: tuple[str, str],
+        *,
+        if_source_generation: int,
+        if_generation: int,
+        older: bool = False,
     ) -> ObjectInfo:
-        """The object (bucket, name) as (bucket, name), moved by the store itself. Trouble 412 when either is another one."""
+        """The object (bucket, name) as (bucket, name), moved by the store itself. Trouble 412 when either is another one.
+
+        `older`: that generation of the source, a noncurrent one too; Trouble 404 when there is none.
+        """
 
     def delete(self, bucket: str, name: str) -> None: ...
 
