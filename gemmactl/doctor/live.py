@@ -19,7 +19,7 @@ from gemmactl.resources.cloud import Cloud, Json, LogEntry
 from inference_image.contract import LoadFailure
 
 if TYPE_CHECKING:
-    from gemmactl.doctor.checks.check import End
+    from gemmactl.doctor.checks.check import End, Verdict
 
 LINES: Final = 200
 
@@ -182,12 +182,16 @@ def _caller_findings(cloud: Cloud, stack: Sequence[Resource], steps: Sequence[St
     from gemmactl.doctor.checks import rights
     from gemmactl.doctor.checks.check import Ground
 
-    verdict = rights.check(due, Ground(cloud, tuple(stack), context=context), hidden)
+    verdicts = rights.check(due, Ground(cloud, tuple(stack), context=context), hidden)
+    return [found for verdict in verdicts for found in _of_rights(verdict)]
+
+
+def _of_rights(verdict: Verdict) -> list[Finding]:
     if verdict.end != "unknown":
         return list(verdict.findings)
     cause = "Without an answer it is not known whether the steps that are due would be refused."
     remedy = "Look again once the APIs are enabled." if verdict.api else "Ask again; `gemmactl plan --explain` asks the same."
-    blank = Finding("unknown", "unknown", f"{rights.NAME}: {verdict.seen}", cause, remedy, subcategory=rights.NAME)
+    blank = Finding("unknown", "unknown", f"{verdict.check}: {verdict.seen}", cause, remedy, subcategory=verdict.check)
     return [replace(blank, confidence=1.0, state="advice" if verdict.api else "unknown")]
 
 

@@ -83,7 +83,7 @@ def survey(
         plan = make_plan(stack, reads)
         verdicts = asked.result()
     if (plan.work or plan.unseen) and not plan.blocked:
-        verdicts = (*verdicts, rights.check(plan.work, ground, plan.unseen))
+        verdicts = (*verdicts, *rights.check(plan.work, ground, plan.unseen))
     return Grounded(_gated(plan, verdicts, ground), verdicts)
 
 
@@ -120,7 +120,14 @@ def _unknowns(verdicts: Sequence[Verdict], context: Context) -> tuple[Finding, .
     found = []
     for (seen, permission), those in reasons.items():
         names = ", ".join(v.check for v in those)
-        base = Finding("unknown", "unknown", f"{seen}: {names}", seen, "Ask for a role with it.", subcategory=those[0].check)
+        base = Finding(
+            "unknown",
+            "unknown",
+            f"{seen}: {names}",
+            seen,
+            "Ask for a role with it." if permission else "It is told when it can be seen.",
+            subcategory=those[0].check,
+        )
         base = replace(base, permission=permission, principal=context.caller * bool(permission), confidence=1.0, state="unknown")
         if apis := sorted({v.api for v in those if v.api}):
             checks = names if len(those) < 3 else f"{len(those)} checks"
@@ -172,7 +179,7 @@ def _look_again(waiting: Sequence[str], ground: Ground, rest: Sequence[Step]) ->
     due: list[Check] = [check for check in CHECKS if check.name in waiting]
     verdicts = run(due, ground)
     if rights.NAME in waiting:
-        verdicts = (*verdicts, rights.check(rest, ground))
+        verdicts = (*verdicts, *rights.check(rest, ground))
     found = tuple(f for verdict in verdicts for f in verdict.findings if f.state == "problem")
     if found:
         raise refused(
