@@ -116,9 +116,14 @@ def stored(size: int | None, region: str) -> Price:
     return Price(usd, Certainty.AT_LEAST if listed is None else Certainty.LISTED)
 
 
-def images(size: int | None) -> Price:
-    """A month of `size` bytes of images in Artifact Registry, the free half gigabyte not counted. None: not known."""
-    return UNKNOWN if size is None else Price(size / 1e9 * IMAGE_GB_MONTH, Certainty.LISTED)
+def images(size: int | None, *, growing: bool = False) -> Price:
+    """A month of `size` bytes of images in Artifact Registry, the free half gigabyte not counted. None: not known.
+
+    `growing`: more will come, of a size that is not known.
+    """
+    if size is None:
+        return UNKNOWN
+    return Price(size / 1e9 * IMAGE_GB_MONTH, Certainty.AT_LEAST if growing else Certainty.LISTED)
 
 
 def secrets(versions: int) -> Price:

@@ -85,6 +85,7 @@ def cancel(
     name: Name = None,
     project: o.Project = None,
     region: o.Region = None,
+    yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
     """Stop a fine-tune: no attempt goes on until resume. It gets 10 seconds to save, and its checkpoints stay.
@@ -94,7 +95,7 @@ def cancel(
     from gemmactl.tune.steering import cancel as work
 
     here = session(ctx)
-    return work(here.place(here.settings(), project, region), name, here.voice)
+    return work(here.place(here.settings(), project, region), name, here.voice, yes=yes)
 
 
 def resume(
@@ -103,6 +104,7 @@ def resume(
     run: RunId = None,
     project: o.Project = None,
     region: o.Region = None,
+    yes: o.Yes = False,
     format: o.Format = "text",  # noqa: A002 - the flag's own name
 ) -> Result:
     """Let a run that was cancelled, failed or stopped go on from its last checkpoint.
@@ -112,7 +114,7 @@ def resume(
     from gemmactl.tune.steering import resume as work
 
     here = session(ctx)
-    return work(here.place(here.settings(), project, region), name, run, here.voice)
+    return work(here.place(here.settings(), project, region), name, run, here.voice, yes=yes)
 
 
 def destroy(

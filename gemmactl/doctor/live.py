@@ -19,7 +19,7 @@ from gemmactl.resources.cloud import Cloud, Json, LogEntry
 from inference_image.contract import LoadFailure
 
 if TYPE_CHECKING:
-    from gemmactl.doctor.checks.check import End
+    from gemmactl.doctor.checks.check import End, Verdict
 
 LINES: Final = 200
 SYSTEM: Final = "%2Fvarlog%2Fsystem"
@@ -196,13 +196,18 @@ def _caller_findings(
     from gemmactl.doctor.checks import rights
     from gemmactl.doctor.checks.check import Ground
 
-    verdict = rights.check(due, Ground(cloud, tuple(stack), context=context), hidden)
+    verdicts = rights.check(due, Ground(cloud, tuple(stack), context=context), hidden)
+    held_up = frozenset(address for verdict in verdicts for address in verdict.held_up)
+    return [found for verdict in verdicts for found in _of_rights(verdict)], held_up
+
+
+def _of_rights(verdict: Verdict) -> list[Finding]:
     if verdict.end != "unknown":
-        return list(verdict.findings), verdict.held_up
+        return list(verdict.findings)
     cause = "Without an answer it is not known whether the steps that are due would be refused."
     remedy = "Look again once the APIs are enabled." if verdict.api else "Ask again; `gemmactl plan --explain` asks the same."
-    blank = Finding("unknown", "unknown", f"{rights.NAME}: {verdict.seen}", cause, remedy, subcategory=rights.NAME)
-    return [replace(blank, confidence=1.0, state="advice" if verdict.api else "unknown")], frozenset()
+    blank = Finding("unknown", "unknown", f"{verdict.check}: {verdict.seen}", cause, remedy, subcategory=verdict.check)
+    return [replace(blank, confidence=1.0, state="advice" if verdict.api else "unknown")]
 
 
 def _service_findings(cloud: Cloud, name: str, context: Context) -> list[tuple[str, list[Finding]]]:

@@ -13,7 +13,7 @@ from gemmactl.resources.cloud import RepositoryInfo
 
 API: Final = "artifactregistry.googleapis.com"
 KEEP: Final = "keep-newest"
-DROP: Final = "delete-untagged"
+DROP: Final = "delete-old"
 DAY: Final = 86400
 
 
@@ -38,7 +38,12 @@ class ArtifactRegistry:
     def update(self, info: RepositoryInfo) -> None:
         from google.cloud.artifactregistry_v1 import UpdateRepositoryRequest
 
-        request = UpdateRepositoryRequest(repository=_proto(info), update_mask={"paths": ["labels", "cleanup_policies"]})
+        wished = _proto(info)
+        found = self._find(info.name, "get_repository")
+        # the mask replaces the whole map: policies of other names stay only when they are sent along
+        for name in {*found.cleanup_policies} - {KEEP, DROP} if found is not None else ():
+            wished.cleanup_policies[name] = found.cleanup_policies[name]
+        request = UpdateRepositoryRequest(repository=wished, update_mask={"paths": ["labels", "cleanup_policies"]})
         doing = f"changing repository {info.name.rpartition('/')[2]}"
         self._wire.send(API, doing, lambda: self._client().update_repository(request=request, retry=None, timeout=TIMEOUT))
 
@@ -127,8 +132,10 @@ def _proto(info: RepositoryInfo) -> Any:
     if info.keep_newest is not None:
         keep = {"keep_count": info.keep_newest}
         policies[KEEP] = CleanupPolicy(id=KEEP, action="KEEP", most_recent_versions=keep)
-    if info.delete_untagged_after_days is not None:
-        condition = {"tag_state": "UNTAGGED", "older_than": {"seconds": info.delete_untagged_after_days * DAY}}
+    if info.delete_after_days is not None:
+        # every image of ours is tagged: a policy for untagged ones alone would never find one. What both policies name is kept;
+        # the overview of clean-up policies in the documentation of Artifact Registry says so
+        condition = {"tag_state": "ANY", "older_than": {"seconds": info.delete_after_days * DAY}}
         policies[DROP] = CleanupPolicy(id=DROP, action="DELETE", condition=condition)
     return Repository(
         name=info.name, format_=info.format, labels=dict(info.labels), cleanup_policies=policies, kms_key_name=info.kms_key

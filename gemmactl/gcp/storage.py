@@ -62,12 +62,13 @@ class CloudStorage:
         if found is None:
             return None
         if found.project_number and str(found.project_number) != self._number():
+            info = _bucket_info(found)
             raise refused(
                 f"bucket {name} belongs to another project",
                 why="names of buckets are global, and somebody else took this one: what is put there would be theirs",
                 remedy="work in another region, whose bucket has another name",
                 code=SQUATTED,
-                facts={"resource": f"projects/_/buckets/{name}"},
+                facts={"resource": f"projects/_/buckets/{name}", "location": info.location, "pair": list(info.pair)},
             )
         return _bucket_info(found)
 
@@ -189,10 +190,16 @@ class CloudStorage:
         return _object_info(self._wire.send(API, f"writing gs://{bucket}/{name}", ask))
 
     def copy(
-        self, source: tuple[str, str], target: tuple[str, str], *, if_source_generation: int, if_generation: int
+        self,
+        source: tuple[str, str],
+        target: tuple[str, str],
+        *,
+        if_source_generation: int,
+        if_generation: int,
+        older: bool = False,
     ) -> ObjectInfo:
         def ask() -> Any:
-            there = self._client().bucket(source[0]).blob(source[1])
+            there = self._client().bucket(source[0]).blob(source[1], generation=if_source_generation if older else None)
             made = self._client().bucket(target[0]).blob(target[1])
             token: str | None = None
             while True:  # a large object moves in several answers, each with the token of the next

@@ -130,6 +130,11 @@ class Resource(ABC):
         """What a change of this field brings about, in a few words; empty: it changes in place."""
         return ""
 
+    @property
+    def remark(self) -> str:
+        """What to know before it is made or changed, and its fields don't say; empty: nothing."""
+        return ""
+
     def diff_text(self, name: str, value: object) -> str:
         """How a field's value is shown in a plan; secrets are never fields that compare."""
         return str(value)

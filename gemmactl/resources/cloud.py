@@ -54,8 +54,9 @@ class RepositoryInfo:
     format: str = "DOCKER"
     labels: Labels = field(default_factory=dict)
     keep_newest: int | None = None
-    """Clean-up policy: how many newest versions of each image stay."""
-    delete_untagged_after_days: int | None = None
+    """Clean-up policy: how many newest versions of each image stay, however old they are."""
+    delete_after_days: int | None = None
+    """Clean-up policy: older ones go, tagged or not."""
     kms_key: str = ""
     """Full name of the key that encrypts it; `` for Google's own."""
     size: int | None = field(default=None, compare=False)
@@ -237,9 +238,18 @@ class Storage(Protocol):
         """
 
     def copy(
-        self, source: tuple[str, str], target: tuple[str, str], *, if_source_generation: int, if_generation: int
+        self,
+        source: tuple[str, str],
+        target: tuple[str, str],
+        *,
+        if_source_generation: int,
+        if_generation: int,
+        older: bool = False,
     ) -> ObjectInfo:
-        """The object (bucket, name) as (bucket, name), moved by the store itself. Trouble 412 when either is another one."""
+        """The object (bucket, name) as (bucket, name), moved by the store itself. Trouble 412 when either is another one.
+
+        `older`: that generation of the source, a noncurrent one too; Trouble 404 when there is none.
+        """
 
     def delete(self, bucket: str, name: str) -> None: ...
 

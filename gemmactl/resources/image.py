@@ -22,6 +22,8 @@ OURS: Final = "gemmactl"
 """Tag of all our builds."""
 # a torch image is several GB: on the default machine the push alone looks hung
 MACHINE: Final = "E2_HIGHCPU_8"
+GLOBAL: Final = "global"
+"""Cloud Build's pool without a region of its own: it reads the context and pushes the image, and keeps neither."""
 NO_BUILDS_HERE: Final = re.compile(
     r"due to quota restrictions|cannot run builds (?:of this machine type )?in this region", re.IGNORECASE
 )
@@ -70,6 +72,12 @@ class Image(Resource):
         return self.after
 
     @property
+    def remark(self) -> str:
+        return (
+            f"where {self.region} runs no builds for this project Cloud Build's global region does; image and context stay here"
+        )
+
+    @property
     def mark(self) -> str:
         """The build's tag: by it a second run finds the build of the first."""
         return self.short.replace(":", "-")
@@ -79,7 +87,7 @@ class Image(Resource):
 
     def create(self, cloud: Cloud, work: Work) -> None:
         where, build_id = self._joined(cloud) or self._started(cloud, work)
-        work.progress(f"build {build_id}")
+        work.progress(f"build {build_id}{' in the global region' * (where == GLOBAL)}")
         build = self._followed(cloud, work, where, build_id)
         if build.status != "SUCCESS":
             raise self._failure(build, build_log.tail(cloud, self.project, build_id))
@@ -111,7 +119,7 @@ class Image(Resource):
         return f"source/{self.tag.rpartition(':')[2]}.tgz"
 
     def _joined(self, cloud: Cloud) -> tuple[str, str] | None:
-        for region in (self.region, "global"):
+        for region in (self.region, GLOBAL):
             running = cloud.builds.running(region, self.mark)
             if running:
                 return region, running
@@ -120,14 +128,19 @@ class Image(Resource):
     def _started(self, cloud: Cloud, work: Work) -> tuple[str, str]:
         generation = self._upload(cloud, work)
         # new and trial projects have no build quota in some regions, or none for big machines there
-        ways = ((self.region, MACHINE), ("global", MACHINE), (self.region, ""), ("global", ""))
-        for region, machine in ways:
+        ways = ((self.region, MACHINE), (GLOBAL, MACHINE), (self.region, ""), (GLOBAL, ""))
+        for at, (region, machine) in enumerate(ways):
             try:
                 return region, cloud.builds.start(region, self.body(generation, machine))
             except Trouble as trouble:
                 if not NO_BUILDS_HERE.search(str(trouble.facts.get("message", trouble))) or (region, machine) == ways[-1]:
                     raise self._source_denied(trouble) from trouble
-                work.progress(f"{region} runs no builds on {machine or 'its default machine'} for this project: trying elsewhere")
+                then, size = ways[at + 1]
+                # a log line: a progress is gone with the next one
+                work.log(
+                    f"{region} runs no builds on {_machine(machine)} for this project: building in {then} on {_machine(size)}"
+                    + f"; the image goes to the repository in {self.region} all the same" * (then == GLOBAL)
+                )
         raise AssertionError("the last way returns or raises")
 
     def _upload(self, cloud: Cloud, work: Work) -> int:
@@ -191,3 +204,7 @@ class Image(Resource):
         if "could not resolve source" in message and "403" in message:
             trouble.facts["denied"] = True
         return trouble
+
+
+def _machine(name: str) -> str:
+    return name or "the default machine"

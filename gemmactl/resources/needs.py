@@ -122,7 +122,9 @@ def _change(resource: Resource, project: PolicyTarget) -> Iterator[Need]:
         case Apis():
             yield from _on(project, "serviceusage.services.enable")
         case Repository():
-            yield from _on(PolicyTarget("repository", resource.full_name), "artifactregistry.repositories.update")
+            own = PolicyTarget("repository", resource.full_name)
+            # get: policies of others are sent along, or the change would take them away
+            yield from _on(own, "artifactregistry.repositories.get", "artifactregistry.repositories.update")
         case Bucket():
             # source: reference of buckets.patch: public access prevention, which is always sent, needs the second one
             yield from _on(PolicyTarget("bucket", resource.name), "storage.buckets.update", "storage.buckets.setIamPolicy")

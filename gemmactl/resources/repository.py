@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from gemmactl.kernel.resource import Resource, Work
 from gemmactl.resources import mark
 from gemmactl.resources.cloud import Cloud, RepositoryInfo
+
+KEEP: Final = 10
+"""Newest versions of each image that stay, however old: a new one comes with each version of gemmactl, not with each deploy."""
+DAYS: Final = 90
+"""Older ones go. Artifact Registry does not know which of them a revision runs: one that serves has Cloud Run's own copy, one
+that a rollback could go back to is safe while it is young or among the newest."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +28,14 @@ class Repository(Resource):
     region: str
     name: str
     format: str = "DOCKER"
-    keep_newest: int | None = 5
-    delete_untagged_after_days: int | None = 7
+    keep_newest: int | None = KEEP
+    delete_after_days: int | None = DAYS
     kms_key: str | None = None
     labels: mark.Pairs = mark.OURS
     after: tuple[str, ...] = field(default=(), compare=False)
     all_labels: mark.Pairs = field(default=(), compare=False)
+    size: int | None = field(default=None, compare=False)
+    """Bytes of all that lies in a live one; None: not told."""
 
     @property
     def full_name(self) -> str:
@@ -47,6 +55,13 @@ class Repository(Resource):
             return f"{self.name} keeps its key for life: remove it (its images are built again), or leave --kms-key out"
         return f"{self.name} is a repository for something else than images: rename or remove it"
 
+    @property
+    def remark(self) -> str:
+        if self.delete_after_days is None:
+            return ""
+        kept = f", but for the newest {self.keep_newest} of each name" if self.keep_newest else ""
+        return f"images older than {self.delete_after_days} days are deleted{kept}"
+
     def read(self, cloud: Cloud) -> Repository | None:
         info = cloud.repositories.get(self.full_name)
         if info is None:
@@ -57,10 +72,11 @@ class Repository(Resource):
             self.name,
             info.format,
             info.keep_newest,
-            info.delete_untagged_after_days,
+            info.delete_after_days,
             info.kms_key,
             mark.wished(self.labels, info.labels),
             all_labels=tuple(sorted(info.labels.items())),
+            size=info.size,
         )
 
     def create(self, cloud: Cloud, work: Work) -> None:
@@ -86,6 +102,6 @@ class Repository(Resource):
             self.format,
             mark.merged(labels, self.labels),
             self.keep_newest,
-            self.delete_untagged_after_days,
+            self.delete_after_days,
             self.kms_key or "",
         )

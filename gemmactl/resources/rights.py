@@ -13,18 +13,27 @@ from gemmactl.kernel.resource import Resource
 from gemmactl.resources import needs as calls
 from gemmactl.resources.bucket import Bucket
 from gemmactl.resources.cloud import Cloud, PolicyTarget
+from gemmactl.resources.execution import Execution
+from gemmactl.resources.image import Image
 from gemmactl.resources.job import Job
 from gemmactl.resources.needs import Need
 from gemmactl.resources.repository import Repository
 from gemmactl.resources.secret import Secret
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_account import ServiceAccount
+from inference_image.contract import ENV_MODEL
 
 BORN: Final[Mapping[str, frozenset[str]]] = {"bucket": frozenset({"storage.buckets.create", "resourcemanager.projects.update"})}
 """Kind -> what tells that its maker owns it. Owners and editors of a project hold no right on buckets there: they get it by the
 bindings that a new bucket is born with (Cloud Storage, convenience values). Both roles hold these two; no narrower one does."""
 INVOKE: Final = "run.routes.invoke"
 """What the smoke test and `gemmactl generate` need of a private service."""
+READ_LOGS: Final = "logging.logEntries.list"
+"""What the lines of a build, of a start and of a failure are read with."""
+
+
+OUTSIDE: Final = "INGRESS_TRAFFIC_ALL"
+"""The ingress that lets a request from here in."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,28 @@ def needed(step: Step, project: str) -> tuple[Need, ...]:
 def reading(resource: Resource, project: str) -> tuple[Need, ...]:
     """What looking at a resource needs, before any step of it is known."""
     return tuple(dict.fromkeys(calls.read(resource, PolicyTarget("project", project))))
+
+
+def smoke(step: Step) -> tuple[Need, ...]:
+    """What the smoke test after a step needs of the caller: nothing where none is made, or where the service asks nobody.
+
+    A service is tried before it is opened, so what counts is how it is now: one that is to be opened is still closed.
+    """
+    service, live = step.resource, step.live
+    if step.op not in (Op.CREATE, Op.UPDATE) or not isinstance(service, Service):
+        return ()
+    named = {entry.name for box in service.containers or () for entry in box.env or ()}
+    waits = service.rollout is None or service.rollout.wait
+    outside = (service.ingress or (live.ingress if isinstance(live, Service) else None) or OUTSIDE) == OUTSIDE
+    asks = not (isinstance(live, Service) and live.invoker_iam_disabled)
+    tried = ENV_MODEL in named and waits and outside and asks
+    return (Need(PolicyTarget("service", service.full_name), INVOKE),) if tried else ()
+
+
+def logs(step: Step, project: str) -> tuple[Need, ...]:
+    """What following a step by its log needs of the caller."""
+    written = isinstance(step.resource, Image | Service | Execution) and step.op in (Op.CREATE, Op.UPDATE)
+    return (Need(PolicyTarget("project", project), READ_LOGS),) if written else ()
 
 
 def target_of(resource: Resource) -> PolicyTarget | None:

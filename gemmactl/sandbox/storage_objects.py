@@ -119,9 +119,10 @@ class Objects:
         return json_response({"kind": "storage#objects", **({"items": items} if items else {})})
 
     # --- read
-    def _found(self, request: Request, bucket: str, name: str, permission: str) -> Json:
+    def _found(self, request: Request, bucket: str, name: str, permission: str, which: str = "generation") -> Json:
+        """`which`: the parameter that may name an older generation."""
         self._need(request.caller, permission, bucket)
-        meta = self._blobs.generation(bucket, name, request.first("generation"))
+        meta = self._blobs.generation(bucket, name, request.first(which))
         if meta is None:
             try:  # who may not list doesn't learn what is missing
                 self._need(request.caller, "storage.objects.list", bucket)
@@ -194,7 +195,7 @@ class Objects:
         return json_response(linked(meta, request.host))
 
     def _copy(self, request: Request, bucket: str, name: str, to: str, as_: str, *, whole: bool) -> Response:
-        source = self._found(request, bucket, name, "storage.objects.get")
+        source = self._found(request, bucket, name, "storage.objects.get", "sourceGeneration")
         if request.first("ifSourceGenerationMatch") not in ("", source["generation"]):
             raise StorageError(412, PRECONDITION)
         if self._blobs.bucket(to) is None:

@@ -139,9 +139,9 @@ def _repository(repository: Repository) -> Iterator[str]:
         policies.append(
             {"name": "keep-newest", "action": {"type": "KEEP"}, "mostRecentVersions": {"keepCount": repository.keep_newest}}
         )
-    if repository.delete_untagged_after_days is not None:
-        old = {"tagState": "UNTAGGED", "olderThan": f"{repository.delete_untagged_after_days}d"}
-        policies.append({"name": "delete-untagged", "action": {"type": "DELETE"}, "condition": old})
+    if repository.delete_after_days is not None:
+        old = {"tagState": "ANY", "olderThan": f"{repository.delete_after_days}d"}
+        policies.append({"name": "delete-old", "action": {"type": "DELETE"}, "condition": old})
     if policies:
         set_them = command(*at, "set-cleanup-policies", repository.name, *where, "--no-dry-run")
         yield _file(policies)

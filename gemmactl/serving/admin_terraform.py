@@ -114,9 +114,9 @@ def _cleanup(repository: Repository) -> list[str]:
     if repository.keep_newest is not None:
         lines += ["cleanup_policies {", '  id     = "keep-newest"', '  action = "KEEP"', "  most_recent_versions {"]
         lines += [f"    keep_count = {repository.keep_newest}", "  }", "}"]
-    if repository.delete_untagged_after_days is not None:
-        lines += ["cleanup_policies {", '  id     = "delete-untagged"', '  action = "DELETE"', "  condition {"]
-        lines += ['    tag_state  = "UNTAGGED"', f'    older_than = "{repository.delete_untagged_after_days}d"', "  }", "}"]
+    if repository.delete_after_days is not None:
+        lines += ["cleanup_policies {", '  id     = "delete-old"', '  action = "DELETE"', "  condition {"]
+        lines += ['    tag_state  = "ANY"', f'    older_than = "{repository.delete_after_days}d"', "  }", "}"]
     return lines
 
 

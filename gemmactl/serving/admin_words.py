@@ -50,8 +50,8 @@ def step_words(step: Step) -> tuple[str, ...]:
         case ServiceAccount() as account:
             what = account.title.removeprefix("gemmactl: ") or "of gemmactl"
             return (f"Account {account.account_id} ({what}): it can do what is granted below and nothing else.",)
-        case Repository():
-            return ("Images of gemmactl; old ones are removed by the clean-up policy.",)
+        case Repository() as repository:
+            return ("Images of gemmactl.", *((f"Its clean-up policy: {repository.remark}.",) if repository.remark else ()))
         case Bucket() as bucket if bucket.delete_after_days is not None:
             return (
                 f"Build contexts; each is deleted after {bucket.delete_after_days} days. Private: no ACLs, no public access.",

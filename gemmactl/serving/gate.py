@@ -129,7 +129,7 @@ def _look_again(waiting: Sequence[str], ground: Ground, rest: Sequence[Step], ag
     due: list[Check] = [check for check in CHECKS if check.name in waiting]
     verdicts = run(due, ground)
     if rights.NAME in waiting:
-        verdicts = (*verdicts, rights.check(rest, ground))
+        verdicts = (*verdicts, *rights.check(rest, ground))
     look = refusal_of(again, ground.cloud)
     # the quota's check says of the GPUs what the look says of all that an instance takes
     found = tuple(f for verdict in verdicts for f in verdict.findings if look is None or f.code != look.code)

@@ -93,7 +93,7 @@ def survey(
     verdicts = _with_room(verdicts, refusal_of(again, reads))
     plan = widened(plan, verdicts, ground)
     if (plan.work or plan.unseen) and not plan.blocked:
-        verdicts = (*verdicts, rights.check(plan.work, ground, plan.unseen))
+        verdicts = (*verdicts, *rights.check(plan.work, ground, plan.unseen))
     return Grounded(gated(plan, verdicts, ground, again), verdicts)
 
 
@@ -161,7 +161,14 @@ def _unknowns(verdicts: Sequence[Verdict], context: Context) -> tuple[Finding, .
     found = []
     for (seen, permission), those in reasons.items():
         names = ", ".join(v.check for v in those)
-        base = Finding("unknown", "unknown", f"{seen}: {names}", seen, "Ask for a role with it.", subcategory=those[0].check)
+        base = Finding(
+            "unknown",
+            "unknown",
+            f"{seen}: {names}",
+            seen,
+            "Ask for a role with it." if permission else "It is told when it can be seen.",
+            subcategory=those[0].check,
+        )
         base = replace(base, permission=permission, principal=context.caller * bool(permission), confidence=1.0, state="unknown")
         if apis := sorted({v.api for v in those if v.api}):
             checks = names if len(those) < 3 else f"{len(those)} checks"

@@ -27,13 +27,17 @@ _WHO: Final = {
     "api-key": "anybody on the internet may then wake it; without a key the container answers nothing, but it runs",
 }
 _QUESTION: Final = {"public": "Open it to everybody?", "api-key": "Open it to the internet, for whoever holds a key?"}
+_KEYLESS: Final = "Let everybody call it without a key?"
+_DEARER: Final = "Let callers make it cost that much?"
 
 
 def words(wish: Serve, planned: Plan, said: str = "") -> tuple[Line, ...]:
     """What is at stake where the plan opens the service, or lets more of an open one run. `said`: who asks for it."""
-    if not _opens(wish, planned):
+    question = _question(wish, planned)
+    if not question:
         return ()
-    return (Line(f"{said or f'--auth {wish.auth}'}: {_WHO[wish.auth]}; {costs.ceiling(wish)}", "warn"),)
+    who = "it is open already" if question == _DEARER else _WHO[wish.auth]
+    return (Line(f"{said or f'--auth {wish.auth}'}: {who}; {costs.ceiling(wish)}", "warn"),)
 
 
 def agreed(wish: Serve, planned: Plan, voice: Voice, *, yes: bool) -> None:
@@ -42,8 +46,16 @@ def agreed(wish: Serve, planned: Plan, voice: Voice, *, yes: bool) -> None:
     Raises:
         Trouble: it was not confirmed.
     """
-    if yes or not _opens(wish, planned) or voice.confirm(_QUESTION[wish.auth], flag="--yes"):
+    question = _question(wish, planned)
+    if yes or not question or voice.confirm(question, flag="--yes"):
         return
+    if question == _DEARER:
+        raise Trouble(
+            "nothing was changed",
+            why="that callers may make it cost more was not confirmed",
+            remedy="fewer or smaller instances (--max-instances, --cpu, --memory) leave the ceiling where it is",
+            code="not-confirmed",
+        )
     raise Trouble(
         "nothing was changed",
         why="that the service is opened was not confirmed",
@@ -75,16 +87,17 @@ def _cpus(said: str | None) -> float:
     return float((said or "1").removesuffix("m")) / (1000 if said and said.endswith("m") else 1)
 
 
-def _opens(wish: Serve, planned: Plan) -> bool:
+def _question(wish: Serve, planned: Plan) -> str:
+    """What is asked for: that it is opened, that an open one asks for no keys any more, or that it may cost more; ``: nothing."""
     step = next((s for s in planned.work if isinstance(s.resource, Service)), None)
     if step is None or not isinstance(step.resource, Service) or not (wish.open and step.resource.invoker_iam_disabled):
-        return False
+        return ""
     was = step.live
     if not isinstance(was, Service) or not was.invoker_iam_disabled:
-        return True
+        return _QUESTION[wish.auth]
     if _asks_for_keys(was) and not _asks_for_keys(step.resource):
-        return True
-    return _dearer(wish, of_file(was))
+        return _KEYLESS
+    return _DEARER if _dearer(wish, of_file(was)) else ""
 
 
 def _dearer(wish: Serve, was: Serve) -> bool:

@@ -9,7 +9,8 @@ from gemmactl import costs as money
 from gemmactl import prices
 from gemmactl.checkpoint import arithmetic
 from gemmactl.costs import Costs
-from gemmactl.kernel.plan import Plan
+from gemmactl.kernel.plan import Op, Plan
+from gemmactl.resources.repository import Repository
 from gemmactl.result import Block, Facts, Item, Line, Table
 from gemmactl.serving import plan_time, show
 from gemmactl.serving.place import Place
@@ -35,14 +36,16 @@ def document(seen: Seen, planned: Plan) -> dict[str, Any]:
         **show.document(planned),
         "sizing": arithmetic.document(seen.sizing),
         "time": plan_time.document(plan_time.phases(planned, plan_time.start(seen.sizing))),
-        "costs": costs(seen).document(),
+        "costs": costs(seen, planned).document(),
     }
 
 
-def costs(seen: Seen) -> Costs:
-    """Of the wish as it was sized."""
+def costs(seen: Seen, planned: Plan) -> Costs:
+    """Of the wish as it was sized; the images by what the repository holds now."""
     found = plan_time.start(seen.sizing)
-    return money.costs(seen.wish, seen.sizing.size, start=found[0] if found else None)
+    held = next((s.live.size for s in planned.steps if isinstance(s.live, Repository)), None)
+    unbuilt = any(s.resource.kind == "image" and s.op is not Op.KEEP for s in planned.steps)
+    return money.costs(seen.wish, seen.sizing.size, start=found[0] if found else None, image=held, unbuilt=unbuilt)
 
 
 def _what(seen: Seen) -> str:
@@ -68,7 +71,7 @@ def _requests(taken: int, at_once: int | None) -> str:
 
 
 def _bill(seen: Seen, planned: Plan, place: Place) -> tuple[Block, ...]:
-    return time_and_money(planned, costs(seen), plan_time.start(seen.sizing), place)
+    return time_and_money(planned, costs(seen, planned), plan_time.start(seen.sizing), place)
 
 
 def time_and_money(planned: Plan, found: Costs, begin: tuple[float, float] | None, place: Place) -> tuple[Block, ...]:
@@ -105,4 +108,5 @@ def _bill_rows(found: Costs) -> Iterator[tuple[str, str]]:
     low = "unknown" if found.wake.usd is None else f"at least ${found.wake.usd:.2f}"
     yield "wake-up", f"{low}: {begin}, then {money.IDLE / 60:.0f} min until it sleeps again"
     many = f"{found.most} instance{'s' * (found.most != 1)}"
-    yield "ceiling", f"{found.awake_month} a month for {many} awake all the time, and what is stored"
+    stored = "" if found.stored.usd == 0 else f", {found.stored} for what is stored"
+    yield "ceiling", f"{found.ceiling} a month: {found.awake_month} for {many} awake all the time{stored}"

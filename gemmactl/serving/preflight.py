@@ -232,6 +232,7 @@ def room(wish: Serve, cloud: Cloud) -> tuple[Room, tuple[ModelFinding, ...]]:
             ModelFinding("quota-unknown", "note", quota.API, "the region's quota could not be read", why, trouble.remedy),
         )
     memory = found.get(quota.MEMORY)
+    untold = ModelFinding("quota-unknown", "note", quota.API, f"no limit of {pair[0]} is told for {wish.region}", "", "")
     return Room(
         found.get(pair[0]), found.get(quota.CPU), int(memory) if memory is not None and math.isfinite(memory) else None
-    ), ()
+    ), () if pair[0] in found else (untold,)

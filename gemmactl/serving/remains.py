@@ -10,6 +10,7 @@ from gemmactl import prices
 from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import Op, Plan, Step
 from gemmactl.prices import Price
+from gemmactl.resources import names
 from gemmactl.resources.repository import Repository
 from gemmactl.result import Item
 from gemmactl.serving import show
@@ -88,7 +89,7 @@ def _step(place: Place, step: Step) -> Left:
         size = _bytes(place, name, prefix)
         return Left(step.address, step.note, prices.stored(size, place.region.text), size)
     if isinstance(step.resource, Repository):
-        size = _images(place, step.resource)
+        size = images(place)
         rate = f"${prices.IMAGE_GB_MONTH:.2f} a month for each GB of images" if size is None else ""
         return Left(step.address, step.note, prices.images(size), size, rate)
     if step.resource.kind == "image":  # it lies in a repository that stays too, and is counted there
@@ -111,9 +112,10 @@ def _location(place: Place, bucket: str) -> str:
     return info.location.lower() if info else ""
 
 
-def _images(place: Place, repository: Repository) -> int | None:
+def images(place: Place) -> int | None:
+    """Bytes of the repository of images in the region; None where they are not told."""
     try:
-        found = place.cloud.repositories.get(repository.full_name)
+        found = place.cloud.repositories.get(Repository(place.id, place.region.text, names.REPOSITORY).full_name)
     except Trouble:
         return None
     return found.size if found else None

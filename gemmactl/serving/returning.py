@@ -194,15 +194,17 @@ def _next(now: Json, template: Json, short: str) -> Json:
 
 def _told(weights: Weights, pin: Pin, copy: Model | None, left: tuple[Held, ...]) -> tuple[tuple[str, ...], str]:
     """What will be done, and the question about it. `left`: files that an interrupted copy left at the names of newer ones."""
-    away = weights.of("deleted", "gone") + left
+    away = weights.of("deleted", "gone", "older") + left
     lines = [one.text for one in away[: weights_back.SHOWN]]
     if copy is not None:
         lines.append(f"a new revision reads the same bytes from {copy.uri}, each file of which is compared first")
         return tuple(lines), f"Serve {weights.revision} from {copy.uri}?"
     if weights.in_place and not left:
         return (*lines, "nothing newer has their names: they are restored where they were"), f"Restore {len(away)} files?"
-    places = sorted({one.place for one in weights.of("deleted") + left})
-    for uri in places:
+    room = {one.place for one in weights.of("deleted") + left}
+    for uri in sorted(room | {one.place for one in weights.of("older")}):
         lines.append(f"copied to {weights_bring.beside(uri, pin)}; a new revision reads that")
+        if uri not in room:
+            continue
         lines.append(f"newer files of {uri} make room for a moment each, and are restored: do not deploy from it meanwhile")
     return tuple(lines), f"Bring back {len(away)} files as a copy?"

@@ -59,7 +59,7 @@ def document(plan: Plan) -> dict[str, Any]:
                 "op": str(step.op),
                 "address": step.address,
                 "kind": step.resource.kind,
-                "note": step.note,
+                "note": step.note or remark(step),
                 "fields": [
                     {"field": c.field, "live": c.live, "wanted": c.wanted, "fixed": c.fixed, "effect": effect(c)}
                     for c in step.changes
@@ -77,6 +77,11 @@ def size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
+def remark(step: Step) -> str:
+    """What to know before a thing is made or changed."""
+    return step.resource.remark if step.op in (Op.CREATE, Op.UPDATE) else ""
+
+
 def effect(change: Change) -> str:
     """How one field gets to what is wanted."""
     return FIXED if change.fixed else change.effect or "in place"
@@ -89,4 +94,6 @@ def _item(step: Step) -> Item:
         lines.append(f"what to do: {step.note}")
     elif step.note and not step.unknown:
         lines.append(step.note)
+    if told := remark(step):
+        lines.append(told)
     return Item(sign, step.address, tuple(lines), tone)

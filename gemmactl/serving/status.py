@@ -12,7 +12,19 @@ from gemmactl.errors import Trouble, usage
 from gemmactl.resources import service_traffic
 from gemmactl.resources.service_state import stopped
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import adapting, callers, cold_start, drift, find, guarding, origins, pinning, plan_screen, revision_rows
+from gemmactl.serving import (
+    adapting,
+    callers,
+    cold_start,
+    drift,
+    find,
+    guarding,
+    origins,
+    pinning,
+    plan_screen,
+    remains,
+    revision_rows,
+)
 from gemmactl.serving.cold_start import ColdStart
 from gemmactl.serving.drift import Drift
 from gemmactl.serving.find import Json
@@ -49,7 +61,7 @@ def status(place: Place, settings: Settings, name: str | None, voice: Voice, *, 
     live = find.service(place, settings, name)
     short = find.short(live)
     good, words = find.ready(live)
-    seen = _seen(place, settings, live, voice, wake=wake)
+    seen = _seen(place, settings, live, voice, wake=wake, cost=cost)
     extra = (
         ("invokers", ", ".join(seen.invokers or ())),
         ("health", str(seen.health)),
@@ -109,20 +121,21 @@ class Seen:
         }
 
 
-def _seen(place: Place, settings: Settings, live: Json, voice: Voice, *, wake: bool) -> Seen:
+def _seen(place: Place, settings: Settings, live: Json, voice: Voice, *, wake: bool, cost: bool) -> Seen:
     """All at once: each waits for the cloud, none for another."""
     name = find.short(live)
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(7) as pool:
         named = pool.submit(callers.invokers, place, live)
         health = pool.submit(health_of, place, live, voice, wake=wake)
         start = pool.submit(cold_start.last, place, name, foreign=vllm.runs(find.container(live)))
         revisions = pool.submit(_revisions, place, live)
         differs = pool.submit(drift.drift, place, settings, live)
+        held = pool.submit(remains.images, place) if cost else None
         known = pool.submit(_settings, place, settings, live)
         told, size = known.result()
         last = start.result()
         seconds = last.seconds if isinstance(last, ColdStart) else None
-        bill = costs(recalled(place, name, live), size, start=seconds)
+        bill = costs(recalled(place, name, live), size, start=seconds, image=held.result() if held else None)
         return Seen(health.result(), last, *revisions.result(), differs.result(), told, bill, named.result())
 
 

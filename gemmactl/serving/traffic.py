@@ -11,7 +11,7 @@ from gemmactl.resources.service import Service
 from gemmactl.resources.service_rollout import amend
 from gemmactl.resources.service_state import state
 from gemmactl.result import Line, Result
-from gemmactl.serving import find, guarding, returning, rollout, steering
+from gemmactl.serving import find, guarding, image_back, returning, rollout, steering
 from gemmactl.serving.find import Json
 from gemmactl.serving.place import Place
 from gemmactl.serving.rollout import Prover
@@ -154,6 +154,7 @@ def _back(place: Place, live: Json, chosen: str, revision: Json, voice: Voice, *
         said = Line(f"{chosen} has all requests of {short} already", "good")
         return Result("rollback", {**data, "changed": False, "traffic": before}, (said,), target=place.target)
     guarding.stays(place, live, revision)
+    image_back.agreed(place, live, revision, voice, yes=yes)
     made = returning.returnable(place, live, revision, voice, copy=copy, yes=yes)
     if made is None:
         live = steering.change(place, voice, live, lambda now: _returned(place, now, chosen, revision))

@@ -32,7 +32,7 @@ class Held:
     now: Pinned | None = None
     """The object of its name as it is."""
     kept: OlderObject | None = None
-    """The soft-deleted version that has its bytes."""
+    """The soft-deleted or noncurrent version that has its bytes."""
 
     @property
     def text(self) -> str:
@@ -43,13 +43,15 @@ class Held:
                 return f"{self.was.name} (generation {self.was.generation}) can be restored until {until}"
             case "moved":
                 return f"{self.was.name} is there with the same bytes"
+            case "older":
+                return f"{self.was.name} (generation {self.was.generation}) is kept by the bucket as a noncurrent version"
             case "gone":
                 return Difference(self.was, self.now).text
             case _:
                 return f"{self.was.name} is there"
 
     def document(self) -> dict[str, Any]:
-        until = self.kept.restorable_until if self.kept else None
+        until = (self.kept.restorable_until if self.kept else "") or None
         return {"place": self.place, **vars(self.was), "state": self.where, "restorable_until": until}
 
 
@@ -75,15 +77,17 @@ class Weights:
 
     @property
     def restorable(self) -> bool:
-        """Whether all of it can be brought back.
+        """Whether all of it can be brought back: noncurrent versions are copied where the container reads only what is newest.
 
         A newer file in the way is restored after it; only with an MD5 is it taken for what the newer revision was pinned to.
         """
-        return not self.of("gone", "older") and all(one.now is None or one.now.md5 for one in self.of("deleted"))
+        return not self.of("gone") and all(one.now is None or one.now.md5 for one in self.of("deleted"))
 
     @property
     def in_place(self) -> bool:
-        """Whether no newer file stands where a deleted one was, so that the revision starts from it as it is."""
+        """Whether no newer file stands where an older one was, so that the revision starts from it as it is."""
+        if self.of("older"):
+            return False
         proven = all(one.was.md5 or not one.was.generation for one in self.of("deleted"))
         return self.restorable and proven and all(one.now is None for one in self.of("deleted"))
 
@@ -144,8 +148,8 @@ def _held(uri: str, one: Pinned, there: Mapping[str, Pinned], versions: list[Old
     if one.met_by(live):
         return Held(uri, one, "there", live)
     mine = [v for v in versions if _is(v, one)]
-    if one.generation and any(not v.restorable_until for v in mine):
-        return Held(uri, one, "older", live)
+    if one.generation and (noncurrent := next((v for v in mine if not v.restorable_until), None)):
+        return Held(uri, one, "older", live, noncurrent)
     if Difference(one, live).same_bytes:
         return Held(uri, one, "moved", live)
     kept = max((v for v in mine if v.restorable_until), key=lambda v: v.info.generation, default=None)

@@ -48,7 +48,7 @@ def movable(revision: Json, weights: Weights, pin: Pin, model: Model | None) -> 
     Raises:
         Trouble: (refused) it can't.
     """
-    places = {one.place: beside(one.place, pin) for one in weights.of("deleted")}
+    places = {one.place: beside(one.place, pin) for one in weights.of("deleted", "older")}
     if model is not None:
         places = {_stands_for(weights, pin)[0].uri: model.uri}
     Moved({old: new for old, new in places.items() if old != new}, "").template(revision)
@@ -56,7 +56,8 @@ def movable(revision: Json, weights: Weights, pin: Pin, model: Model | None) -> 
 
 def _stands_for(weights: Weights, pin: Pin) -> tuple[Place, ...]:
     """The folders that lack files; where none does, the model's own."""
-    lacking = {one.place for one in weights.of("gone", "deleted")}
+    # a container of ours reads a noncurrent version as it is
+    lacking = {one.place for one in weights.of("gone", "deleted", *(() if weights.enforced else ("older",)))}
     return tuple(place for place in pin.places if place.uri in lacking) or pin.places[:1]
 
 
@@ -65,7 +66,7 @@ def copy(cloud: Cloud, weights: Weights, pin: Pin, work: Work) -> Moved:
 
     A newer file of the same name makes room for the moment in which the old one is copied, and is restored with the same bytes.
     """
-    torn = {one.place for one in weights.of("deleted")}
+    torn = {one.place for one in weights.of("deleted", "older")}
     places = []
     for uri in torn:
         away = {one.was.name: one.now.generation for one in weights.of("deleted") if one.place == uri and one.now is not None}
@@ -173,6 +174,10 @@ def _copied(cloud: Cloud, one: Held, target: str, done: Pinned | None, work: Wor
     source, to = path(one.place, one.was.name), path(target, one.was.name)
     before = done.generation if done else 0
     work.progress(f"copying {one.was.name} to {target}")
+    if one.where == "older":  # nothing makes room for it: a noncurrent version is read by its generation
+        version = _version(one)
+        kept = cloud.storage.copy((bucket, source), (bucket, to), if_source_generation=version, if_generation=before, older=True)
+        return _pinned(one.was.name, kept)
     if one.where != "deleted" and one.now is not None:
         made = cloud.storage.copy((bucket, source), (bucket, to), if_source_generation=one.now.generation, if_generation=before)
         return _pinned(one.was.name, made)

@@ -51,7 +51,7 @@ def repair(
         from gemmactl.tune.steering import resume
 
         voice.say(Line(f"resuming {tune.name}", "dim"))
-        return resume(place, tune.name, None, voice)
+        return resume(place, tune.name, None, voice, yes=True)  # --retry says so
 
     return concluded(seen, place, voice, fix=fix, yes=yes, for_admin=for_admin, again=again if retry else None, keep=keep)
 

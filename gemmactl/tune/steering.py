@@ -30,11 +30,11 @@ STOPPING: float = 60.0
 """Seconds that a cancelled execution is waited for: it gets 10 to save and is killed then."""
 
 
-def cancel(place: Place, name: str | None, voice: Voice, clock: Clock | None = None) -> Result:
+def cancel(place: Place, name: str | None, voice: Voice, clock: Clock | None = None, *, yes: bool = False) -> Result:
     """Let the run stand still: first the mark, so that no attempt begins any more, then the execution is ended.
 
     Raises:
-        Trouble: (refused) the run is done; there is nothing of that name.
+        Trouble: (refused) the run is done; there is nothing of that name; nobody confirmed.
     """
     tune = find.tune(place, name)
     run, _, _ = status.seen(place, tune, None)
@@ -42,10 +42,13 @@ def cancel(place: Place, name: str | None, voice: Voice, clock: Clock | None = N
         raise _done(place, run, "cancelled")
     data: dict[str, Any] = {**place.document(), "name": tune.name, "run": run.run_id if run else "", "job": tune.short}
     changed = False
+    alive = executions.alive(place.cloud, tune.job_name) if tune.job else ()
+    if alive or (run is not None and not run.cancelled):
+        under = f"execution {alive[0].short} ends, and gets 10 seconds to save" if alive else "no attempt is under way"
+        _agreed(voice, f"Cancel {tune.name}? {under}; resume goes on from its last checkpoint.", yes=yes)
     if run is not None and not run.cancelled:
         place.cloud.storage.write(run.bucket, f"{run.folder}/{CANCELLED}", _mark(place))
         changed = True
-    alive = executions.alive(place.cloud, tune.job_name) if tune.job else ()
     ended = [_end(place, one, voice, clock or Clock()) for one in alive]
     data |= {"changed": changed or bool(ended), "executions": [one.document() for one in ended]}
     again = f"gemmactl finetune resume {tune.name} {place.flags}"
@@ -64,11 +67,11 @@ def cancel(place: Place, name: str | None, voice: Voice, clock: Clock | None = N
     return Result("finetune cancel", data, (Facts(tuple(row for row in rows if row[1])),), (again,), place.target)
 
 
-def resume(place: Place, name: str | None, run_id: str | None, voice: Voice) -> Result:
+def resume(place: Place, name: str | None, run_id: str | None, voice: Voice, *, yes: bool = False) -> Result:
     """Let a run that failed, was cancelled or stopped go on: its marks go, its job is set to it and started.
 
     Raises:
-        Trouble: (refused) it is done, or another run of that name is under way; it or its job is not there.
+        Trouble: (refused) it is done, or another run of that name is under way; it or its job is not there; nobody confirmed.
     """
     tune = find.tune(place, name)
     run, _, _ = status.seen(place, tune, run_id)
@@ -85,6 +88,10 @@ def resume(place: Place, name: str | None, run_id: str | None, voice: Voice) -> 
         if run.failure is not None:
             was, _ = ending.told(run.failure)
             said = (Item("?", f"it had failed: {was['code']}: {was['where']}: {was['detail']}", (), "warn"),)
+    at = f"step {run.checkpoints[-1].step}" if run and run.checkpoints else "the beginning: there is no checkpoint"
+    voice.say(*(said if not yes else ()))
+    _agreed(voice, f"Start job {tune.short} again? It goes on from {at}, and its GPU is billed while it runs.", yes=yes)
+    if run is not None:
         # the codelab's job names no run: its worker finds it by what it is to train
         elsewhere = tune.run_id != run.run_id and bool(tune.run_id or run_id)
         if elsewhere and (left := _set_to(place, tune, run, voice)):
@@ -92,7 +99,6 @@ def resume(place: Place, name: str | None, run_id: str | None, voice: Voice) -> 
         for one in (FAILED, CANCELLED):
             place.cloud.storage.delete(run.bucket, f"{run.folder}/{one}")
     execution = start(place, tune.job_name)
-    at = f"step {run.checkpoints[-1].step}" if run and run.checkpoints else "the beginning: there is no checkpoint"
     rows = (("name", tune.name), ("run", run.run_id if run else ""), ("goes on from", at), ("execution", execution.short))
     data = {**place.document(), "name": tune.name, "run": run.run_id if run else "", "execution": execution.document()}
     facts = Facts(tuple(row for row in rows if row[1]))
@@ -110,6 +116,13 @@ def start(place: Place, job: str) -> Execution:
     name = place.cloud.jobs.started(operation)
     found = place.cloud.jobs.execution(name)
     return executions.read(found) if found else Execution(name, "pending")
+
+
+def _agreed(voice: Voice, question: str, *, yes: bool) -> None:
+    if not yes and not voice.confirm(question, flag="--yes"):
+        raise Trouble(
+            "nothing was changed", why="it was not confirmed", remedy="run it again when you are sure", code="not-confirmed"
+        )
 
 
 def watching(place: Place, name: str) -> tuple[str, ...]:

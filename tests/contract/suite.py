@@ -111,7 +111,7 @@ class CloudContract:
     def test_repositories(self, cloud: Cloud) -> None:
         """A repository keeps labels and clean-up policy through create, update and delete."""
         name = f"projects/{cloud.project}/locations/{REGION}/repositories/gemmactl"
-        info = RepositoryInfo(name, "DOCKER", {"managed-by": "gemmactl"}, 5, 7)
+        info = RepositoryInfo(name, "DOCKER", {"managed-by": "gemmactl"}, 10, 90)
         assert cloud.repositories.get(name) is None
         cloud.repositories.create(info)
         assert cloud.repositories.get(name) == info

@@ -232,3 +232,26 @@ def test_without_vpc_egress_no_subnet_is_asked_for() -> None:
     cloud = cloud_with()
     run(CHECKS, ground(cloud))
     assert not any(c.name == "subnets.get" for c in cloud.calls)
+
+
+@pytest.mark.parametrize(
+    ("facts", "end", "said"),
+    [
+        ({"location": "US-CENTRAL1"}, "ok", "gs://weights is in us-central1"),
+        ({"location": "EUROPE-WEST4"}, "finding", "gs://weights is in europe-west4, the service in us-central1"),
+        ({}, "unknown", "unknown: bucket weights belongs to another project"),
+    ],
+)
+def test_a_bucket_of_another_project_is_judged_by_where_it_is(facts: dict[str, str], end: str, said: str) -> None:
+    """Weights are read from there all the same: near or far counts, and an unknown place is no good one."""
+    cloud = cloud_with()
+
+    def squatted(call: str) -> None:
+        if call == "storage.bucket":
+            raise Trouble(
+                "bucket weights belongs to another project", why="", remedy="", code="bucket-of-another-project", facts=facts
+            )
+
+    cloud.before_call = squatted
+    (verdict,) = [v for v in run(CHECKS, ground(cloud)) if v.check == "bucket"]
+    assert (verdict.end, verdict.seen) == (end, said)

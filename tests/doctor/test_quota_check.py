@@ -74,3 +74,12 @@ def test_jobs_that_may_not_be_seen_leave_the_quota_unknown() -> None:
     assert (verdict.end, verdict.permission) == ("unknown", "run.jobs.list")
     cloud.state.limits = dict.fromkeys(cloud.state.limits, 0)
     assert ends(cloud)["quota"].findings[0].code == "gpu-quota-none"
+
+
+def test_a_region_without_a_told_limit_is_unknown() -> None:
+    """Never ok: the quota is there for other regions, and none is told for this one."""
+    cloud = cloud_with()
+    cloud.state.limits = {key: value for key, value in cloud.state.limits.items() if "us-central1" not in str(key)}
+    verdict = ends(cloud)["quota"]
+    assert (verdict.end, verdict.findings) == ("unknown", ())
+    assert verdict.seen.startswith("unknown: no limit of NvidiaL4")

@@ -402,14 +402,25 @@ class Storage(Part):
         return info
 
     def copy(
-        self, source: tuple[str, str], target: tuple[str, str], *, if_source_generation: int, if_generation: int
+        self,
+        source: tuple[str, str],
+        target: tuple[str, str],
+        *,
+        if_source_generation: int,
+        if_generation: int,
+        older: bool = False,
     ) -> ObjectInfo:
         with self.cloud.call("storage.copy", "/".join(target), write=True, api="storage") as state:
-            if target[0] not in state.buckets or source not in state.objects:
+            kept, there = state.older.get((*source, if_source_generation)) if older else None, state.objects.get(source)
+            if kept is not None and not kept[0].restorable_until:
+                there = (kept[0].info, kept[1])
+            elif older and there is not None and there[0].generation != if_source_generation:
+                there = None
+            if target[0] not in state.buckets or there is None:
                 raise refusal(404, "The specified bucket does not exist.")
-            expect(if_source_generation, state.objects[source])
+            expect(if_source_generation, there)
             expect(if_generation, state.objects.get(target))
-            old, content = state.objects[source]
+            old, content = there
             info = replace(old, name=target[1], generation=self.cloud.next_generation())
             retire(state, *target)
             state.objects[target] = (info, content)

@@ -111,7 +111,7 @@ def _secret(name: str, flags: dict[str, str], files: dict[str, str], cloud: Clou
 
 def _clean_up(policies: list[dict[str, Any]], flags: dict[str, str], name: str, cloud: Cloud) -> None:
     by_name = {p["name"]: p for p in policies}
-    keep, drop = by_name["keep-newest"], by_name["delete-untagged"]
+    keep, drop = by_name["keep-newest"], by_name["delete-old"]
     assert (keep["action"]["type"], drop["action"]["type"], "no-dry-run" in flags) == ("KEEP", "DELETE", True)
     days = int(drop["condition"]["olderThan"].removesuffix("d"))
     wish = Repository(flags["project"], flags["location"], name, "DOCKER", keep["mostRecentVersions"]["keepCount"], days)

@@ -170,7 +170,7 @@ def test_a_disabled_api_is_told_with_its_facts() -> None:
 
 
 def test_a_bucket_of_another_project_is_refused() -> None:
-    """Names of buckets are global: one that somebody else took is not used, however it is labelled."""
+    """Names of buckets are global: one that somebody else took is not used, however it is labelled. Where it is, is told."""
 
     def answer(_method: str, path: str, _body: Any) -> tuple[int, Any]:
         if path.startswith("/v3/projects"):
@@ -179,7 +179,7 @@ def test_a_bucket_of_another_project_is_refused() -> None:
 
     with scripted(answer) as script, pytest.raises(Trouble) as squatted:
         connect("p", script).storage.bucket("b")
-    assert squatted.value.code == "bucket-of-another-project"
+    assert (squatted.value.code, squatted.value.facts["location"]) == ("bucket-of-another-project", "us")
 
 
 def test_a_failed_rollout_carries_the_operations_own_error() -> None:

@@ -27,17 +27,13 @@ def test_a_repository() -> None:
     want = sent("01", "POST", "/repositories")
     name = f"projects/{PROJECT}/locations/us-central1/repositories/gemma3-repo"
     with replaying("01") as replay:
-        connect(PROJECT, replay).repositories.create(RepositoryInfo(name, "DOCKER", {"managed-by": "gemmactl"}, 5, 7))
+        connect(PROJECT, replay).repositories.create(RepositoryInfo(name, "DOCKER", {"managed-by": "gemmactl"}, 10, 90))
     got = replay.one("POST")
     body = normal(RepositoryMessage, got.body)
     assert body.pop("labels") == {"managed-by": "gemmactl"}
     assert body.pop("cleanupPolicies") == {
-        "keep-newest": {"id": "keep-newest", "action": "KEEP", "mostRecentVersions": {"keepCount": 5}},
-        "delete-untagged": {
-            "id": "delete-untagged",
-            "action": "DELETE",
-            "condition": {"tagState": "UNTAGGED", "olderThan": "604800s"},
-        },
+        "keep-newest": {"id": "keep-newest", "action": "KEEP", "mostRecentVersions": {"keepCount": 10}},
+        "delete-old": {"id": "delete-old", "action": "DELETE", "condition": {"tagState": "ANY", "olderThan": "7776000s"}},
     }
     assert (got.path, got.query["repositoryId"]) == (want.path, want.query["repositoryId"])
     assert body == normal(RepositoryMessage, want.body)

@@ -60,7 +60,7 @@ def exchange(number: str, method: str, ending: str, ask: Callable[[Cloud, Any], 
 
 def _repository() -> Both:
     name = f"projects/{PROJECT}/locations/us-central1/repositories/gemma3-repo"
-    info = RepositoryInfo(name, "DOCKER", dict(mark.OURS), 5, 7)
+    info = RepositoryInfo(name, "DOCKER", dict(mark.OURS), 10, 90)
     want, got = exchange("01", "POST", "/repositories", lambda cloud, _: cloud.repositories.create(info))
     return normal(RepositoryMessage, want.body), normal(RepositoryMessage, got.body)
 

@@ -138,7 +138,10 @@ NO_QUOTA = "failed precondition: due to quota restrictions, cannot run builds"
 @pytest.mark.parametrize("refusals", [1, 2, 3, 4])
 @pytest.mark.parametrize("text", [f"{NO_QUOTA} in this region", f"{NO_QUOTA} of this machine type in this region, see https://x"])
 def test_a_project_without_build_quota_tries_elsewhere(cloud: FakeCloud, text: str, refusals: int) -> None:
-    """New and trial projects: the big machine in the global pool, then the default machine; the last refusal is told."""
+    """New and trial projects: the big machine in the global pool, then the default machine; the last refusal is told.
+
+    Before a build leaves the region the log says so, and the plan that it may.
+    """
     left = [refusals]
 
     def refuse(name: str) -> None:
@@ -151,10 +154,15 @@ def test_a_project_without_build_quota_tries_elsewhere(cloud: FakeCloud, text: s
         with pytest.raises(Trouble, match="due to quota"):
             IMAGE.create(cloud, work())
         return
-    IMAGE.create(cloud, work())
+    told: list[Event] = []
+    IMAGE.create(cloud, Work("test", events=told.append, clock=quick()))
     assert IMAGE.read(cloud) is not None
     ((body, _),) = cloud.state.builds.values()
     assert body["options"].get("machineType") == ("E2_HIGHCPU_8" if refusals == 1 else None)
+    first = next(one.text for one in told if isinstance(one, Log))
+    assert first.startswith("us-central1 runs no builds on E2_HIGHCPU_8 for this project: building in global on E2_HIGHCPU_8")
+    assert "the image goes to the repository in us-central1 all the same" in first
+    assert "Cloud Build's global region" in IMAGE.remark
 
 
 def test_a_log_that_cannot_be_read_does_not_stop_the_build(cloud: FakeCloud) -> None:

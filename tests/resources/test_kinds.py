@@ -125,14 +125,14 @@ def test_a_bucket_in_another_region_blocks(cloud: FakeCloud) -> None:
     ("field", "info"),
     [
         ("keep_newest", {"keep_newest": None}),
-        ("delete_untagged_after_days", {"delete_untagged_after_days": 90}),
+        ("delete_after_days", {"delete_after_days": 7}),
         ("labels", {"labels": {}}),
     ],
 )
 def test_drift_of_a_repository(cloud: FakeCloud, field: str, info: dict[str, Any]) -> None:
     """Each field that somebody changed is seen alone and brought back."""
     wish = SIMPLE["repository"]
-    right = RepositoryInfo(REPOSITORY, "DOCKER", {"managed-by": "gemmactl"}, 5, 7)
+    right = RepositoryInfo(REPOSITORY, "DOCKER", {"managed-by": "gemmactl"}, 10, 90)
     cloud.state.repositories[REPOSITORY] = replace(right, **info)
     assert drift(cloud, wish) == (Op.UPDATE, (field,))
     live = wish.read(cloud)
@@ -143,7 +143,7 @@ def test_drift_of_a_repository(cloud: FakeCloud, field: str, info: dict[str, Any
 
 def test_a_repository_of_another_format_blocks(cloud: FakeCloud) -> None:
     """A repository for packages can't hold images."""
-    cloud.state.repositories[REPOSITORY] = RepositoryInfo(REPOSITORY, "PYTHON", {"managed-by": "gemmactl"}, 5, 7)
+    cloud.state.repositories[REPOSITORY] = RepositoryInfo(REPOSITORY, "PYTHON", {"managed-by": "gemmactl"}, 10, 90)
     assert drift(cloud, SIMPLE["repository"]) == (Op.BLOCKED, ("format",))
 
 

@@ -55,8 +55,10 @@ def test_a_versioned_bucket_keeps_what_is_replaced(tmp_path):
         assert bucket.blob("x", generation=first).download_as_bytes() == b"one"
         assert bucket.blob("x").download_as_bytes() == b"two"
         assert next(b.generation for b in client.list_blobs("kept", versions=True)) == first
+        bucket.blob("old").rewrite(bucket.blob("x", generation=first))
+        assert bucket.blob("old").download_as_bytes() == b"one"
         bucket.blob("x", generation=first).delete()
-        assert len(list(client.list_blobs("kept", versions=True))) == 1
+        assert len(list(client.list_blobs("kept", versions=True))) == 2
         assert [b.generation for b in client.list_blobs("kept", soft_deleted=True)] == [first]
     finally:
         shut(world, server)

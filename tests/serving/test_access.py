@@ -89,7 +89,7 @@ def test_opening_is_asked_a_second_time_with_the_most_that_it_can_cost() -> None
     ear = Careful(yeses=("Apply", "Open"))
     assert deploy(public, place(cloud), ear, yes=False).exit is Exit.OK
     for change, again in (({"timeout": 60}, 1), ({"max_instances": 2}, 2)):
-        ear = Careful(yeses=("Apply", "Open"))
+        ear = Careful(yeses=("Apply", "Let callers"))
         public = replace(public, **change)  # type: ignore[arg-type]  # fields by name
         assert deploy(public, place(cloud), ear, yes=False).exit is Exit.OK
         assert len(ear.asked) == again
@@ -111,9 +111,9 @@ def test_a_higher_monthly_ceiling_of_an_open_service_is_asked_for_again(change: 
     cloud.state.limits = {key: value * 100 for key, value in cloud.state.limits.items()}
     public = replace(WISH, auth="public", cpu=6, memory="16Gi", max_instances=2, given=frozenset({"cpu", "memory"}))
     deploy(public, place(cloud), Ear(), yes=True)
-    ear, wish = Careful(yeses=("Apply", "Open")), replace(public, **change)
+    ear, wish = Careful(yeses=("Apply", "Let callers")), replace(public, **change)
     assert deploy(wish, place(cloud), ear, yes=False).exit is Exit.OK
-    assert ear.asked == ["Apply this plan?", "Open it to everybody?"][:asked]
+    assert ear.asked == ["Apply this plan?", "Let callers make it cost that much?"][:asked]
     assert any(costs.ceiling(wish) in line for line in ear.said) is (asked == 2)
 
 
@@ -126,7 +126,7 @@ def test_a_service_that_loses_its_keys_is_opened_by_a_second_yes() -> None:
     ear = Careful(yeses=("Apply",))
     with pytest.raises(Trouble) as caught:
         deploy(replace(keyed, auth="public"), here, ear, yes=False)
-    assert (caught.value.code, ear.asked) == ("not-confirmed", ["Apply this plan?", "Open it to everybody?"])
+    assert (caught.value.code, ear.asked) == ("not-confirmed", ["Apply this plan?", "Let everybody call it without a key?"])
     assert any("anybody on the internet may then call it" in line for line in ear.said)
     ear = Careful(yeses=("Apply",))
     deploy(replace(keyed, timeout=60), here, ear, yes=False)

@@ -16,10 +16,11 @@ from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.grounding import survey
 from gemmactl.serving.recall import recalled
 from gemmactl.serving.repair import repair
+from gemmactl.serving.rollout import Way
 from gemmactl.spec import SecretRef, Serve, parse_model
 from gemmactl.ui.layout import lay
 from tests.fakes.cloud import FakeCloud, refusal
-from tests.serving.ear import Ear, place, settings, with_model
+from tests.serving.ear import Answers, Ear, place, settings, with_model
 
 WISH = Serve("demo-proj", "us-central1", parse_model("gs://weights/m"), "gemma")
 INGRESS = {"run.allowedIngress": OrgPolicy(allowed=("internal",))}
@@ -141,7 +142,7 @@ def test_what_is_unknown_is_one_line_and_every_check_with_explain() -> None:
     cloud.state.apis |= {"storage.googleapis.com"}
     short, long = plan(WISH, place(cloud), again=""), plan(WISH, place(cloud), again="", explain=True)
     (line,) = [text.text for text in lay(short.blocks, 1000) if text.text.startswith("not known: ")]
-    assert "21 checks until these APIs are enabled: cloudbilling, cloudquotas, cloudresourcemanager, orgpolicy, run (plan" in line
+    assert "23 checks until these APIs are enabled: cloudbilling, cloudquotas, cloudresourcemanager, orgpolicy, run (plan" in line
     table = [b for b in long.blocks if isinstance(b, Table) and b.columns[0] == "check"]
     assert len(table[0].rows) == len(long.data["checks"]) > 20
     assert ("billing", "unknown", "unknown until cloudbilling.googleapis.com is enabled") in table[0].rows
@@ -194,3 +195,46 @@ def test_what_stays_unknown_after_the_apis_refuses_nothing() -> None:
     cloud.before_call = refuse
     cloud.state.apis |= {"storage.googleapis.com", "iam.googleapis.com", "run.googleapis.com"}
     assert deploy(WISH, place(cloud), Ear(), yes=True).exit is Exit.OK
+
+
+def test_a_smoke_test_that_cannot_be_made_is_told_before() -> None:
+    """Who may deploy and not call the service sees how it will end, and that is how it ends: exit 5, the old one serves on."""
+    cloud = with_model(FakeCloud())
+    cloud.lacking = frozenset({"run.routes.invoke"})
+    (check,) = [v for v in plan(WISH, place(cloud), again="").data["checks"] if v["check"] == "smoke test"]
+    (found,) = check["findings"]
+    assert (check["end"], found["state"], found["permission"]) == ("finding", "advice", "run.routes.invoke")
+    assert found["remedy"] == "The deploy ends with exit code 5: the service is made, and stays closed."
+    assert "--role=roles/run.servicesInvoker" in found["fix"]["commands"][0]
+    ear = Ear()
+    closed = Answers(403, {"error": {"code": 403, "message": "The caller may not invoke it"}})
+    cloud.lacking = frozenset()
+    assert deploy(WISH, place(cloud), Ear(), yes=True).exit is Exit.OK
+    cloud.lacking = frozenset({"run.routes.invoke"})
+    result = deploy(replace(WISH, timeout=900), place(cloud, closed), ear, yes=True)
+    assert (result.exit, any("the smoke test will be refused" in line for line in ear.said)) == (Exit.GATE, True)
+    assert any("the new revision gets no requests, and the old one serves on" in line for line in ear.said)
+
+
+@pytest.mark.parametrize("way", [{"wait": False}, {}])
+def test_where_no_smoke_test_asks_for_the_caller_none_is_missed(way: dict[str, bool]) -> None:
+    """--async tries nothing; a service that is open already asks nobody."""
+    cloud = with_model(FakeCloud())
+    wish = replace(WISH, auth="public")
+    if not way:
+        assert deploy(wish, place(cloud), Ear(), yes=True).exit is Exit.OK
+    cloud.lacking = frozenset({"run.routes.invoke"})
+    ear = Ear()
+    assert deploy(replace(wish, timeout=900), place(cloud), ear, yes=True, way=Way(**way)).exit is Exit.OK
+    assert not any("smoke test will" in line for line in ear.said)
+
+
+def test_logs_that_cannot_be_read_are_told_before_and_stop_nothing() -> None:
+    """A build without its lines: said above the plan, and the deploy goes on."""
+    cloud = with_model(FakeCloud())
+    cloud.lacking = frozenset({"logging.logEntries.list"})
+    ear = Ear()
+    assert deploy(WISH, place(cloud), ear, yes=True).exit is Exit.OK
+    assert any("lacks logging.logEntries.list on project demo-proj" in line for line in ear.said)
+    assert any("a failure without the lines that explain it" in line for line in ear.said)
+    assert any("--role=roles/logging.viewer" in line for line in ear.said)

@@ -40,7 +40,7 @@ def test_who_may_deploy_into_an_empty_project(world: World, role: str, lacks: tu
     cloud: GoogleCloud = connect(world.project, Endpoint(world.base_url, world.project, world.number, secret=world.secret))
     wish = Serve(world.project, "us-central1", parse_model("hf:owner/model"), "gemma")
     ground = Ground(cloud, stack.serving(wish))
-    verdict = rights.check(make_plan(ground.stack, cloud).work, ground)
+    verdict, *_ = rights.check(make_plan(ground.stack, cloud).work, ground)
     assert verdict.end == ("finding" if lacks else "ok"), verdict.seen
     for word in lacks:
         assert word in verdict.seen

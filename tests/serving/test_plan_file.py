@@ -121,8 +121,8 @@ def test_what_was_as_wished_and_is_no_longer(tmp_path: Path) -> None:
     deploy(WISH, place(cloud), Ear(), yes=True)
     path = planned(tmp_path, cloud, replace(WISH, context=4096, given=frozenset({"context"})))
     name = "projects/demo-proj/locations/us-central1/repositories/gemmactl"
-    cloud.repositories.update(RepositoryInfo(name, "DOCKER", cloud.state.repositories[name].labels, 9, 7))
-    assert {"step": "repository us-central1/gemmactl", "field": "keep_newest", "was": "5", "now": "9"} in refusal(
+    cloud.repositories.update(RepositoryInfo(name, "DOCKER", cloud.state.repositories[name].labels, 9, 90))
+    assert {"step": "repository us-central1/gemmactl", "field": "keep_newest", "was": "10", "now": "9"} in refusal(
         path, cloud
     ).facts["differences"]
 

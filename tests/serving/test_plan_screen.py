@@ -72,7 +72,12 @@ def test_a_first_deploy_says_how_long_and_how_much() -> None:
     assert rows["asleep"] == "from $0.06 a month: model under $0.01, secrets $0.06, image $0.10 for each GB of it"
     assert rows["awake"] == "$1.05 an hour for each instance"
     assert rows["wake-up"] == "at least $0.18: a start of about 30 s, then 10 min until it sleeps again"
-    assert rows["ceiling"] == "$1,527.92 a month for 2 instances awake all the time, and what is stored"
+    assert (
+        rows["ceiling"] == "from $1,527.98 a month: $1,527.92 for 2 instances awake all the time, from $0.06 for what is stored"
+    )
+    assert result.data["costs"]["ceiling_month"]["usd"] == pytest.approx(1527.98, abs=0.01)
+    (made,) = [b for b in result.blocks if isinstance(b, Item) and b.head == "repository us-central1/gemmactl"]
+    assert made.lines == ("images older than 90 days are deleted, but for the newest 10 of each name",)
     last = result.blocks[-1]
     assert isinstance(last, Line)
     assert (last.tone, "run 2026-10" in last.text) == ("dim", True)
@@ -146,3 +151,17 @@ def test_the_start_of_a_large_model_is_a_range() -> None:
     """A bucket's usual rate and the least that any delivers."""
     sizing = look(WISH, with_model(FakeCloud())).sizing
     assert plan_time.start(replace(sizing, size=8_600_000_000)) == (pytest.approx(38.6), pytest.approx(116.0))
+
+
+def test_images_are_priced_by_what_their_repository_holds() -> None:
+    """Of a built one the size is told, and is in every sum; while another is still to be built it is a lower bound."""
+    cloud = deployed()
+    name = "projects/demo-proj/locations/us-central1/repositories/gemmactl"
+    cloud.state.repositories[name] = replace(cloud.state.repositories[name], size=5 * 10**9)
+    result = plan(WISH, place(cloud), again="")
+    assert result.data["changes"] == 0
+    assert bill(result)["asleep"] == "$0.50 a month: model under $0.01, image $0.50"
+    assert bill(result)["ceiling"] == "$764.46 a month: $763.96 for 1 instance awake all the time, $0.50 for what is stored"
+    assert result.data["costs"]["ceiling_month"]["stored"]["usd"] == pytest.approx(0.50, abs=0.01)
+    cloud.state.images.clear()
+    assert bill(plan(WISH, place(cloud), again=""))["asleep"].startswith("from $0.50 a month: ")

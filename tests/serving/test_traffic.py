@@ -248,3 +248,32 @@ def test_a_name_without_room_for_a_tag_goes_back_and_forward(cloud: FakeCloud, t
         assert forward().exit is Exit.OK
         assert cloud.state.services[name]["traffic"] == [NEWEST]
     assert "gm-next" not in str(bodies)
+
+
+def test_an_image_that_is_gone_is_told_and_asked_for(cloud: FakeCloud, tmp_path: Path) -> None:
+    """The revision before has no image in the project's registry any more: said, asked, and without a yes nothing changes.
+    While the image is there nothing is said; where the registry may not be asked that is said, and the rollback goes on.
+    """
+    tags = [f"us-central1-docker.pkg.dev/demo-proj/team/serve:{n}" for n in (1, 2)]
+    for n, tag in enumerate(tags):
+        cloud.state.images[tag] = "sha256:" + f"{n}" * 64
+        run(cloud, replace(WISH, image=f"{tag.rpartition(':')[0]}@{cloud.state.images[tag]}"))
+    del cloud.state.images[tags[0]]
+    ear = Ear(yes=False)
+    with pytest.raises(Trouble) as caught:
+        rollback(place(cloud), settings(tmp_path), None, ear)
+    assert (caught.value.code, shares(live(cloud))) == ("not-confirmed", {TWO: 100})
+    assert any(f"the image of {ONE} is gone" in line for line in ear.said)
+    assert go(cloud, rollback, tmp_path, yes=True).data["traffic"] == {ONE: 100}
+    quiet = Ear()
+    rollback(place(cloud), settings(tmp_path), None, quiet, to=TWO)
+    assert not any("image" in line for line in quiet.said)
+
+    def closed(call: str) -> None:
+        if call == "repositories.platforms":
+            raise refusal(403, "Permission denied")
+
+    cloud.before_call = closed
+    unsure = Ear()
+    assert rollback(place(cloud), settings(tmp_path), None, unsure, to=ONE).data["traffic"] == {ONE: 100}
+    assert any(f"image of {ONE} is still there is unknown" in line for line in unsure.said)

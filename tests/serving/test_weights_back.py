@@ -18,9 +18,10 @@ from gemmactl.spec import parse_model
 from inference_image.pin import Pin, digest_of
 from tests.fakes.cloud import FakeCloud
 from tests.inference_image.loras import written
-from tests.serving.ear import SAMPLE, Ear, place, settings, with_model
+from tests.serving.ear import SAMPLE, Answers, Ear, place, settings, with_model
 from tests.serving.rolling import WISH, live, run, shares
 
+COMPLETION = {"choices": [{"text": "Hi", "finish_reason": "length"}], "usage": {"completion_tokens": 8}, "model": "m"}
 SHARD = "model-00002-of-00004.safetensors"
 ONE, TWO, THREE = (f"gemma-0000{n}-tst" for n in (1, 2, 3))
 
@@ -246,6 +247,38 @@ def test_newer_bytes_without_an_md5_stay_where_they_are(cloud: FakeCloud, tmp_pa
         back(cloud, tmp_path)
     assert (caught.value.code, cloud.writes) == ("weights-gone", [])
     assert "can be restored until" in caught.value.why
+
+
+def test_vllm_gets_a_noncurrent_version_back_as_a_copy(cloud: FakeCloud, tmp_path: Path) -> None:
+    """It reads whatever is newest, so what the bucket keeps is copied beside by its generation, after a yes; the folder and its
+    newer file are not touched.
+    """
+    cloud.state.versioned.add("weights")
+    wish = replace(WISH, engine="vllm", image=None, engine_given=True)
+    wire = Answers(content=COMPLETION)
+
+    def again(ear: Ear, *, yes: bool) -> Result:
+        return rollback(place(cloud, wire), settings(tmp_path), None, ear, yes=yes)
+
+    run(cloud, wish, wire)
+    before = content(cloud, "gs://weights/m")
+    overwritten(cloud)
+    run(cloud, wish, wire)
+    newer = content(cloud, "gs://weights/m")
+    with pytest.raises(Trouble) as caught:
+        again(Ear(yes=False), yes=False)
+    assert (caught.value.code, shares(live(cloud)).get(TWO)) == ("not-confirmed", 100)
+    ear = Ear()
+    result = again(ear, yes=True)
+    assert result.exit is Exit.OK, result.problems
+    assert shares(live(cloud)).get(THREE) == 100
+    folder = f"gs://weights/m-{digest_of(variables(revision(cloud, ONE))['GEMMACTL_PIN'])[:10]}"
+    box = revision(cloud, THREE)["containers"][0]
+    assert folder in " ".join(box["args"])
+    assert (content(cloud, folder), content(cloud, "gs://weights/m")) == (before, newer)
+    assert weights_back.look(cloud, revision(cloud, THREE)).startable
+    assert any("kept by the bucket as a noncurrent version" in line for line in ear.said)
+    assert not any("make room" in line for line in ear.said)
 
 
 def test_vllm_counts_only_what_is_there(cloud: FakeCloud) -> None:

@@ -89,7 +89,7 @@ def test_it_is_found_stopped_and_watched_by_its_jobs_name() -> None:
     cloud = project()
     run(codelab_job(), place(cloud), Ear(), WRITTEN)
     assert status(place(cloud), "finetuning-to-gcs-job").data["state"] == "running"
-    ended = cancel(place(cloud), "finetuning-to-gcs-job", Ear(), STILL)
+    ended = cancel(place(cloud), "finetuning-to-gcs-job", Ear(), STILL, yes=True)
     assert ended.data["executions"][0]["state"] == "cancelled"
 
 

@@ -34,7 +34,7 @@ def test_a_cancelled_run_stands_still_and_keeps_what_it_has() -> None:
     cloud, execution = running()
     before = desk.objects(cloud)
     cloud.calls.clear()
-    done = cancel(place(cloud), None, Ear(), STILL)
+    done = cancel(place(cloud), None, Ear(), STILL, yes=True)
     assert [call.name for call in cloud.writes] == ["storage.write", "jobs.cancel"]
     assert desk.objects(cloud) == {*before, CANCELLED}
     (ended,) = done.data["executions"]
@@ -54,16 +54,16 @@ def test_what_is_saved_on_the_way_out_is_told() -> None:
             return before(name)
 
     cloud.jobs = Saving(cloud)
-    assert "checkpoint of step 33" in str(cancel(place(cloud), None, Ear(), STILL).blocks)
+    assert "checkpoint of step 33" in str(cancel(place(cloud), None, Ear(), STILL, yes=True).blocks)
     assert "completionTime" in cloud.state.executions[execution]
 
 
 def test_cancelling_twice_changes_nothing_more() -> None:
     """And says so."""
     cloud, _ = running()
-    cancel(place(cloud), desk.NAME, Ear(), STILL)
+    cancel(place(cloud), desk.NAME, Ear(), STILL, yes=True)
     cloud.calls.clear()
-    again = cancel(place(cloud), desk.NAME, Ear(), STILL)
+    again = cancel(place(cloud), desk.NAME, Ear(), STILL, yes=True)
     assert (cloud.writes, again.data["changed"]) == ([], False)
 
 
@@ -85,7 +85,7 @@ def test_an_execution_that_ends_by_itself_meanwhile() -> None:
             return original(name)
 
     cloud.jobs = Racing(cloud)
-    assert cancel(place(cloud), desk.NAME, Ear(), Clock(sleep=ends)).data["executions"][0]["state"] == "succeeded"
+    assert cancel(place(cloud), desk.NAME, Ear(), Clock(sleep=ends), yes=True).data["executions"][0]["state"] == "succeeded"
 
 
 @pytest.mark.parametrize("verb", ["cancel", "resume"])
@@ -96,7 +96,9 @@ def test_a_run_that_is_done_is_left_alone(verb: str) -> None:
     desk.put(cloud, DONE, {})
     cloud.calls.clear()
     with pytest.raises(Trouble) as caught:
-        cancel(place(cloud), None, Ear(), STILL) if verb == "cancel" else resume(place(cloud), None, None, Ear())
+        cancel(place(cloud), None, Ear(), STILL, yes=True) if verb == "cancel" else resume(
+            place(cloud), None, None, Ear(), yes=True
+        )
     assert (caught.value.code, caught.value.exit, cloud.writes) == ("run-done", Exit.REFUSED, [])
     assert caught.value.remedy.startswith(f"gemmactl deploy gs://{desk.BUCKET}/gemmactl/models/sql/{desk.RUN_ID}")
 
@@ -108,7 +110,7 @@ def test_a_failed_run_goes_on() -> None:
     desk.put(cloud, FAILED, {"code": "out_of_gpu_memory", "where": "step 3", "detail": "no room", "advice": ["lower it"]})
     desk.put(cloud, CANCELLED, {})
     cloud.calls.clear()
-    done = resume(place(cloud), None, None, Ear())
+    done = resume(place(cloud), None, None, Ear(), yes=True)
     assert [call.name for call in cloud.writes] == ["storage.delete", "storage.delete", "jobs.run"]
     assert not {FAILED, CANCELLED} & desk.objects(cloud)
     assert "it had failed: out_of_gpu_memory: step 3: no room" in str(done.blocks)
@@ -120,7 +122,7 @@ def test_resuming_what_runs_is_no_second_start() -> None:
     """It is under way."""
     cloud, execution = running()
     cloud.calls.clear()
-    done = resume(place(cloud), None, None, Ear())
+    done = resume(place(cloud), None, None, Ear(), yes=True)
     assert (cloud.writes, done.data["execution"]["execution"]) == ([], execution.rpartition("/")[2])
 
 
@@ -131,7 +133,7 @@ def test_an_older_run_of_the_name() -> None:
     desk.with_run(cloud, "ffffffffffff")
     wish = Job(desk.PROJECT, desk.REGION, "finetune-sql")
     before = wish.read(cloud)
-    resume(place(cloud), desk.NAME, "ffffffffffff", Ear())
+    resume(place(cloud), desk.NAME, "ffffffffffff", Ear(), yes=True)
     after, body = wish.read(cloud), cloud.jobs.get(desk.JOB) or {}
     assert variable(body, ENV_RUN) == f"gs://{desk.BUCKET}/{desk.folder('ffffffffffff')}"
     assert body["labels"]["gemmactl-run"] == "ffffffffffff"
@@ -147,7 +149,7 @@ def test_a_spent_budget_is_raised_by_run() -> None:
     desk.put(cloud, FAILED, {"code": "budget_spent", "where": "stop", "detail": "max_usd 1 was spent"})
     cloud.calls.clear()
     with pytest.raises(Trouble) as caught:
-        resume(place(cloud), None, None, Ear())
+        resume(place(cloud), None, None, Ear(), yes=True)
     assert (caught.value.code, caught.value.exit, cloud.writes) == ("budget-spent", Exit.REFUSED, [])
     assert "--max-usd" in caught.value.remedy
     assert "resume" not in str(status(place(cloud), None).next)
@@ -164,7 +166,7 @@ def test_what_was_saved_at_the_end_is_told() -> None:
             return original(name)
 
     cloud.jobs = Saving(cloud)
-    assert "checkpoint of step 20" in str(cancel(place(cloud), None, Ear(), STILL).blocks)
+    assert "checkpoint of step 20" in str(cancel(place(cloud), None, Ear(), STILL, yes=True).blocks)
 
 
 def test_one_run_of_a_name_at_a_time() -> None:
@@ -172,7 +174,7 @@ def test_one_run_of_a_name_at_a_time() -> None:
     cloud, _ = running()
     desk.with_run(cloud, "ffffffffffff")
     with pytest.raises(Trouble) as caught:
-        resume(place(cloud), desk.NAME, "ffffffffffff", Ear())
+        resume(place(cloud), desk.NAME, "ffffffffffff", Ear(), yes=True)
     assert caught.value.code == "run-under-way"
 
 
@@ -181,10 +183,10 @@ def test_a_job_that_is_gone_and_a_run_that_is_not_there() -> None:
     cloud = desk.cloud()
     desk.with_run(cloud)
     with pytest.raises(Trouble) as caught:
-        resume(place(cloud), None, None, Ear())
+        resume(place(cloud), None, None, Ear(), yes=True)
     assert caught.value.code == "job-missing"
     with pytest.raises(Trouble) as caught:
-        resume(place(cloud), None, "nope", Ear())
+        resume(place(cloud), None, "nope", Ear(), yes=True)
     assert caught.value.why == f"its runs, the newest first: {desk.RUN_ID}"
 
 
@@ -192,10 +194,25 @@ def test_the_codelabs_job_is_only_started() -> None:
     """It names no run: the worker finds it by what it is to train."""
     cloud = desk.cloud()
     desk.with_job(cloud, BUCKET_NAME=desk.BUCKET, NEW_MODEL=desk.NAME)
-    done = resume(place(cloud), None, None, Ear())
+    done = resume(place(cloud), None, None, Ear(), yes=True)
     assert (done.data["run"], done.data["execution"]["state"]) == ("", "running")
     desk.with_run(cloud)
-    cancel(place(cloud), None, Ear(), STILL)
+    cancel(place(cloud), None, Ear(), STILL, yes=True)
     cloud.calls.clear()
-    resume(place(cloud), None, None, Ear())
+    resume(place(cloud), None, None, Ear(), yes=True)
     assert [call.name for call in cloud.writes] == ["storage.delete", "storage.delete", "jobs.run"]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "resume"])
+def test_nothing_is_written_before_a_yes(verb: str) -> None:
+    """What will happen is in the question; a no, or nobody to ask, leaves marks, job and executions as they are."""
+    cloud, execution = running()
+    if verb == "resume":
+        cloud.jobs.end(execution, 1)
+        desk.put(cloud, FAILED, {"code": "out_of_gpu_memory", "where": "step 3", "detail": "no room", "advice": []})
+    for ear, code in ((Ear(yes=False), "not-confirmed"), (Ear(), "usage")):
+        cloud.calls.clear()
+        with pytest.raises(Trouble) as caught:
+            cancel(place(cloud), None, ear, STILL) if verb == "cancel" else resume(place(cloud), None, None, ear)
+        assert (caught.value.code, cloud.writes) == (code, [])
+        assert verb == "cancel" or any("it had failed: out_of_gpu_memory" in line for line in ear.said)

@@ -33,9 +33,10 @@ def bucket(ground: Ground) -> Answer:
     try:
         info = ground.cloud.storage.bucket(name)
     except Trouble as trouble:
-        if trouble.code == "bucket-of-another-project":
-            return f"gs://{name} is another project's"
-        raise
+        location = str(trouble.facts.get("location") or "")
+        if trouble.code != "bucket-of-another-project" or not location:
+            raise
+        info = BucketInfo(name, location, pair=tuple(trouble.facts.get("pair") or ()))
     if info is None:
         return (_missing_bucket(name, ground.what, region),)
     if regions.distance(region, info.location, info.pair).nearness <= regions.Nearness.INSIDE:

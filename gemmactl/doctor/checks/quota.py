@@ -8,6 +8,7 @@ from typing import Final
 
 from gemmactl.doctor.checks.check import Answer, Check, Ground
 from gemmactl.doctor.finding import Finding
+from gemmactl.errors import Trouble
 from gemmactl.limits import QUOTA_LINK
 from gemmactl.resources import quota
 from gemmactl.resources.cloud import Json
@@ -33,7 +34,8 @@ def room(ground: Ground) -> Answer:
     own = "" if isinstance(wish, Job) else wish.name
     others = [live for live in listed.result() if str(live.get("name", "")).rpartition("/")[2] != own]
     if limit is None:
-        return f"no limit is told for {wish.region}"
+        # a region without a row may have no quota at all, or one that is not told: neither is room
+        raise Trouble(f"no limit of {pair[0]} is told for {wish.region}", why="", remedy="")
     use = quota.uses(others)[pair[0]]
     if limit - use.held >= 1:  # services alone leave room: what runs of jobs decides, and must be seen
         use = quota.uses(others, ran.result())[pair[0]]

@@ -20,25 +20,67 @@ from gemmactl.resources.needs import Need
 NAME: Final = "your permissions"
 Wanted = dict[tuple[str, PolicyTarget], dict[str, list[str]]]
 """Role and thing -> permission -> addresses of the steps that need it."""
+SMOKE: Final = "smoke test"
+LOGS: Final = "logs"
+LOST: Final = {SMOKE: "the smoke test will be refused", LOGS: "what builds and starts write can't be shown"}
+UNTRIED: Final = {
+    True: "The deploy ends with exit code 5: the service is made, and stays closed",
+    False: "The deploy ends with exit code 5: the new revision gets no requests, and the old one serves on",
+}
+"""Whether the service is new -> how a deploy ends whose smoke test is refused."""
+SILENT: Final = "It goes on without: a build is told by its state alone, and a failure without the lines that explain it"
 
 
-def check(steps: Sequence[Step], ground: Ground, unseen: Sequence[Step] = ()) -> Verdict:
-    """One round of questions, all at the same time. `unseen`: steps whose live state the caller may not look at."""
-    looks = {step.address: rights.reading(step.resource, ground.cloud.project) for step in unseen}
-    asked = rights.ask(steps, ground.cloud, more=looks)
+def check(steps: Sequence[Step], ground: Ground, unseen: Sequence[Step] = ()) -> tuple[Verdict, ...]:
+    """One round of questions, all at the same time. `unseen`: steps whose live state the caller may not look at.
+
+    First what the steps can't do without, then what goes on beside them: its lack stops nothing, and is told.
+    """
+    project = ground.cloud.project
+    looks = {step.address: rights.reading(step.resource, project) for step in unseen}
+    smoke = tuple(need for step in steps for need in rights.smoke(step))
+    logs = tuple(dict.fromkeys(need for step in steps for need in rights.logs(step, project)))
+    beside = {name: needs for name, needs in ((SMOKE, smoke), (LOGS, logs)) if needs}
+    asked = rights.ask(steps, ground.cloud, more=looks | beside)
+    told = tuple(_beside(name, needs[0], asked, steps, ground) for name, needs in beside.items())
+    missing = {address: needs for address, needs in asked.missing.items() if address not in beside}
+    unknown = {address: needs for address, needs in asked.unknown.items() if address not in beside}
+    return (_due(steps, replace(asked, missing=missing, unknown=unknown), ground), *told)
+
+
+def _due(steps: Sequence[Step], asked: rights.Rights, ground: Ground) -> Verdict:
     absent = {rights.target_of(s.resource) for s in steps if s.op is Op.CREATE or s.unknown}
     findings = tuple(_findings(asked.missing, absent, ground))
     if findings:
         return Verdict(NAME, "finding", "; ".join(f.title for f in findings), findings, held_up=frozenset(asked.missing))
     if asked.disabled:
-        coming = {name for step in steps if isinstance(step.resource, Apis) for name in step.resource.names}
-        off = sorted(asked.disabled, key=lambda name: (name not in coming, name))
-        said = f"unknown until {', '.join(off)} {'is' if len(off) == 1 else 'are'} enabled"
-        return Verdict(NAME, "unknown", said, api=off[0])  # the one to wait for: the steps themselves enable it
+        return _off(NAME, steps, asked)
     if asked.unknown:
         needs = sorted({str(need) for lacking in asked.unknown.values() for need in lacking})
         return Verdict(NAME, "unknown", f"unknown: could not be asked: {', '.join(needs)}")
     return Verdict(NAME, "ok", f"all that {len(steps)} steps need")
+
+
+def _off(name: str, steps: Sequence[Step], asked: rights.Rights) -> Verdict:
+    coming = {one for step in steps if isinstance(step.resource, Apis) for one in step.resource.names}
+    off = sorted(asked.disabled, key=lambda one: (one not in coming, one))
+    said = f"unknown until {', '.join(off)} {'is' if len(off) == 1 else 'are'} enabled"
+    return Verdict(name, "unknown", said, api=off[0])  # the one to wait for: the steps themselves enable it
+
+
+def _beside(name: str, need: Need, asked: rights.Rights, steps: Sequence[Step], ground: Ground) -> Verdict:
+    """What is lost without a right that no step needs: told before, never taken for had."""
+    if name in asked.unknown:
+        return _off(name, steps, asked) if asked.disabled else Verdict(name, "unknown", f"unknown: could not be asked: {need}")
+    if name not in asked.missing:
+        return Verdict(name, "ok", f"you have {need}")
+    new = next((s.op is Op.CREATE for s in steps if rights.target_of(s.resource) == need.target), False)
+    # a thing that is still to be made has no policy: the role is had on the project
+    where = PolicyTarget("project", ground.cloud.project) if new else need.target
+    told = SILENT if name == LOGS else UNTRIED[new]
+    found = missing_permission(need.permission, where, ground.context)
+    finding = replace(found, title=f"{found.title}: {LOST[name]}", cause=told, remedy=f"{told}.", state="advice")
+    return Verdict(name, "finding", finding.title, (finding,))
 
 
 def _findings(missing: Mapping[str, tuple[Need, ...]], absent: set[PolicyTarget | None], ground: Ground) -> Iterator[Finding]:
