@@ -44,5 +44,6 @@ def unseen(check: Check, trouble: Trouble) -> Verdict:
         return Verdict(check.name, "unknown", f"unknown until {api} is enabled", api=api)
     if facts.get("status") == 403:
         permission = str(facts.get("permission") or check.permission)
-        return Verdict(check.name, "unknown", f"unknown (missing permission {permission})", permission=permission)
+        said = f"unknown (missing permission {permission})"
+        return Verdict(check.name, "unknown", said, permission=permission, needless=check.needless)
     return Verdict(check.name, "unknown", f"unknown: {trouble.what}")
