@@ -189,7 +189,8 @@ def row_section(row: Any, family: str, say: Callable[[str, str], str]) -> list[s
 
 INTRO: Final = (
     "Everything that `gemmactl doctor` knows, for reading. Faster: paste the error into it,\n"
-    "`gemmactl doctor --from-log FILE` (or `-` for standard input); it fills in the words in capitals and names the account."
+    "`gemmactl doctor --from-log FILE` (or `-` for standard input); it fills in the words in capitals and names the account.\n"
+    "A code that gemmactl printed: `gemmactl doctor --explain CODE`; what it says of itself is in the last groups."
 )
 
 
@@ -200,11 +201,20 @@ def troubleshooting_page(say: Callable[[str, str], str] = english, other: str = 
     families = [(name, import_module(f"{rows.__name__}.{name}")) for name in rows.FAMILIES]
     named = {name: one_line((family.__doc__ or name).partition(". ")[0]).rstrip(".") for name, family in families}
     headings = {name: say(f"{name}/heading", heading) for name, heading in named.items()}
-    lines += [f"- [{heading}](#{anchor(heading)})" for heading in headings.values()] + [""]
+    knowledge, own = import_module("gemmactl.serving.knowledge"), import_module("gemmactl.doctor.own_codes").meanings()
+    groups = {name: (say(f"own_{name}/heading", knowledge.heading(name)), group) for name, group in own.items()}
+    titles = [*headings.values(), *(heading for heading, _ in groups.values())]
+    lines += [f"- [{heading}](#{anchor(heading)})" for heading in titles] + [""]
     for name, family in families:
         lines += [f"## {headings[name]}", ""]
         for row in family.ROWS:
             lines += row_section(row, name, say)
+    for name, (heading, meanings) in groups.items():
+        lines += [f"## {heading}", ""]
+        for one in meanings:
+            where = f"own_{name}/{one.code}"
+            lines += [f"### {say(where, one.title)}", "", f"`{one.code}`", ""]
+            lines += [say("page/row", "**Fix.** {}").replace("{}", say(where, one.remedy)), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -27,8 +27,11 @@ def doctor(
     project: o.Project = None,
     region: o.Region = None,
     from_log: o.LogFile = None,
-    list_: Annotated[bool, typer.Option("--list", help="List every failure that doctor knows.")] = False,
-    explain: Annotated[str | None, typer.Option("--explain", metavar="CODE", help="Explain one failure of that list.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List every failure and every code that is known, in groups.")] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="CODE", help="Explain a code: of that list, of an error, of a JSON document."),
+    ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Plan the safe remedies, ask, and apply them.")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="With --fix: deploy again what failed, once it is repaired.")] = False,
     for_admin: Annotated[bool, typer.Option("--for-admin", help="Print the findings as text for a ticket.")] = False,
