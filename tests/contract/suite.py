@@ -255,15 +255,6 @@ class CloudContract:
         assert cloud.org_policies.effective("run.allowedIngress") == OrgPolicy()
         assert cloud.subnets.get(subnet) is None
 
-    def test_the_look_of_a_secrets_value(self, cloud: Cloud) -> None:
-        """Empty, with a line break or another white space at an end, or as it should be; by number or `latest`."""
-        name = f"projects/{cloud.project}/secrets/hf"
-        cloud.secrets.create(name, REGION, {})
-        for value in (b"one", b" \n", b"three\n", b" four"):
-            cloud.secrets.add_version(name, value)
-        asked = ("1", "2", "3", "4", "latest", "7")
-        assert [cloud.secrets.flaw(name, one) for one in asked] == ["", "empty", "newline", "space", "space", None]
-
     def test_secrets(self, cloud: Cloud) -> None:
         """A secret has labels and numbered versions; the newest enabled one is found by number."""
         name = f"projects/{cloud.project}/secrets/hf"
