@@ -76,7 +76,7 @@ def doctor(
 
 def examined(place: Place, settings: Settings, name: str | None, voice: Voice, **how: bool) -> Result:
     """A service, or where there is none that is meant, a fine-tune; where neither is to be had, the project itself."""
-    from gemmactl.kernel.plan import not_allowed
+    from gemmactl.kernel.plan import api_disabled, not_allowed
     from gemmactl.serving.repair import repair
 
     try:
@@ -89,7 +89,8 @@ def examined(place: Place, settings: Settings, name: str | None, voice: Voice, *
         try:
             return tuned.repair(place, name, voice, **how)
         except Trouble as other:
-            if other.code not in ("finetune-missing", "finetune-none") and not not_allowed(other):
+            # with Cloud Storage's API off no run can be asked for: the project can
+            if other.code not in ("finetune-missing", "finetune-none") and not not_allowed(other) and not api_disabled(other):
                 raise
         from gemmactl.serving import unmade
 

@@ -25,7 +25,7 @@ def access(ground: Ground) -> Answer:
             return f"gs://{name} is another project's, which decides that"
         raise
     if info is None:
-        return f"there is no gs://{name}"  # `bucket` tells of it
+        return None
     found = [] if info.uniform_access else [_lists(name)]
     if info.public_access_prevention:
         return tuple(found) or f"gs://{name} has uniform access, and none that is public"

@@ -52,8 +52,9 @@ class Ground:
         return tuple(r for r in self.stack if r.kind == kind)
 
 
-Answer = str | tuple[Finding, ...]
-"""What was seen to be fine, in words; or what is wrong (state problem: an apply would fail; advice: it may bite)."""
+Answer = str | tuple[Finding, ...] | None
+"""What was seen to be fine, in words; or what is wrong (state problem: an apply would fail; advice: it may bite); None: what the
+question is about is not there, which another check says."""
 
 
 @dataclass(frozen=True)
