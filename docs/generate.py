@@ -1,10 +1,6 @@
 """Writes the pages that must not go stale: docs/cli.md from the Typer app, docs/troubleshooting.md from doctor's rows (in
 Korean with docs/troubleshooting.ko.json), the tables of docs/api.md from the server's forms, docs/gemmactl.schema.json from the
-flags of deploy.
-
-    python docs/generate.py
-
-The tests compare the pages with what this would write.
+flags of deploy. `python docs/generate.py` writes; the tests compare.
 """
 
 from __future__ import annotations
@@ -21,12 +17,10 @@ HERE: Final = Path(__file__).resolve().parent
 MADE: Final = "<!-- Written by docs/generate.py (`make docs`): change the source, not this page. -->"
 
 PRINCIPALS: Final = {
-    "$CALLER": "the account that runs the command",
-    "$BUILD_SA": "the service account of the build",
-    "$RUNTIME_SA": "the runtime service account",
-    "$DOCKER_IDENTITY": "the account that pushes the image",
+    "$CALLER": "the account that runs the command", "$BUILD_SA": "the service account of the build",
+    "$RUNTIME_SA": "the runtime service account", "$DOCKER_IDENTITY": "the account that pushes the image",
     "$RUN_AGENT": "Cloud Run's service agent",
-}
+}  # fmt: skip
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -189,7 +183,8 @@ def row_section(row: Any, family: str, say: Callable[[str, str], str]) -> list[s
 
 INTRO: Final = (
     "Everything that `gemmactl doctor` knows, for reading. Faster: paste the error into it,\n"
-    "`gemmactl doctor --from-log FILE` (or `-` for standard input); it fills in the words in capitals and names the account."
+    "`gemmactl doctor --from-log FILE` (or `-` for standard input); it fills in the words in capitals and names the account.\n"
+    "A code that gemmactl printed: `gemmactl doctor --explain CODE`; what it says of itself is in the last groups."
 )
 
 
@@ -200,11 +195,18 @@ def troubleshooting_page(say: Callable[[str, str], str] = english, other: str = 
     families = [(name, import_module(f"{rows.__name__}.{name}")) for name in rows.FAMILIES]
     named = {name: one_line((family.__doc__ or name).partition(". ")[0]).rstrip(".") for name, family in families}
     headings = {name: say(f"{name}/heading", heading) for name, heading in named.items()}
-    lines += [f"- [{heading}](#{anchor(heading)})" for heading in headings.values()] + [""]
+    knowledge, own = import_module("gemmactl.serving.knowledge"), import_module("gemmactl.doctor.own_codes").meanings()
+    groups = {name: (say(f"own_{name}/heading", knowledge.heading(name)), group) for name, group in own.items()}
+    titles = (*headings.values(), *(heading for heading, _ in groups.values()))
+    lines += [f"- [{heading}](#{anchor(heading)})" for heading in titles] + [""]
     for name, family in families:
         lines += [f"## {headings[name]}", ""]
         for row in family.ROWS:
             lines += row_section(row, name, say)
+    for name, (heading, meanings) in groups.items():
+        fix, where = say("page/row", "**Fix.** {}"), f"own_{name}/code"
+        told = [(say(where, one.title), one.code, fix.replace("{}", say(where, one.remedy))) for one in meanings]
+        lines += [f"## {heading}", "", *(f"### {title}\n\n`{code}`\n\n{remedy}\n" for title, code, remedy in told)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -281,9 +283,7 @@ PAGES: Final = {
     "troubleshooting.md": troubleshooting_page,
     "api.md": api_page,
     "gemmactl.schema.json": schema_page,
-    "../gemmactl/doctor/words.json": lambda: import_module(
-        "gemmactl.doctor.vocabulary"
-    ).written(),  # no page, and as stale as one
+    "../gemmactl/doctor/words.json": lambda: import_module("gemmactl.doctor.vocabulary").written(),  # as stale as a page
     "troubleshooting.ko.md": korean_page,  # the last: when it lacks a text, the others are written
 }
 

@@ -28,8 +28,11 @@ def doctor(
     project: o.Project = None,
     region: o.Region = None,
     from_log: o.LogFile = None,
-    list_: Annotated[bool, typer.Option("--list", help="List every failure that doctor knows.")] = False,
-    explain: Annotated[str | None, typer.Option("--explain", metavar="CODE", help="Explain one failure of that list.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List every failure and every code that is known, in groups.")] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="CODE", help="Explain a code: of that list, of an error, of a JSON document."),
+    ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Plan the safe remedies, ask, and apply them.")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="With --fix: deploy again what failed, once it is repaired.")] = False,
     for_admin: Annotated[bool, typer.Option("--for-admin", help="Print the findings as text for a ticket.")] = False,
@@ -85,7 +88,7 @@ def examined(
     for_admin: bool,
 ) -> Result:
     """A service, or where there is none that is meant, a fine-tune; where neither is to be had, the project itself."""
-    from gemmactl.kernel.plan import not_allowed
+    from gemmactl.kernel.plan import api_disabled, not_allowed
     from gemmactl.serving.repair import repair
 
     try:
@@ -98,7 +101,8 @@ def examined(
         try:
             return tuned.repair(place, name, voice, fix=fix, yes=yes, retry=retry, for_admin=for_admin, keep=keep)
         except Trouble as other:
-            if other.code not in ("finetune-missing", "finetune-none") and not not_allowed(other):
+            # with Cloud Storage's API off no run can be asked for: the project can
+            if other.code not in ("finetune-missing", "finetune-none") and not not_allowed(other) and not api_disabled(other):
                 raise
         from gemmactl.serving import unmade
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from gemmactl.errors import Trouble
 from gemmactl.gcp.wire import TIMEOUT, Wire
-from gemmactl.resources.cloud import Labels
+from gemmactl.resources.cloud import Flaw, Labels, flaw_of
 
 API: Final = "secretmanager.googleapis.com"
 CONFLICTS: Final = 5
@@ -66,6 +66,10 @@ class SecretManager:
         request = {"name": f"{name}/versions/{version}"}
         found = self._wire.find(API, f"version {version} of {_short(name)}", lambda: self._call("access_secret_version", request))
         return None if found is None else bytes(found.payload.data)
+
+    def flaw(self, name: str, version: str) -> Flaw | None:
+        value = self.read(name, version)
+        return None if value is None else flaw_of(value)
 
     def relabel(self, name: str, key: str, was: str | None, now: str) -> bool:
         doing = f"labelling {_short(name)}"

@@ -129,6 +129,19 @@ class LogEntry:
     """The whole entry as the API sent it."""
 
 
+Flaw = Literal["", "empty", "newline", "space"]
+"""Of a secret's value: nothing; nothing in it; a line break, or another white space, at its end."""
+
+
+def flaw_of(value: bytes) -> Flaw:
+    """What a client would trip over that sends the value as it is."""
+    if not value.strip():
+        return "empty"
+    if value.endswith((b"\n", b"\r")):
+        return "newline"
+    return "space" if value != value.strip() else ""
+
+
 @dataclass(frozen=True)
 class QuotaLimit:
     """A limit that is in force in one region: whole GPUs, vCPUs or bytes, by what the quota counts; `math.inf`: none."""
@@ -280,7 +293,10 @@ class Secrets(Protocol):
         """ENABLED, DISABLED, DESTROYED, or None when it is not there."""
 
     def read(self, name: str, version: str) -> bytes | None:
-        """A version's value by number; None when it is not there. Never asked of a secret that holds a user's token."""
+        """A version's value by number; None when it is not there. Of a secret that holds a user's token `flaw` is asked."""
+
+    def flaw(self, name: str, version: str) -> Flaw | None:
+        """What is wrong with a version's value by its look alone; None when it is not there. The value itself goes no further."""
 
     def relabel(self, name: str, key: str, was: str | None, now: str) -> bool:
         """Set one label of a secret if it is still `was` (None: not there). False when it is another one: nothing was changed."""

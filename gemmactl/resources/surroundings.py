@@ -50,6 +50,8 @@ class SubnetInfo:
     network: str
     range: str = ""
     private_google_access: bool = False
+    free: int | None = None
+    """Addresses of that range that nobody has; None: not told."""
 
 
 class Projects(Protocol):

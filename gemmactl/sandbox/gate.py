@@ -26,6 +26,7 @@ TITLES: Final = {
     "logging.googleapis.com": "Cloud Logging API",
     "run.googleapis.com": "Cloud Run Admin API",
     "secretmanager.googleapis.com": "Secret Manager API",
+    "storage.googleapis.com": "Cloud Storage JSON API",
 }
 
 ALWAYS: Final = frozenset(("cloudresourcemanager.googleapis.com", "serviceusage.googleapis.com"))

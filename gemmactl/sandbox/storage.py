@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from gemmactl.sandbox.blobs import Blobs, stamp
+from gemmactl.sandbox.gate import require_enabled
 from gemmactl.sandbox.keys_api import require_key
 from gemmactl.sandbox.storage_errors import NO_BUCKET, OWNED, PRECONDITION, PREVENTED, UNIFORM, StorageError, denied
 from gemmactl.sandbox.storage_objects import Objects
@@ -48,7 +49,8 @@ class Storage:
         self._uploads = Uploads(self.blobs, self.need, world.home / "uploads", lambda: world.base_url)
 
     def handle(self, request: Request) -> Response:
-        """Never raises an API error: this API's errors have a shape of their own."""
+        """Raises no API error but that the API is off: its own errors have a shape of their own."""
+        require_enabled(self.world, "storage.googleapis.com")
         media = request.first("alt") == "media"
         try:
             return self._route(request)

@@ -56,6 +56,8 @@ def subnet(world: World, request: Request) -> Response:
     if document is None:
         # source: Compute Engine's text in public reports
         raise failed("NOT_FOUND", f"The resource '{full}' was not found")
+    if request.query.get("views") != ["WITH_UTILIZATION"]:
+        document = {key: value for key, value in document.items() if key != "utilizationDetails"}
     link = f"https://www.googleapis.com/compute/v1/{project}"
     network = f"{link}/global/networks/{document.get('network', 'default')}"
     return json_response(

@@ -69,7 +69,7 @@ def findings_result(
 
     `then`: a command that comes after all. `checked`: each live check with its end; None: a text, of which nothing was asked.
     """
-    data = {**document(findings, checked), **more}
+    data = {**document(findings, checked), **(place.document() if place else {}), **more}
     if for_admin:
         from gemmactl.serving.ticket import ticket
 

@@ -146,7 +146,7 @@ def standing(place: Place, stack: Sequence[Resource], context: Context, *, bucke
     from gemmactl.doctor.checks.run import run
     from gemmactl.doctor.live import Looked
 
-    verdicts = run(CHECKS, _on(place, stack, bucket, context, live=live))
+    verdicts = run(CHECKS, replace(_on(place, stack, bucket, context, live=live), values=True))
     found = (*(f for v in verdicts for f in v.findings), *_unknowns(verdicts, context))
     return Looked(found, tuple((v.check, v.end) for v in verdicts))
 
@@ -176,6 +176,8 @@ def _unknowns(verdicts: Sequence[Verdict], context: Context) -> tuple[Finding, .
             cause = f"Not asked: {names}"
             line = f"gcloud services enable {' '.join(apis)} --project={context.project}"
             base = replace(base, title=said, cause=cause, remedy="Enable them to know.", commands=(line,), state="advice")
+        elif all(v.needless for v in those):
+            base = replace(base, remedy="No step needs it; with it this would be known.", state="advice")
         found.append(base)
     return tuple(found)
 

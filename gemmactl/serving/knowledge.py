@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from gemmactl.doctor import own_codes
+from gemmactl.doctor.own_codes import meanings, other_names
 from gemmactl.errors import usage
 from gemmactl.result import Block, Facts, Item, Line, Result, Table
 
 if TYPE_CHECKING:
+    from gemmactl.doctor.own_codes.meaning import Meaning
     from gemmactl.doctor.row import Row
 
 COLLECT: Final = (
@@ -22,31 +26,43 @@ COLLECT: Final = (
 
 
 def listed() -> Result:
-    """Every known failure: code, category, what it is."""
-    rows = _by_code()
-    table = tuple(
-        (code, f"{found[0].category}/{found[0].subcategory}", _slots(found[0].title)) for code, found in sorted(rows.items())
-    )
+    """Every code in its group: the known failures by category, then what gemmactl says of itself."""
+    rows, own = _by_code(), meanings()
+    groups: dict[str, list[tuple[str, str, str]]] = {}
+    for code, found in sorted(rows.items()):
+        groups.setdefault(found[0].category, []).append((code, found[0].subcategory, _slots(found[0].title)))
+    said = {name: [one for one in group if one.code not in rows] for name, group in own.items()}
     data = {
         "rows": [
             {"code": code, "category": row.category, "subcategory": row.subcategory, "title": row.title, "fix": row.fix_kind}
             for code, found in sorted(rows.items())
             for row in found[:1]
-        ]
+        ],
+        "own": [{"code": one.code, "group": name, "title": one.title} for name, group in said.items() for one in group],
     }
-    blocks: tuple[Block, ...] = (Table(("CODE", "CATEGORY", "WHAT"), table), Line(f"{len(table)} known failures", "dim"))
-    return Result("doctor", data, blocks, ("gemmactl doctor --explain CODE",), "local")
+    blocks: list[Block] = []
+    for category in sorted(groups):
+        blocks += [Line(f"Errors: {category}"), Table(("CODE", "KIND", "WHAT"), tuple(groups[category]))]
+    for name, group in said.items():
+        blocks += [Line(heading(name)), Table(("CODE", "WHAT"), tuple((one.code, one.title) for one in group))]
+    count = sum(map(len, said.values()))
+    blocks.append(Line(f"{len(rows)} known failures, {count} messages of gemmactl's own", "dim"))
+    return Result("doctor", data, tuple(blocks), ("gemmactl doctor --explain CODE",), "local")
 
 
 def explained(code: str) -> Result:
-    """One failure with cause, remedy, the least role and what does not help.
+    """One code: a failure with cause, remedy, the least role and what does not help, or what gemmactl says of itself.
 
     Raises:
         Trouble: (usage) there is no such code.
     """
     rows = _by_code()
-    if code not in rows:
-        close = get_close_matches(code, rows, n=3)
+    own: dict[str, list[Meaning]] = {}
+    for one in (one for group in meanings().values() for one in group):
+        own.setdefault(one.code, []).append(one)
+    name = next((name for name in other_names(code) if name in rows or name in own), "")
+    if not name:
+        close = get_close_matches(code, [*rows, *own], n=3)
         raise usage(
             f"doctor knows no failure {code}",
             why=f"the closest are {', '.join(close)}" if close else "no code is like it",
@@ -54,9 +70,12 @@ def explained(code: str) -> Result:
             code="doctor-code",
         )
     blocks: list[Block] = []
-    for row in rows[code]:
+    for row in rows.get(name, ()):
         blocks += _explanation(row)
-    data = {"code": code, "rows": [_document(row) for row in rows[code]]}
+    data: dict[str, object] = {"code": name, "rows": [_document(row) for row in rows.get(name, ())]}
+    said = own.get(name, [])
+    blocks += [Facts((("code", name), ("what", f"{one.title}."), ("remedy", one.remedy))) for one in said]
+    data["own"] = [{"title": one.title, "remedy": one.remedy} for one in said]
     return Result("doctor", data, tuple(blocks), target="local")
 
 
@@ -65,6 +84,12 @@ def hints(text: str) -> dict[str, object]:
     from gemmactl.doctor.nearest import nearest
 
     return {"nearest": [{"code": row.code, "title": _slots(row.title)} for row in nearest(text)], "collect": list(COLLECT)}
+
+
+def heading(group: str) -> str:
+    """What a group of gemmactl's own codes is about: the first sentence of its file."""
+    text = import_module(f"{own_codes.__name__}.{group}").__doc__ or group
+    return " ".join(text.partition(". ")[0].split()).rstrip(".")
 
 
 def unrecognised(text: str) -> tuple[Block, ...]:

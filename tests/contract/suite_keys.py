@@ -1,4 +1,4 @@
-"""What every cloud does with a customer's key; the rest of the contract is in suite.py."""
+"""What every cloud does with a customer's key, and with a value that is only looked at; the rest is in suite.py."""
 
 from __future__ import annotations
 
@@ -31,3 +31,12 @@ class KeysContract:
         secret = f"projects/{cloud.project}/secrets/sealed"
         cloud.secrets.create(secret, REGION, {}, key)
         assert cloud.secrets.kms_key(secret) == key
+
+    def test_the_look_of_a_secrets_value(self, cloud: Cloud) -> None:
+        """Empty, with a line break or another white space at an end, or as it should be; by number or `latest`."""
+        name = f"projects/{cloud.project}/secrets/hf"
+        cloud.secrets.create(name, REGION, {})
+        for value in (b"one", b" \n", b"three\n", b" four"):
+            cloud.secrets.add_version(name, value)
+        asked = ("1", "2", "3", "4", "latest", "7")
+        assert [cloud.secrets.flaw(name, one) for one in asked] == ["", "empty", "newline", "space", "space", None]

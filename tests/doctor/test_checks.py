@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +64,21 @@ def test_every_check_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "preflight.md").read_text(encoding="utf-8")
     missing = [c.name for c in CHECKS if f"`{c.name.removeprefix('org policy ')}`" not in page]
     assert missing == []
+
+
+def test_the_page_names_files_that_are_there() -> None:
+    """Where each question is asked and tested: 25 rows, and no path of them has moved."""
+    root = Path(__file__).parents[2]
+    table = (root / "docs" / "preflight.md").read_text(encoding="utf-8").partition("## Where each question lives")[2]
+    rows = [line.split("|")[2:4] for line in table.splitlines() if line.startswith("| ") and "`" in line]
+    assert len(rows) == 25
+    named = [
+        (folder, path)
+        for row in rows
+        for folder, cell in zip(("gemmactl", "tests"), row, strict=True)
+        for path in re.findall(r"`([^`]+)`", cell)
+    ]
+    assert [path for folder, path in named if not (root / folder / path).is_file()] == []
 
 
 def test_the_order_is_that_of_the_checks_and_a_broken_one_harms_none() -> None:
@@ -219,10 +235,14 @@ VPC = Vpc("net", "inner", egress="ALL_TRAFFIC")
         (SubnetInfo("net", "10.0.0.0/24"), replace(VPC, egress="PRIVATE_RANGES_ONLY"), []),
         (SubnetInfo("net", "10.0.0.0/28", private_google_access=True), VPC, ["subnet-small"]),
         (SubnetInfo("net", "10.0.0.0/24", private_google_access=True), VPC, []),
+        (SubnetInfo("net", "10.0.0.0/24", private_google_access=True, free=16), VPC, []),
+        (SubnetInfo("net", "10.0.0.0/24", private_google_access=True, free=15), VPC, ["subnet-full"]),
+        (SubnetInfo("other", "10.0.0.0/24", private_google_access=True), VPC, ["subnet-of-another-network"]),
+        (SubnetInfo("other", "10.0.0.0/24", private_google_access=True), Vpc("", "inner", egress="ALL_TRAFFIC"), []),
     ],
 )
 def test_the_subnet_of_vpc_egress(subnet: SubnetInfo | None, vpc: Vpc, codes: list[str]) -> None:
-    """It must be there, reach Cloud Storage when all traffic goes through it, and be large enough."""
+    """There, of the network that is named, with a way to Cloud Storage when all traffic takes it, large, and not full."""
     found = ends(cloud_with(subnets={SUBNET: subnet} if subnet else {}), vpc=vpc)
     assert [f.code for v in found.values() for f in v.findings] == codes
 

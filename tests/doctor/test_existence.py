@@ -26,6 +26,14 @@ _CALLER = "(or it may not exist): The caller does not have permission"
             "gcloud artifacts repositories describe gemma-repo --project=PROJECT --location=REGION",
         ),
         ("jobs", "tune", "run.jobs.execute", "gcloud run jobs describe tune --project=PROJECT --region=REGION"),
+        ("b", "my-models", "storage.buckets.describe", "gcloud storage buckets describe gs://my-models"),
+        ("buckets", "my-models", "storage.buckets.describe", "gcloud storage buckets describe gs://my-models"),
+        (
+            "serviceAccounts",
+            "run@acme-prod-7.iam.gserviceaccount.com",
+            "iam.service-accounts.describe",
+            "gcloud iam service-accounts describe run@acme-prod-7.iam.gserviceaccount.com --project=PROJECT",
+        ),
         ("projects", "acme-prod-7", "run.deploy", "gcloud projects describe acme-prod-7"),
         ("projects", "acme-prod-7:setIamPolicy", "projects.add-iam-policy-binding", "gcloud projects describe acme-prod-7"),
     ],
@@ -35,7 +43,7 @@ def test_only_what_gcloud_calls_a_project_is_one(kind: str, name: str, command: 
     found = diagnose(f"ERROR: (gcloud.{command}) {_NOT} {kind} instance [{name}] {_CALLER}")[0]
     assert found.commands[0] == look
     for line in found.commands:
-        if kind != "projects":
+        if kind not in ("projects", "b", "buckets"):
             assert f"projects add-iam-policy-binding {name}" not in line
             assert f"--project={name}" not in line
             assert "PROJECT" in line

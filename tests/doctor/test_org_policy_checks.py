@@ -9,10 +9,12 @@ import pytest
 
 from gemmactl.doctor.checks.check import Ground
 from gemmactl.doctor.checks.locations import allows
+from gemmactl.doctor.checks.org_policy import ROWS, harmless
 from gemmactl.doctor.checks.rows import CHECKS
 from gemmactl.doctor.checks.run import run
 from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.resources.iam_member import IamMember
+from gemmactl.resources.service_types import Vpc
 from gemmactl.resources.surroundings import OrgPolicy
 from tests.doctor.test_checks import cloud_with, ends, ground
 from tests.fakes.cloud import FakeCloud
@@ -66,6 +68,8 @@ MAY_BITE: tuple[tuple[str, OrgPolicy, Callable[[FakeCloud], Ground]], ...] = (
         ON,
         lambda c: ground(c, service_account="123456789012-compute@developer.gserviceaccount.com"),
     ),
+    ("iam.allowedPolicyMemberDomains", OrgPolicy(allowed=("C0abc",)), lambda c: open_to(c, "user:ann@example.com")),
+    ("compute.skipDefaultNetworkCreation", ON, lambda c: ground(c, vpc=Vpc("default", "default"))),
 )
 
 
@@ -93,6 +97,11 @@ def test_a_policy_that_can_not_be_judged_here_is_advice(
         [c for c in CHECKS if c.name == f"org policy {constraint}"], on(cloud_with(org_policies={constraint: policy}))
     )
     assert [f.state for f in verdict.findings] == ["advice"]
+
+
+def test_every_policy_has_something_that_it_forbids() -> None:
+    """But for those that ask for what gemmactl does anyway."""
+    assert {name for name, judge in ROWS if judge is not harmless} == {row[0] for row in (*BITES, *MAY_BITE)}
 
 
 def test_policies_that_gemmactl_meets_anyway_are_met() -> None:

@@ -20,6 +20,7 @@ from gemmactl.resources.cloud import (
     Account,
     BucketInfo,
     BuildInfo,
+    Flaw,
     Json,
     Labels,
     LogEntry,
@@ -29,6 +30,7 @@ from gemmactl.resources.cloud import (
     QuotaLimit,
     Readable,
     RepositoryInfo,
+    flaw_of,
 )
 from gemmactl.resources.quota import CPU, GPU, MEMORY
 from gemmactl.resources.service_body import lean
@@ -498,6 +500,17 @@ class Secrets(Part):
             if word == "DESTROYED":
                 raise refusal(400, f"Secret Version [{name}/versions/{version}] is in DESTROYED state.")
             return value
+
+    def flaw(self, name: str, version: str) -> Flaw | None:
+        with self.cloud.call("secrets.flaw", name, api="secretmanager") as state:
+            versions = state.versions.get(name, [])
+            number = int(version) if version.isdigit() else len(versions)
+            if not 0 < number <= len(versions):
+                return None
+            word, value = versions[number - 1]
+            if word != "ENABLED":
+                raise refusal(400, f"Secret Version [{name}/versions/{version}] is in {word} state.")
+            return flaw_of(value)
 
     def relabel(self, name: str, key: str, was: str | None, now: str) -> bool:
         with self.cloud.call("secrets.relabel", name, write=True, api="secretmanager") as state:

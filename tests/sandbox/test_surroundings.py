@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,17 @@ def test_policies_are_told_as_they_are_set(endpoint: Endpoint, cloud: GoogleClou
 
 
 def test_billing_and_subnets(endpoint: Endpoint, cloud: GoogleCloud) -> None:
-    """Billing is on until it is taken away; a subnet has network, range and Private Google Access."""
+    """Billing is on until it is taken away; a subnet has network, range, Private Google Access, and what is free of it."""
     assert cloud.projects.billed()
     endpoint.surround("billing", "projects/gemmactl-sandbox", {"billingEnabled": False})
     assert not cloud.projects.billed()
     endpoint.surround("subnets", SUBNET, {"network": "lan", "ipCidrRange": "10.0.0.0/24", "privateIpGoogleAccess": True})
-    assert cloud.subnets.get(SUBNET) == SubnetInfo("lan", "10.0.0.0/24", private_google_access=True)
+    lan = SubnetInfo("lan", "10.0.0.0/24", private_google_access=True)
+    assert cloud.subnets.get(SUBNET) == lan
+    used = {"ipv4Utilizations": [{"rangeName": "pods", "totalFreeIp": "1"}, {"totalAllocatedIp": "241", "totalFreeIp": "11"}]}
+    known = {"network": "lan", "ipCidrRange": "10.0.0.0/24", "privateIpGoogleAccess": True, "utilizationDetails": used}
+    endpoint.surround("subnets", SUBNET, known)
+    assert cloud.subnets.get(SUBNET) == replace(lan, free=11)
 
 
 def test_a_caller_without_the_right_is_told_which(endpoint: Endpoint, cloud: GoogleCloud) -> None:

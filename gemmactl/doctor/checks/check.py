@@ -33,6 +33,8 @@ class Ground:
     """The user's token of the Hugging Face hub on this machine, or ``."""
     whoami: Callable[[str], HubAccount | None] | None = None
     """Whose such a token is; None of it: the hub does not know it. Raises Trouble when it does not say. None: it is not asked."""
+    values: bool = False
+    """Whether secrets may be looked into: asked for by whoever wants to know what is wrong, not by a plan."""
 
     @cached_property
     def service(self) -> Service | Job:
@@ -50,8 +52,9 @@ class Ground:
         return tuple(r for r in self.stack if r.kind == kind)
 
 
-Answer = str | tuple[Finding, ...]
-"""What was seen to be fine, in words; or what is wrong (state problem: an apply would fail; advice: it may bite)."""
+Answer = str | tuple[Finding, ...] | None
+"""What was seen to be fine, in words; or what is wrong (state problem: an apply would fail; advice: it may bite); None: what the
+question is about is not there, which another check says."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,14 @@ class Check:
     """One question. `ask` may raise Trouble: then the end is unknown, never ok.
 
     `permission`: what looking needs, for an API whose denial names none. `when`: whether it concerns this wish at all.
+    `needless`: no step needs that permission, so that not to have it is no fault.
     """
 
     name: str
     ask: Callable[[Ground], Answer]
     permission: str = ""
     when: Callable[[Ground], bool] = lambda _ground: True
+    needless: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class Verdict:
     """The API whose being disabled hides the answer."""
     held_up: frozenset[str] = frozenset()
     """Addresses of the steps that can't be done before what was found is mended."""
+    needless: bool = False
+    """Of one that is unknown: nobody needs the right that is missing for it."""
 
     @property
     def refuses(self) -> bool:

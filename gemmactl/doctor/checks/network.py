@@ -11,6 +11,8 @@ from gemmactl.doctor.finding import Finding
 PERMISSION: Final = "compute.subnetworks.get"
 SMALLEST: Final = 26
 """Prefix length. source: Cloud Run's page "Direct VPC egress with a VPC network": a subnet of /26 or larger."""
+BLOCK: Final = 16
+"""Addresses that Cloud Run takes of a subnet at a time (/28). source: the same page, "IP address allocation"."""
 
 
 def subnet(ground: Ground) -> Answer:
@@ -67,7 +69,53 @@ def subnet(ground: Ground) -> Answer:
                 state="advice",
             )
         )
-    return tuple(bad) or f"{short} ({found.range}) has Private Google Access"
+    wanted = _network(ground)
+    if wanted and found.network and wanted != found.network:
+        bad.append(
+            Finding(
+                code="subnet-of-another-network",
+                category="network",
+                subcategory="subnet",
+                title=f"subnet {short} is of network {found.network}, not of {wanted}",
+                cause="Cloud Run takes both only where the one lies in the other.",
+                remedy="Name the network of that subnet, or leave --network out.",
+                commands=(describe.format("describe"),),
+                resource=name,
+                scope="subnet",
+                fix_kind="config_change",
+                confidence=1.0,
+            )
+        )
+    if found.free is not None and found.free < BLOCK:
+        bad.append(
+            Finding(
+                code="subnet-full",
+                category="network",
+                subcategory="subnet_range",
+                title=f"subnet {short} has {found.free} free address{'es' * (found.free != 1)} left",
+                cause=f"Cloud Run takes {BLOCK} at a time, and holds two blocks while one revision follows another.",
+                remedy="Widen it, or use another subnet.",
+                commands=(describe.format("expand-ip-range") + f" --prefix-length={_wider(found.range)}",),
+                resource=name,
+                scope="subnet",
+                fix_kind="config_change",
+                # the addresses that are taken may be those of this very service
+                state="advice",
+            )
+        )
+    reach = "has" if found.private_google_access else "needs no"
+    return tuple(bad) or f"{short} ({found.range}) {reach} Private Google Access"
+
+
+def _network(ground: Ground) -> str:
+    """The network that was named beside a subnet, by its short name."""
+    vpc = ground.service.vpc
+    return vpc.network.rpartition("/")[2] if vpc and vpc.network and vpc.subnetwork else ""
+
+
+def _wider(range_: str) -> int:
+    """The prefix of a range twice as large."""
+    return min(ipaddress.ip_network(range_, strict=False).prefixlen - 1, SMALLEST) if range_ else SMALLEST
 
 
 def egress(ground: Ground) -> str:

@@ -188,6 +188,16 @@ def unencrypted(policy: OrgPolicy, ground: Ground) -> Bite | None:
     )
 
 
+def no_default_network(policy: OrgPolicy, ground: Ground) -> Bite | None:
+    vpc = ground.service.vpc
+    named = (vpc.subnetwork or vpc.network or "") if vpc else ""
+    if not (policy.enforced and named.rpartition("/")[2] == "default"):
+        return None
+    return Bite(
+        "a network `default` that comes with a project", "Name a network that somebody made: --network, --subnet.", sure=False
+    )
+
+
 def harmless(_policy: OrgPolicy, _ground: Ground) -> Bite | None:
     """A policy that asks for what gemmactl does anyway: it is named so that nobody has to look it up."""
     return None
@@ -215,6 +225,7 @@ ROWS: Final[tuple[tuple[str, Judge], ...]] = (
     ("gcp.restrictServiceUsage", services),
     ("gcp.restrictNonCmekServices", unencrypted),
     ("cloudbuild.allowedWorkerPools", workers),
+    ("compute.skipDefaultNetworkCreation", no_default_network),
     ("storage.publicAccessPrevention", harmless),
     ("storage.uniformBucketLevelAccess", harmless),
 )

@@ -33,7 +33,7 @@ def platform(ground: Ground) -> Answer:
     # a registry of another project may show itself to Cloud Run and not to this caller
     missing = (one for name in gone if "@" in name and (one := missing_image(name, ground)).state == "problem")
     found = (*(_finding(name, has, ground) for name, has in wrong.items()), *missing)
-    return found or (f"not there: {', '.join(gone)}" if gone else f"for {RUNS}")
+    return found or (None if gone else f"for {RUNS}")
 
 
 def _given(ground: Ground) -> list[str]:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from gemmactl.doctor.checks import hub, invoker, network, org_policy, places, platform, project, quota, shape, who
+from gemmactl.doctor.checks import (
+    bucket_access,
+    hub,
+    invoker,
+    network,
+    org_policy,
+    places,
+    platform,
+    project,
+    quota,
+    secret_values,
+    shape,
+    who,
+)
 from gemmactl.doctor.checks.check import Check
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -13,6 +26,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     *shape.CHECKS,
     *quota.CHECKS,
     *places.CHECKS,
+    *bucket_access.CHECKS,
+    *secret_values.CHECKS,
     *platform.CHECKS,
     *hub.CHECKS,
     *network.CHECKS,

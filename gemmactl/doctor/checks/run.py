@@ -20,10 +20,10 @@ def run(checks: Sequence[Check], ground: Ground) -> tuple[Verdict, ...]:
     if not due:
         return ()
     with ThreadPoolExecutor(min(MOST, len(due))) as pool:
-        return tuple(pool.map(lambda check: verdict(check, ground), due))
+        return tuple(one for one in pool.map(lambda check: verdict(check, ground), due) if one is not None)
 
 
-def verdict(check: Check, ground: Ground) -> Verdict:
+def verdict(check: Check, ground: Ground) -> Verdict | None:
     """One check to its end. Whatever it raises is an answer not had: it hides neither the others nor itself."""
     try:
         answer = check.ask(ground)
@@ -31,6 +31,8 @@ def verdict(check: Check, ground: Ground) -> Verdict:
         return unseen(check, trouble)
     except Exception as error:  # noqa: BLE001 - a bug of one check must not refuse a deploy, nor pass for "ok"
         return Verdict(check.name, "unknown", f"unknown: this check broke: {type(error).__name__}: {error}")
+    if answer is None:
+        return None
     if isinstance(answer, str):
         return Verdict(check.name, "ok", answer)
     return Verdict(check.name, "finding" if answer else "ok", "; ".join(f.title for f in answer), answer)
@@ -44,5 +46,6 @@ def unseen(check: Check, trouble: Trouble) -> Verdict:
         return Verdict(check.name, "unknown", f"unknown until {api} is enabled", api=api)
     if facts.get("status") == 403:
         permission = str(facts.get("permission") or check.permission)
-        return Verdict(check.name, "unknown", f"unknown (missing permission {permission})", permission=permission)
+        said = f"unknown (missing permission {permission})"
+        return Verdict(check.name, "unknown", said, permission=permission, needless=check.needless)
     return Verdict(check.name, "unknown", f"unknown: {trouble.what}")

@@ -66,4 +66,4 @@ def quota_project(ground: Ground) -> Answer:
     )
 
 
-CHECKS: Final = (Check("credentials", credentials), Check("quota project", quota_project))
+CHECKS: Final = (Check("credentials", credentials), Check("quota project", quota_project, USE))
