@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import socket
 import ssl
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 RECEIVE: Final = 512 << 10
 """Bytes that are asked of the kernel at once."""
 
 
-class Secured:
+class Secured(ABC):
     """As much of a socket as http.client and the reader of bodies use. Raises OSError like one; ssl's errors are some."""
 
     in_python = True
@@ -27,16 +28,17 @@ class Secured:
         self._users = 1
         self.settimeout, self.setsockopt, self.fileno = sock.settimeout, sock.setsockopt, sock.fileno
 
+    @abstractmethod
     def sendall(self, data: Any) -> None:
-        raise NotImplementedError
+        """All of it."""
 
+    @abstractmethod
     def recv_into(self, into: memoryview) -> int:
         """1 to len(into) bytes, or 0 at the end. Waits as the socket does."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, into: memoryview) -> int:
         """What is here now, at most len(into) bytes: 0 when it is nothing. Raises SSLError at the end."""
-        raise NotImplementedError
 
     @property
     def holds(self) -> bool:

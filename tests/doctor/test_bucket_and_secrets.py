@@ -50,7 +50,7 @@ def test_a_bucket_whose_members_may_not_be_seen() -> None:
     """Unknown with the right to read its policy; one that is not there is the other check's."""
 
     def refuse(name: str) -> None:
-        if name == "policies.members":
+        if name == "policies.bindings":
             raise refusal(403, "denied", permission="storage.buckets.getIamPolicy")
 
     cloud = cloud_with(buckets={"weights": BucketInfo("weights", "us-central1", public_access_prevention=False)})

@@ -18,6 +18,7 @@ from gemmactl.resources.job import Job
 from gemmactl.resources.quantity import amount
 from gemmactl.resources.service import Service
 
+NAME: Final = "quota"
 LIST: Final = "run.services.list"
 NO_GRANT: Final = ("any IAM grant",)
 
@@ -152,4 +153,4 @@ def _finding(share: Share, ground: Ground, code: str, what: str, why: str, *, su
     )
 
 
-CHECKS: Final = (Check("quota", room, quota.PERMISSION),)
+CHECKS: Final = (Check(NAME, room, quota.PERMISSION),)

@@ -42,6 +42,11 @@ ROWS: Final = (
         "Doctor found something, and nothing of it can be repaired by a plan",
         "Follow the remedies that are printed.",
     ),
+    Meaning(
+        "not-yours-to-fix",
+        "Every remedy that doctor found needs a right that you lack",
+        "Give the printed text to an administrator.",
+    ),
     Meaning("nothing-to-fix", "No finding has a remedy that doctor may apply by itself", "Follow the remedies that are printed."),
     Meaning("context-missing", "The installation lacks a package that the image is built from", "Install gemmactl again."),
     Meaning(
