@@ -121,6 +121,7 @@ def _look_again(waiting: Sequence[str], ground: Ground, rest: Sequence[Step], ag
     Raises:
         Trouble: (refused) what they now see would make the rest fail.
     """
+    from gemmactl.doctor.checks import quota as quota_check
     from gemmactl.doctor.checks import rights
     from gemmactl.doctor.checks.rows import CHECKS
     from gemmactl.doctor.checks.run import run
@@ -132,7 +133,7 @@ def _look_again(waiting: Sequence[str], ground: Ground, rest: Sequence[Step], ag
         verdicts = (*verdicts, *rights.check(rest, ground))
     look = refusal_of(again, ground.cloud)
     # the quota's check says of the GPUs what the look says of all that an instance takes
-    found = tuple(f for verdict in verdicts for f in verdict.findings if look is None or f.code != look.code)
+    found = tuple(f for verdict in verdicts for f in verdict.findings if look is None or verdict.check != quota_check.NAME)
     problems = tuple(f for f in found if f.state == "problem")
     _told(problems, look)
     for remark in (f for f in found if f.state != "problem"):

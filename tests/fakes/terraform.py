@@ -116,10 +116,10 @@ def _do(kind: str, a: Arguments, cloud: Cloud) -> None:
 def _repository(a: Arguments, cloud: Cloud) -> None:
     assert a.pop("cleanup_policy_dry_run") is False
     by_name = {p["id"]: p for p in a.pop("cleanup_policies", ())}
-    keep, drop = by_name.pop("keep-newest"), by_name.pop("delete-untagged")
+    keep, drop = by_name.pop("keep-newest"), by_name.pop("delete-old")
     assert (keep["action"], drop["action"], by_name) == ("KEEP", "DELETE", {})
     (newest,), (old,) = keep["most_recent_versions"], drop["condition"]
-    assert old["tag_state"] == "UNTAGGED"
+    assert old["tag_state"] == "ANY"
     at = (a.pop("project"), a.pop("location"), a.pop("repository_id"), a.pop("format"))
     days = int(old["older_than"].removesuffix("d"))
     Repository(*at, newest["keep_count"], days, a.pop("kms_key_name", ""), _labels(a)).create(cloud, Work())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gemmactl.errors import Trouble
+from gemmactl.kernel.resource import Clock
 from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.serving import from_yaml, keys
 from gemmactl.serving.copy import Wish as Copying
@@ -23,6 +24,7 @@ from gemmactl.serving.stopping import start, stop
 from gemmactl.serving.traffic import promote, rollback
 from gemmactl.tune import destroy as tune_destroy
 from gemmactl.tune import from_yaml as tune_yaml
+from gemmactl.tune.steering import cancel
 from inference_image import api_keys
 from tests.fakes.cloud import FakeCloud
 from tests.knative.sheets import codelab, codelab_job
@@ -35,6 +37,7 @@ from tests.serving.test_weights_back import across
 from tests.tune.running import Desk
 from tests.tune.test_destroy import made
 from tests.tune.test_from_yaml import WRITTEN, project
+from tests.tune.test_steering import running
 
 GEMMACTL = Path(__file__).parents[2] / "gemmactl"
 
@@ -100,6 +103,16 @@ def going_back(folder: Path) -> Case:
     return cloud, lambda ear: rollback(place(cloud), settings(folder), None, ear)
 
 
+def going_back_without_image(folder: Path) -> Case:
+    cloud = with_model(FakeCloud())
+    tags = [f"us-central1-docker.pkg.dev/demo-proj/team/serve:{number}" for number in (1, 2)]
+    for number, tag in enumerate(tags):
+        cloud.state.images[tag] = "sha256:" + f"{number}" * 64
+        run(cloud, replace(WISH, image=f"{tag.rpartition(':')[0]}@{cloud.state.images[tag]}"))
+    del cloud.state.images[tags[0]]
+    return cloud, lambda ear: rollback(place(cloud), settings(folder), None, ear)
+
+
 def revoking(folder: Path) -> Case:
     cloud = with_model(FakeCloud())
     here, known = up(cloud), settings(folder)
@@ -132,19 +145,26 @@ def removing_a_tune(_folder: Path) -> Case:
     return cloud, lambda ear: tune_destroy.destroy(place(cloud), None, ear, yes=False)
 
 
+def cancelling(_folder: Path) -> Case:
+    cloud, _ = running()
+    return cloud, lambda ear: cancel(place(cloud), None, ear, Clock(sleep=lambda _: None))
+
+
 ASKS = {
     deploying: "serving/deploy.py",
     opening: "serving/opening.py",
     of_a_file: "serving/from_yaml.py",
     removing: "serving/destroy.py",
     removing_all: "serving/destroy.py",
-    repairing: "serving/repair.py",
+    repairing: "serving/mending.py",
     going_back: "serving/returning.py",
+    going_back_without_image: "serving/image_back.py",
     revoking: "serving/keys.py",
     correcting: "serving/inspection.py",
     tuning: "tune/run.py",
     tuning_of_a_file: "tune/from_yaml.py",
     removing_a_tune: "tune/destroy.py",
+    cancelling: "tune/steering.py",
 }
 ELSEWHERE = {"serving/init.py", "local/pretended.py"}
 """Ask about files of this machine, before any cloud is written to."""
@@ -161,7 +181,9 @@ def test_a_no_leaves_zero_writes(case: Callable[[Path], Case], tmp_path: Path) -
         go(ear)
     assert caught.value.code == "not-confirmed"
     assert (ear.writes, cloud.writes) == ([0] * (yeses + 1), [])
-    assert ear.said or case is revoking, "what is asked about is shown before; a key stands in the question"
+    assert ear.said or case in (revoking, cancelling), (
+        "what is asked about is shown before; what it is about stands in the question"
+    )
     assert cloud.calls
 
 

@@ -142,7 +142,7 @@ def test_what_is_unknown_is_one_line_and_every_check_with_explain() -> None:
     cloud.state.apis |= {"storage.googleapis.com"}
     short, long = plan(WISH, place(cloud), again=""), plan(WISH, place(cloud), again="", explain=True)
     (line,) = [text.text for text in lay(short.blocks, 1000) if text.text.startswith("not known: ")]
-    assert "23 checks until these APIs are enabled: cloudbilling, cloudquotas, cloudresourcemanager, orgpolicy, run (plan" in line
+    assert "24 checks until these APIs are enabled: cloudbilling, cloudquotas, cloudresourcemanager, orgpolicy, run (plan" in line
     table = [b for b in long.blocks if isinstance(b, Table) and b.columns[0] == "check"]
     assert len(table[0].rows) == len(long.data["checks"]) > 20
     assert ("billing", "unknown", "unknown until cloudbilling.googleapis.com is enabled") in table[0].rows

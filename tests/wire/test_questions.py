@@ -40,7 +40,7 @@ def test_opening_a_guarded_service_is_asked_twice(guarded: Terminal) -> None:
     code, screen, writes = guarded.typed("deploy", str(SAMPLE), "--name", "gemma", "--auth", "public", answers=("y", "n"))
     assert (code, writes, guarded.writes) == (1, [0, 0], [])
     assert "GEMMACTL_KEYS: /secrets/gemmactl/keys.json -> none" in screen
-    assert screen.index("Apply this plan? [y/N] y") < screen.index("Open it to everybody? [y/N] n")
+    assert screen.index("Apply this plan? [y/N] y") < screen.index("Let everybody call it without a key? [y/N] n")
     assert "anybody on the internet may then call it" in screen
     assert "that the service is opened was not confirmed" in screen
 
