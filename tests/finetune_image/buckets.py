@@ -72,6 +72,7 @@ class Place:
 def storage(home: Path) -> Iterator[Place]:
     """It answers on loopback until the end of the `with`."""
     world = World(home)
+    world.store.put("apis", "storage.googleapis.com", {})
     world.storage = Storage(world)
     world.raw.append((re.compile(r"(/upload|/download)?/storage/v1/"), lambda _world, request: world.storage.handle(request)))
     server = Server(world)

@@ -25,7 +25,7 @@ from finetune_image.real_hands import RealHands
 from finetune_image.run import Stop
 from finetune_image.store import Bytes, Held
 from inference_image.chunks import Object, Source
-from inference_image.chunks.gcs import GoogleCredentials
+from inference_image.chunks.credentials import GoogleCredentials
 from inference_image.chunks.source import Patience
 from inference_image.chunks.wire import Transient
 from inference_image.contract import Code as Refusal
