@@ -47,7 +47,7 @@ def first_token(task: Task, _meter: Meter) -> None:
 
 
 def _engine(task: Task) -> tuple[Any, Any]:
-    os.environ.update(STORAGE_EMULATOR_HOST=task.address, REQUESTS_CA_BUNDLE=task.bundle)
+    os.environ.update(STORAGE_EMULATOR_HOST=task.address, REQUESTS_CA_BUNDLE=task.authority)
     from inference_image.engine.load import begin, finish
     from inference_image.settings import Settings
     from inference_image.timeline import Timeline
