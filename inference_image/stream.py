@@ -32,6 +32,8 @@ _HEAD: Final = 1 << 20
 _HEADS: Final = 128 << 20
 """Bytes that the beginnings of all shards may have together."""
 _LEAST_HEAD: Final = 64 << 10
+_GUESSED: Final = 56 << 20
+"""Bytes of weights that may be on their way before the headers are known: they lie in no slab."""
 SPARE: Final = 2
 """Reads beyond the connections that are always waiting for one."""
 
@@ -148,9 +150,12 @@ class CheckpointStream:
         """Small files whole, and of every shard the beginning: its header and the first of its data."""
         names = self._small(objects)
         wanted = [Range(name, 0, objects[name].size) for name in names]
-        first = [*cover(wanted, (), self._settings.chunk), *(Range(name, 0, end) for name, end in heads.items() if end)]
+        # A tokenizer in one request would be what all else waits for on a slow link.
+        small_reads = cover(wanted, (), max(_HEAD, self._settings.chunk // 4))
+        first = [*small_reads, *(Range(name, 0, end) for name, end in heads.items() if end)]
         jobs = self._jobs.give_out(map(self._in_region, first))
-        self._jobs.give_out(map(self._in_region, self._guess(objects, heads)))
+        long = sum(1 for one in first if one.end - one.begin > _HEAD)
+        self._jobs.give_out(map(self._in_region, self._guess(objects, heads, self._settings.connections - long)))
         self._jobs.wait_for(jobs)
         small = {name: self._bytes(name, objects[name].size) for name in names}
         for name in names:
@@ -168,10 +173,10 @@ class CheckpointStream:
             self._timeline.note(presets=files.presets.named())
         return files, index
 
-    def _guess(self, objects: Mapping[str, Object], heads: Mapping[str, int]) -> list[Range]:
-        """Reads that will be wanted, whatever the headers say: no link waits while they are parsed."""
+    def _guess(self, objects: Mapping[str, Object], heads: Mapping[str, int], idle: int) -> list[Range]:
+        """Reads that will be wanted, whatever the headers say, for connections that would be idle until these are parsed."""
         ranges: list[Range] = []
-        most = max(1, self._settings.connections // 4)
+        most = max(1, min(max(idle, self._settings.connections // 4), _GUESSED // self._settings.chunk))
         for name in sorted(heads):
             at = heads[name]
             while at < objects[name].size and len(ranges) < most:
@@ -241,8 +246,10 @@ class CheckpointStream:
     def _read_weights(self, shards: Mapping[str, Object], table: Mapping[str, Tensor], heads: Mapping[str, int]) -> None:
         asked = {name: max(heads[name], self._guessed.get(name, 0)) for name in shards}
         plan = [self._reading(one, table, asked[name]) for name, one in shards.items()]
-        tail = self._settings.connections * self._settings.chunk // 2
-        kept = tapered([one for each in plan for one in each.kept], tail, max(1, self._settings.chunk // 4))
+        kept = tuple(one for each in plan for one in each.kept)
+        chunk = self._settings.chunk
+        for part, size in ((2, 4), (8, 16)):  # half of a round in quarters of a request, the last eighth in sixteenths
+            kept = tapered(kept, self._settings.connections * chunk // part, max(1, chunk // size))
         summed = [one for each in plan for one in each.summed]
         for name in shards:
             if heads[name]:
