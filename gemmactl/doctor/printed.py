@@ -147,6 +147,8 @@ def uncut(lines: list[str]) -> list[str]:
     out: list[str] = []
     glue = False
     for line in lines:
+        if glue and full == 1 and out[-1].endswith(")") and line[:1].isalnum():
+            glue = False  # a sentence that is as long as a terminal is wide by chance
         if glue:
             out[-1] += line
         else:

@@ -1,4 +1,4 @@
-"""Two batches of texts written before any row was looked at, with their answers field by field: a floor for each field."""
+"""Batches of texts written before any row was looked at, with their answers field by field: a floor for each field."""
 
 from __future__ import annotations
 

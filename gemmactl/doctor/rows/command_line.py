@@ -85,7 +85,7 @@ ROWS: Final[tuple[Row, ...]] = (
         r"gcloud:? (?:command )?not found",
         r"[Uu]nsupported version of Python|Python [\d.]{1,8} (?:or later|is no longer supported)[^.]{0,40}gcloud",
         r"gcloud.{0,60}Invalid choice: '[\w-]{2,40}'",
-        r"gcloud (?:crashed|failed to load)",
+        r"gcloud (?:crashed(?! \((?:Transport|SSL|ServerNotFound|\w{0,20}(?:Timeout|Connection))\w{0,20}\))|failed to load)",
         commands=("gcloud components update",),
         unless=r"reauth",
     ),

@@ -153,6 +153,7 @@ ROWS: Final = (
             r"(?:read|write|dial) (?:tcp|udp) [\w.:\[\]>\- ]{3,160}: (?:i/o timeout|connection reset|broken pipe"
             r"|use of closed|connection timed out|operation timed out)"
         ),
+        r"\b(?:write|read): (?:broken pipe|connection reset)|Timeout connecting to server",
         r"BrokenPipeError|ConnectionResetError|ConnectionAbortedError|ConnectionRefusedError|\bTimeoutError: \[Errno 110\]",
         (
             r"(?:transport|stream)(?: was)? (?:is closing|closed|error|terminated by RST_STREAM|removed)"

@@ -48,6 +48,17 @@ ROWS: Final[tuple[Row, ...]] = (
         only_with=r"[Ee]rror|ERROR|not allowed|denied|violat|\b41[0-9]\b|forbid|cannot",
     ),
     _policy(
+        "org-uniform-access",
+        "uniform_access",
+        "The bucket must use uniform access",
+        "storage.uniformBucketLevelAccess is on: a bucket with access lists for each object is refused.",
+        "Create the bucket with --uniform-bucket-level-access (Terraform: uniform_bucket_level_access = true).",
+        r"storage\.uniformBucketLevelAccess",
+        fix_kind="config_change",
+        only_with=r"[Ee]rror|ERROR|violat|\b41[0-9]\b",
+        explains=(*UNNAMED_DENIALS, "org-policy", "org-constraint-named"),
+    ),
+    _policy(
         "org-service-restricted",
         "service_usage",
         "The organization does not allow this API or product here",

@@ -97,6 +97,7 @@ ROWS: Final = (
         ),
         commands=("gcloud run services update {service} --timeout=1800 --region={region} --project={project}",),
         not_fix=_NO_GRANT,
+        explains=("request-too-slow",),
     ),
     Row(
         code="connection-broken",

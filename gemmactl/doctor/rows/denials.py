@@ -25,6 +25,11 @@ ROWS: Final = (
         cause="The text names a permission beside a refusal: the identity of the call has no role that holds it.",
         remedy="Make sure which identity made the call, then grant it the least role on the narrowest resource.",
         patterns=(
+            # the account stands before what it lacks
+            (
+                rf"(?P<member>{EMAIL}) (?:needs?|requires?|lacks?|must have|is missing|has no) (?:the )?(?:permission )?"
+                rf"['\"`\[(]?{_TOKEN}"
+            ),
             # an audit log's list of what was looked at
             (
                 rf"['\"]?resource['\"]? ?: ?['\"]?(?P<resource>[\w:/.@%+-]{{3,300}})['\"]? ?, ?['\"]?permission['\"]? ?: ?"

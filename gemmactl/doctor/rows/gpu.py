@@ -69,7 +69,7 @@ ROWS: Final = (
             r"lib(?:cudart|cublas|cudnn|nvrtc)[\w.-]{0,20}: cannot open shared object file",
         ),
         not_fix=_NO_GRANT,
-        explains=NO_ENGINE,
+        explains=(*NO_ENGINE, "entrypoint-refused"),
     ),
     Row(
         code="gpu-not-seen",

@@ -105,6 +105,19 @@ ROWS: Final = (
         explains=("executable-missing",),
     ),
     _row(
+        "apt-server-failed",
+        "apt",
+        "The server of the system's packages did not answer",
+        "It sent an error of its own, or the connection broke: the Dockerfile is not at fault.",
+        "Build again; if it stays, take another mirror or look at the build's way to the internet.",
+        (
+            r"\bE: Failed to fetch \S{1,300} {1,4}"
+            r"(?:50\d {1,3}|Could not connect|Connection (?:failed|timed out|reset)|Unable to connect)"
+        ),
+        fix_kind="retry",
+        explains=(*_STEPS, "apt-failed"),
+    ),
+    _row(
         "apt-failed",
         "apt",
         "The system's package manager could not install a package",

@@ -29,7 +29,7 @@ ROWS: Final = (
             r"|must be )?(?:not (?:set|defined|found)|missing|required|unset|empty|set)\b"
         ),
         (
-            r"\b(?-i:(?!ACTIONS_ID_)[A-Z][A-Z0-9_]{2,60}) (?:env(?:ironment)? var(?:iable)? )?"
+            r"\b(?-i:(?!ACTIONS_ID_|TERM )[A-Z][A-Z0-9_]{2,60}) (?:env(?:ironment)? var(?:iable)? )?"
             r"(?:is not set|must be set|not set|is required)\b"
         ),
         r"required (?:environment )?variable \S{1,80} ",

@@ -196,7 +196,8 @@ ROWS: Final = (
         (
             r"DistBackendError|DeepSpeed.{0,60}(?:CUDA_HOME|CUDA mismatch|unable to find)"
             r"|CUDA_HOME (?:does not exist|environment variable is not set)"
-            r"(?!.{0,900}?(?:end of output|subprocess|[Ff]ailed (?:to )?build|metadata-generation))|MissingCUDAException"
+            r"(?!.{0,900}?(?:end of output|subprocess|[Ff]ailed (?:to )?build|metadata-generation"
+            r"|did not complete success|non-zero code))|MissingCUDAException"
         ),
     ),
     _row(

@@ -207,7 +207,7 @@ ROWS: Final = (
         "Give more memory, stream writes, or write less at a time; an in-memory volume at the temp-dir bounds it.",
         (
             r"\[Errno 28\].{0,300}(?:gcsfuse|fuse|/mnt/|/gcs/|bucket)|(?:gcsfuse|temp-dir|/mnt/"
-            r"|/gcs/).{0,300}No space left on device"
+            r"|/gcs/).{0,300}(?:No space left on|\bENOSPC\b)"
         ),
         r"StorageFull.{0,200}|No space left on device.{0,200}(?:gcsfuse|/mnt/|/gcs/|temp-dir)",
         r"unexpected pos \d+ vs \d+",

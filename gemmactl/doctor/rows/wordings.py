@@ -212,7 +212,7 @@ ROWS: Final = (
         "The account of the build has no builder role (yet), or the default bucket of logs refuses it.",
         "Grant the builder role, or build with --default-buckets-behavior or `logging: CLOUD_LOGGING_ONLY`.",
         "",
-        r"service account does not have access to the bucket",
+        r"service account does not have access to (?:the|logs) bucket",
         r"invalid bucket ['\"]\S{3,120}cloudbuild-logs",
         role="roles/cloudbuild.builds.builder",
         scope="project",
