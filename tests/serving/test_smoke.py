@@ -70,7 +70,7 @@ def test_an_address_that_sends_elsewhere_has_answered_nothing(status: int) -> No
 
 
 def test_a_first_deploy_whose_caller_may_not_call_it_ends_at_once() -> None:
-    """The right is asked for again at the refusal: where it is still lacking nothing is waited out, and exit 5 names the cause."""
+    """The right is asked for again at the refusal: still lacking, it is not waited for, and exit 5 names the cause."""
     cloud = with_model(FakeCloud())
     cloud.lacking = frozenset({"run.routes.invoke"})
     closed = Answers(403, {"error": {"message": "may not invoke"}})
