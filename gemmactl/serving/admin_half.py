@@ -60,9 +60,8 @@ _BY_ITSELF: Final = (
     "logging.logEntries.list",
 )
 """The rest have the role that preflight and doctor name as well."""
-ROLES: Final[Mapping[str, str]] = _ONE_FOR_ALL | {
-    permission: choice.role for permission in _BY_ITSELF if (choice := least_of_step(permission)) is not None
-}
+_NAMED: Final = {permission: choice.role for permission in _BY_ITSELF if (choice := least_of_step(permission)) is not None}
+ROLES: Final[Mapping[str, str]] = {**_ONE_FOR_ALL, **_NAMED}
 """Permission of the caller's -> the least predefined role that a deploy gets it by."""
 COVERS: Final[Mapping[str, frozenset[str]]] = {
     "roles/run.developer": frozenset({"resourcemanager.projects.get"}),
