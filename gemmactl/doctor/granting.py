@@ -8,7 +8,7 @@ from typing import Final
 from gemmactl.doctor import place as places
 from gemmactl.doctor import principal as who
 from gemmactl.doctor.finding import Context, Finding
-from gemmactl.doctor.permissions import TABLE, least
+from gemmactl.doctor.permissions import TABLE, least, least_of_step
 from gemmactl.resources.cloud import PolicyTarget
 from gemmactl.resources.iam_member import IamMember
 
@@ -65,7 +65,7 @@ def grant_finding(grant: IamMember) -> Finding:
 
 def missing_permission(permission: str, target: PolicyTarget, context: Context) -> Finding:
     """A permission that the caller does not hold on a target, by testIamPermissions."""
-    choice = least(permission)
+    choice = least_of_step(permission)
     role = choice.role if choice else ""
     caller = who.member(context.caller) or "$CALLER"
     at = place_of(target)

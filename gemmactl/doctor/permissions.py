@@ -205,3 +205,19 @@ ABOVE: Final[dict[str, str]] = {
 def least(permission: str) -> Least | None:
     """The curated choice, or None for a permission that is in no table."""
     return TABLE.get(canonical(permission)) or _RUNNING.get(canonical(permission))
+
+
+_OF_A_STEP: Final[dict[str, Least]] = {
+    "storage.objects.create": Least(
+        "roles/storage.objectCreator",
+        "bucket",
+        ("roles/storage.objectUser",),
+        "objectUser also replaces and deletes what is there",
+    ),
+}
+"""What a step of ours writes has a name of its own; a failure of unknown origin may be about replacing an object."""
+
+
+def least_of_step(permission: str) -> Least | None:
+    """The choice for a step of a plan: the one source of preflight and of the administrator's half."""
+    return _OF_A_STEP.get(permission) or least(permission)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from gemmactl.errors import Trouble
 from gemmactl.kernel.resource import Resource, Work
 from gemmactl.resources import mark
 from gemmactl.resources.cloud import BucketInfo, Cloud
@@ -94,3 +95,11 @@ class ModelBucket(Bucket):
     """Holds models: worth more than anything else of the stack, so it goes with `destroy --all` alone."""
 
     lasting: ClassVar[str] = "it holds models; remove it yourself when they are no longer needed"
+
+
+def elsewhere(name: str, trouble: Trouble) -> BucketInfo | None:
+    """Where a bucket of another project is, as the refusal itself tells: it may hold weights all the same. None: not told."""
+    location = str(trouble.facts.get("location") or "")
+    if trouble.code != "bucket-of-another-project" or not location:
+        return None
+    return BucketInfo(name, location, pair=tuple(trouble.facts.get("pair") or ()))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gemmactl.doctor.permissions import least_of_step
 from gemmactl.kernel.plan import Op, Plan, Step
 from gemmactl.resources import rights
 from gemmactl.resources.cloud import Cloud, PolicyTarget
@@ -24,7 +25,7 @@ CALLERS: Final = frozenset(
 CALLER: Final = "$CALLER"
 """Stands for the member who deploys."""
 
-ROLES: Final[Mapping[str, str]] = {
+_ONE_FOR_ALL: Final[Mapping[str, str]] = {
     "run.services.create": "roles/run.developer",
     "run.services.update": "roles/run.developer",
     "run.services.get": "roles/run.developer",
@@ -36,25 +37,31 @@ ROLES: Final[Mapping[str, str]] = {
     "run.executions.list": "roles/run.developer",
     "run.operations.get": "roles/run.developer",
     "run.routes.invoke": "roles/run.developer",
-    "run.services.setIamPolicy": "roles/run.admin",
     "cloudbuild.builds.create": "roles/cloudbuild.builds.editor",
     "cloudbuild.builds.get": "roles/cloudbuild.builds.editor",
     "cloudbuild.builds.list": "roles/cloudbuild.builds.editor",
-    "iam.serviceAccounts.actAs": "roles/iam.serviceAccountUser",
-    "artifactregistry.tags.get": "roles/artifactregistry.reader",
-    "artifactregistry.repositories.downloadArtifacts": "roles/artifactregistry.reader",
-    "storage.buckets.get": "roles/storage.legacyBucketReader",
-    "storage.objects.get": "roles/storage.objectViewer",
-    "storage.objects.list": "roles/storage.objectViewer",
-    "storage.objects.create": "roles/storage.objectCreator",
-    "storage.objects.delete": "roles/storage.objectUser",
-    "secretmanager.secrets.get": "roles/secretmanager.viewer",
-    "secretmanager.versions.list": "roles/secretmanager.viewer",
-    "secretmanager.versions.add": "roles/secretmanager.secretVersionAdder",
-    "serviceusage.services.use": "roles/serviceusage.serviceUsageConsumer",
-    "resourcemanager.projects.get": "roles/browser",
-    "logging.logEntries.list": "roles/logging.viewer",
 }
+"""Where a deploy makes several calls of one service: one role for all of them, not one for each."""
+_BY_ITSELF: Final = (
+    "run.services.setIamPolicy",
+    "iam.serviceAccounts.actAs",
+    "artifactregistry.tags.get",
+    "artifactregistry.repositories.downloadArtifacts",
+    "storage.buckets.get",
+    "storage.objects.get",
+    "storage.objects.list",
+    "storage.objects.create",
+    "storage.objects.delete",
+    "secretmanager.secrets.get",
+    "secretmanager.versions.list",
+    "secretmanager.versions.add",
+    "serviceusage.services.use",
+    "resourcemanager.projects.get",
+    "logging.logEntries.list",
+)
+"""The rest have the role that preflight and doctor name as well."""
+_NAMED: Final = {permission: choice.role for permission in _BY_ITSELF if (choice := least_of_step(permission)) is not None}
+ROLES: Final[Mapping[str, str]] = {**_ONE_FOR_ALL, **_NAMED}
 """Permission of the caller's -> the least predefined role that a deploy gets it by."""
 COVERS: Final[Mapping[str, frozenset[str]]] = {
     "roles/run.developer": frozenset({"resourcemanager.projects.get"}),

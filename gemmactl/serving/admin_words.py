@@ -33,7 +33,7 @@ CALLERS: Final = {
     "roles/storage.objectUser": "upload to this one bucket and replace what is there",
     "roles/storage.objectCreator": "add objects to this one bucket, and neither replace nor delete any",
     "roles/storage.objectViewer": "look at what is in this one bucket",
-    "roles/storage.legacyBucketReader": "see that this bucket is the project's own before anything is put there",
+    "roles/storage.bucketViewer": "see that this bucket is the project's own before anything is put there",
     "roles/secretmanager.viewer": "see which version of this one secret is the newest, not its value",
     "roles/secretmanager.secretVersionAdder": "store the token in this one secret",
     "roles/serviceusage.serviceUsageConsumer": "have calls counted on this project, and see which APIs are enabled",

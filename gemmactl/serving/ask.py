@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 from gemmactl.client.generate import Answer, Patience, Service, generate
 from gemmactl.errors import Exit, Trouble, usage
+from gemmactl.resources.cloud import PolicyTarget
+from gemmactl.resources.rights import INVOKE
 from gemmactl.result import Line, Result, Verbatim
 from gemmactl.serving import evidence, find
 from gemmactl.serving.explain import located
@@ -217,3 +220,24 @@ def smoke(service: Service) -> Answer:
             facts={"gate": "smoke"},
         )
     return answer
+
+
+@contextmanager
+def no_vain_patience(place: Place, live: find.Json) -> Iterator[None]:
+    """A refusal in here is waited out only where the caller holds the right by now, or nobody can tell.
+
+    What a deploy grants on the service itself comes after its smoke test, so nothing that it did can still bring the right.
+    """
+    try:
+        yield
+    except Trouble as trouble:
+        if trouble.facts.get("denied") and trouble.facts.get("permission") == INVOKE and _lacks(place, live):
+            trouble.facts["denied"] = False
+        raise
+
+
+def _lacks(place: Place, live: find.Json) -> bool:
+    try:
+        return INVOKE not in place.cloud.policies.test(PolicyTarget("service", str(live["name"])), (INVOKE,))
+    except Trouble:
+        return False

@@ -14,7 +14,7 @@ from gemmactl.kernel.resource import Resource
 from gemmactl.resources import names
 from gemmactl.resources.stored_model import StoredModel, stored
 from gemmactl.result import Block, Line, Result
-from gemmactl.serving import adapting, find, pinning, show
+from gemmactl.serving import adapting, find, older_uploads, pinning, show
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.find import Json
 from gemmactl.serving.listing import everywhere
@@ -58,8 +58,13 @@ def destroy(
     if extent.confirm is not None and extent.confirm != wish.name:
         raise _another_name(extent.confirm, wish.name)
     made = _made(wish, live)
-    others = shared(place, wish, {one.address for one in (*made, *_folders(wish))})
-    plan = _teardown(place, wish, made, others, extent)
+    folders = _folders(wish)
+    past = older_uploads.older(place, wish, {one.address for one in folders}) if extent.everything else ()
+    folders = (*folders, *past)
+    others = shared(place, wish, {one.address for one in (*made, *folders)})
+    if extent.everything:
+        others = older_uploads.held_by_others(place, wish, folders) | others
+    plan = _teardown(place, wish, made, folders, others, extent)
     left = remains(place, wish, plan)
     cost = sentence(left)
     data = {
@@ -136,7 +141,14 @@ def _made(wish: Serve, live: Json | None) -> tuple[Resource, ...]:
     return (*own, *(one for one in stack.serving(first, teardown=True) if one.address not in known))
 
 
-def _teardown(place: Place, wish: Serve, own: tuple[Resource, ...], others: dict[str, str], extent: Extent) -> Plan:
+def _teardown(
+    place: Place,
+    wish: Serve,
+    own: tuple[Resource, ...],
+    folders: tuple[StoredModel, ...],
+    others: dict[str, str],
+    extent: Extent,
+) -> Plan:
     """The steps. With --all the bucket goes whole where it holds nothing else, else the folders of this service alone."""
     made = (*own, *pinning.older(wish, place.cloud, {one.address for one in own}))
     if extent.service_only:
@@ -144,7 +156,6 @@ def _teardown(place: Place, wish: Serve, own: tuple[Resource, ...], others: dict
         return make_teardown(made, place.cloud, keep=only)
     if not extent.everything:
         return make_teardown(made, place.cloud, keep=others)
-    folders = _folders(wish)
     if not folders:
         return make_teardown(made, place.cloud, keep=others)
     bucket = f"bucket {folders[0].bucket}"

@@ -20,6 +20,7 @@ from gemmactl.serving.models_there import models_there
 from gemmactl.serving.offers import Room, Wanted, offers
 from gemmactl.serving.place import Place
 from gemmactl.serving.regions import Question, read
+from gemmactl.serving.standing import standing
 from gemmactl.settings import PROJECT_FILE, Settings, Value, legal_project, project_file
 from gemmactl.spec import Model, Serve, parse_model, service_name
 from gemmactl.voice import Voice
@@ -88,10 +89,16 @@ def init(place: Place, settings: Settings, flags: Mapping[str, Any], target: Tar
     """
     model = _model(place, flags.get("model"), voice)
     found = {"project": place.project, "model": model}
-    found |= _region(place, settings, flags.get("region"), parse_model(model.text))
-    name = flags.get("name")
-    derived = Value(service_name(parse_model(model.text).leaf), "the model's name")
-    found["name"] = Value(name, "--name") if name else derived
+    name, said = flags.get("name"), settings.region(flags.get("region"))
+    stands = None if name else standing(place, parse_model(model.text).uri, "" if said.origin == "default" else said.text, voice)
+    if stands is not None:
+        found["region"] = Value(stands.region, f"service {stands.name} is there") if said.origin == "default" else said
+        found |= {"gpu_type": Value(stands.gpu_type, f"service {stands.name} has it")} if stands.gpu_type else {}
+        found["name"] = Value(stands.name, "the service that serves this model")
+    else:
+        found |= _region(place, settings, flags.get("region"), parse_model(model.text))
+        derived = Value(service_name(parse_model(model.text).leaf), "the model's name")
+        found["name"] = Value(name, "--name") if name else derived
     _legal(place, found)
     content = settings_file.text(found, target.explained, schema=target.schema is not None)
     _write(target.file, content)

@@ -15,6 +15,7 @@ from gemmactl.errors import Exit, Trouble, usage
 from gemmactl.kernel.plan import api_disabled
 from gemmactl.limits import GPUS
 from gemmactl.resources import quota
+from gemmactl.resources.bucket import elsewhere
 from gemmactl.resources.cloud import BucketInfo, Json, QuotaLimit
 from gemmactl.result import Result
 from gemmactl.serving import regions_screen as screen
@@ -122,6 +123,8 @@ def read(place: Place, question: Question) -> Reading:
         missing[f"what runs in {', '.join(unlisted)}"] = permitted(answers[unlisted[0]])
     uses = {region: quota.uses(services) for region, services in listed.items()}
     home = bucket.result() if bucket else None
+    if model and isinstance(home, Trouble):
+        home = elsewhere(model.bucket, home) or home
     if isinstance(home, BucketInfo):
         return Reading(Known(told, uses, home.location, home.pair), missing)
     if model and bucket:

@@ -11,6 +11,7 @@ from gemmactl.errors import Trouble
 from gemmactl.kernel.plan import Op, Plan, Step
 from gemmactl.prices import Price
 from gemmactl.resources import names
+from gemmactl.resources.bucket import elsewhere
 from gemmactl.resources.repository import Repository
 from gemmactl.result import Item
 from gemmactl.serving import show
@@ -107,8 +108,8 @@ def _model(place: Place, model: Model) -> Left:
 def _location(place: Place, bucket: str) -> str:
     try:
         info = place.cloud.storage.bucket(bucket)
-    except Trouble:
-        return ""
+    except Trouble as trouble:
+        info = elsewhere(bucket, trouble)
     return info.location.lower() if info else ""
 
 

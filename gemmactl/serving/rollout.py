@@ -110,9 +110,10 @@ class Prover:
             service = replace(service, url=service_traffic.address(live, service_traffic.NEXT) or service.url)
         service = replace(service, tell=work.progress)
         if service.key is None:
-            self.answer = _asked(service, work)
+            with ask.no_vain_patience(self._place, live):
+                self.answer = _asked(service, work)
             return None
-        with lending.lent(self._place, live) as key:
+        with ask.no_vain_patience(self._place, live), lending.lent(self._place, live) as key:
             self.answer = _asked(replace(service, key=lambda: key), work)
         return None
 

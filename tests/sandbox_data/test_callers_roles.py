@@ -29,7 +29,7 @@ ACCOUNTS = f"{PROJECT}/serviceAccounts/"
 TAKEN = {
     "build": (PROJECT, "roles/cloudbuild.builds.editor", "cloudbuild.builds.create"),
     "pull": (PROJECT, "roles/artifactregistry.writer", "artifactregistry.tags.get"),
-    "see the bucket of contexts": (BUILDS, "roles/storage.legacyBucketReader", "storage.buckets.get"),
+    "see the bucket of contexts": (BUILDS, "roles/storage.bucketViewer", "storage.buckets.get"),
     "look into it": (BUILDS, "roles/storage.objectViewer", "storage.objects.get"),
     "upload into it": (BUILDS, "roles/storage.objectCreator", "storage.objects.create"),
     "build as its account": (f"{ACCOUNTS}gemmactl-build@", "roles/iam.serviceAccountUser", "iam.serviceAccounts.actAs"),

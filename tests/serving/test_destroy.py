@@ -125,6 +125,47 @@ def test_all_takes_the_folders_of_this_service_alone(tmp_path: Path) -> None:
     assert bucket["why"].startswith("it also holds old;")
 
 
+def redeployed(here: Place, folder: Path, name: str) -> None:
+    """Its directory changed and deployed again: another folder, and the first one is named by an older revision alone."""
+    config = folder / "config.json"
+    config.write_text(config.read_text() + "\n")
+    wish = replace(WISH, name=name, model=parse_model(str(folder)), given=frozenset())
+    assert deploy(wish, here, Ear(), yes=True).exit is Exit.OK
+
+
+def test_all_takes_what_was_uploaded_for_older_revisions(tmp_path: Path) -> None:
+    """Both folders go, and the bucket with them; what a person put there keeps it."""
+    here = uploaded(tmp_path, "one")
+    redeployed(here, tmp_path / "one", "one")
+    assert len(models(here)) == 2
+    cloud(here).storage.write(BUCKET, "mine/model.safetensors", b"x")
+    result = destroy(here, settings(tmp_path), "one", Ear(answers=["one"]), extent=ALL)
+    assert (result.exit, models(here)) == (Exit.OK, {"mine"})
+
+
+def test_without_all_older_uploads_stay_in_the_price(tmp_path: Path) -> None:
+    """The bucket is told with the bytes of both folders."""
+    here = uploaded(tmp_path, "one")
+    redeployed(here, tmp_path / "one", "one")
+    kept = destroy(here, settings(tmp_path), "one", Ear(), yes=True)
+    (bucket,) = (one for one in kept.data["stays"] if one["address"] == f"bucket {BUCKET}")
+    assert len(models(here)) == 2
+    assert bucket["bytes"] > 2 * sum(path.stat().st_size for path in SAMPLE.glob("*.safetensors"))
+
+
+def test_an_older_upload_that_another_services_revision_names_stays(tmp_path: Path) -> None:
+    """Also where that revision is an old one: a rollback may come back to it."""
+    here = uploaded(tmp_path, "one")
+    (folder,) = models(here)
+    two = replace(WISH, name="two", model=parse_model(f"gs://{BUCKET}/{folder}"), given=frozenset())
+    deploy(two, here, Ear(), yes=True)
+    deploy(replace(two, model=WISH.model), here, Ear(), yes=True)
+    redeployed(here, tmp_path / "one", "one")
+    result = destroy(here, settings(tmp_path), "one", Ear(answers=["one"]), extent=ALL)
+    assert models(here) == {folder}
+    assert any(one["why"] == "a revision of service two uses it" for one in result.data["stays"])
+
+
 def test_one_model_under_two_services_stays_for_the_other(tmp_path: Path) -> None:
     """The same folder, deployed twice: destroying one with everything leaves it."""
     here = uploaded(tmp_path, "one")

@@ -9,6 +9,7 @@ import pytest
 
 from gemmactl.errors import Exit, Trouble
 from gemmactl.kernel.plan import Op, make_plan
+from gemmactl.resources.cloud import BucketInfo
 from gemmactl.result import Verbatim
 from gemmactl.sandbox import roles
 from gemmactl.serving import admin_gcloud, admin_half, admin_terraform
@@ -67,7 +68,7 @@ def test_the_caller_is_granted_what_his_half_needs_and_no_more() -> None:
         ("service_account gm-gemma-bbad@demo-proj.iam.gserviceaccount.com", "roles/iam.serviceAccountUser"),
         ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.objectViewer"),
         ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.objectCreator"),
-        ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.legacyBucketReader"),
+        ("bucket demo-proj-gemmactl-build-us-central1", "roles/storage.bucketViewer"),
         ("bucket weights", "roles/storage.objectViewer"),
         ("secret gemma-hf-token-us-central1", "roles/secretmanager.viewer"),
         ("secret gemma-hf-token-us-central1", "roles/secretmanager.secretVersionAdder"),
@@ -238,9 +239,7 @@ def test_a_fine_tunes_other_half() -> None:
     half = admin_half.split(make_plan(tune_stack(with_token()), cloud), cloud, with_token())
     assert {s.resource.kind for s in half.steps} == {"apis", "service_account", "repository", "bucket", "secret", "iam_member"}
     own = {(str(g.binding.target), g.binding.role) for g in half.grants if g.binding.target.name == BUCKET}
-    assert own == {
-        (f"bucket {BUCKET}", f"roles/storage.{role}") for role in ("objectViewer", "objectCreator", "legacyBucketReader")
-    }
+    assert own == {(f"bucket {BUCKET}", f"roles/storage.{role}") for role in ("objectViewer", "objectCreator", "bucketViewer")}
     assert ("bucket weights", "roles/storage.objectViewer") in {(str(g.binding.target), g.binding.role) for g in half.grants}
     assert "roles/run.developer" not in {g.binding.role for g in half.grants}
     cloud.held = frozenset()
@@ -249,3 +248,17 @@ def test_a_fine_tunes_other_half() -> None:
     script = admin_gcloud.script(nobody, "demo-proj", "gemmactl finetune run")
     assert "--member=serviceAccount:gt-sql-" in script
     assert TOKEN not in script
+
+
+def test_preflight_and_the_administrators_half_name_one_role() -> None:
+    """For the caller's lack on the build bucket: who may see it and add to it is asked for the same, narrower roles in both."""
+    cloud = with_model(FakeCloud())
+    cloud.state.buckets["demo-proj-gemmactl-build-us-central1"] = BucketInfo(
+        "demo-proj-gemmactl-build-us-central1", "us-central1", labels={"managed-by": "gemmactl"}, delete_after_days=30
+    )
+    cloud.lacking = frozenset({"storage.objects.create"})
+    half = for_admin(WISH, place(cloud), Ear(), form="gcloud", again=AGAIN).data
+    granted = {g["role"] for g in half["grants"] if g["on"].startswith("bucket ")}
+    checks = plan(WISH, place(cloud), again="").data["checks"]
+    asked = {f["role"] for c in checks if c["check"] == "your permissions" for f in c["findings"]}
+    assert granted == asked == {"roles/storage.objectCreator"}

@@ -14,6 +14,7 @@ from gemmactl.serving.init import Target, init, of_credentials, project
 from gemmactl.serving.models_there import models_there
 from gemmactl.serving.wishes import wishes
 from gemmactl.settings import load
+from inference_image.contract import ENV_MODEL
 from tests.fakes.cloud import FakeCloud
 from tests.serving.ear import SAMPLE, Ear, place, settings, with_model
 
@@ -168,3 +169,35 @@ def test_what_could_not_be_looked_into_is_told(tmp_path: Path) -> None:
     closed = 5
     assert run(tmp_path, cloud, ear)["model"] == "gs://weights/m"
     assert any("not looked into" in line for line in ear.said)
+
+
+def serving(cloud: FakeCloud, name: str, region: str, model: str, **more: Any) -> None:
+    """A service of ours."""
+    full = f"projects/demo-proj/locations/{region}/services/{name}"
+    box = {"env": [{"name": ENV_MODEL, "value": model}]}
+    cloud.state.services[full] = {"name": full, "labels": {"managed-by": "gemmactl"}, "template": {"containers": [box], **more}}
+
+
+def test_the_service_that_serves_the_model_keeps_its_name_and_region(tmp_path: Path) -> None:
+    """A deploy of the file changes that one, and makes no second; it is said. --name, or another region, means another one."""
+    cloud = with_model(FakeCloud())
+    serving(cloud, "chat", "europe-west4", "gs://weights/m", nodeSelector={"accelerator": "nvidia-rtx-pro-6000"})
+    serving(cloud, "other", "us-central1", "gs://weights/else")
+    ear = Ear()
+    found = run(tmp_path / "a", cloud, ear)
+    assert (found["name"], found["region"], found["gpu_type"]) == ("chat", "europe-west4", "nvidia-rtx-pro-6000")
+    assert any("service chat in europe-west4 serves this model" in line for line in ear.said)
+    assert run(tmp_path / "b", cloud, name="new")["name"] == "new"
+    assert run(tmp_path / "c", cloud, region="us-central1")["name"] == "m"
+
+
+def test_a_service_of_another_model_or_one_of_several_is_told_and_not_taken(tmp_path: Path) -> None:
+    """The file names a new one; what would name the one that is there is said."""
+    cloud, ear = with_model(FakeCloud()), Ear()
+    serving(cloud, "chat", "us-central1", "gs://weights/else")
+    assert run(tmp_path / "a", cloud, ear)["name"] == "m"
+    assert any("--name chat --region us-central1 would give this model to it" in line for line in ear.said)
+    for name in ("one", "two"):
+        serving(cloud, name, "us-central1", "gs://weights/m")
+    assert run(tmp_path / "b", cloud, ear)["name"] == "m"
+    assert any("2 services serve this model" in line for line in ear.said)

@@ -11,7 +11,12 @@ import pytest
 from gemmactl.client.generate import Service
 from gemmactl.client.wire import Reply
 from gemmactl.errors import Exit, Trouble
-from gemmactl.serving.ask import smoke
+from gemmactl.serving.ask import no_vain_patience, smoke
+from gemmactl.serving.deploy import deploy
+from tests.fakes.cloud import FakeCloud
+from tests.fakes.refusal import refusal
+from tests.serving.ear import Answers, Ear, place, with_model
+from tests.serving.rolling import NAME, WISH
 
 
 class BaseModel:
@@ -62,3 +67,30 @@ def test_an_address_that_sends_elsewhere_has_answered_nothing(status: int) -> No
         smoke(Service("s", "https://s.example.com", wire))
     assert (caught.value.exit, set(wire.asked)) == (Exit.GATE, {"https://s.example.com/generate"})
     assert str(status) in str(caught.value)
+
+
+def test_a_first_deploy_whose_caller_may_not_call_it_ends_at_once() -> None:
+    """The right is asked for again at the refusal: still lacking, it is not waited for, and exit 5 names the cause."""
+    cloud = with_model(FakeCloud())
+    cloud.lacking = frozenset({"run.routes.invoke"})
+    closed = Answers(403, {"error": {"message": "may not invoke"}})
+    result = deploy(WISH, place(cloud, closed), Ear(), yes=True)
+    assert (result.exit, len(closed.sent)) == (Exit.GATE, 1)
+    assert result.problems[0].code == "not-invoker"
+    assert "roles/run.invoker" in result.problems[0].remedy
+
+
+@pytest.mark.parametrize("untold", [True, False])
+def test_a_refusal_is_waited_out_where_the_right_is_held_or_nobody_can_tell(untold: bool) -> None:
+    """A role that was granted a minute ago takes effect slowly."""
+    cloud = FakeCloud()
+
+    def refuse(name: str) -> None:
+        if untold and name == "policies.test":
+            raise refusal(403, "denied")
+
+    cloud.before_call = refuse
+    facts: dict[str, Any] = {"denied": True, "permission": "run.routes.invoke"}
+    with pytest.raises(Trouble) as caught, no_vain_patience(place(cloud), {"name": NAME}):
+        raise Trouble("no", why="x", remedy="x", code="not-invoker", facts=facts)
+    assert caught.value.facts["denied"] is True

@@ -15,6 +15,7 @@ from gemmactl.doctor.granting import grant_finding
 from gemmactl.errors import Trouble
 from gemmactl.resources import names
 from gemmactl.resources.apis import Apis
+from gemmactl.resources.bucket import elsewhere
 from gemmactl.resources.cloud import BucketInfo, PolicyTarget
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.needs import repository_of
@@ -33,10 +34,9 @@ def bucket(ground: Ground) -> Answer:
     try:
         info = ground.cloud.storage.bucket(name)
     except Trouble as trouble:
-        location = str(trouble.facts.get("location") or "")
-        if trouble.code != "bucket-of-another-project" or not location:
+        info = elsewhere(name, trouble)
+        if info is None:
             raise
-        info = BucketInfo(name, location, pair=tuple(trouble.facts.get("pair") or ()))
     if info is None:
         return (_missing_bucket(name, ground.what, region),)
     if regions.distance(region, info.location, info.pair).nearness <= regions.Nearness.INSIDE:

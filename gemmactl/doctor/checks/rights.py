@@ -10,7 +10,7 @@ from gemmactl.doctor.by_data import holders
 from gemmactl.doctor.checks.check import Ground, Verdict
 from gemmactl.doctor.finding import Finding
 from gemmactl.doctor.granting import missing_permission
-from gemmactl.doctor.permissions import least
+from gemmactl.doctor.permissions import least_of_step
 from gemmactl.kernel.plan import Op, Step
 from gemmactl.resources import rights
 from gemmactl.resources.apis import Apis
@@ -89,7 +89,7 @@ def _findings(missing: Mapping[str, tuple[Need, ...]], absent: set[PolicyTarget 
     together: Wanted = {}
     for address, needs in missing.items():
         for need in needs:
-            choice = least(need.permission)
+            choice = least_of_step(need.permission)
             on_project = need.target in absent or (choice is not None and choice.scope == "project")
             role = choice.role if choice else need.permission
             wanted = together.setdefault((role, project if on_project else need.target), {})
