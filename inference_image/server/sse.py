@@ -19,8 +19,8 @@ from inference_image.server.record import Record
 DONE: Final = b"data: [DONE]\n\n"
 
 PAUSE: Final = 0.02
-"""Seconds between two events of one answer, at least: what comes meanwhile is one event. Fifty a second are more than an eye
-follows, and a model that is slower waits for nothing. Without it, events take the core that computes the tokens."""
+"""Seconds between two events of one answer, less after the first: what comes meanwhile is one event. Fifty a second are more
+than an eye follows, and a model that is slower waits for nothing. Without it, events take the core that computes the tokens."""
 
 _HEADERS: Final = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
