@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import h11
 from h11._writers import ChunkedWriter
-from uvicorn.protocols.http.h11_impl import DEFAULT_MAX_INCOMPLETE_EVENT_SIZE, H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from inference_image import contract
 
@@ -38,7 +38,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
-        self.conn = Wire(h11.SERVER, DEFAULT_MAX_INCOMPLETE_EVENT_SIZE)
+        self.conn = Wire(h11.SERVER)
         self._within(self.header_seconds)
 
     def data_received(self, data: bytes) -> None:
