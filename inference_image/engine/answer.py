@@ -103,15 +103,17 @@ class Answer:
                 yield piece
 
     async def batches(self, pause: float = 0.0) -> AsyncIterator[list[Piece]]:
-        """What has come since the last look, one piece or many. `pause` seconds lie between two looks, less before the last.
+        """What has come since the last look, one piece or many. `pause` seconds lie between two looks, less after the first and
+        before the last.
 
-        A reader that works or pauses is not woken: to wake it costs more than a token.
+        A reader that works or pauses is not woken: to wake it costs more than a token. Pauses end on multiples of their length,
+        so that all readers of a loop look in one turn of it: each turn of its own would take Python's lock from the engine.
         """
         loop, came = asyncio.get_running_loop(), asyncio.Event()
         while True:
             ended = self._ended  # before the look: an end that comes behind it is found by the next one
             pieces, failure = self._take()
-            looked = loop.time()
+            due = (loop.time() // pause + 1) * pause if pause else 0.0
             if pieces:
                 yield pieces
                 if pieces[-1].stop_reason is not None:
@@ -120,11 +122,10 @@ class Answer:
                 raise failure
             if not pieces and ended:
                 return
-            rest = looked + pause - loop.time() if pieces else 0.0
-            if pieces and rest <= 0:
+            if pieces and due <= loop.time():
                 continue
             if self._call(loop, came, at_end=bool(pieces)):
-                timer = loop.call_later(rest, came.set) if pieces else None
+                timer = loop.call_at(due, came.set) if pieces else None
                 await came.wait()
                 came.clear()
                 if timer is not None:

@@ -1,20 +1,32 @@
 """Owns how long a client may hold a connection that says nothing: slow headers, and a body that nobody reads any more.
 
-uvicorn has a limit for neither: a connection that sends a byte now and then stays for ever.
+uvicorn has a limit for neither: a connection that sends a byte now and then stays for ever. Owns also how a part of a stream is
+put on the wire.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 import h11
+from h11._writers import ChunkedWriter
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from inference_image import contract
 
 LINGER_SECONDS: Final = 2.0
 """How long the rest of a refused body is thrown away: a close at once would reset the client before it reads the refusal."""
+
+
+class Wire(h11.Connection):
+    """h11's own, but for the parts of a stream: h11 asks four state tables for each, and the states stay as they are."""
+
+    def send(self, event: Any) -> Any:
+        if type(event) is h11.Data and self.our_state is h11.SEND_BODY and type(self._writer) is ChunkedWriter:
+            data = event.data
+            return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        return super().send(event)
 
 
 class Connection(H11Protocol):
@@ -26,6 +38,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
+        self.conn = Wire(h11.SERVER)
         self._within(self.header_seconds)
 
     def data_received(self, data: bytes) -> None:

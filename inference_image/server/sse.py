@@ -19,8 +19,8 @@ from inference_image.server.record import Record
 DONE: Final = b"data: [DONE]\n\n"
 
 PAUSE: Final = 0.02
-"""Seconds between two events of one answer, at least: what comes meanwhile is one event. Fifty a second are more than an eye
-follows, and a model that is slower waits for nothing. Without it, events take the core that computes the tokens."""
+"""Seconds between two events of one answer, less after the first: what comes meanwhile is one event. Fifty a second are more
+than an eye follows, and a model that is slower waits for nothing. Without it, events take the core that computes the tokens."""
 
 _HEADERS: Final = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
@@ -67,6 +67,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         cut: Refused | None = None
         started = False
+        left, tail = len(self._answers), b""
         async with attended(receive, self._answers) as client, aclosing(merged(self._answers, PAUSE)) as batches:
             try:
                 async for index, pieces in batches:
@@ -81,7 +82,10 @@ class EventStream(Response):
                         started = True
                         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                         body = self._events.opening() + body
-                    if body:
+                    left -= pieces[-1].stop_reason is not None
+                    if not left:
+                        tail = body  # sent with the end: one write less for each answer
+                    elif body:
                         await send({"type": "http.response.body", "body": body, "more_body": True})
             except Refused as refused:
                 cut = refused
@@ -95,4 +99,4 @@ class EventStream(Response):
                 raise cut
             self._record.code, self._record.error = str(cut.code), cut.__cause__
         last = event(json.dumps(self._error(cut))) if cut is not None else self._events.closing()
-        await send({"type": "http.response.body", "body": last + DONE})
+        await send({"type": "http.response.body", "body": tail + last + DONE})

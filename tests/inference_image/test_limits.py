@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import h11
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -15,7 +16,7 @@ from fastapi.responses import JSONResponse
 
 from inference_image.engine.request import Refused
 from inference_image.server.body import read_body
-from inference_image.server.connection import Connection
+from inference_image.server.connection import Connection, Wire
 from inference_image.server.errors import refusal
 
 LIMIT = 1000
@@ -143,3 +144,19 @@ def test_slow_headers_end_the_connection(port: int, sent: str) -> None:
         assert answer(connection) == (200, 0)
         connection.sendall(b"POST / HTTP/1.1\r\nHos")
         assert closed(connection)
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("headers", [[], [("content-length", "6")]])
+def test_parts_are_written_as_h11_writes_them(version: bytes, headers: list[tuple[str, str]]) -> None:
+    """Byte for byte, for chunks, a known length, and a client that knows no chunks; a part after the end is an error."""
+    told: list[list[bytes]] = []
+    for wire in (h11.Connection(h11.SERVER), Wire(h11.SERVER)):
+        wire.receive_data(b"GET / HTTP/%b\r\nHost: x\r\n\r\n" % version)
+        assert isinstance(wire.next_event(), h11.Request)
+        parts = [h11.Response(status_code=200, headers=headers), *(h11.Data(data=one) for one in (b"a", b"", b"b\r\ncd"))]
+        told.append([wire.send(one) for one in (*parts, h11.EndOfMessage())])
+        with pytest.raises(h11.LocalProtocolError):
+            wire.send(h11.Data(data=b"late"))
+    assert told[0] == told[1]
+    assert b"b\r\ncd" in told[1][3]

@@ -78,6 +78,50 @@ def test_a_pause_ends_by_itself() -> None:
     assert asyncio.run(run()) == [["a"], ["b"], ["!"]]
 
 
+class Told(asyncio.SelectorEventLoop):
+    """A loop whose time is told to it."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+def test_pauses_of_all_readers_end_in_one_turn() -> None:
+    """Readers that began at different times look together at the next multiple of the pause, and not before."""
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Told)
+        answers, seen = [answer_of(Piece("a")) for _ in range(2)], [[], []]
+
+        async def read(index: int) -> None:
+            async for pieces in answers[index].batches(pause=1000):
+                seen[index].append([piece.text for piece in pieces])
+
+        async def at(now: float) -> None:
+            loop.now = now
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        readers = []
+        for index, begun in enumerate((2100.0, 2700.0)):
+            readers.append(loop.create_task(read(index)))
+            await at(begun)
+        for answer in answers:
+            answer.put(Piece("b"))
+        await at(2999.0)
+        assert seen == [[["a"]], [["a"]]]
+        await at(3000.0)
+        assert seen == [[["a"], ["b"]], [["a"], ["b"]]]
+        for answer in answers:
+            answer.put(LAST)
+        await asyncio.gather(*readers)
+
+    with asyncio.Runner(loop_factory=Told) as runner:
+        runner.run(run())
+
+
 def test_a_whole_answer_wakes_its_reader_once() -> None:
     """All pieces, or the failure; an answer that has ended and was read has nothing more."""
 
