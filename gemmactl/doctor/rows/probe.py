@@ -85,7 +85,10 @@ ROWS: Final = (
                 "container failed to start and (?:then )?listen on the port defined (?:provided )?by the"
                 r" PORT(?:=(?P<port>\d+))? environment variable"
             ),
-            r"Failed to start and then listen on the port defined (?:provided )?by the PORT(?:=(?P<port>\d+))? environment variable",
+            (
+                r"Failed to start and then listen on the port defined (?:provided )?by the"
+                r" PORT(?:=(?P<port>\d+))? environment variable"
+            ),
             r"container (?:did not|does not|didn't|never) (?:start and )?listen on (?:the )?PORT\b",
         ),
         commands=("gcloud run services update {service} --port=PORT --region={region} --project={project}", _LOGS),
