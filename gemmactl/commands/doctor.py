@@ -69,8 +69,17 @@ def doctor(
             here.voice.aim("local")
             result = run_log(from_log, settings, project, region, for_admin=for_admin)
         else:
-            place = here.place(settings, project, region)
-            result = examined(place, settings, name, here.voice, told.keep, fix=fix, yes=yes, retry=retry, for_admin=for_admin)
+            try:
+                place = here.place(settings, project, region)
+                result = examined(
+                    place, settings, name, here.voice, told.keep, fix=fix, yes=yes, retry=retry, for_admin=for_admin
+                )
+            except Trouble as trouble:
+                from gemmactl.serving.offline import LOGIN, without_login
+
+                if trouble.code != LOGIN or for_admin:
+                    raise
+                result = without_login(trouble, settings, here.home, here.voice, project, region)
         told.ended(result)
     return result
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from gemmactl.doctor.diagnose import diagnose
 from gemmactl.doctor.finding import Context, Finding
-from gemmactl.doctor.live import LINES
+from gemmactl.doctor.last_start import LINES
 from gemmactl.doctor.several import unknown
 from gemmactl.errors import Trouble
 from gemmactl.resources import build_log

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from gemmactl.doctor import by_data
 from gemmactl.doctor.finding import Context
-from gemmactl.doctor.place import PROJECT, SCOPE_OF, Place, settle, valid
+from gemmactl.doctor.place import PROJECT, REGION, SCOPE_OF, Place, settle, valid
 from gemmactl.doctor.search import pattern, search
 
 MAYBE: Final = r"\b(?:it|resource) may not exist\b"
@@ -15,6 +15,10 @@ MAYBE: Final = r"\b(?:it|resource) may not exist\b"
 OR_MISSING: Final = " That, or it does not exist: the same text is printed for both."
 _OBJECT: Final = r"/b/(?P<bucket>[a-z0-9][\w.-]{1,220})/o/(?P<object>[\w.%/=+-]{1,500})"
 _VERSION: Final = r"/secrets/[\w-]{1,255}/versions/(?P<version>\d{1,9}|latest)\b"
+_TAG: Final = (
+    rf"/locations/(?P<region>{REGION})/repositories/(?P<repository>[a-z0-9][a-z0-9.-]{{0,62}})/(?:packages|dockerImages)"
+    r"/(?P<image>[a-z0-9][a-z0-9._%-]{0,150}?)(?:(?P<digest>@sha256:[0-9a-f]{64})|(?:/tags/|:)(?P<tag>\w[\w.-]{0,127}))"
+)
 _INSTANCE: Final = (
     rf"\(gcloud\.(?P<command>[a-z0-9][\w.-]{{2,80}})\).{{0,300}}? to access (?P<kind>\w{{1,40}}) instance \[?(?P<name>{PROJECT}|"
     r"[\w.@/-]{1,300}?)(?::\w{1,40})?(?:\]| \()"
@@ -61,6 +65,12 @@ def look(permission: str, named: Place | None, at: Place | None, resource: str, 
         name = unquote(found["object"])
         if pattern(r"[\w./=+-]{1,500}").fullmatch(name) and valid("bucket", found["bucket"]):
             return f"gcloud storage objects describe gs://{found['bucket']}/{name}"
+    if permission.startswith("artifactregistry.") and (image := search(_TAG, resource) or search(_TAG, words)):
+        path = unquote(image["image"])
+        if valid("image", path):
+            of = image["digest"] or f":{image['tag']}"
+            repository = f"{image['region']}-docker.pkg.dev/{place.project or 'PROJECT'}/{image['repository']}"
+            return f"gcloud artifacts docker images describe {repository}/{path}{of}"
     if place.scope == "secret" and (version := search(_VERSION, resource)):
         return (
             f"gcloud secrets versions describe {version['version']} --secret={place.name or 'SECRET'}"

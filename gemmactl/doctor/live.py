@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from gemmactl.doctor import last_start, served
 from gemmactl.doctor.diagnose import diagnose
 from gemmactl.doctor.finding import Context, Finding
 from gemmactl.doctor.granting import grant_finding
@@ -16,14 +18,11 @@ from gemmactl.kernel.plan import Op, Step, api_disabled, decide, known
 from gemmactl.kernel.resource import Resource
 from gemmactl.resources.apis import Apis
 from gemmactl.resources.cloud import Cloud, Json, LogEntry
-from inference_image.contract import LoadFailure
 
 if TYPE_CHECKING:
     from gemmactl.doctor.checks.check import End, Verdict
 
-LINES: Final = 200
-SYSTEM: Final = "%2Fvarlog%2Fsystem"
-"""The log in which Cloud Run itself speaks of a revision; its container can't write there."""
+ERRORS: Final = "the newest errors while it served"
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,14 @@ def examine(cloud: Cloud, stack: Sequence[Resource], *, service: str = "", conte
     return looked(cloud, stack, service=service, context=context).findings
 
 
-def looked(cloud: Cloud, stack: Sequence[Resource], *, service: str = "", context: Context | None = None) -> Looked:
+def looked(
+    cloud: Cloud,
+    stack: Sequence[Resource],
+    *,
+    service: str = "",
+    context: Context | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Looked:
     """Everything that is not as the stack wishes, and why the service does not serve.
 
     `service` is the full name `projects/P/locations/L/services/S`, or `` for none. A check that may not look ends as a
@@ -61,7 +67,7 @@ def looked(cloud: Cloud, stack: Sequence[Resource], *, service: str = "", contex
         found = [_consequence(f) if f.code == "missing-image" and _told(built) else f for f in found] + built
     checked = [(address, _end(own)) for address, own in told] + ([("your permissions", _end(mine))] if mine is not None else [])
     if service:
-        parts = _service_findings(cloud, service, known_facts)
+        parts = _service_findings(cloud, service, known_facts, now)
         found += [f for _, own in parts for f in own]
         checked += [(name, _end(own)) for name, own in parts]
     return Looked(tuple(once(found)), tuple(checked))
@@ -210,8 +216,8 @@ def _of_rights(verdict: Verdict) -> list[Finding]:
     return [replace(blank, confidence=1.0, state="advice" if verdict.api else "unknown")]
 
 
-def _service_findings(cloud: Cloud, name: str, context: Context) -> list[tuple[str, list[Finding]]]:
-    """What its state tells, and what the log of its newest revision does."""
+def _service_findings(cloud: Cloud, name: str, context: Context, now: Callable[[], datetime]) -> list[tuple[str, list[Finding]]]:
+    """What its state tells, what the log of its newest revision does, and the errors of those that serve."""
     try:
         service = cloud.run.get(name)
     except Trouble as trouble:
@@ -222,7 +228,10 @@ def _service_findings(cloud: Cloud, name: str, context: Context) -> list[tuple[s
     bad = _bad_condition(service)
     revision = str(service.get("latestCreatedRevision") or "")
     behind = bool(revision) and revision != str(service.get("latestReadyRevision") or "")
-    logged = _log_findings(cloud, revision, here, failed=bool(bad) or behind) if revision else []
+    with ThreadPoolExecutor(1) as pool:
+        errors = pool.submit(_errors, cloud, served.serving(service), here)
+        logged, ready = last_start.log_findings(cloud, revision, here, failed=bool(bad) or behind) if revision else ([], "")
+        hidden, lines = errors.result()
     state: list[Finding] = []
     if bad:
         message = str(bad.get("message") or "")
@@ -231,7 +240,19 @@ def _service_findings(cloud: Cloud, name: str, context: Context) -> list[tuple[s
         caused = any(f.state == "problem" for f in logged)
         state = [f for f in told if not caused or f.category != "container"] or ([] if caused else [_not_ready(bad, message)])
     log = [("the log of the newest revision", logged)] if revision else []
-    return [*log, ("the service's state", state)]
+    if hidden is None:
+        failed = served.judged(lines, "" if behind else ready, here, now())
+        return [*log, ("the service's state", state), (ERRORS, served.beside(failed, (*logged, *state)))]
+    blind = any(f.state == "unknown" for f in logged)
+    return [*log, ("the service's state", state), *([] if blind else [(ERRORS, hidden)])]
+
+
+def _errors(cloud: Cloud, revisions: Sequence[str], context: Context) -> tuple[list[Finding] | None, tuple[LogEntry, ...]]:
+    """The newest error lines, or the finding that they can't be read."""
+    try:
+        return None, served.newest_errors(cloud, revisions) if revisions else ()
+    except Trouble as trouble:
+        return unknown(ERRORS, trouble, context), ()
 
 
 def _not_ready(condition: Json, message: str) -> Finding:
@@ -252,37 +273,3 @@ def _not_ready(condition: Json, message: str) -> Finding:
 def _bad_condition(service: Json) -> Json | None:
     conditions = [service.get("terminalCondition") or {}, *(service.get("conditions") or [])]
     return next((c for c in conditions if c.get("state") == "CONDITION_FAILED"), None)
-
-
-def _log_findings(cloud: Cloud, revision: str, context: Context, *, failed: bool) -> list[Finding]:
-    leaf = revision.rpartition("/")[2]
-    query = f'resource.type="cloud_run_revision" AND resource.labels.revision_name="{leaf}"'
-    try:
-        entries = _since_ready(cloud.logs.entries(query, newest=True, limit=LINES))
-    except Trouble as trouble:
-        return unknown("the log of the newest revision", trouble, context)
-    for entry in reversed(entries):
-        failure = LoadFailure.parse(entry.payload) if isinstance(entry.payload, dict) else None
-        if failure:
-            return [replace(f, evidence=f"{entry.timestamp} {f.evidence}") for f in diagnose(failure.line(), {}, context)][:1]
-    if not failed:
-        return []
-    return printed(entries, context)
-
-
-def printed(entries: Sequence[LogEntry], context: Context) -> list[Finding]:
-    """What a container's log tells. What it prints is data: it may be told, it never becomes a remedy."""
-    found = diagnose("\n".join(map(_text, entries)), {}, context)
-    own = "\n".join(_text(entry) for entry in entries if str(entry.raw.get("logName", "")).endswith(SYSTEM))
-    said = {f.code for f in diagnose(own, {}, context)} if own and found else set()
-    return [replace(f, remedies=(), hearsay=f.code not in said) for f in found]
-
-
-def _since_ready(entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:
-    """What was written after a container last became ready (it then logs its timeline): an older failure is healed."""
-    ready = [at for at, entry in enumerate(entries) if isinstance(entry.payload, dict) and "timeline" in entry.payload]
-    return entries[ready[-1] + 1 :] if ready else entries
-
-
-def _text(entry: LogEntry) -> str:
-    return entry.payload if isinstance(entry.payload, str) else str(entry.payload.get("message", ""))

@@ -22,6 +22,7 @@ SLOTS: Final[dict[str, str]] = {
     "region": REGION,
     "bucket": BUCKET,
     "repository": r"[a-z0-9][a-z0-9.-]{0,62}",
+    "image": r"[a-z0-9][a-z0-9._/-]{0,150}",
     "secret": r"[A-Za-z0-9_][A-Za-z0-9_-]{0,254}",
     "version": r"\d{1,9}|latest",
     "service": r"[a-z][a-z0-9-]{0,62}",

@@ -43,12 +43,12 @@ def from_log(path: Path, settings: Settings, project: str | None, region: str | 
 
 def _without(text: str, source: str) -> Result:
     """Two ends that must not be taken for each other: nothing is wrong, or something is that nobody here knows (exit 1)."""
-    from gemmactl.doctor.alarm import reports_failure
+    from gemmactl.doctor.alarm import quiet, reports_failure
     from gemmactl.doctor.diagnose import flattened
     from gemmactl.serving import knowledge
 
     data = {**document(()), "source": source}
-    if not reports_failure(flattened(text)):
+    if not reports_failure(flattened(quiet(text))):
         line = Line("nothing wrong found: doctor knows no failure in this text, and no word of it reports one", "good")
         return Result("doctor", {**data, "failure": False}, (line,), target="local", schema=SCHEMA)
     data |= {"failure": True, **knowledge.hints(text)}

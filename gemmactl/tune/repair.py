@@ -130,7 +130,7 @@ def _execution(place: Place, tune: Tune, execution: Execution, context: Context)
     """What the log of the last execution tells, else Cloud Run's own words."""
     from gemmactl.doctor.diagnose import diagnose
     from gemmactl.doctor.finding import Finding
-    from gemmactl.doctor.live import LINES, printed
+    from gemmactl.doctor.last_start import LINES, printed
     from gemmactl.doctor.several import unknown
 
     source = logs.source(place, tune.short, execution.short)

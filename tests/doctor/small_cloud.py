@@ -86,7 +86,8 @@ class Logs:
         self.queries.append(query)
         if self.refuse:
             raise denied(self.refuse)
-        return self.found
+        errors = "severity>=ERROR" in query
+        return tuple(entry for entry in self.found if not errors or entry.severity in ("ERROR", "CRITICAL", "ALERT", "EMERGENCY"))
 
 
 @dataclass

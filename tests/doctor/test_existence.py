@@ -124,3 +124,31 @@ def test_nothing_is_looked_for_where_the_text_is_sure() -> None:
     (found,) = diagnose("Permission 'run.services.get' denied on resource 'namespaces/my-proj/services/gemma3'.")
     assert found.commands[0].startswith("gcloud projects add-iam-policy-binding my-proj")
     assert "not exist: the same text" not in found.cause
+
+
+_OF_REPOSITORY = "projects/acme-prod-7/locations/us-central1/repositories/gemmactl"
+_DESCRIBED = "gcloud artifacts docker images describe us-central1-docker.pkg.dev/acme-prod-7/gemmactl"
+
+
+@pytest.mark.parametrize(
+    ("permission", "resource", "look"),
+    [
+        ("tags.get", f"//artifactregistry.googleapis.com/{_OF_REPOSITORY}/packages/serve/tags/v9", f"{_DESCRIBED}/serve:v9"),
+        ("dockerimages.get", f"{_OF_REPOSITORY}/dockerImages/team%2Fserve:v9", f"{_DESCRIBED}/team/serve:v9"),
+        ("tags.get", f"{_OF_REPOSITORY}/packages/serve%3Brm/tags/v9", "gcloud artifacts repositories describe gemmactl"),
+    ],
+)
+def test_a_tag_that_may_not_exist_is_looked_for_itself(permission: str, resource: str, look: str) -> None:
+    """The image with its tag, not its repository alone; a path that is no legal one stays out of the command."""
+    text = f"Permission 'artifactregistry.{permission}' denied on resource '{resource}' (or it may not exist)."
+    (found,) = diagnose(text)
+    assert found.commands[0].startswith(look)
+    assert found.role == "roles/artifactregistry.reader"
+
+
+@pytest.mark.parametrize("quote", ["'", '"', "`"])
+def test_an_image_that_is_not_found_is_looked_for_among_the_tags(quote: str) -> None:
+    """In any quotation marks: the image that the text names stands in the command."""
+    image = "us-central1-docker.pkg.dev/acme-prod-7/gemmactl/serve"
+    (found,) = diagnose(f"ERROR: (gcloud.run.deploy) Image {quote}{image}:v9{quote} not found.")
+    assert (found.code, found.commands) == ("image-missing", (f"gcloud artifacts docker tags list {image}",))

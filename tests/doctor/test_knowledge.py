@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from gemmactl.doctor.alarm import reports_failure
+from gemmactl.doctor.alarm import quiet, reports_failure
 from gemmactl.doctor.diagnose import flattened
 from gemmactl.doctor.nearest import nearest
 from gemmactl.doctor.rows import all_rows
@@ -15,6 +16,8 @@ from gemmactl.result import Item, Line
 from gemmactl.serving.findings import from_log
 from gemmactl.serving.knowledge import explained, listed, unrecognised
 from gemmactl.settings import load
+
+DATA = Path(__file__).parent / "data"
 
 
 def test_the_list_has_every_code_once() -> None:
@@ -89,6 +92,46 @@ def test_a_harmless_text_is_told_apart(tmp_path: Path, text: str) -> None:
 def test_a_failure_is_heard_in_other_tongues(text: str) -> None:
     """Words of failure, codes and exception names; in a long text at its end too."""
     assert reports_failure(flattened(text))
+
+
+def test_nearly_every_harmless_text_is_told_as_one() -> None:
+    """Of all texts without an answer at least 88 % end as nothing wrong; the rest are failures of other tools."""
+    texts = [json.loads(line) for file in DATA.glob("*.jsonl") for line in file.read_text(encoding="utf-8").splitlines()]
+    harmless = [text["raw"] for text in texts if text.get("category") in (None, "", "negative")]
+    alarming = [text for text in harmless if reports_failure(flattened(quiet(text)))]
+    assert len(alarming) <= 0.12 * len(harmless), alarming
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WARNING: Could not load the library libfrob.so, falling back to the slow one",
+        "/app/frob.py:3: DeprecationWarning: frob failed to be new; use frob2",
+        '{"severity":"INFO","message":"could not find a cache, starting without"}',
+        "-- Looking for frob.h - not found\nfrob failed, trying the next\nSTATUS: SUCCESS",
+        "W0000 00:00:1.2 1 frob.cc:8] Unable to open the cache",
+    ],
+)
+def test_a_level_that_a_line_gives_itself_is_believed(text: str) -> None:
+    """Info, warnings, deprecations and what a success at the end has survived alarm nobody."""
+    assert not reports_failure(flattened(quiet(text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WARNING: frob was denied",
+        "INFO: frob exited with code 1",
+        'INFO:     10.0.0.1:1 - "POST /generate HTTP/1.1" 500 Internal Server Error',
+        "INFO frob: FrobError: melted",
+        "STATUS: SUCCESS\nfrob failed",
+        "Traceback (most recent call last):\n  frob\nSTATUS: SUCCESS",
+        '{"severity":"INFO","message":"ok"}\nfrob failed',
+    ],
+)
+def test_a_hard_word_is_heard_at_every_level(text: str) -> None:
+    """A refusal, an exit, a server error at a mild level; and whatever comes after a success."""
+    assert reports_failure(flattened(quiet(text)))
 
 
 def test_nearest_needs_more_than_one_word() -> None:

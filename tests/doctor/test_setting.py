@@ -10,7 +10,7 @@ import pytest
 from gemmactl import spec_rules
 from gemmactl.doctor.diagnose import diagnose
 from gemmactl.doctor.finding import Finding
-from gemmactl.doctor.live import printed
+from gemmactl.doctor.last_start import printed
 from gemmactl.doctor.setting import _RULES as RULES
 from gemmactl.doctor.setting import WHY_NOT, changed, derived, line
 from gemmactl.resources.cloud import LogEntry

@@ -21,7 +21,7 @@ ROWS: Final = (
         remedy="Load straight to the GPU, write nothing to /tmp, or give more memory: 32Gi goes with 8 CPU.",
         patterns=(
             r"Memory limit of (?P<limit>\d+) Mi?B exceeded with \d+ Mi?B used",
-            r"Container terminated on signal 9|OOMKilled|Out-of-memory",
+            r"Container terminated on signal 9|OOMKilled|Out-of-memory|\bhost memory (?:is )?(?:full|exhausted)\b",
             r"container instance was found to be using too much memory",
             r"Container called exit\(137\)|The container was terminated because it (?:used too much|exceeded its) memory",
             r"DefaultCPUAllocator: (?:can't|not enough) (?:allocate )?memory|numpy\S{0,30}ArrayMemoryError|^MemoryError\b",

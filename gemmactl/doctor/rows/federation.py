@@ -11,7 +11,14 @@ _NO_GRANT: Final = ("any IAM grant: the exchange of the token failed before any 
 
 
 def _row(
-    code: str, title: str, cause: str, remedy: str, *patterns: str, command: str = "", fix_kind: FixKind = "user_action"
+    code: str,
+    title: str,
+    cause: str,
+    remedy: str,
+    *patterns: str,
+    command: str = "",
+    fix_kind: FixKind = "user_action",
+    explains: tuple[str, ...] = (),
 ) -> Row:
     return Row(
         code=code,
@@ -25,6 +32,7 @@ def _row(
         commands=(command,) if command else (),
         not_fix=_NO_GRANT,
         confidence=0.85,
+        explains=explains,
     )
 
 
@@ -95,10 +103,12 @@ ROWS: Final = (
         r"MalformedError: .{0,100}service account",
         r"Service account info was not in the expected format",
         r"(?:The file|JSON file) \S{1,200} (?:does not have a valid type|is not a valid json file)",
+        r"\bFile (?!\S{0,200}(?:config|tokenizer|index)\w{0,20}\.json)\S{1,200} is not a valid json file",
         r"Could not load JSON Key file",
         r"Type is \S{1,40}, expected one of",
         r"File \S{1,200} was not found\.? ?(?:.{0,40}GOOGLE_APPLICATION_CREDENTIALS|\Z)",
         command="gcloud auth application-default login",
+        explains=("adc-missing",),
     ),
     _row(
         "key-signature",

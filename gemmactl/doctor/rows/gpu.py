@@ -108,6 +108,8 @@ ROWS: Final = (
             r"GPU type \S{3,40} requires",
             r"nvidia\.com/gpu.{0,80}(?:requires|must|can only|at least)",
             r"GPU can only be set to 1",
+            r"\bGPU requires a minimum of \d+ ?CPU|\bnvidia-l4 (?:needs|requires) at least \d+ ?(?:Gi|CPU)",
+            r"\bcpu-throttling must be (?:off|disabled|false).{0,40}GPU",
             r"(?:cpu|memory) .{0,60}required (?:for|with|when using) GPU",
             r"CPU (?:should|must) (?:always )?be (?:always )?allocated.{0,60}GPU",
         ),

@@ -26,7 +26,8 @@ ROWS: Final = (
         r"no (?:HF |Hugging ?Face |access )?token (?:was )?(?:found|provided|set)",
         r"You are trying to access a gated repo",
         r"Invalid (?:user token|username or password|credentials in Authorization)",
-        r"User Access Token \S{0,60} ?(?:is )?(?:expired|invalid|revoked)|[Tt]oken \S{0,60}has (?:been )?(?:expired|revoked)",
+        r"User Access Token \S{0,60} ?(?:is )?(?:expired|invalid|revoked)|"
+        r"(?<!invalid_grant: )[Tt]oken \S{0,60}has (?!been expired or revoked)(?:been )?(?:expired|revoked)",
         r"Illegal header value b?['\"]Bearer",
         r"(?:401|403) Client Error.{0,200}huggingface\.co",
         r"huggingface\.co.{0,200}(?:\b401\b|Unauthorized|Forbidden|\b403\b)",

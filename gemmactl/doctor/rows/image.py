@@ -8,6 +8,11 @@ from gemmactl.doctor.row import CONSEQUENCE, Row
 
 _NO_GRANT: Final = ("any IAM grant",)
 _PROBES: Final = ("probe-failed", "probe-timeout", "probe-timeout-longest", "port-not-opened", "container-exit")
+_NAMED: Final = (
+    r"(?P<region>[a-z0-9-]{2,30})-docker\.pkg\.dev/(?P<project>[a-z0-9.:-]{4,64})/(?P<repository>[a-z0-9.-]{1,63})"
+    r"/(?P<image>[a-z0-9][a-z0-9._/-]{0,150})(?:[:@][\w.:-]{1,140})?"
+)
+"""An image in Artifact Registry."""
 
 ROWS: Final = (
     Row(
@@ -57,13 +62,16 @@ ROWS: Final = (
         " Artifact Registry.",
         remedy="Use the image's Artifact Registry path; list the tags to check.",
         patterns=(
-            r"Image '[^']{3,300}' not found",
+            rf"Image ['\"`]?{_NAMED}['\"`]? (?:was )?not found",
+            r"Image (?:'[^']{3,300}'|\"[^\"]{3,300}\"|`[^`]{3,300}`) (?:was )?not found",
+            rf"{_NAMED}: not found\b",
+            rf"manifest for {_NAMED} not found",
             r"manifest (?:for \S{3,300} not found|unknown)",
             r"MANIFEST_UNKNOWN",
             r"failed to pull image.{0,200}not found",
             r"Failed to fetch \"[^\"]{1,100}\" from request \"/v2/",
         ),
-        commands=("gcloud artifacts docker images list {region}-docker.pkg.dev/{project}/{repository}",),
+        commands=("gcloud artifacts docker tags list {region}-docker.pkg.dev/{project}/{repository}/{image}",),
         not_fix=_NO_GRANT,
     ),
     Row(

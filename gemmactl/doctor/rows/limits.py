@@ -76,7 +76,8 @@ ROWS: Final[tuple[Row, ...]] = (
         r"(?:number|count) of [\w -]{3,60}(?:exceeds?|is above|is over|reached) .{0,40}(?:limit|quota|maximum|allowed)",
         r"[Ii]nsufficient (?:regional )?quota|[Ii]nsufficientQuota|not enough quota",
         only_with=_GOOGLE,
-        unless=r"maxScale may not exceed|must be between|INVALID_ARGUMENT.{0,80}(?:bytes|length|characters)|token|VPC network",
+        unless=r"Memory limit of|maxScale may not exceed|must be between|"
+        r"INVALID_ARGUMENT.{0,80}(?:bytes|length|characters)|token|VPC network",
         rank=HIDES,
         confidence=0.7,
     ),

@@ -193,7 +193,7 @@ ROWS: Final = (
         "Tensors have other shapes than config.json says",
         "config.json is of another size of the model, or the vocabulary was changed without saving the config.",
         "Save the model and its config together.",
-        r"size mismatch for [\w.]{3,200}:",
+        r"size mismatch for [\w.]{3,200}(?::|\Z)",
         r"mismatched sizes",
     ),
     _model(

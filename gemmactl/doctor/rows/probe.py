@@ -64,7 +64,7 @@ ROWS: Final = (
                 r"(?: on port (?P<port>\d+))?(?: path \"(?P<path>[^\"]{0,100})\")?"
             ),
             r"container failed the configured startup probe checks",
-            r"\bstartup probe (?:failed|did not (?:pass|succeed))\b",
+            r"\bstartup (?:(?:TCP|HTTP|GRPC) )?probe (?:failed|did not (?:pass|succeed))\b",
             r"HealthCheckContainerError",
         ),
         fix_kind="diagnose",
@@ -85,7 +85,11 @@ ROWS: Final = (
                 "container failed to start and (?:then )?listen on the port defined (?:provided )?by the"
                 r" PORT(?:=(?P<port>\d+))? environment variable"
             ),
-            r"Failed to start and then listen on the port defined by the PORT environment variable",
+            (
+                r"Failed to start and then listen on the port defined (?:provided )?by the"
+                r" PORT(?:=(?P<port>\d+))? environment variable"
+            ),
+            r"container (?:did not|does not|didn't|never) (?:start and )?listen on (?:the )?PORT\b",
         ),
         commands=("gcloud run services update {service} --port=PORT --region={region} --project={project}", _LOGS),
         rank=CONSEQUENCE,

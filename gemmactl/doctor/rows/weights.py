@@ -18,7 +18,9 @@ ROWS: Final = (
         "It is empty, cut off, or an error page or Git LFS pointer stands in its place.",
         "Look at its first lines, and fetch the real file again; gemmactl checks the files before a deploy.",
         r"looks like the config file at '?[^']{1,200}'? is not a valid JSON",
-        r"(?<!key\.json )(?<!credentials\.json )is not a valid JSON file",
+        # google-auth says "File X is not a valid json file" of a login
+        r"(?<!File )(?<![\w./~-])(?!\S{0,200}(?:key|credentials)\.json )\S{1,200} is not a valid JSON file",
+        r"(?:config|tokenizer|index)[\w.]{0,30}\.json['\"]? is not a valid JSON file",
         r"(?:config|tokenizer|index|generation_config|preprocessor_config)[\w.]{0,30}\.json.{0,300}JSONDecodeError",
         r"JSONDecodeError.{0,300}(?:config|tokenizer|index)[\w.]{0,30}\.json",
         r"(?:config|tokenizer)\w{0,20}\.json.{0,80}(?:corrupt|malformed|truncated|is empty|invalid JSON)",
