@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -27,17 +27,14 @@ from inference_image.server.schemas import GenerateRequest, sampling_of
 from inference_image.server.service import Service
 from inference_image.server.sse import EventStream, event, quoted
 
-SHORT: Final = 2048
-"""Bytes of a body that is read on the event loop: a millisecond at most."""
-
 
 async def generate(service: Service, request: Request) -> Response:
     """Raises Refused."""
     record = record_of(request)
     engine = service.admit()
     body = await read_body(request)
-    # A prompt may have a megabyte: it is read and its tokens are counted off the event loop. For a short one a thread costs more.
-    form, asked, type_name = _asked(engine, body) if len(body) <= SHORT else await asyncio.to_thread(_asked, engine, body)
+    # A prompt may have a megabyte: it is read and its tokens are counted off the event loop.
+    form, asked, type_name = await asyncio.to_thread(_asked, engine, body)
     record.asked(type_name, len(asked.ids), form.prompt)
     answers = submitted(engine, [asked])
     model = form.adapter or engine.name
