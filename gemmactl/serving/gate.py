@@ -63,15 +63,15 @@ def widened(plan: Plan, verdicts: Sequence[Verdict], ground: Ground, *, by_anybo
     `by_anybody`: the plan is read by whoever carries out the other half of it.
     """
     step, wanted = next(((s, s.resource) for s in plan.steps if isinstance(s.resource, Apis)), (None, None))
-    if step is None or wanted is None or step.op is Op.UNSEEN or plan.blocked:
+    if step is None or wanted is None or (step.op is Op.UNSEEN and not by_anybody) or plan.blocked:
         return plan
     if not by_anybody and (plan.unseen or not plan.work):
         return plan
-    off = _off(tuple(sorted({v.api for v in verdicts} & KNOWN - set(wanted.names))), ground)
+    off = _off(tuple(sorted({v.api for v in verdicts} & KNOWN - set(wanted.names))), ground, unasked=by_anybody)
     if not off or not (by_anybody or _may(ground)):
         return plan
     more = GatedApis((*wanted.names, *off), wanted.after, beside=off)
-    made = replace(step, resource=more) if step.op is Op.CREATE else decide(more, step.live)
+    made = replace(step, resource=more) if step.op in (Op.CREATE, Op.UNSEEN) else decide(more, step.live)
     one = len(off) == 1
     said = f"{_listed(off)} {'is' if one else 'are'} for the checks alone, which look again right after this step"
     made = replace(made, note=said, unknown=step.unknown)
@@ -96,14 +96,17 @@ def gated(plan: Plan, verdicts: Sequence[Verdict], ground: Ground, again: Again 
     return replace(plan, steps=tuple(replace(s, resource=gate) if s is step else s for s in plan.steps))
 
 
-def _off(names: tuple[str, ...], ground: Ground) -> tuple[str, ...]:
-    """Those that the project has not enabled: a call may also count on another project, where this one changes nothing."""
+def _off(names: tuple[str, ...], ground: Ground, *, unasked: bool) -> tuple[str, ...]:
+    """Those that the project has not enabled: a call may also count on another project, where this one changes nothing.
+
+    `unasked`: what is said of all of them where that can't be asked; to enable what is enabled changes nothing.
+    """
     if not names:
         return ()
     try:
         on = ground.cloud.apis.enabled(names)
     except Trouble:
-        return ()
+        return names if unasked else ()
     return tuple(name for name in names if name not in on)
 
 
