@@ -130,6 +130,8 @@ class OpenSslSocket(Secured):
     def take(self, into: memoryview) -> int:
         if len(into) <= _SMALL:
             return self._take_small(into)
+        if not self._ssl:
+            raise OSError("the connection is closed")
         lib = self._open
         lib.ERR_clear_error()
         # BIO_f_buffer goes on until it has all that was asked for or the kernel has no more.
@@ -158,7 +160,8 @@ class OpenSslSocket(Secured):
         lib = self._open
         with suppress(ValueError):
             ipaddress.ip_address(host)
-            lib.X509_VERIFY_PARAM_set1_ip_asc(lib.SSL_get0_param(self._ssl), host.encode())
+            if lib.X509_VERIFY_PARAM_set1_ip_asc(lib.SSL_get0_param(self._ssl), host.encode()) != 1:
+                raise ssl.SSLError(f"{host[:80]} can't be held to a certificate")  # one with a zone: nothing would be checked
             return
         name = host.encode("idna")
         if lib.SSL_set1_host(self._ssl, name) != 1 or lib.SSL_ctrl(self._ssl, _CTRL_SERVER_NAME, 0, name) != 1:

@@ -138,6 +138,14 @@ def test_a_certificate_for_another_host_is_refused(bucket: Bucket, certificate: 
             secure(plain, certificate, way, name)
 
 
+def test_an_address_that_no_certificate_can_name_is_refused(bucket: Bucket, certificate: Path) -> None:
+    """With a zone in it OpenSSL takes no address to check: then there is no connection rather than an unchecked one."""
+    with fake_storage.running(bucket, certificate=certificate) as address:
+        plain = socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])))
+        with plain, pytest.raises(ssl.SSLError, match="held to a certificate"):
+            secure(plain, certificate, "openssl", "fe80::1%lo")
+
+
 def secure(plain: socket.socket, certificate: Path, way: str, name: str) -> Secured:
     if way == "python":
         return MemoryTls(plain, ssl.create_default_context(cafile=certificate), name)
@@ -157,6 +165,8 @@ def test_a_connection_waits_no_longer_than_its_timeout(bucket: Bucket, certifica
             made.recv_into(memoryview(bytearray(10)))
         assert made.take(memoryview(bytearray(100_000))) == 0
         made.close()
+        with pytest.raises((OSError, ValueError)):
+            made.take(memoryview(bytearray(100_000)))
 
 
 @pytest.mark.parametrize("way", WAYS)
