@@ -58,7 +58,7 @@ _HELP: Final = (
 
 
 def build(only: Verb | None = None, *, rows: bool = False) -> typer.Typer:
-    """The app. A run imports its verb alone (`only`), `gemmactl --help` none (`rows`), completion and the reference all."""
+    """The app. A run imports its verb alone (`only`), --help and --version none (`rows`), completion and the reference all."""
     app = typer.Typer(
         name="gemmactl",
         help=_HELP,
@@ -125,7 +125,8 @@ def _run(args: list[str], verb: Verb | None, environ: Mapping[str, str], folder:
     session = Session(screen, environ, folder, Path(environ.get("HOME") or Path.home()), screen.format, args)
     name = " ".join(args[: 1 + (verb.group and args[1].isalpha())]) if verb else ""
     try:
-        outcome = build(verb)(args, prog_name="gemmactl", standalone_mode=False, obj={SESSION: session})
+        app = build(verb, rows=args == ["--version"])
+        outcome = app(args, prog_name="gemmactl", standalone_mode=False, obj={SESSION: session})
         return _close(screen, outcome)
     except KeyboardInterrupt:
         return _end(screen, failure(name, _interrupted(), target=screen.target))

@@ -1,10 +1,16 @@
-"""What every test shares: one thread per process, no network by accident, tools that must be there under CI. Knows no room."""
+"""What every test shares: one thread per process, no network by accident, tools that must be there under CI, who begins where.
+
+Knows no room, but those that take long.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +21,9 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# a process that keeps nothing compiled compiles again what the one before it had: seconds for each start of a tool of 500 modules
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 for _name in tuple(os.environ):
     if _name.startswith(("GEMMACTL_", "GOOGLE_", "CLOUDSDK_")) or _name in {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}:
         del os.environ[_name]
@@ -23,6 +32,26 @@ for _name in tuple(os.environ):
 settings.register_profile("steady", derandomize=True)
 settings.register_profile("search", derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+LONGEST_FIRST = ("tests/wire/", "tests/local/", "tests/house/test_lint.py")
+"""Where one file takes half a minute: at the end of a run the other worker would only wait for it."""
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """In a run of everything the second worker reads the modules from the end: each one is compiled by one of the two."""
+    here = Path(__file__).resolve().parent
+    if os.environ.get("PYTEST_XDIST_WORKER") != "gw1" or [Path(one).resolve() for one in session.config.args] != [here]:
+        return
+    for path in sorted(here.rglob("test_*.py"), reverse=True):
+        if (path.parent / "__init__.py").exists():
+            with contextlib.suppress(Exception, pytest.skip.Exception):  # the collection tells it
+                importlib.import_module(".".join(path.relative_to(here.parent).with_suffix("").parts))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order in which files are handed out."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST_FIRST))
 
 
 def find_tool(name: str, *, path: str | None = None, ci: bool) -> Path:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 from gemmactl.checkpoint.configuration import Configured
 from gemmactl.checkpoint.finding import Correction
@@ -17,6 +18,9 @@ from inference_image import chat, contract, layout
 from inference_image.contract import Code, LoadFailed
 from inference_image.overrides import Overrides
 from inference_image.presets import Presets
+
+if TYPE_CHECKING:
+    from inference_image.template import ChatTemplate
 
 Json = Mapping[str, Any]
 SPARSE: Final = 0.9
@@ -165,6 +169,11 @@ def _ids(value: object) -> list[int]:
     return [v for v in values if isinstance(v, int) and not isinstance(v, bool)]
 
 
+@lru_cache(maxsize=4)  # a deploy looks before it asks and again before it writes; to compile Gemma's takes as long as the rest
+def _checked(source: str, special: tuple[tuple[str, str], ...]) -> ChatTemplate:
+    return chat.checked_template(source, dict(special))
+
+
 def _template(contents: Contents, configured: Configured, config: Json, said: tuple[Overrides, Presets], ledger: Ledger) -> str:
     row, (overrides, presets) = configured.family, said
     data = contents.small.get(contract.CHAT_TEMPLATE)
@@ -183,13 +192,13 @@ def _template(contents: Contents, configured: Configured, config: Json, said: tu
             correction=Correction(files={contract.CHAT_TEMPLATE: built.encode()}) if built else None,
         )
         return "none"
+    special = chat.special_texts(config)
     checked = ledger.attempt(
-        lambda: chat.checked_template(source, config),
+        lambda: _checked(source, tuple(special.items())),
         code="template-invalid",
         remedy="bring the chat template of the base model; it is only ever rendered in a sandbox",
     )
     if checked is not None:
-        special = chat.special_texts(config)
         ledger.attempt(lambda: chat.require_presets(presets, checked, special), code="presets-invalid", remedy=CORRECT)
     if checked is None or row is None or row.turns is None:
         return "foreign"

@@ -8,6 +8,7 @@ import io
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -57,6 +58,11 @@ def stage(packages: Sequence[str]) -> BuildContext:
     Raises:
         Trouble: a package is not there as files.
     """
+    return _staged(tuple(packages))
+
+
+@cache  # one command asks again and again; what it was started from does not change below it
+def _staged(packages: tuple[str, ...]) -> BuildContext:
     files = tuple(sorted((path, content) for name in packages for path, content in _package(name)))
     total = hashlib.sha256()
     for path, content in files:

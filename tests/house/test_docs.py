@@ -51,17 +51,23 @@ def command_lines(markdown: str) -> list[list[str]]:
     return found
 
 
+@cache
+def parser() -> Any:
+    """The app with all its verbs."""
+    import typer
+
+    from gemmactl.app import build
+
+    return typer.main.get_command(build())
+
+
 def parse(words: list[str]) -> None:
     """Let the app's own parser read a command line; nothing runs.
 
     Raises:
         click's UsageError: it would be refused.
     """
-    import typer
-
-    from gemmactl.app import build
-
-    command: Any = typer.main.get_command(build())
+    command = parser()
     rest, context = words, None
     while hasattr(command, "commands"):
         if not rest or rest[0].startswith("-"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
+from functools import cache, lru_cache
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,14 @@ def lines(pattern: re.Pattern[str], source: str) -> list[int]:
     return [number for number, line in enumerate(source.splitlines(), 1) if pattern.search(line)]
 
 
+parsed = lru_cache(maxsize=1)(ast.parse)
+"""Several rules look at one source in turn; all trees at once would be half a gigabyte."""
+
+
 def patches(source: str) -> list[int]:
     """Lines that ask for pytest's or unittest's way to replace parts of the code under test."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         named = (
             (isinstance(node, ast.arg) and node.arg in {"monkeypatch", "mocker"})
             or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0:2] in (["unittest", "mock"], ["mock"]))
@@ -65,7 +70,7 @@ def silent_tests(source: str) -> list[str]:
     """Tests without a docstring."""
     return [
         node.name
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parsed(source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name.startswith("test_")
         and not ast.get_docstring(node)
@@ -74,13 +79,13 @@ def silent_tests(source: str) -> list[str]:
 
 def unintroduced(source: str) -> list[str]:
     """A module that has code but no first line saying what it owns."""
-    module = ast.parse(source)
+    module = parsed(source)
     return ["module"] if module.body and not ast.get_docstring(module) else []
 
 
 def vague(source: str, name: str = "") -> list[str]:
     """Names of modules, classes and functions that say nothing: the whole of it, or its last word, stands for anything."""
-    named = [name] + [n.name for n in ast.walk(ast.parse(source)) if isinstance(n, ast.ClassDef | ast.FunctionDef)]
+    named = [name] + [n.name for n in ast.walk(parsed(source)) if isinstance(n, ast.ClassDef | ast.FunctionDef)]
     last = {n: re.sub(r"(?<=[a-z])(?=[A-Z])", "_", n).lower().strip("_").rsplit("_", 1)[-1] for n in named}
     return [n for n in named if last[n] in VAGUE and re.sub("[^a-z]", "", n.lower()) not in OF_THE_FIELD]
 
@@ -127,25 +132,37 @@ def found_in(paths: tuple[Path, ...], rule: Callable[[str], list[object]]) -> li
     ]
 
 
+@cache
+def of_the_syntax() -> dict[str, list[str]]:
+    """The findings of each rule that reads a module's syntax: every module is parsed once for all of them."""
+    tests, packages = set(tree.python("tests")), set(tree.python(*tree.PACKAGES))
+    found: dict[str, list[str]] = {"patches": [], "silent tests": [], "unintroduced": [], "vague": []}
+    for path in tree.python():
+        found["unintroduced"] += found_in((path,), unintroduced)
+        found["patches"] += found_in((path,) if path in tests else (), patches)
+        found["silent tests"] += found_in((path,) if path in tests else (), silent_tests)
+        found["vague"] += found_in((path,) if path in packages else (), lambda source, name=path.stem: vague(source, name))
+    return found
+
+
 def test_tests_pass_fakes_and_patch_nothing() -> None:
     """A test that replaces part of the code under test does not test that code."""
-    assert not found_in(tree.python("tests"), patches)
+    assert not of_the_syntax()["patches"]
 
 
 def test_every_test_says_what_it_proves() -> None:
     """The docstring states the behaviour: it is what a reader of a failure sees first."""
-    assert not found_in(tree.python("tests"), silent_tests)
+    assert not of_the_syntax()["silent tests"]
 
 
 def test_every_module_says_what_it_owns() -> None:
     """The first line of a module with code is its docstring."""
-    assert not found_in(tree.python(), unintroduced)
+    assert not of_the_syntax()["unintroduced"]
 
 
 def test_names_come_from_the_field() -> None:
     """No module, class or function is named for being of use."""
-    packages = tuple(p for p in tree.python(*tree.PACKAGES))
-    assert not [f"{tree.relative(p)}: {name}" for p in packages for name in vague(p.read_text(), p.stem)]
+    assert not of_the_syntax()["vague"]
 
 
 def test_files_are_one_idea_long() -> None:

@@ -104,8 +104,9 @@ def _origin(node: ast.ImportFrom, importer: str, package: bool) -> str:
     return ".".join([*parts[: len(parts) - up], *([node.module] if node.module else [])])
 
 
+@cache
 def imports_of(*rooms: str) -> tuple[Import, ...]:
-    """Every import in the rooms."""
+    """Every import in the rooms, read once."""
     return tuple(
         found for path in python(*rooms) for found in imports(path.read_text(), module(path), package=path.name == "__init__.py")
     )
