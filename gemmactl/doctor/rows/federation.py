@@ -68,6 +68,16 @@ ROWS: Final = (
         fix_kind="config_change",
     ),
     _row(
+        "login-input-missing",
+        "The login of the pipeline was given no credentials",
+        "The secret that holds them is empty here: it has another name, or runs of forks and of Dependabot never get it.",
+        "Check the secret's name and that this job may read it; give the action a provider or a key, not both.",
+        r"must specify exactly one of \"?workload_identity_provider",
+        r"failed to parse service account key JSON credentials|credentials_json.{0,80}(?:empty|not valid JSON|missing)",
+        r"workload_identity_provider.{0,80}(?:is empty|must be (?:set|given|specified)|missing|not (?:set|supplied))",
+        fix_kind="config_change",
+    ),
+    _row(
         "federation-pool-missing",
         "The identity pool or its provider does not exist",
         "A misspelled name, the project's id in place of its number, or a pool that was deleted or disabled.",

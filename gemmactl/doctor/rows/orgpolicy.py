@@ -23,7 +23,7 @@ ROWS: Final = (
         ),
         commands=("gcloud run services update {service} --no-allow-unauthenticated --region={region} --project={project}",),
         not_fix=(*_NO_GRANT, "roles/run.admin"),
-        explains=("org-members",),
+        explains=("org-members", "run-policy-not-set"),
     ),
     Row(
         code="org-location",

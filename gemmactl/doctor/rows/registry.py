@@ -74,6 +74,17 @@ ROWS: Final = (
         unless=_DENIED,
     ),
     _row(
+        "image-name-short",
+        "name",
+        "The image's name lacks a part that the registry wants",
+        "Artifact Registry wants HOST/PROJECT/REPOSITORY/IMAGE; without the repository or the image there is nothing to push to.",
+        "Tag the image as REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG and push that name.",
+        r"\bNAME_INVALID\b",
+        r"Missing image name\b",
+        r"Pushes should be of the form",
+        fix_kind="config_change",
+    ),
+    _row(
         "pull-interrupted",
         "pull",
         "Layers of an image could not be moved",
