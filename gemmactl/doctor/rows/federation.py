@@ -115,10 +115,11 @@ ROWS: Final = (
         r"(?:The file|JSON file) \S{1,200} (?:does not have a valid type|is not a valid json file)",
         r"\bFile (?!\S{0,200}(?:config|tokenizer|index)\w{0,20}\.json)\S{1,200} is not a valid json file",
         r"Could not load JSON Key file",
+        r"activate-service-account\) .{0,60}(?:[Cc]ould not|[Uu]nable to|[Ff]ailed to) (?:read|load|parse|open)",
         r"Type is \S{1,40}, expected one of",
         r"File \S{1,200} was not found\.? ?(?:.{0,40}GOOGLE_APPLICATION_CREDENTIALS|\Z)",
         command="gcloud auth application-default login",
-        explains=("adc-missing",),
+        explains=("adc-missing", "local-file", "yaml-faulty"),
     ),
     _row(
         "key-signature",

@@ -131,6 +131,6 @@ ROWS: Final = (
         fix_kind="admin_action",
         not_fix=_NO_GRANT,
         confidence=0.8,
-        explains=("org-constraint-named",),
+        explains=("org-constraint-named", "build-refused"),
     ),
 )

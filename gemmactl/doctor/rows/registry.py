@@ -119,6 +119,7 @@ ROWS: Final = (
         r"ERROR: failed to build: ",
         r"Building Container\.{0,20} ?failed",
         r"Build failed; check build logs for details",
+        r"(?:Failed to trigger build|Your build failed to run): ",
         r"Container build failed",
         r"Error response from daemon: (?!Get |.{0,200}(?:denied|unauthorized|forbidden))",
         r"ERROR: build step \d{1,3} ",
