@@ -105,8 +105,8 @@ def of_policy(owner: str, verb: str) -> str:
 
 
 def of_method(method: str, service: str = "") -> str:
-    """`google.cloud.run.v2.Jobs.RunJob`, `v1.compute.networks.insert`, `storage.objects.get`; `create_service` of run."""
-    words = method.strip(". ").split(".")
+    """`google.cloud.run.v2.Jobs.RunJob` (or with a slash), `v1.compute.networks.insert`, `create_service` of run."""
+    words = method.strip(". ").replace("/", ".").split(".")
     last = words[-1]
     own = service.removesuffix(".googleapis.com").rpartition("/")[2]
     if known(method):

@@ -34,6 +34,7 @@ TOOL: Final = (
     r"with (?:module\.[\w.\[\]\"-]{1,100}\.)?google_\w{3,60}\.\w",
     r"\bgsutil |CommandException: |AccessDeniedException: ",
     r"This command is authenticated as",
+    r"\.tf(?:state|lock)\b",
     r">>> \w",
     r"_execution_state|ipython-input|ipykernel_|\bcell line: \d|\bInput In \[\d",
     r"BigQuery error in \w+ operation",

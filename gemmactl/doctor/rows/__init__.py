@@ -34,6 +34,7 @@ FAMILIES: Final = (
     "registry_denials",
     "wordings",
     "iam",
+    "bucket_denials",
     "calls",
     "denials",
     "quota",

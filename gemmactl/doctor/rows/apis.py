@@ -37,6 +37,7 @@ ROWS: Final = (
             "iam-denied",
             "caller-cloudbuild-builds-create",
             "caller-run-services-create",
+            "federation-refused",
         ),
         confidence=0.95,
     ),

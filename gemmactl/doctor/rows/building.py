@@ -87,6 +87,15 @@ ROWS: Final = (
         r"build timeout of \d+\w* (?:was )?exceeded",
     ),
     _row(
+        "trigger-source",
+        "trigger",
+        "The trigger can't reach the repository or the commit",
+        "The repository is not connected to Cloud Build in this project and region, or the commit is gone by now.",
+        "Connect the repository again, or run the trigger on a branch that exists.",
+        r"unreachable commit IDs?|[Cc]ouldn't read commit|could not fetch file from source",
+        r"Repository mapping does not exist",
+    ),
+    _row(
         "hub-rate-limit",
         "rate",
         "Docker Hub asks to slow down",

@@ -9,6 +9,9 @@ from gemmactl.doctor.row import Row
 _NOT_NAMED: Final = r"(?:The )?(?:caller|user) does not have permission(?! to (?:act|access))"
 _REFUSED: Final = rf"(?:{_NOT_NAMED}|\bForbidden\b|You do not have permission|(?:Access|Permission) denied\.?(?! on| for| to))"
 _URL_REFUSED: Final = r"(?:caller does not have permission|PERMISSION_DENIED|\b403\b)"
+_NO_PERMISSION: Final = r"(?!.{0,900}?[pP]ermission ['\"]?[a-z]+\.[a-z]+)"
+_RPC: Final = r"/?(?P<method>google\.(?:[a-z]\w{1,30}\.){1,4}v\d\w{0,8}\.[A-Z]\w{2,60}/[A-Z]\w{2,60})"
+"""A method as gRPC writes it: package, service, a slash, its name."""
 _TYPE: Final = r"(?:(?=.{0,500}?\b(?:with|resource|in) (?:module\.\S{1,200}\.|\")?(?P<tf>google_[a-z0-9_]{3,60}))|)"
 _DOING: Final = (
     r"(?:when )?(?P<verb>creating|reading|updating|deleting|enabling|fetching|listing|setting|retrieving|patching|adding)"
@@ -96,6 +99,14 @@ ROWS: Final = (
             rf" in (?P<method>[a-z]\w{{2,60}})\b.{{0,2500}}?\b403\b.{{0,40}}?{_NOT_NAMED}"
         ),
         subcategory="library",
+    ),
+    _row(
+        "call-rpc",
+        "The call was refused: its caller lacks the permission that the method needs",
+        rf"{_URL_REFUSED}{_NO_PERMISSION}.{{0,400}}?{_RPC}",
+        rf"{_RPC}{_NO_PERMISSION}.{{0,400}}?{_URL_REFUSED}",
+        subcategory="request",
+        unless=r"SERVICE_DISABLED|has not been used in project|BILLING_DISABLED|IAM_PERMISSION_DENIED|SCOPE_INSUFFICIENT|scopes",
     ),
     _row(
         "call-url",

@@ -90,6 +90,12 @@ ROWS: Final = (
     _row(
         "denied-to-member",
         "{member} may not {permission}",
+        # the account stands after what it lacks
+        (
+            rf"Permission ['\"`]?{_PERMISSION}['\"`]? (?:was )?denied (?:on|for) {_RESOURCE}['\"`\])]{{0,2}}"
+            r"(?: \(or (?:it|resource) may not exist\))? (?:for|to) (?:the )?(?:service (?:account|agent)|principal|user|"
+            rf"caller|account|member):? ['\"`\[]?(?:user:|serviceAccount:)?(?P<member>{EMAIL})"
+        ),
         rf"Required '{_PERMISSION}' permission for '(?P<resource>[\w./:-]{{3,200}})' for (?P<member>{EMAIL})",
         rf"Permission '{_PERMISSION}' denied; grant (?:serviceAccount:)?(?P<member>{EMAIL}) the role",
         explains=("iam-denied", "iam-denied-somehow"),

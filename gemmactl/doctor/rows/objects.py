@@ -61,7 +61,9 @@ ROWS: Final = (
         r"\bconditionNotMet\b",
         r"googleapi: Error 412|\b412 Precondition Failed\b",
         fix_kind="retry",
-        unless=r"violates constraint|constraints/|orgpolicy",
+        unless=(
+            r"violates constraint|constraints/|orgpolicy|public access prevention|Error 412: .{0,160}(?:not allowed|is enforced)"
+        ),
     ),
     _row(
         "bucket-not-empty",

@@ -23,7 +23,7 @@ ROWS: Final = (
         ),
         commands=("gcloud run services update {service} --no-allow-unauthenticated --region={region} --project={project}",),
         not_fix=(*_NO_GRANT, "roles/run.admin"),
-        explains=("org-members",),
+        explains=("org-members", "run-policy-not-set"),
     ),
     Row(
         code="org-location",
@@ -131,6 +131,6 @@ ROWS: Final = (
         fix_kind="admin_action",
         not_fix=_NO_GRANT,
         confidence=0.8,
-        explains=("org-constraint-named",),
+        explains=("org-constraint-named", "build-refused"),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.principal import EMAIL
-from gemmactl.doctor.row import Row
+from gemmactl.doctor.row import CONSEQUENCE, Row
 
 ROWS: Final = (
     Row(
@@ -123,6 +123,31 @@ ROWS: Final = (
             r"Invalid value for \[--member\]",
         ),
         not_fix=("lint-condition",),
+    ),
+    Row(
+        code="binding-refused",
+        category="iam",
+        subcategory="binding",
+        title="The change of the IAM policy was read and refused",
+        cause="A role, a member or a condition in it is not legal there, or what it is bound on does not exist.",
+        remedy="Correct what the message names; a role belongs to a service, and a member needs its type before it.",
+        patterns=(
+            (
+                r"\(gcloud\.[\w.-]{2,80}\.(?:add|set|remove)-iam-policy(?:-binding)?\) (?:INVALID_ARGUMENT|FAILED_PRECONDITION"
+                r"|NOT_FOUND|Status code: 400|HTTPError 400|Invalid )"
+            ),
+            r"Error (?:setting|applying|retrieving) IAM policy for .{5,400}? googleapi: Error 40[04]: ",
+            r"Role \(?['\"]?(?:roles|projects|organizations)/[\w./-]{2,120}\)?['\"]? does not exist\b",
+            r"Policies with conditions must specify a version|number of members in the policy",
+        ),
+        unless=(
+            r"permitted customer|constraint|\b403\b|denied|public access prevention|of kind '|Cannot find|has not been used"
+            r"|SERVICE_DISABLED|orgpolicy|organi[sz]ation polic"
+        ),
+        rank=CONSEQUENCE,
+        explains=("field-illegal", "argument-refused", "not-there"),
+        not_fix=("roles/owner", "lint-condition"),
+        confidence=0.7,
     ),
     Row(
         code="policy-conflict",

@@ -22,6 +22,20 @@ _LONGEST: Final = (
 
 ROWS: Final = (
     Row(
+        code="readiness-deadline",
+        category="container",
+        subcategory="readiness",
+        title="The revision was not ready in the time that Cloud Run waits",
+        cause="An image that can't be pulled, a GPU that can't be had or a container that hangs ends in this message.",
+        remedy="Read the revision's conditions and its log: the cause stands there, not in this message.",
+        patterns=(r"[Rr]esource readiness deadline exceeded", r"\bPROGRESS_DEADLINE_EXCEEDED\b|ProgressDeadlineExceeded"),
+        fix_kind="diagnose",
+        commands=(_LOGS,),
+        rank=CONSEQUENCE,
+        not_fix=("any IAM grant",),
+        confidence=0.5,
+    ),
+    Row(
         code="probe-timeout",
         category="container",
         subcategory="startup",

@@ -135,7 +135,7 @@ ROWS: Final = (
         "Two writers changed the service at once",
         "The service was changed between reading and writing it.",
         "Run the same command again.",
-        r"Conflict for resource '[^']{1,200}': version '\w+' was specified but current version is",
+        r"Conflict for resource '[^']{1,200}':? (?:for )?version '\w+'",
         fix_kind="retry",
     ),
     _setting(

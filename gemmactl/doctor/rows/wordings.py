@@ -231,7 +231,10 @@ ROWS: Final = (
         r"(?P<resource>projects/[\w/.-]+)"
         r"(?=.{0,400}?cloudbuild)",
         principal="$BUILD_SA",
-        only_with=r"build step \d|Step #\d|availableSecrets|cloud-builders|cloudbuild",
+        only_with=(
+            r"build step \d|Step #\d|availableSecrets|cloud-builders|cloudbuild|build failed to run"
+            r"|failed to access secret version for secret "
+        ),
         subcategory="build_secret",
         explains=("secret-denied-process", "iam-denied"),
     ),
