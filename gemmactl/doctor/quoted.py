@@ -86,6 +86,11 @@ _FOREIGN: Final = (
     r"|Error from server \(Forbidden\)(?!.{0,600}(?:container\.|requires one of))"
 )
 """Denials of other clouds, forges, registries, databases and machines: no account of Google's can cure them."""
+_ASKED_OF_IT: Final = (
+    r"\b(?:INFO|DEBUG)\b[^\n]{0,80}?\b(?:prompt|user[_ ](?:input|message|prompt)|chat[_ ]message|query_text)\b"
+    r" ?[:=][^\n]{0,8000}"
+)
+"""A server tells at a mild level what it was asked or what it answered."""
 _SHORTEST: Final = 5
 """Characters of a line worth a look."""
 _PLAN: Final = r"^\s*(?:[+~-]|-/\+|<=)\s"
@@ -103,6 +108,8 @@ def hush(text: str) -> str:
     for hint, said in SAID:
         if re_of(hint).search(text):
             text = re_of(said, re.DOTALL).sub(" ", text)
+    if "INFO" in text or "DEBUG" in text:
+        text = re_of(_ASKED_OF_IT).sub(" ", text)
     return _turns(text) if "turn" in text else text
 
 
