@@ -53,6 +53,9 @@ _FINE: Final = (
         r"(?i:\"(?:GET|HEAD|POST) /(?:\.\w|wp-|wordpress|phpmyadmin|cgi-bin|actuator|vendor/|\S{1,60}\.(?:php|aspx?|jsp|env)\b)"
         r"\S{0,120} HTTP/\d(?:\.\d)?\" 4\d\d(?: (?:Not Found|Forbidden|Unauthorized|Bad Request|Method Not Allowed))?)"
     ),
+    r"(?i:\bCannot find a quota project to add to ADC\b)",
+    r"(?i:\bThe following APIs are not enabled on project .{0,900}?Enabling APIs on project\b)",
+    r"(?i:\blabel_names can't be set automatically\b)",
     r"(?i:\battention mask is not set and cannot be inferred\b)",
     r"(?i:\bDownload is performed unsandboxed as root .{0,300}?\(13: Permission denied\))",
     r"\bseverity ?(?:>=|>|!=|<=|<) ?\"?[A-Z]{4,9}\b",

@@ -51,6 +51,8 @@ _CURE: Final = r"^\W{0,4}to (?:resolve|fix|solve|avoid|work around) this(?: (?:i
 _OURS: Final = r"\b(?:I|I'm|I've|we|we're|my|our|me)\b|\b(?:ich|wir|je|nous|yo|eu|estou)\b|제가|저희|우리|私|我"
 """Somebody tells what happened to him."""
 _FAILED: Final = r"(?:^|\s)(?:ERROR\b|FATAL\b|Error:|denied[: ]|\S{1,80}(?:Error|Exception|Denied|Forbidden): )"
+_WHEN: Final = r"\bwhen (?:the|a|an) \w+ (?:answers?|returns?|prints?|says?|reports?|shows?|logs?|fails? with)\b"
+"""A document of failures names the case."""
 _PLANNING: Final = (
     r"\b(?:how|what) (?:can|do|could|should|must|to)\b(?: \w+){0,4} (?:avoid|prevent|guard against|rule out)\b",
     r"\bwhat (?:happens|would happen) (?:if|when)\b|\bwhat should (?:I|we|one) do if\b",
@@ -58,11 +60,13 @@ _PLANNING: Final = (
     r"(?:오류|에러|실패)(?:가|를|을)? ?.{0,30}(?:피하려면|막으려면|예방하려면|방지하려면)",
     r"아직 (?:배포|실행) ?(?:전|하지|해 ?보지|안)",
     r"(?:エラー|失敗|exceeded」?)\S{0,20}(?:避けるには|防ぐには)|まだ(?:何も)?(?:実行|デプロイ|試)して(?:いません|いない)",
+    r"\bdifferences? between\b.{0,200}\?|어떻게 다른가요|차이(?:가|는|점) .{0,20}(?:뭔|무엇|뭐|궁금)|違いは(?:何|なん)",
     r"(?:如何|怎么|怎樣|怎样)(?:避免|防止|预防)|(?:还|還)(?:没|沒)(?:有)?(?:部署|运行|運行|试)",
 )
 """Somebody asks ahead: nothing happened yet."""
 _PLANNING_HINTS: Final = (
     *("avoid", "prevent", "guard against", "rule out", "happens if", "happens when", "happen if", "happen when", "should i do"),
+    *("difference", "다른가요", "차이", "違いは"),
     *("should we do", "should one do", "have not", "haven't", "려면", "아직", "には", "まだ", "避免", "防止", "预防", "没", "沒"),
 )
 _HEADING: Final = r"^\s{0,3}#{1,6} "
@@ -99,7 +103,11 @@ def blank_documents(lines: list[str], low: str) -> None:
     subject = ("#" in low or "**" in low or len(lines) > 3) and any(_re(f"{_SUBJECT}|{_RELEASE}").match(line) for line in lines)
     if subject:
         for i, line in enumerate(lines):
-            if _re(_HEADING).match(line) or _re(_CHANGE).match(line):
+            if (
+                _re(_HEADING).match(line)
+                or _re(_CHANGE).match(line)
+                or (_re(_WHEN).search(line) and not _re(_OURS, 0).search(line))
+            ):
                 lines[i] = ""
     _blank_cures(lines, low)
     _blank_planning(lines, low)
