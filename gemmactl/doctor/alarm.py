@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from gemmactl.doctor.paste import shorten
+from gemmactl.doctor.recovered import went_well
 from gemmactl.doctor.search import pattern
 
 _WORDS: Final = (
@@ -47,6 +48,17 @@ _FINE: Final = (
     r"\*fuseops\.(?:Fallocate|GetXattr|ListXattr|SetXattr)Op error: function not implemented",
     r"-> Error: \"function not implemented\"",
     r"-- (?:Performing Test \S{1,80} - Failed|Looking for \S{1,80} - not found|Could NOT find \S{1,60} \(missing: [^)]{0,200}\))",
+    # strangers try every server for pages that it never had
+    (
+        r"(?i:\"(?:GET|HEAD|POST) /(?:\.\w|wp-|wordpress|phpmyadmin|cgi-bin|actuator|vendor/|\S{1,60}\.(?:php|aspx?|jsp|env)\b)"
+        r"\S{0,120} HTTP/\d(?:\.\d)?\" 4\d\d(?: (?:Not Found|Forbidden|Unauthorized|Bad Request|Method Not Allowed))?)"
+    ),
+    r"(?i:\bCannot find a quota project to add to ADC\b)",
+    r"(?i:\bThe following APIs are not enabled on project .{0,900}?Enabling APIs on project\b)",
+    r"(?i:\blabel_names can't be set automatically\b)",
+    r"(?i:\battention mask is not set and cannot be inferred\b)",
+    r"(?i:\bDownload is performed unsandboxed as root .{0,300}?\(13: Permission denied\))",
+    r"\bseverity ?(?:>=|>|!=|<=|<) ?\"?[A-Z]{4,9}\b",
     r"(?i:\"(?:GET|HEAD) /(?:favicon\.ico|robots\.txt|apple-touch-icon\S{0,40}|sitemap\.xml) HTTP/\d(?:\.\d)?\" 404\b)",
     r"(?i:\bError: [^:\n]{1,120}, no action (?:is )?(?:needed|required)\b)",
     r"(?i:\b(?:if|when|unless|should|on|in case of)(?: \w+){0,4} (?:error|errors|failure|fails|failed|denied|exception)\b)",
@@ -59,7 +71,7 @@ _FINEST: Final = rf"{_HEAD}(?:TRACE|DEBUG)\b(?!\w)|\"(?:severity|level|levelname
 _MILD: Final = (
     rf"{_HEAD}(?:INFO|NOTICE|WARN|WARNING|Warning|warning|W\d{{4}}|I\d{{4}})\b|: [WI] (?:external|tensorflow)/"
     r"|\"(?:severity|level|levelname)\": ?\"(?i:info|notice|warn|warning)\""
-    r"|\b(?:User|Future|Resource|Import|Syntax|Runtime|(?:Pending)?Deprecation)Warning: "
+    r"|^\s+warnings\.warn\(|\b(?:User|Future|Resource|Import|Syntax|Runtime|(?:Pending)?Deprecation)Warning: "
 )
 """The level or the kind that a line gives itself. What ended a program may be printed at it too: with a hard word."""
 _HARD: Final = (
@@ -100,6 +112,8 @@ def quiet(text: str) -> str:
 
 
 def _unalarming(line: str) -> bool:
+    if went_well(line):
+        return False  # a success tells that what was tried before it is over
     if re.search(_FINEST, line):
         return True
     return bool(re.search(_MILD, line)) and not re.search(_HARD, line)

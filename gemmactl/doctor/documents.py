@@ -51,6 +51,24 @@ _CURE: Final = r"^\W{0,4}to (?:resolve|fix|solve|avoid|work around) this(?: (?:i
 _OURS: Final = r"\b(?:I|I'm|I've|we|we're|my|our|me)\b|\b(?:ich|wir|je|nous|yo|eu|estou)\b|제가|저희|우리|私|我"
 """Somebody tells what happened to him."""
 _FAILED: Final = r"(?:^|\s)(?:ERROR\b|FATAL\b|Error:|denied[: ]|\S{1,80}(?:Error|Exception|Denied|Forbidden): )"
+_WHEN: Final = r"\bwhen (?:the|a|an) \w+ (?:answers?|returns?|prints?|says?|reports?|shows?|logs?|fails? with)\b"
+"""A document of failures names the case."""
+_PLANNING: Final = (
+    r"\b(?:how|what) (?:can|do|could|should|must|to)\b(?: \w+){0,4} (?:avoid|prevent|guard against|rule out)\b",
+    r"\bwhat (?:happens|would happen) (?:if|when)\b|\bwhat should (?:I|we|one) do if\b",
+    r"\b(?:I|we) (?:have not|haven't) (?:tried|run|deployed|built|started)(?: anything| it| this)? yet\b",
+    r"(?:오류|에러|실패)(?:가|를|을)? ?.{0,30}(?:피하려면|막으려면|예방하려면|방지하려면)",
+    r"아직 (?:배포|실행) ?(?:전|하지|해 ?보지|안)",
+    r"(?:エラー|失敗|exceeded」?)\S{0,20}(?:避けるには|防ぐには)|まだ(?:何も)?(?:実行|デプロイ|試)して(?:いません|いない)",
+    r"\bdifferences? between\b.{0,200}\?|어떻게 다른가요|차이(?:가|는|점) .{0,20}(?:뭔|무엇|뭐|궁금)|違いは(?:何|なん)",
+    r"(?:如何|怎么|怎樣|怎样)(?:避免|防止|预防)|(?:还|還)(?:没|沒)(?:有)?(?:部署|运行|運行|试)",
+)
+"""Somebody asks ahead: nothing happened yet."""
+_PLANNING_HINTS: Final = (
+    *("avoid", "prevent", "guard against", "rule out", "happens if", "happens when", "happen if", "happen when", "should i do"),
+    *("difference", "다른가요", "차이", "違いは"),
+    *("should we do", "should one do", "have not", "haven't", "려면", "아직", "には", "まだ", "避免", "防止", "预防", "没", "沒"),
+)
 _HEADING: Final = r"^\s{0,3}#{1,6} "
 _SUBJECT: Final = (
     r"^\s{0,3}(?:#{1,6} |\*\*)?(?:\d+[.)] )?(?:troubleshooting|common (?:errors|problems|issues)|known issues|FAQ|"
@@ -58,6 +76,8 @@ _SUBJECT: Final = (
     r"release notes|changelog|runbook|문제 ?해결|자주 (?:묻는|나는)|トラブル|よくある|"
     r"常见(?:问题|错误)|fehlerbehebung|dépannage|solución de problemas)"
 )
+_RELEASE: Final = r"^\s{0,3}#{1,4} \[?(?:v?\d{1,4}(?:\.\d{1,4}){1,2}\S{0,12}|unreleased)\]?(?: ?[-(]? ?\d{4}-\d\d-\d\d\)?)?\s*$"
+"""The heading of a release in a list of changes."""
 _CHANGE: Final = (
     r"^\s*[-*] (?:\*\*)?(?:fix(?:e[sd])?|add(?:ed|s)?|chang(?:ed|es)|improv(?:ed|es)|docs?|chore|feat)\b"
     r"|^\s*[-*]? ?(?:fix|feat|docs|chore|test)(?:\([\w-]+\))?: "
@@ -68,6 +88,8 @@ _PAIR: Final = (
 )
 """A failure and its cure in a line of a list or table."""
 _ASKED: Final = r"^\s*(?:\*\*)?Q(?:uestion)?\s?[:.] .{0,40}\b(?:what|why|how|when)\b.{0,400}\?"
+_DOCUMENT: Final = r"^\s{0,6}(?:[-*>#|]|\d+[.)] |\*\*)"
+"""How a line of a document begins: a list, a quotation, a table, a heading."""
 _SPAN: Final = r"`[^`\n]{3,300}`|\"[^\"\n]{3,300}\"|\u201c[^\u201d\n]{3,300}\u201d"
 
 
@@ -78,12 +100,17 @@ def _re(pattern: str, flags: int = re.IGNORECASE) -> re.Pattern[str]:
 
 def blank_documents(lines: list[str], low: str) -> None:
     """Empty what a document shows as an example. `low`: the whole text in lower case."""
-    subject = ("#" in low or "**" in low or len(lines) > 3) and any(_re(_SUBJECT).match(line) for line in lines)
+    subject = ("#" in low or "**" in low or len(lines) > 3) and any(_re(f"{_SUBJECT}|{_RELEASE}").match(line) for line in lines)
     if subject:
         for i, line in enumerate(lines):
-            if _re(_HEADING).match(line) or _re(_CHANGE).match(line):
+            if (
+                _re(_HEADING).match(line)
+                or _re(_CHANGE).match(line)
+                or (_re(_WHEN).search(line) and not _re(_OURS, 0).search(line))
+            ):
                 lines[i] = ""
     _blank_cures(lines, low)
+    _blank_planning(lines, low)
     if not any(hint in low for hint in _HINTS):
         return
     for i, line in enumerate(lines):
@@ -98,7 +125,7 @@ def blank_documents(lines: list[str], low: str) -> None:
             lines[above] = ""
         elif above >= 0 and lines[above].strip().startswith("```"):
             _block(lines, above, -1)
-        lines[i] = ""
+        lines[i] = _reported(lines[i], _VOICES)
 
 
 def _blank_cures(lines: list[str], low: str) -> None:
@@ -108,12 +135,27 @@ def _blank_cures(lines: list[str], low: str) -> None:
                 lines[i] = ""
 
 
+def _blank_planning(lines: list[str], low: str) -> None:
+    if any(hint in low for hint in _PLANNING_HINTS):
+        for i, line in enumerate(lines):
+            if _re("|".join(_PLANNING)).search(line) and not _re(_FAILED, 0).search(line):
+                lines[i] = _reported(line, _PLANNING)
+
+
 def _speaks(line: str) -> bool:
     found = _re("|".join(_VOICES)).search(line)
     if found is None or _re(_OURS, 0).search(line):
         return False
     before = _re(_SPAN).sub("", line[: found.start()])
     return not _re(_FAILED, 0).search(before)
+
+
+def _reported(line: str, voices: tuple[str, ...]) -> str:
+    """What stands before the sentence that speaks in general, where that is a report: a program explains its own message too."""
+    found = _re("|".join(voices)).search(line)
+    start = max(line.rfind(stop, 0, found.start()) for stop in (". ", "! ", "\u3002")) if found else -1
+    before = line[: start + 1]
+    return "" if start < 0 or _re(_SPAN).search(before) or _re(_DOCUMENT).match(before) else before
 
 
 def _example(lines: list[str], i: int) -> None:

@@ -71,7 +71,9 @@ _HEADER: Final = (
     r"^(?=.{0,200}\b(?:text|prompt|question|message|input)\b)"
     r"(?=.{0,200}\b(?:labels?|category|class|answer|completion|output)\b)\w+(?:,\w+){1,12}$"
 )
-_REMARK: Final = r"^\s*# (?:if|when|note|todo|fixme|e\.g\.|see|prints?|in case|avoid|workaround|because|this|otherwise)\b"
+_REMARK: Final = (
+    r"^\s*(?:[-*] \[[ xX]\] |# (?:if|when|note|todo|fixme|e\.g\.|see|prints?|in case|avoid|workaround|because|this|otherwise)\b)"
+)
 _FOREIGN: Final = (
     r"\barn:aws|\.amazonaws\.com|\bbotocore\.|\bAADSTS\d|azurecr\.io"
     r"|\bMicrosoft\.\w+/|management\.azure\.com|\(AuthorizationFailed\)"
@@ -86,6 +88,11 @@ _FOREIGN: Final = (
     r"|Error from server \(Forbidden\)(?!.{0,600}(?:container\.|requires one of))"
 )
 """Denials of other clouds, forges, registries, databases and machines: no account of Google's can cure them."""
+_ASKED_OF_IT: Final = (
+    r"\b(?:INFO|DEBUG)\b[^\n]{0,80}?\b(?:prompt|user[_ ](?:input|message|prompt)|chat[_ ]message|query_text)\b"
+    r" ?[:=][^\n]{0,8000}"
+)
+"""A server tells at a mild level what it was asked or what it answered."""
 _SHORTEST: Final = 5
 """Characters of a line worth a look."""
 _PLAN: Final = r"^\s*(?:[+~-]|-/\+|<=)\s"
@@ -103,7 +110,18 @@ def hush(text: str) -> str:
     for hint, said in SAID:
         if re_of(hint).search(text):
             text = re_of(said, re.DOTALL).sub(" ", text)
+    if "DONE" in text:
+        text = _built(text)
+    if "INFO" in text or "DEBUG" in text:
+        text = re_of(_ASKED_OF_IT).sub(" ", text)
     return _turns(text) if "turn" in text else text
+
+
+def _built(text: str) -> str:
+    """The same without the output of steps that BuildKit ended as done: what they told, they survived."""
+    for number in dict.fromkeys(re_of(r"^#(\d{1,3}) DONE \d", re.MULTILINE).findall(text)):
+        text = re_of(rf"^#{number} (?!DONE).*$", re.MULTILINE).sub("", text)
+    return text
 
 
 def _turns(text: str) -> str:

@@ -31,6 +31,26 @@ _GAVE_UP: Final = (
     r"\b(?:giv(?:e|ing) up|gave up|exhausted|after \d+ (?:retries|attempts|tries)"
     r"|max(?:imum)? (?:number of )?(?:retries|attempts)|no more (?:retries|attempts)|aborting|last attempt|all attempts)\b"
 )
+_ANYWAY: Final = (
+    r"\b(?:falling back|continuing (?:without|anyway|with)|proceeding (?:without|anyway|with)|carrying on|going on without"
+    r"|(?:building|starting) (?:from scratch|fresh|without)|using (?:the |its )?(?:default|fallback)|no cache(?:d)? \w+)\b"
+)
+"""It went on without what had failed."""
+_ANYWAY_HINTS: Final = (
+    "falling back",
+    "continuing",
+    "proceeding",
+    "carrying",
+    "going on",
+    "from scratch",
+    "fresh",
+    "using",
+    "no cache",
+    "without",
+)
+_ENDING: Final = r"\b(?:FATAL|CRITICAL|PANIC)\b|Traceback|^ERROR: "
+"""What ends a program: nothing goes on after it."""
+_SHORTEST: Final = 9
 
 
 @cache
@@ -38,14 +58,32 @@ def _re(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
+def went_well(line: str) -> bool:
+    """Whether a line says that something succeeded, and nothing else."""
+    return bool(_re(_WELL).search(line)) and not _re(_ILL).search(line)
+
+
+def _blank_done_without(lines: list[str], low: str) -> None:
+    """Empty a failure whose next line goes on without what failed, where the log then ends well."""
+    if not any(hint in low for hint in _ANYWAY_HINTS):
+        return
+    last = max((i for i, line in enumerate(lines) if line and went_well(line)), default=-1)
+    for i, line in enumerate(lines[: last + 1]):
+        if len(line) > _SHORTEST and _re(_ANYWAY).search(line):
+            if i and not _re(_ENDING).search(lines[i - 1]):
+                lines[i - 1] = ""
+            lines[i] = ""
+
+
 def blank_recovered(lines: list[str], low: str) -> None:
     """Empty the tries that failed before one that went well. `low`: the whole text in lower case."""
+    _blank_done_without(lines, low)
     if not any(hint in low for hint in _HINTS):
         return
     again = [i for i, line in enumerate(lines) if len(line) > 9 and _re(_AGAIN).search(line)]
     if not again:
         return
-    well = [i for i, line in enumerate(lines) if line and _re(_WELL).search(line) and not _re(_ILL).search(line)]
+    well = [i for i, line in enumerate(lines) if line and went_well(line)]
     gave_up = [i for i, line in enumerate(lines) if line and _re(_GAVE_UP).search(line)]
     if not well or well[-1] <= again[0]:
         return

@@ -24,6 +24,7 @@ ROWS: Final = (
             r"Container terminated on signal 9|OOMKilled|Out-of-memory|\bhost memory (?:is )?(?:full|exhausted)\b",
             r"container instance was found to be using too much memory",
             r"Container called exit\(137\)|The container was terminated because it (?:used too much|exceeded its) memory",
+            r"configured memory limit was (?:reached|exceeded)",
             r"DefaultCPUAllocator: (?:can't|not enough) (?:allocate )?memory|numpy\S{0,30}ArrayMemoryError|^MemoryError\b",
         ),
         commands=("gcloud run services update {service} --memory=32Gi --cpu=8 --region={region} --project={project}",),
@@ -109,6 +110,7 @@ ROWS: Final = (
         patterns=(
             r"upstream connect error or disconnect/reset before headers",
             r"malformed (?:response )?or connection to the instance had an error",
+            r"Truncated response body\. Usually implies",
         ),
         fix_kind="diagnose",
         commands=(_LOGS,),

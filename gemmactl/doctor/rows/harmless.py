@@ -48,8 +48,14 @@ MASKS: Final = (
     ),
     # counts of nothing, a filter of logs, a head that training is to fill, a retry that its library tells
     r"\b\w{0,60}(?:exceeded|denied|errors?|failed|failures?)\w{0,20}\"?(?:=|: ?)0\b(?!\.\d)",
-    r"\b(?:textPayload|jsonPayload\.\w{1,40})(?::|=~|!~|=)\"[^\"]{0,300}\"",
+    r"\b(?:textPayload|jsonPayload\.\w{1,40})(?::| ?[=!]~ ?|=)\"[^\"]{0,300}\"",
     r"Some weights of \w{3,60}For(?:Sequence|Token)Classification were not initialized.{0,400}?newly initialized[^.]{0,80}",
+    (
+        r"Some weights of \w{3,60} were not initialized from the model checkpoint.{0,300}?newly initialized: "
+        r"\[(?:'(?:score|classifier|v_head|value_head|reward_head|regression_head|qa_outputs)[\w.]{0,80}'(?:, )?){1,12}\]"
+    ),
+    # TensorFlow on a machine without NVIDIA's library, which a CPU does not need
+    r"failed call to cuInit: INTERNAL: CUDA error: Failed call to cuInit: UNKNOWN ERROR \(303\)",
     r"wandb: Network error \(\w{1,60}\), entering retry loop",
 )
 TOLD: Final = (

@@ -102,6 +102,7 @@ ROWS: Final = (
         r"429 (?:Client Error|Too Many Requests).{0,120}(?:huggingface|hf)\.co",
         r"We had to rate limit (?:you|your IP)",
         fix_kind="retry",
+        explains=("hub-client",),
     ),
     _row(
         "hub-other",

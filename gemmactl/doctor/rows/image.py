@@ -27,6 +27,7 @@ ROWS: Final = (
             r"must support amd64/linux",
             r"no matching manifest for linux/amd64",
             r"platform \(linux/arm64\S{0,10}\) does not match",
+            r"rosetta error: |qemu-(?:x86_64|aarch64|arm)\S{0,20}: (?:could not open|uncaught target signal)",
         ),
         commands=("docker buildx build --platform linux/amd64 --provenance=false .",),
         not_fix=("a longer startup probe", "any IAM grant"),

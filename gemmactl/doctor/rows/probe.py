@@ -77,7 +77,7 @@ ROWS: Final = (
                 r"STARTUP (?P<kind>TCP|HTTP|GRPC) probe failed \d+ times? consecutively for container \"?(?P<container>[\w-]+)\"?"
                 r"(?: on port (?P<port>\d+))?(?: path \"(?P<path>[^\"]{0,100})\")?"
             ),
-            r"container failed the configured startup probe checks",
+            r"container (?:['\"]?[\w-]{1,63}['\"]? )?failed (?:the |its )?(?:configured )?startup probe checks?",
             r"\bstartup (?:(?:TCP|HTTP|GRPC) )?probe (?:failed|did not (?:pass|succeed))\b",
             r"HealthCheckContainerError",
         ),

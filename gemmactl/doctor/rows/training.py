@@ -219,6 +219,7 @@ ROWS: Final = (
         r"environment variable (?:MASTER_ADDR|MASTER_PORT|RANK|WORLD_SIZE|LOCAL_RANK) expected, but not set",
         r"accelerate (?:launch|config).{0,120}(?:error|Error|must|requires|cannot)",
         r"num_processes .{0,60}(?:must|but|greater|exceeds)",
+        r"can't train a model that has been loaded with .{1,40} in any distributed mode",
         confidence=0.7,
     ),
 )
