@@ -71,7 +71,8 @@ ROWS: Final = (
             ),
             (
                 rf"service account [\[('\"`]{{0,2}}(?P<member>{EMAIL})[\])'\"`]{{0,2}} (?:has insufficient|lacks"
-                r"|does not have|has no|is missing|needs)(?: the| required)* permissions? (?:required )?to (?:write|create|store)(?: build)? logs"
+                r"|does not have|has no|is missing|needs)(?: the| required)* permissions?"
+                r" (?:required )?to (?:write|create|store)(?: build)? logs"
             ),
         ),
         permission="logging.logEntries.create",
