@@ -15,6 +15,7 @@ _WORDS: Final = (
     r"(?i:\b(?:error|fatal|panic|failure|exception) ?[:\[(!]|\b\w{2,40}(?:Error|Exception)\b ?[:(])",
     r"(?i:\b(?:failed|fails|failing|failure|aborted|crashed|refused|rejected|denied|forbidden|unauthorized|unavailable|unreachable)\b)",
     r"(?i:\b(?:can(?:no|')t|could not|couldn't|unable to|not (?:permitted|allowed|authorized)|timed out|deadline exceeded)\b)",
+    r"(?i:\b(?:does not have|lacks) (?:\w+ ){0,3}?(?:[a-z]{2,30}(?:\.[a-z]{2,60}){2}|permissions?|access)\b)",
     r"(?i:\b(?:did not|killed|must (?:be|not be|have)|needs at least|requires (?:a minimum|at least))\b)",
     r"(?i:\btraceback \(most recent call|\b(?:segmentation fault|core dumped|out of memory|oom-?killed|stack trace)\b)",
     r"(?i:\b(?:invalid|illegal|unsupported|unexpected|missing|unknown) (?:argument|value|option|flag|field|token|type|key)\b)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gemmactl.doctor import by_data
-from gemmactl.doctor.permissions import least
+from gemmactl.doctor.permissions import NO_LESS, canonical, least
 
 if TYPE_CHECKING:
     from gemmactl.doctor.finding import Finding
@@ -31,8 +31,11 @@ def _role(finding: Finding) -> str:
     trap = f" Known traps: {known.trap}." if known.trap and known.trap not in finding.not_fix else ""
     if role != known.role:
         return f"{role} is chosen for this very step, which takes more than {permission}.{trap}"
-    more = f" {', '.join(known.also)} would do too, and hold{'s' * (len(known.also) == 1)} more." if known.also else ""
-    return f"{role} is the least that fits {permission}.{more}{trap}"
+    reasons = {other: NO_LESS[at] for other in known.also if (at := (canonical(permission), other)) in NO_LESS}
+    wider = [other for other in known.also if other not in reasons]
+    more = f" {', '.join(wider)} would do too, and hold{'s' * (len(wider) == 1)} more." if wider else ""
+    less = "".join(f" Not {other}, which holds it as well: {why}." for other, why in reasons.items())
+    return f"{role} is the least that fits {permission}.{more}{less}{trap}"
 
 
 def _by_data(role: str, permission: str) -> str:

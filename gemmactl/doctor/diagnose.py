@@ -76,7 +76,7 @@ def _reasons(flat: str, facts: Mapping[str, Any]) -> list[tuple[bool, Any]]:
 
 def _structured(rows: tuple[Row, ...], flat: str, given: list[tuple[bool, Any]], context: Context) -> Iterator[_Found]:
     from gemmactl.doctor.principal import member
-    from gemmactl.doctor.row import finding
+    from gemmactl.doctor.row import finding, rank
 
     for of_facts, reason in given:
         groups = dict(reason.metadata)
@@ -85,7 +85,8 @@ def _structured(rows: tuple[Row, ...], flat: str, given: list[tuple[bool, Any]],
         for row in rows:
             if reason.reason in row.reasons and (row.permission or not _needs_permission(row) or groups.get("permission")):
                 words = flat[reason.start : reason.end] or f"{reason.reason} {groups.get('permission', '')}".strip()
-                yield row.rank, -1 if of_facts else reason.start, row, finding(row, _plain(groups), context, words)
+                told = finding(row, _plain(groups), context, words)
+                yield rank(row, told), -1 if of_facts else reason.start, row, told
                 break
 
 
@@ -94,7 +95,7 @@ def _needs_permission(row: Row) -> bool:
 
 
 def _matches(row: Row, flat: str, context: Context) -> Iterator[_Found]:
-    from gemmactl.doctor.row import finding
+    from gemmactl.doctor.row import finding, rank
     from gemmactl.doctor.search import matches, possible, search
 
     if not any(possible(expression, flat) for expression in row.patterns):
@@ -110,7 +111,7 @@ def _matches(row: Row, flat: str, context: Context) -> Iterator[_Found]:
             groups = {k: v for k, v in match.groupdict().items() if v}
             told = finding(row, groups, context, match[0])
             if told.permission or not row.needs_permission:
-                yield row.rank, match.start(), row, told
+                yield rank(row, told), match.start(), row, told
 
 
 def _plain(groups: Mapping[str, str | None]) -> dict[str, str]:
@@ -164,8 +165,13 @@ def _same(finding: Finding, told: Finding) -> bool:
     return (
         finding.permission == told.permission
         and (finding.principal == told.principal or not (_named(finding) and _named(told)))
-        and (finding.resource == told.resource or "" in (finding.resource, told.resource) or finding.scope != told.scope)
+        and (finding.resource == told.resource or _open(finding) or _open(told) or finding.scope != told.scope)
     )
+
+
+def _open(finding: Finding) -> bool:
+    """Whether the text does not say on what."""
+    return finding.resource in ("", "projects/PROJECT")
 
 
 def _named(finding: Finding) -> bool:

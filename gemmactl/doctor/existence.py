@@ -13,6 +13,7 @@ from gemmactl.doctor.search import pattern, search
 MAYBE: Final = r"\b(?:it|resource) may not exist\b"
 """Google's words for a refusal that says the same of a thing that is missing."""
 OR_MISSING: Final = " That, or it does not exist: the same text is printed for both."
+LOOK_FIRST: Final = " Look first whether it exists and is spelled right: the first command does."
 _OBJECT: Final = r"/b/(?P<bucket>[a-z0-9][\w.-]{1,220})/o/(?P<object>[\w.%/=+-]{1,500})"
 _VERSION: Final = r"/secrets/[\w-]{1,255}/versions/(?P<version>\d{1,9}|latest)\b"
 _TAG: Final = (

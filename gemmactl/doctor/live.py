@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from gemmactl.doctor import last_start, served
+from gemmactl.doctor import last_start, served, there
 from gemmactl.doctor.diagnose import diagnose
 from gemmactl.doctor.finding import Context, Finding
 from gemmactl.doctor.granting import grant_finding
@@ -235,7 +235,7 @@ def _service_findings(cloud: Cloud, name: str, context: Context, now: Callable[[
     state: list[Finding] = []
     if bad:
         message = str(bad.get("message") or "")
-        told = list(diagnose(message, {}, here))
+        told = there.checked(diagnose(message, {}, here), cloud)
         # a probe that failed is a consequence of what the log already told
         caused = any(f.state == "problem" for f in logged)
         state = [f for f in told if not caused or f.category != "container"] or ([] if caused else [_not_ready(bad, message)])

@@ -170,6 +170,18 @@ _NEAR: Final[dict[str, Least]] = {
 }
 
 
+NO_LESS: Final[dict[tuple[str, str], str]] = {
+    ("run.services.get", "roles/run.viewer"): "a deploy fails at its next call",
+    ("artifactregistry.repositories.uploadArtifacts", "roles/run.builder"): "it brings rights on logs, sources and objects",
+    ("logging.logEntries.create", "roles/run.builder"): "it brings rights on images, sources and objects",
+    ("serviceusage.services.get", "roles/serviceusage.serviceUsageViewer"): "the consumer's role is needed anyway",
+    ("serviceusage.services.list", "roles/serviceusage.serviceUsageViewer"): "the consumer's role is needed anyway",
+    ("iam.serviceAccounts.get", "roles/iam.serviceAccountUser"): "it also allows acting as the account",
+    ("iam.serviceAccounts.getAccessToken", "roles/run.serviceAgent"): "it is for an account of Google's own",
+}
+"""Permission and another role that holds it -> why that one is not the least, although it holds no more permissions by data."""
+
+
 def _spread(line: str) -> list[str]:
     """`run.{jobs,services}.{get}` -> both."""
     parts = [part.strip("{}").split(",") for part in re.findall(r"\{[^}]*\}|[^.{}]+", line)]

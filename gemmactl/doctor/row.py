@@ -37,6 +37,9 @@ CAUSE, HIDES, CONSEQUENCE, LAST = 0, 1, 2, 3
 """Ranks: the cause itself; something that hides the cause; a mere consequence, told only when nothing better was found; a
 last word, told only when nothing else was."""
 
+_LOGGING: Final = "logging.logEntries.create"
+_HIDDEN: Final = " Whoever lacks it writes no log: by itself it fails hardly anything, and it hides what did."
+
 
 @dataclass(frozen=True)
 class Row:
@@ -101,19 +104,22 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
     commands = tuple(fill(c, groups, context) for c in row.commands)
     if binds and at and not row.commands:
         commands = (places.bind_command(at, role, who.shown(principal)),)
-    cause = _sentence(row.cause, groups)
-    if context.maybe and row.category == "iam" and row.fix_kind == "iam_grant" and not row.barred:
+    cause = _sentence(row.cause, groups) + (_HIDDEN if permission == _LOGGING and row.rank != HIDES else "")
+    remedy = row.remedy
+    # what hides a cause was met on the way there: it is the other refusal that may be of a thing that is missing
+    if context.maybe and row.category == "iam" and row.fix_kind == "iam_grant" and not row.barred and row.rank != HIDES:
         from gemmactl.doctor import existence
 
         commands = (existence.look(permission, named, at, groups.get("resource", ""), evidence, context), *commands)
         cause += "" if search(r"not exist|missing secret", cause) else existence.OR_MISSING
+        remedy += "" if search(r"\bexists?\b", remedy) else existence.LOOK_FIRST
     return Finding(
         code=row.code,
         category=row.category,
         subcategory=subject,
         title=_sentence(row.title, groups),
         cause=cause,
-        remedy=_remedy(row, principal) + (BY_DATA if uncurated else ""),
+        remedy=_remedy(row, remedy, principal) + (BY_DATA if uncurated else ""),
         evidence=clip(evidence),
         principal=principal if (permission or row.role or row.principal) else "",
         permission=permission,
@@ -126,6 +132,11 @@ def finding(row: Row, groups: Mapping[str, str], context: Context, evidence: str
         not_fix=row.not_fix or ((choice.trap,) if choice and choice.trap else ()),
         confidence=min(row.confidence, 0.6) if uncurated else row.confidence,
     )
+
+
+def rank(row: Row, told: Finding) -> int:
+    """Of a finding: a missing log role hides the cause, and is none, whichever row tells of it."""
+    return max(row.rank, HIDES) if told.permission == _LOGGING else row.rank
 
 
 def _bound(row: Row, choice: Least | None, named: places.Place | None, permission: str) -> tuple[str, str]:
@@ -194,10 +205,10 @@ def _sentence(template: str, groups: Mapping[str, str]) -> str:
     return pattern(r"\{(\w+)\}").sub(slot, template)
 
 
-def _remedy(row: Row, principal: str) -> str:
+def _remedy(row: Row, remedy: str, principal: str) -> str:
     if not who.is_open(principal) or (not row.permission and not row.role and row.fix_kind != "iam_grant"):
-        return row.remedy
-    return f"{row.remedy} {who.PLACEHOLDERS[principal]} stands for {who.EXPLAIN[principal]}."
+        return remedy
+    return f"{remedy} {who.PLACEHOLDERS[principal]} stands for {who.EXPLAIN[principal]}."
 
 
 def _remedies(kind: FixKind, at: places.Place | None, role: str, principal: str) -> tuple[Resource, ...]:

@@ -128,6 +128,7 @@ def _failed(failure: Mapping[str, Any], context: Context) -> Finding:
 
 def _execution(place: Place, tune: Tune, execution: Execution, context: Context) -> tuple[Finding, ...]:
     """What the log of the last execution tells, else Cloud Run's own words."""
+    from gemmactl.doctor import there
     from gemmactl.doctor.diagnose import diagnose
     from gemmactl.doctor.finding import Finding
     from gemmactl.doctor.last_start import LINES, printed
@@ -139,7 +140,7 @@ def _execution(place: Place, tune: Tune, execution: Execution, context: Context)
     except Trouble as trouble:
         told = unknown(f"the log of {execution.short}", trouble, context)
     known = [f for f in told if f.state != "unknown"]
-    said = [] if known else list(diagnose(execution.message, {}, context))
+    said = [] if known else there.checked(diagnose(execution.message, {}, context), place.cloud)
     if known or said:
         return (*told, *said)
     silent = Finding(

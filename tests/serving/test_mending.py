@@ -171,3 +171,16 @@ def test_a_retry_keeps_every_argument_and_stores_no_secret(tmp_path: Path) -> No
     assert body["template"] == before
     assert cloud.state.versions == versions
     assert "hf_canary" not in str(done.document()) + "".join(map(str, done.blocks))
+
+
+def test_a_role_on_what_is_not_there_is_no_remedy(tmp_path: Path) -> None:
+    """Cloud Run refuses a missing secret like a forbidden one: --fix looks, says that it is missing, and writes nothing."""
+    cloud = made(WISH)
+    (service,) = cloud.state.services.values()
+    account = service["template"]["serviceAccount"]
+    said = f"Permission denied on secret: projects/demo-proj/secrets/gone/versions/1 for Revision service account {account}."
+    service["terminalCondition"] = {"type": "Ready", "state": "CONDITION_FAILED", "message": said}
+    before = len(cloud.writes)
+    done = fix(cloud, tmp_path)
+    assert (done.exit, len(cloud.writes)) == (Exit.REFUSED, before)
+    assert "missing-secret" in [finding["code"] for finding in done.data["findings"]]

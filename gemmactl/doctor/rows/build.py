@@ -69,7 +69,11 @@ ROWS: Final = (
                 " not have permission to"
                 r" write logs"
             ),
-            rf"service account ['\"]?(?P<member>{EMAIL})['\"]? has insufficient permissions? to write logs",
+            (
+                rf"service account [\[('\"`]{{0,2}}(?P<member>{EMAIL})[\])'\"`]{{0,2}} (?:has insufficient|lacks"
+                r"|does not have|has no|is missing|needs)(?: the| required)* permissions?"
+                r" (?:required )?to (?:write|create|store)(?: build)? logs"
+            ),
         ),
         permission="logging.logEntries.create",
         fix_kind="iam_grant",

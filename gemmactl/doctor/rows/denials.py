@@ -12,7 +12,8 @@ from gemmactl.doctor.rows.iam import _KNOWN, _PERMISSION, _RESOURCE
 _HARD: Final = (
     r"denied(?!_)|forbidden|\b403\b|(?:not|un)[ -]?authori[sz]ed|authori[sz]ation"
     r" failed|PermissionDenied|insufficient permission"
-    r"|missing (?:\w+ ){0,3}permission|lacks? (?:\w+ ){0,3}permission|\berror: |granted['\"]? ?: ?false"
+    r"|missing (?:\w+ ){0,3}permission|not have (?:[a-z]+\.){2}[a-z]+ access"
+    r"|lacks? (?:\w+ ){0,3}permission|\berror: |granted['\"]? ?: ?false"
 )
 _TOKEN: Final = rf"(?<![\w./@-])(?={_KNOWN}\.)(?!\w+\.googleapis\.){_PERMISSION}(?![\w.-])"
 

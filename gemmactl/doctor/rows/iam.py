@@ -25,7 +25,6 @@ _KNOWN: Final = (
 )
 
 _BUILD_REMEDY: Final = "Grant the one role below to the account that pushes or pulls, on this repository only."
-_MAYBE: Final = "If the message says '(or it may not exist)', check first that the resource exists and is spelled right."
 
 
 def _row(code: str, title: str, *patterns: str, principal: str = "$CALLER", **more: object) -> Row:
@@ -35,7 +34,7 @@ def _row(code: str, title: str, *patterns: str, principal: str = "$CALLER", **mo
         subcategory=str(more.pop("subcategory", "denied")),
         title=title,
         cause=str(more.pop("cause", "The identity that made this call has no role that holds the permission.")),
-        remedy=str(more.pop("remedy", f"Grant the least role that holds it, on the narrowest resource. {_MAYBE}")),
+        remedy=str(more.pop("remedy", "Grant the least role that holds it, on the narrowest resource.")),
         patterns=patterns,
         principal=principal,
         fix_kind=cast(FixKind, more.pop("fix_kind", "iam_grant")),
@@ -75,7 +74,7 @@ ROWS: Final = (
         "{member} may not {permission}",
         (
             rf"(?:/storage/v1/b/(?P<bucket>[a-z0-9][\w.-]+)/o.{{0,300}}?)?(?P<member>{EMAIL}) does not have"
-            r" (?P<permission>storage\.objects\.\w+) access"
+            r" (?P<permission>storage\.objects\.\w+) access(?: to (?P<resource>gs://[a-z0-9][\w./-]{2,200}))?"
         ),
         subcategory="runtime_storage",
         cause="The account has no role on the bucket that allows this. Reading needs objectViewer, writing objectUser.",
@@ -158,7 +157,7 @@ ROWS: Final = (
         cause="The identity that docker used may not do this on the repository, or the repository does not exist, or"
         " docker sent no"
         " credentials for this host.",
-        remedy=f"{_BUILD_REMEDY} On your own machine run `gcloud auth configure-docker` for the host first. {_MAYBE}",
+        remedy=f"{_BUILD_REMEDY} On your own machine run `gcloud auth configure-docker` for the host first.",
         confidence=0.8,
         explains=("iam-denied", "base-image-missing"),
     ),
@@ -213,10 +212,13 @@ ROWS: Final = (
         subcategory="denied",
         title="{permission} was denied",
         cause="The identity that made this call has no role that holds the permission, or what it asked for does not exist.",
-        remedy=f"Grant the least role that holds it, on the narrowest resource. {_MAYBE}",
+        remedy="Grant the least role that holds it, on the narrowest resource.",
         reasons=("IAM_PERMISSION_DENIED",),
         patterns=(
-            rf"Permission[: ]+['\"`\[]?{_PERMISSION}['\"`\]]? (?:was )?denied(?: (?:on|for) {_RESOURCE})?",
+            (
+                rf"Permission[: ]+['\"`\[]?{_PERMISSION}['\"`\]]? (?:was )?denied(?: (?:on|for) {_RESOURCE}"
+                rf"(?:['\"`\]]{{0,2}} for (?:service account )?(?:(?:user|serviceAccount):)?(?P<member>{EMAIL}))?)?"
+            ),
             (
                 rf"(?P<member>{EMAIL}) (?:does not have|lacks|needs|is missing) (?:the )?permissions?(?: to)? [^:]{{0,200}}:"
                 rf" ?(?={_KNOWN}\.){_PERMISSION}"
@@ -240,7 +242,7 @@ ROWS: Final = (
             ),
             (
                 rf"(?P<member>{EMAIL})[^.]{{0,80}} (?:lacks|is missing|does not have)[^.]{{0,60}}['\"`\[ ]"
-                rf"(?={_KNOWN}\.){_PERMISSION}"
+                rf"(?={_KNOWN}\.){_PERMISSION}(?:['\"`\]]? (?:for|on) (?:the )?{_RESOURCE})?"
             ),
             rf"(?:missing|lacks?|required) (?:the )?(?:IAM )?permissions?: ?['\"`\[]?(?={_KNOWN}\.){_PERMISSION}",
         ),
