@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from gemmactl.checkpoint.configuration import Configured
 from gemmactl.checkpoint.finding import Correction
@@ -19,12 +19,12 @@ from inference_image.contract import Code, LoadFailed
 from inference_image.overrides import Overrides
 from inference_image.presets import Presets
 
-if TYPE_CHECKING:
-    from inference_image.template import ChatTemplate
-
 Json = Mapping[str, Any]
 SPARSE: Final = 0.9
 """A tokenizer that knows less than this share of the embedding's rows is another model's; Gemma pads by less than 1 %."""
+
+# a deploy looks before it asks and again before it writes; to compile Gemma's template takes as long as all the rest of a look
+_checked = lru_cache(maxsize=4)(lambda source, special: chat.checked_template(source, dict(special)))
 
 
 @dataclass(frozen=True)
@@ -167,11 +167,6 @@ def _stops(tokenizer: Json, configured: Configured, generation: Json | None, led
 def _ids(value: object) -> list[int]:
     values = value if isinstance(value, list) else [value]
     return [v for v in values if isinstance(v, int) and not isinstance(v, bool)]
-
-
-@lru_cache(maxsize=4)  # a deploy looks before it asks and again before it writes; to compile Gemma's takes as long as the rest
-def _checked(source: str, special: tuple[tuple[str, str], ...]) -> ChatTemplate:
-    return chat.checked_template(source, dict(special))
 
 
 def _template(contents: Contents, configured: Configured, config: Json, said: tuple[Overrides, Presets], ledger: Ledger) -> str:
