@@ -15,6 +15,7 @@ ACTED: Final = (
     rf"will be executed as \[(?P<x>{EMAIL})\]",
     rf"--impersonate-service-account[= ](?P<x>{EMAIL})",
     rf"is used to impersonate (?P<x>{EMAIL})",
+    rf"\bimpersonating (?:the )?(?:service account )?\[?(?P<x>{EMAIL})",
 )
 """As whom the caller acts: it is who was refused, unless it was the acting itself."""
 _NO_ACTING: Final = (

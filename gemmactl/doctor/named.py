@@ -23,6 +23,10 @@ REFUSED: Final = (
     ),
     rf"\b(?:grant|give|assign)(?:ing)? [\w'`\"()/. -]{{1,120}} to (?:the )?(?:[\w ]{{1,60}} )?{_QUOTE}(?P<x>{EMAIL})",
     rf"(?<![\w.-])(?:caller|principal|identity|user) {_QUOTE}(?P<x>{EMAIL})['\"`\])]{{0,2}} (?:does not have|lacks|is missing) ",
+    (
+        rf"service (?:account|agent) {_QUOTE}(?P<x>{EMAIL})['\"`\])]{{0,2}} (?:needs|requires|must (?:have|be granted|be given)) "
+        r"(?:the |this |access|permission)"
+    ),
     # a label before it
     rf"(?<![\w.-])(?:caller|principal|identity|(?:{_WHOSE})(?:'s)? service account)['\"]? ?[:=] ?{_QUOTE}(?P<x>{EMAIL})",
 )

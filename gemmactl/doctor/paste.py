@@ -30,6 +30,10 @@ _TELLING: Final = [
 ]
 """Words of which a line in the middle of a long text must hold one. Plain search: an expression over each line is far slower."""
 _FRAMES: Final = " \t\r|>\u2500\u2502\u2503\u2575\u2577\u256d\u256e\u256f\u2570"
+_CUT_NAME: Final = (
+    r"['\"`](?:run|storage|iam|artifactregistry|cloudbuild|secretmanager|serviceusage|resourcemanager)\.[a-zA-Z]+\.$"
+)
+"""A permission's name that a line ends in: no sentence does, within a quotation."""
 _SHORTEST: Final = min(map(len, _TELLING))
 
 
@@ -58,7 +62,8 @@ def join(parted: list[str]) -> str:
         if inner := line.strip(_FRAMES):
             # textwrap and terminals break after a hyphen inside an identifier; a list dash has a space before it
             wrapped = bool(parts) and parts[-1][-1] == "-" and parts[-1][-2:-1].isalnum() and inner[0].isalnum()
-            parts += [inner] if wrapped or not parts else [" ", inner]
+            dotted = bool(parts) and parts[-1][-1] == "." and _re(_CUT_NAME).search(parts[-1][-80:]) and inner[0].islower()
+            parts += [inner] if wrapped or dotted or not parts else [" ", inner]
     joined = "".join(parts)
     joined = _re(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060\ufeff\ufff9-\ufffb]").sub(" ", joined)
     return _re(r"\s+").sub(" ", joined).strip()

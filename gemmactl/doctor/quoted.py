@@ -36,6 +36,9 @@ _CODE: Final = (
     r"assert\b|self\.assert\w+\(|raise \w+\(|throw new |except [\w.(), ]+(?: as \w+)?:$|elif .*:$|case [\"'$]|return [\"'f(]|"
     r"logg?(?:er|ing)?\.\w+\(|print\(|console\.\w+\(|fmt\.\w+\(|expect\(|//|/\*|<!--|msg(?:id|str) \")"
 )
+_FUNCTION: Final = (
+    r"\s*(?:async def |def \w+\(|class \w+[(:]|func (?:\(\w+ \*?\w+\) )?\w+\(|(?:export )?(?:async )?function \w*\()"
+)
 _MORE_CODE: Final = (
     r"^(?:\s|[)\]}\"'#@]|$|[\w.\[\]]{1,60} ?(?:[-+*/|&]?=|\()|(?:else|try|finally|fi|done|then|do|esac|with .*):?\s*$"
     r"|(?:if|for|while|until) .*[:;{]\s*(?:then|do)?$)"
@@ -205,6 +208,11 @@ def _code(lines: list[str]) -> None:
             continue
         traceback = i - file_at <= 3 and file_at >= 0
         begins = not traceback and re_of(_CODE).match(line) is not None
+        if begins and re_of(_FUNCTION).match(line):  # the remark above it belongs to it
+            for above in range(i - 1, -1, -1):
+                if not re_of(r"\s*(?:# |//)").match(lines[above]):
+                    break
+                lines[above] = ""
         goes_on = inside and not traceback and re_of(_MORE_CODE).match(line) and not re_of(_OUTPUT).match(line)
         inside = begins or bool(goes_on)
         if inside:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gemmactl.doctor.finding import Category, FixKind
+from gemmactl.doctor.principal import EMAIL
 from gemmactl.doctor.row import LAST, Row
 
 _WHOLE: Final = "Paste the whole text, with the line that says what failed: the rest alone only tells what is likely."
@@ -82,6 +83,15 @@ ROWS: Final = (
         "Terraform reads the value of every version that it keeps, as whoever runs it; most often the role for that is missing.",
         rf"{_FRAME}google_secret_manager_secret_version(?:_access)?\.{_ON}",
         permission="secretmanager.versions.access",
+    ),
+    _row(
+        "cut-off-account",
+        "iam",
+        "denied",
+        "{member} lacks a permission whose name is cut off",
+        "The text names the account that was refused, and ends within what it was refused.",
+        rf"(?P<member>{EMAIL}) (?:does not have|lacks) (?:permission )?['\"]?[a-z]{{3,30}}\.[a-zA-Z.]{{0,60}}$",
+        commands=(),
     ),
     _row(
         "cut-off-terraform",

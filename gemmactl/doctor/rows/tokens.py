@@ -184,6 +184,7 @@ ROWS: Final = (
         "The client was deleted or disabled, is not allowed this kind of login, or a policy of the organization blocks it.",
         "Log in anew with gcloud's own client; a client of your own must exist and be allowed.",
         r"\b(?:deleted|disabled|restricted)_client\b",
+        r"['\"]?error['\"]? ?[:=] ?['\"]?access_denied\b.{0,200}",
         r"\b(?:admin_policy_enforced|org_internal|redirect_uri_mismatch|unsupported_grant_type|unsupported_response_type)\b",
         r"OAuth client was (?:deleted|disabled|not found)",
         r"Client is unauthorized to retrieve access tokens using this method",
