@@ -14,6 +14,11 @@ MOST = 12
 ENOUGH = 2 * MOST
 """Causes after which nothing more is looked for: a text with so many is a collection, and could keep a reader for seconds."""
 
+_HEAD = r"\bERROR: \(|\b(?:Error|Exception|Denied|Forbidden|Found|FATAL|denied): \S"
+"""How another message begins."""
+ONE_EVENT = 500
+"""Characters within which two messages are taken for one event: a status and its detail, a message told twice."""
+
 
 def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context | None = None) -> tuple[Finding, ...]:
     """The known failures in a text, cause first. Empty when nothing is recognised, or nothing is wrong.
@@ -37,9 +42,9 @@ def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context
             found.extend(_matches(row, flat, known))
             if len(_causes(found)) >= ENOUGH:
                 break
-        if (settled := _settled(found)) and settled[0].code in _causes(found):
+        if (settled := _settled(found, flat)) and settled[0].code in _causes(found):
             return settled
-    return _settled(found)
+    return _settled(found, flat)
 
 
 def flattened(text: str) -> str:
@@ -118,21 +123,28 @@ def _plain(groups: Mapping[str, str | None]) -> dict[str, str]:
     return {k: v for k, v in groups.items() if v}
 
 
-def _settled(found: list[_Found]) -> tuple[Finding, ...]:
+def _settled(found: list[_Found], flat: str) -> tuple[Finding, ...]:
     """Causes before consequences, first things first, nothing told twice."""
     from gemmactl.doctor.row import CAUSE, CONSEQUENCE, LAST
 
-    superfluous = {code for _, _, row, _ in found for code in row.explains}
+    reach = _explained(found)
 
-    def explained(row: Row) -> bool:
+    def explained(row: Row, start: int, told: Finding) -> bool:
         category = f"category:{row.category}"
-        return row.code in superfluous or (category in superfluous and not any(e.startswith("category:") for e in row.explains))
+        by = reach.get(row.code, [])
+        if not by and not any(e.startswith("category:") for e in row.explains):
+            by = reach.get(category, [])
+        return any(not _apart(start, told, at, other, flat) for at, other in by)
 
-    causes = any(rank == CAUSE and not explained(row) for rank, _, row, _ in found)
+    causes = any(rank == CAUSE and not explained(row, start, told) for rank, start, row, told in found)
     out: list[Finding] = []
     spans: list[tuple[str, int, int]] = []
     for rank, start, row, finding in sorted(found, key=lambda x: (x[0], x[1])):
-        if explained(row) or (rank >= CONSEQUENCE and causes) or (rank == LAST and out and out[0].code != row.code):
+        if (
+            explained(row, start, finding)
+            or (rank >= CONSEQUENCE and causes)
+            or (rank == LAST and out and out[0].code != row.code)
+        ):
             continue
         if (twin := next((told for told in out if _same(finding, told)), None)) is not None:
             if _names_more(finding, twin):  # the same denial, and only this one says whose it is
@@ -144,6 +156,33 @@ def _settled(found: list[_Found]) -> tuple[Finding, ...]:
         if not finding.permission and start >= 0:
             spans.append((finding.category, start, start + len(finding.evidence)))
     return tuple(out[:MOST])
+
+
+def _explained(found: list[_Found]) -> dict[str, list[tuple[int, Finding]]]:
+    """What is made superfluous (a code, or `category:NAME`) -> by which findings, and where."""
+    out: dict[str, list[tuple[int, Finding]]] = {}
+    for _, start, row, told in found:
+        for code in row.explains:
+            out.setdefault(code, []).append((start, told))
+    return out
+
+
+def _apart(start: int, told: Finding, at: int, by: Finding, flat: str) -> bool:
+    """Whether a denial that names its own permission is another event than what would explain it: two errors in one text."""
+    from gemmactl.doctor.search import search
+
+    said = told.evidence.lower()
+    if (
+        min(start, at) < 0
+        or not told.permission
+        or told.permission.lower() not in said
+        or f"(gcloud.{told.permission.lower()}" in said
+    ):
+        return False
+    if by.permission:
+        return told.permission != by.permission
+    between = flat[min(start, at) : max(start, at)]
+    return len(between) > ONE_EVENT or search(_HEAD, between[1:]) is not None
 
 
 def _said(finding: Finding, start: int, spans: list[tuple[str, int, int]]) -> bool:
