@@ -36,10 +36,11 @@ def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context
     given = _reasons(flat, facts or {})
     asked = rows.rows_for(flat, (reason.reason for _, reason in given))
     found = list(_structured(asked, flat, given, known))
+    held: dict[str, bool] = {}
     # a consequence is told only where there is no cause: it is not looked for where there is one
     for ranked in (tuple(row for row in asked if row.rank < CONSEQUENCE), tuple(row for row in asked if row.rank >= CONSEQUENCE)):
         for row in ranked:
-            found.extend(_matches(row, flat, known))
+            found.extend(_matches(row, flat, known, held))
             if len(_causes(found)) >= ENOUGH:
                 break
         if (settled := _settled(found, flat)) and settled[0].code in _causes(found):
@@ -99,15 +100,24 @@ def _needs_permission(row: Row) -> bool:
     return bool(row.code == "iam-denied")
 
 
-def _matches(row: Row, flat: str, context: Context) -> Iterator[_Found]:
+def _holds(expression: str, flat: str, held: dict[str, bool]) -> bool:
+    """Whether the text holds it; many rows ask for the same, and of a long text each time would cost."""
+    from gemmactl.doctor.search import search
+
+    if expression not in held:
+        held[expression] = search(expression, flat) is not None
+    return held[expression]
+
+
+def _matches(row: Row, flat: str, context: Context, held: dict[str, bool]) -> Iterator[_Found]:
     from gemmactl.doctor.row import finding, rank
-    from gemmactl.doctor.search import matches, possible, search
+    from gemmactl.doctor.search import matches, possible
 
     if not any(possible(expression, flat) for expression in row.patterns):
         return
-    if row.only_with and not search(row.only_with, flat):
+    if row.only_with and not _holds(row.only_with, flat, held):
         return
-    if row.unless and search(row.unless, flat):
+    if row.unless and _holds(row.unless, flat, held):
         return
     for expression in row.patterns:
         for count, match in enumerate(matches(expression, flat)):

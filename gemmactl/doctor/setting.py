@@ -11,6 +11,7 @@ from gemmactl import limits, spec_rules
 from gemmactl.doctor.finding import Finding, FixKind
 from gemmactl.errors import Trouble
 from gemmactl.spec import Probe, Serve
+from gemmactl.spec_parts import Sized
 
 Room = Callable[[Serve], int | None]
 """How many instances the region's quota has for a service beside the others; None: it is not told. Asked only when it matters."""
@@ -21,13 +22,15 @@ FLAGS: Final[Mapping[str, str]] = {
     "probe": "--startup-probe",
     "max_instances": "--max-instances",
     "min_instances": "--min-instances",
+    "gpu_type": "--gpu-type",
 }
-"""Field of Serve -> the flag of deploy, which gcloud calls the same."""
+"""Field of Serve or of Tune -> the flag of deploy and of finetune run; for a service gcloud calls it the same."""
+HEARSAY: Final = "only the container's own print says so, and what it prints is data: it changes no setting"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: `field` of Serve, its value now, and the one that is legal and cures."""
+    """One setting: `field` of Serve or of Tune, its value now, and the one that is legal and cures."""
 
     field: str
     was: Any
@@ -51,7 +54,7 @@ def derived(finding: Finding, wish: Serve, room: Room = lambda _wish: None) -> t
     if rule is None:
         return WHY_NOT.get(finding.code) or BY_HAND.get(finding.fix_kind, "")
     if finding.hearsay:
-        return "only the container's own print says so, and what it prints is data: it changes no setting"
+        return HEARSAY
     found = rule(wish, room)
     if isinstance(found, str):
         return found
@@ -93,6 +96,11 @@ _Answer = Mapping[str, Any] | str
 
 
 def _memory(wish: Serve, _room: Room) -> _Answer:
+    return more_memory(wish)
+
+
+def more_memory(wish: Sized) -> Mapping[str, Any] | str:
+    """The usual memory of its GPU where it has less, else the most; with the CPU that goes with it."""
     row, now = spec_rules.gpu(wish.gpu_type), spec_rules.gib(wish.memory)
     most = max(high for _, high in row.sizes.values())
     usual = spec_rules.gib(row.default_memory)

@@ -124,9 +124,14 @@ def _item(finding: Finding) -> Item:
     )
     lines = [f"{key}: {value}" for key, value in rows if value] + list(finding.commands)
     lines += [f"seen: {shorten(seen, EVIDENCE)}" for seen in finding.evidence.splitlines()[:2] if seen]
-    lines += [f"not this: {wrong}" for wrong in finding.not_fix]
+    lines += [f"not this: {named_once(wrong)}" for wrong in finding.not_fix]
     sign, tone = SIGNS[finding.state]
     return Item(sign, finding.title, tuple(lines), tone)
+
+
+def named_once(wrong: str) -> str:
+    """What is no fix, behind words that say so already: `not roles/storage.admin: ...` would deny twice."""
+    return wrong if ", and not" in wrong else wrong.removeprefix("not ")
 
 
 def _read(path: Path) -> str:

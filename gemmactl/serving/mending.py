@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gemmactl.doctor import setting
 from gemmactl.doctor.fix import carry_out, propose
-from gemmactl.doctor.setting import BY_HAND, Setting, changed, derived, line, text
+from gemmactl.doctor.setting import BY_HAND, Setting
 from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.result import Block, Item, Line, Result, Tone, Verbatim
 from gemmactl.serving import show
@@ -15,7 +16,6 @@ from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.findings import SCHEMA, document
 from gemmactl.serving.place import Place
 from gemmactl.settings import Settings
-from gemmactl.spec import Serve
 from gemmactl.voice import Voice
 
 if TYPE_CHECKING:
@@ -30,12 +30,26 @@ Keep = Callable[[Mapping[str, object]], None]
 
 @dataclass(frozen=True)
 class Anew:
-    """A deploy of the live service as a remedy: `wish` is what it was made from, `look` is doctor's look, once more."""
+    """A deploy of the live service as a remedy: `wish` is what it was made from, `look` is doctor's look, once more.
 
-    wish: Serve
-    deploy: Callable[[Serve], Result]
+    Of a fine-tune it is its job that is set anew; `known`, `change` and `line` say what may be set, and how gcloud takes it back.
+    """
+
+    wish: Any
+    deploy: Callable[[Any], Result]
     look: Callable[[], Seen]
-    settings: Settings
+    outside: Callable[[Setting], str]
+    """Where else the old value still stands, which would bring it back; `` for nowhere."""
+    what: str = "service"
+    cure: str = "deployed again"
+    known: Callable[..., tuple[Setting, ...] | str] = setting.derived
+    change: Callable[[Any, Mapping[str, Any]], Any] = setting.changed
+    line: Callable[[Any, Mapping[str, Any]], str] = setting.line
+
+    @property
+    def verb(self) -> str:
+        """Key of what became of it in the document."""
+        return "deploy" if self.what == "service" else "update"
 
 
 def mended(
@@ -59,7 +73,7 @@ def mended(
     data: dict[str, Any] = {
         **document(seen.findings, seen.checked),
         **show.document(proposal.plan),
-        "settings": [setting.document() for setting in _settings(due)],
+        "settings": [one.document() for one in _settings(due)],
         "not_by_doctor": [{"what": what, "why": why} for what, why in left],
     }
     paste = _ticket(proposal, seen)
@@ -91,17 +105,17 @@ def mended(
 def _settings(due: tuple[Finding, ...]) -> tuple[Setting, ...]:
     """Each field once: of two findings about one setting the first is the cause."""
     found: dict[str, Setting] = {}
-    for setting in (setting for finding in due for setting in finding.settings):
-        found.setdefault(setting.field, setting)
+    for one in (one for finding in due for one in finding.settings):
+        found.setdefault(one.field, one)
     return tuple(found.values())
 
 
 def _planned(due: tuple[Finding, ...], anew: Anew | None) -> tuple[Block, ...]:
     if not due or anew is None:
         return ()
-    items = [Item("~", f"setting of service {anew.wish.name}: {s}", (), "warn") for s in _settings(due)]
+    items = [Item("~", f"setting of {anew.what} {anew.wish.name}: {s}", (), "warn") for s in _settings(due)]
     cured = tuple(f"for {f.code}: {f.title}" for f in due)
-    return (*items, Item("~", f"service {anew.wish.name}: deployed again, its plan follows", cured, "warn"))
+    return (*items, Item("~", f"{anew.what} {anew.wish.name}: {anew.cure}, its plan follows", cured, "warn"))
 
 
 def _left(
@@ -112,9 +126,9 @@ def _left(
     for finding in findings:
         if finding.state != "problem" or finding in due or (finding.safe and finding.remedies):
             continue
-        if due and finding.code == "differs-service":  # the deploy that is due is of this service
+        if due and anew and finding.code == f"differs-{anew.what}":  # the deploy that is due is of this one
             continue
-        why = derived(finding, anew.wish) if anew else _WITHOUT if finding.fix_kind == "config_change" else ""
+        why = anew.known(finding, anew.wish) if anew else _WITHOUT if finding.fix_kind == "config_change" else ""
         if not isinstance(why, str):
             why = "its value is a guess"
         told.append((f"{finding.code}: {finding.title}", why or BY_HAND.get(finding.fix_kind, "it has no remedy of its own")))
@@ -188,11 +202,11 @@ def _deployed(
     """The deploy with the settings, which shows its plan and asks; then doctor's look again. Undo lines in any case."""
     settings = _settings(due)
     values = {s.field: s.value for s in settings}
-    back = (line(anew.wish, {s.field: s.was for s in settings}),) if settings else ()
+    back = (anew.line(anew.wish, {s.field: s.was for s in settings}),) if settings else ()
     undo = (*(fixed.undo if fixed else ()), *back)
     before = (*(_words(fixed) if fixed else ()),)
     try:
-        ended = anew.deploy(changed(anew.wish, values))
+        ended = anew.deploy(anew.change(anew.wish, values))
     except Trouble as trouble:
         granted = fixed.undo if fixed else ()
         if fixed is None and trouble.code == "not-confirmed":
@@ -200,7 +214,7 @@ def _deployed(
         blocks = (*before, *_undo(granted), *ask)
         return Result("doctor", data, blocks, (), place.target, trouble.exit, (trouble,), schema=SCHEMA)
     made = bool(ended.data.get("done"))
-    data |= {"undo": list(undo if made else (fixed.undo if fixed else ())), "deploy": dict(ended.data)}
+    data |= {"undo": list(undo if made else (fixed.undo if fixed else ())), anew.verb: dict(ended.data)}
     keep(data)
     tail = (*_undo(undo if made else ()), *_outside(settings, anew), *ask)
     if ended.exit is not Exit.OK:
@@ -221,15 +235,20 @@ def _deployed(
 
 
 def _outside(settings: tuple[Setting, ...], anew: Anew) -> tuple[Block, ...]:
-    """Where a file or a variable still says the old value, which the next deploy would bring back."""
-    told: list[Block] = []
-    for setting in settings:
-        said = anew.settings.value(setting.flag.removeprefix("--").replace("-", "_"))
-        if said is not None and said.text != text(setting.value):
-            told.append(
-                Line(f"{said.origin} says {setting.flag} {said.text}: change it there too, or a deploy brings it back", "warn")
-            )
-    return tuple(told)
+    """Where something still says the old value, which the next deploy would bring back."""
+    return tuple(Line(said, "warn") for one in settings if (said := anew.outside(one)))
+
+
+def beside(settings: Settings) -> Callable[[Setting], str]:
+    """Of a service: the file or the variable that says otherwise."""
+
+    def outside(one: Setting) -> str:
+        said = settings.value(one.flag.removeprefix("--").replace("-", "_"))
+        if said is None or said.text == setting.text(one.value):
+            return ""
+        return f"{said.origin} says {one.flag} {said.text}: change it there too, or a deploy brings it back"
+
+    return outside
 
 
 def _unconfirmed() -> Trouble:

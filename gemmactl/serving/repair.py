@@ -19,6 +19,7 @@ from gemmactl.serving import find
 from gemmactl.serving.findings import document, findings_blocks, findings_result, fine
 from gemmactl.serving.folder import Folders
 from gemmactl.serving.grounding import standing
+from gemmactl.serving.one_look import one_look
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
 from gemmactl.settings import Settings
@@ -60,13 +61,13 @@ def repair(
 
     anew = None
     if fix and seen.wish is not None:
-        from gemmactl.serving.mending import Anew
+        from gemmactl.serving.mending import Anew, beside
 
         anew = Anew(
             seen.wish,
             lambda wish: deploy(wish, place, voice, yes=yes),
             lambda: _look(place, settings, name, voice),
-            settings,
+            beside(settings),
         )
     return concluded(
         seen, place, voice, fix=fix, yes=yes, for_admin=for_admin, again=again if retry else None, anew=anew, keep=keep
@@ -134,8 +135,9 @@ def _look(place: Place, settings: Settings, name: str | None, voice: Voice) -> S
     from gemmactl.doctor.live import looked
     from gemmactl.doctor.several import together
 
+    once = replace(place, cloud=one_look(place.cloud))  # what several questions ask for is asked once
     try:
-        service = find.service(place, settings, name)
+        service = find.service(once, settings, name)
     except Trouble as trouble:
         if not api_disabled(trouble):
             raise
@@ -148,11 +150,11 @@ def _look(place: Place, settings: Settings, name: str | None, voice: Voice) -> S
     wish = recalled(place, short, service)
     wanted = stack.serving(wish)
     with ThreadPoolExecutor(2) as pool:
-        ground = pool.submit(standing, place, wanted, context, bucket=wish.model.bucket)
-        model = pool.submit(_model, place, service, context)
-        own = looked(place.cloud, wanted, service=find.full_name(place, short), context=context)
+        ground = pool.submit(standing, once, wanted, context, bucket=wish.model.bucket)
+        model = pool.submit(_model, once, service, context)
+        own = looked(once.cloud, wanted, service=find.full_name(place, short), context=context)
         checks, inspected = ground.result(), model.result()
-        findings = tuple(_settled(f, wish, place) for f in together(own.findings, inspected, checks.findings))
+        findings = tuple(_settled(f, wish, once) for f in together(own.findings, inspected, checks.findings))
     follow = f'gemmactl generate "Good morning." --name {short} {place.flags}'
     checked = (*checks.checked, *own.checked, *_inspected(service, inspected))
     return Seen(short, context, findings, accounts(wanted, context), follow, checked=checked, wish=wish)

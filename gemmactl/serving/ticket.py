@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gemmactl.serving.findings import named_once
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,7 +36,7 @@ def _asked(finding: Finding) -> list[str]:
         rows.append(f"Why no broader: {finding.why_not_broader}")
     if finding.principal in EXPLAIN:
         rows.append(f"{who}: {EXPLAIN[finding.principal]}")
-    rows += [f"Not this: {wrong}" for wrong in finding.not_fix]
+    rows += [f"Not this: {named_once(wrong)}" for wrong in finding.not_fix]
     if finding.commands:
         rows += ["", *(f"    {command}" for command in finding.commands)]
     if finding.role:

@@ -18,6 +18,7 @@ from gemmactl.resources.image import OURS, made_for
 from gemmactl.resources.service_account import email_of
 from gemmactl.result import Result
 from gemmactl.serving.grounding import standing
+from gemmactl.serving.one_look import one_look
 from gemmactl.serving.place import Place
 from gemmactl.serving.repair import Seen, accounts, concluded, number
 from gemmactl.serving.wishes import wishes
@@ -79,10 +80,11 @@ def look(place: Place, settings: Settings, name: str, missing: Trouble, voice: V
     wish = _wish(place, settings, name, voice)
     wanted = stack.serving(wish)
     context = replace(context, bucket=wish.model.bucket)
+    once = replace(place, cloud=one_look(place.cloud))  # what several questions ask for is asked once
     with ThreadPoolExecutor(2) as pool:
-        ground = pool.submit(standing, place, wanted, context, bucket=wish.model.bucket, live=False)
-        built = pool.submit(_build, place, name, context)
-        own = beforehand(place.cloud, wanted, context)
+        ground = pool.submit(standing, once, wanted, context, bucket=wish.model.bucket, live=False)
+        built = pool.submit(_build, once, name, context)
+        own = beforehand(once.cloud, wanted, context)
         checks, build = ground.result(), built.result()
     deploy = _deploy(place, settings, name)
     found = together(build.findings, own.findings, checks.findings)

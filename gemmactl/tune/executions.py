@@ -23,6 +23,10 @@ class Execution:
     """Attempts after the first, all tasks together."""
     message: str = ""
     """Cloud Run's own words, where it did not succeed."""
+    memory: str = ""
+    """What its container had, whatever the job has by now; `` where it is not told."""
+    timeout: int = 0
+    """Likewise the seconds of an attempt; 0 where they are not told."""
 
     @property
     def short(self) -> str:
@@ -59,7 +63,14 @@ def read(body: Mapping[str, Any]) -> Execution:
         str(body.get("completionTime", "")),
         int(body.get("retriedCount", 0)),
         str(condition.get("message", "")) if condition.get("state") == "CONDITION_FAILED" else "",
+        _memory(body),
+        int(seconds) if (seconds := str(body.get("template", {}).get("timeout", "")).removesuffix("s")).isdigit() else 0,
     )
+
+
+def _memory(body: Mapping[str, Any]) -> str:
+    box: Json = next(iter(body.get("template", {}).get("containers", ())), {})
+    return str(box.get("resources", {}).get("limits", {}).get("memory", ""))
 
 
 def newest(cloud: Cloud, job: str) -> Execution | None:

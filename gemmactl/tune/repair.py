@@ -11,16 +11,19 @@ from finetune_image.contract import Code, Failure
 from gemmactl import stack_tune
 from gemmactl.errors import Trouble
 from gemmactl.resources import names
+from gemmactl.resources.cloud import Json
 from gemmactl.resources.image import made_for
 from gemmactl.resources.service_account import email_of
 from gemmactl.result import Line, Result
 from gemmactl.serving.grounding import standing
+from gemmactl.serving.one_look import one_look
 from gemmactl.serving.place import Place
 from gemmactl.serving.repair import Seen, accounts, concluded, number
 from gemmactl.tune import ending, find, logs, status
 from gemmactl.tune.executions import Execution
 from gemmactl.tune.find import Tune
 from gemmactl.tune.recall import recalled
+from gemmactl.tune_spec import Tune as Wish
 from gemmactl.voice import Voice
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ def repair(
         Trouble: there is no fine-tune of that name, or it can't be told which is meant.
     """
     tune = find.tune(place, name)
-    seen = _look(place, tune)
+    seen = look(place, tune)
 
     def again() -> Result:
         from gemmactl.tune.steering import resume
@@ -53,17 +56,29 @@ def repair(
         voice.say(Line(f"resuming {tune.name}", "dim"))
         return resume(place, tune.name, None, voice, yes=True)  # --retry says so
 
-    return concluded(seen, place, voice, fix=fix, yes=yes, for_admin=for_admin, again=again if retry else None, keep=keep)
+    anew = None
+    if fix and tune.job is not None:
+        from gemmactl.tune.mending import set_anew
+
+        anew = set_anew(_wish(place, tune.job), place, tune, voice, lambda: look(place, find.tune(place, tune.name)), yes=yes)
+    return concluded(
+        seen, place, voice, fix=fix, yes=yes, for_admin=for_admin, again=again if retry else None, anew=anew, keep=keep
+    )
 
 
-def _look(place: Place, tune: Tune) -> Seen:
+def _wish(place: Place, job: Json) -> Wish:
+    """What the job was made from, with the image that it has: a newer gemmactl's own is no fault of this run."""
+    image = str(find.container(job).get("image", ""))
+    return replace(recalled(place.id, place.region.text, job), image=image)
+
+
+def look(place: Place, tune: Tune) -> Seen:
+    """All that can be asked of a fine-tune; only reads are made."""
     from gemmactl.doctor.finding import Context
     from gemmactl.doctor.live import Looked, looked
     from gemmactl.doctor.several import together
 
-    # with the image that its job has: a newer gemmactl's own is no fault of this run
-    image = str(find.container(tune.job or {}).get("image", ""))
-    wish = replace(recalled(place.id, place.region.text, tune.job), image=image) if tune.job else None
+    wish = _wish(place, tune.job) if tune.job else None
     wanted = stack_tune.tuning(wish) if wish else ()
     account = str(tune.job.get("template", {}).get("template", {}).get("serviceAccount", "")) if tune.job else ""
     context = Context(
@@ -75,12 +90,13 @@ def _look(place: Place, tune: Tune) -> Seen:
         build_account=email_of(names.BUILD_ACCOUNT, place.id),
         runtime_account=account,
     )
+    once = replace(place, cloud=one_look(place.cloud))  # what several questions ask for is asked once
     with ThreadPoolExecutor(2) as pool:
-        ground = pool.submit(standing, place, wanted, context, bucket=tune.bucket) if wish else None
-        ran = pool.submit(_run, place, tune, context)
-        own = looked(place.cloud, wanted, context=context) if wish else Looked(_unbuilt(place, tune.name, context))
+        ground = pool.submit(standing, once, wanted, context, bucket=tune.bucket) if wish else None
+        ran = pool.submit(_run, once, tune, context, wish)
+        own = looked(once.cloud, wanted, context=context) if wish else Looked(_unbuilt(once, tune.name, context))
         checks = ground.result() if ground else Looked()
-        findings = together(ran.result(), own.findings, checks.findings)
+        findings = tuple(_settled(f, wish) for f in together(ran.result(), own.findings, checks.findings))
     follow = f"gemmactl finetune resume {tune.name} {place.flags}"
     checked = (*checks.checked, *own.checked)
     return Seen(tune.name, context, findings, accounts(wanted, context), follow, checked=checked)
@@ -97,7 +113,37 @@ def _unbuilt(place: Place, name: str, context: Context) -> tuple[Finding, ...]:
         return tuple(unknown("the builds", trouble, context))
 
 
-def _run(place: Place, tune: Tune, context: Context) -> tuple[Finding, ...]:
+def _settled(finding: Finding, wish: Wish | None) -> Finding:
+    """The finding with the settings that cure it, where their values follow from what the job has."""
+    from gemmactl.doctor.job_setting import derived, line
+
+    if wish is None or finding.state != "problem" or finding.redeploys:
+        return finding
+    found = derived(finding, wish)
+    if isinstance(found, str):
+        return finding
+    others = tuple(c for c in finding.commands if not c.startswith("gcloud run jobs update"))
+    return replace(finding, settings=found, commands=(line(wish, {s.field: s.value for s in found}), *others))
+
+
+def _outgrown(finding: Finding, execution: Execution | None, wish: Wish | None, again: str) -> Finding:
+    """What ran out before the job was given more of it is no fault of the job any more: it waits to be resumed."""
+    from gemmactl.doctor.job_setting import OUT_OF_MEMORY, OUT_OF_TIME
+    from gemmactl.spec_rules import gib
+
+    if wish is None or execution is None:
+        return finding
+    if finding.code in OUT_OF_MEMORY and execution.memory and gib(execution.memory) < gib(wish.memory):
+        had, has = execution.memory, wish.memory
+    elif finding.code in OUT_OF_TIME and 0 < execution.timeout < wish.timeout:
+        had, has = f"{execution.timeout} s", f"{wish.timeout} s"
+    else:
+        return finding
+    said = f"{finding.cause} It ran with {had}; the job has {has} by now."
+    return replace(finding, state="advice", cause=said, remedy=f"Let it go on: {again}", commands=())
+
+
+def _run(place: Place, tune: Tune, context: Context, wish: Wish | None) -> tuple[Finding, ...]:
     """Why the newest run ended without a result: what its folder says, else what its last execution did."""
     from gemmactl.doctor.several import unknown
 
@@ -107,11 +153,12 @@ def _run(place: Place, tune: Tune, context: Context) -> tuple[Finding, ...]:
         return tuple(unknown(f"the runs of {tune.name}", trouble, context))
     if run is not None and (run.done is not None or run.cancelled):
         return ()
+    again = f"gemmactl finetune resume {tune.name} {place.flags}"
     if run is not None and run.failure is not None:
-        return (_failed(run.failure, context),)
+        return (_outgrown(_failed(run.failure, context), execution, wish, again),)
     if execution is None or execution.state != "failed":
         return ()
-    return _execution(place, tune, execution, context)
+    return tuple(_outgrown(one, execution, wish, again) for one in _execution(place, tune, execution, context))
 
 
 def _failed(failure: Mapping[str, Any], context: Context) -> Finding:

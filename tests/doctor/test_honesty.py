@@ -10,6 +10,8 @@ from gemmactl.doctor.finding import Context
 from gemmactl.doctor.permissions import NO_LESS
 from gemmactl.doctor.there import checked
 from gemmactl.resources.cloud import BucketInfo, RepositoryInfo
+from gemmactl.serving.findings import findings_blocks, named_once
+from gemmactl.serving.ticket import ticket
 from tests.fakes.cloud import FakeCloud
 
 BUILDER = "gemma-build@acme-prod.iam.gserviceaccount.com"
@@ -151,3 +153,13 @@ def test_live_it_is_looked_for(text: str, code: str) -> None:
     (there,) = checked(diagnose(text, {}, here), cloud)
     assert there.safe
     assert len(there.remedies) == 1
+
+
+def test_what_is_no_fix_is_denied_once() -> None:
+    """`not this: not roles/...` would deny twice, on the screen and in a ticket; two denials in a row stay as they are."""
+    assert named_once("not roles/storage.admin: reading needs less") == "roles/storage.admin: reading needs less"
+    assert named_once("not on the project, and not run.admin") == "not on the project, and not run.admin"
+    (found,) = diagnose(f"{RUNTIME} does not have storage.objects.get access to gs://weights")
+    (item,) = findings_blocks((found,))
+    assert any(line.startswith("not this: roles/storage.admin or ") for line in getattr(item, "lines", ()))
+    assert "Not this: not " not in ticket((found,), "x")

@@ -16,9 +16,10 @@ from gemmactl.resources.local_model import read_folder
 from gemmactl.serving import ahead
 from gemmactl.serving.deploy import deploy, plan
 from gemmactl.serving.one_look import one_look
-from gemmactl.spec import Serve, parse_model
+from gemmactl.serving.repair import repair
+from gemmactl.spec import SecretRef, Serve, Token, parse_model
 from tests.fakes.cloud import FakeCloud
-from tests.serving.ear import SAMPLE, Ear, place, with_model
+from tests.serving.ear import SAMPLE, Ear, place, settings, with_model
 
 ONCE = ("apis.enabled", "quotas.limits", "run.get", "run.list", "jobs.list")
 """Asked once for all that is to be known: not once for a part and once for the whole."""
@@ -57,6 +58,22 @@ def test_of_a_directory_it_is_one_round_in_all() -> None:
     cloud.before_call = lambda _name: all_of_it.wait(30) and None
     again = deploy(wish, place(cloud), Ear(yes=True), yes=True)
     assert (again.exit, cloud.writes) == (Exit.OK, [])
+
+
+def test_doctor_asks_nothing_twice(tmp_path: Path) -> None:
+    """Bucket, secret and policies concern the plan, several checks and the model: each is asked once, and only read."""
+    cloud, secret = with_model(FakeCloud()), "projects/demo-proj/secrets/team"
+    cloud.secrets.create(secret, "us-central1", {})
+    cloud.secrets.add_version(secret, b"key")
+    wish = replace(WISH, secrets=(("KEY", SecretRef("team", "1")),), hf_token=Token("hf_canary"))
+    assert deploy(wish, place(cloud), Ear(yes=True), yes=True).exit is Exit.OK
+    cloud.calls.clear()
+    seen = repair(place(cloud), settings(tmp_path), "gemma", Ear(), fix=False, yes=False)
+    assert {"bucket", "bucket access", "secrets", "secret values"} <= {one["check"] for one in seen.data["checked"]}
+    assert cloud.writes == []
+    asked = Counter((call.name, call.subject) for call in cloud.calls)
+    assert {"storage.bucket", "secrets.version_state"} <= {name for name, _ in asked}
+    assert [one for one, times in asked.items() if times > 1] == []
 
 
 def test_a_large_directory_is_read_where_it_is_needed(tmp_path: Path) -> None:

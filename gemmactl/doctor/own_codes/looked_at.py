@@ -80,7 +80,7 @@ ROWS: Final = (
         "Cloud Run refused the job in a dry run; nothing of it was changed",
         "Change what its sentence names, or paste it into `gemmactl doctor --from-log`.",
     ),
-    Meaning("missing-bucket", "A bucket of the stack is not there", "Run the same deploy again: it makes what is missing."),
+    Meaning("missing-bucket", "A bucket that is needed is not there", "Run the same deploy again: it makes what is missing."),
     Meaning(
         "differs-bucket",
         "A bucket of the stack is not as it was made",
@@ -94,7 +94,11 @@ ROWS: Final = (
         "The repository for images is not as it was made",
         "Run the same deploy again; what can't be changed in place is told.",
     ),
-    Meaning("missing-secret", "A secret of the stack is not there", "Deploy again with the token in HF_TOKEN."),
+    Meaning(
+        "missing-secret",
+        "A secret that is needed is not there",
+        "Deploy again with the token in HF_TOKEN; a secret of your own: correct its name, or make it.",
+    ),
     Meaning(
         "differs-secret",
         "A secret of the stack has no enabled version, or is encrypted otherwise",
