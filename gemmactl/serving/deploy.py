@@ -14,7 +14,7 @@ from gemmactl.resources import service_traffic
 from gemmactl.resources.cloud import Json
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Line, Result
-from gemmactl.serving import ahead, find, guarding, hands, opening, plan_file, plan_screen, rollout, waiting
+from gemmactl.serving import ahead, asked_before, find, guarding, hands, opening, plan_file, plan_screen, rollout, waiting
 from gemmactl.serving.explain import located
 from gemmactl.serving.given_image import by_digest, official
 from gemmactl.serving.grounding import Grounded, survey
@@ -169,8 +169,11 @@ def _look(
     The service, which the rest needs to know, is read together with all that a plan is known to read.
     """
     reads = one_look(place.cloud)
-    with ThreadPoolExecutor(3) as pool:
+    file = place.kept and asked_before.path(place.kept, place.target, place.id, place.region.text, wish.name, wish.model.uri)
+    with ThreadPoolExecutor(4) as pool:
         local = pool.submit(ahead.folder, wish)
+        if file:
+            pool.submit(asked_before.ask, file, reads)
         pool.submit(ahead.ask, wish, place, reads, local)
         live = live_service(replace(place, cloud=reads), wish.name)
         ahead.ask_of(live or {}, reads, pool)
@@ -193,6 +196,8 @@ def _look(
             # a model that waits itself is sized anew with all else
             again=None if seen.waits else lambda cloud: require_room(seen.wish, cloud, existing=live is not None),
         )
+    if file:
+        asked_before.keep(file, reads)
     _no_stranger(ground.plan, place)
     hands.require_given(seen.wish, ground.plan, place.cloud)
     # also where --no-traffic leaves it closed: what opens it then would open it for the old revision

@@ -19,6 +19,7 @@ from gemmactl.serving.one_look import one_look
 from gemmactl.spec import Serve, parse_model
 from tests.fakes.cloud import FakeCloud
 from tests.serving.ear import SAMPLE, Ear, place, with_model
+from tests.serving.test_adapters import stored
 
 ONCE = ("apis.enabled", "quotas.limits", "run.get", "run.list", "jobs.list")
 """Asked once for all that is to be known: not once for a part and once for the whole."""
@@ -38,8 +39,25 @@ def test_a_deploy_without_a_change_makes_one_round_of_reads() -> None:
     assert {name: sum(call.name == name for call in cloud.calls) for name in ONCE} == dict.fromkeys(ONCE, 1)
     state = threading.Barrier(len(cloud.calls) - len(files))
     model = threading.Barrier(len(files))
-    cloud.before_call = lambda name: (model if name == "storage.read" else state).wait(30) and None
+    cloud.before_call = lambda name: (model if name == "storage.read" else state).wait(8) and None
     again = deploy(WISH, place(cloud), Ear(yes=True), yes=True)
+    assert (again.exit, cloud.writes) == (Exit.OK, [])
+
+
+def test_where_the_last_look_is_remembered_it_is_one_round_in_all(tmp_path: Path) -> None:
+    """The files of a model in a bucket are read with all else, as the generations of the last look; an adapter's too."""
+    cloud = stored(with_model(FakeCloud()), tmp_path, "loras")
+    wish = replace(WISH, adapters=(("style", parse_model("gs://loras/lora")),))
+    here = replace(place(cloud), kept=tmp_path / "kept")
+    assert deploy(wish, here, Ear(yes=True), yes=True).exit is Exit.OK
+    cloud.calls.clear()
+    assert deploy(wish, here, Ear(yes=True), yes=True).exit is Exit.OK
+    assert cloud.writes == []
+    asked = Counter((call.name, call.subject) for call in cloud.calls)
+    assert {name for (name, _), times in asked.items() if times > 1} <= {"storage.read"}  # a long file is read in pieces
+    all_of_it = threading.Barrier(len(cloud.calls))
+    cloud.before_call = lambda _name: all_of_it.wait(8) and None
+    again = deploy(wish, here, Ear(yes=True), yes=True)
     assert (again.exit, cloud.writes) == (Exit.OK, [])
 
 
@@ -54,7 +72,7 @@ def test_of_a_directory_it_is_one_round_in_all() -> None:
     assert [one for one, times in asked.items() if times > 1] == []
     assert {"storage.list", "storage.read"} <= {name for name, _ in asked}
     all_of_it = threading.Barrier(len(cloud.calls))
-    cloud.before_call = lambda _name: all_of_it.wait(30) and None
+    cloud.before_call = lambda _name: all_of_it.wait(8) and None
     again = deploy(wish, place(cloud), Ear(yes=True), yes=True)
     assert (again.exit, cloud.writes) == (Exit.OK, [])
 
