@@ -90,7 +90,8 @@ def environment(template: Json, reserved: re.Pattern[str]) -> Iterator[Finding]:
                 yield f"{at}.value_source.secret_key_ref.version", f"invalid secret version: {selector['version']}"
 
 
-def volumes(template: Json) -> Iterator[Finding]:
+def volumes(template: Json, *, mounts: tuple[str, ...] = ("secret",)) -> Iterator[Finding]:
+    """`mounts`: kinds that the sandbox has."""
     names = {v.get("name", "") for v in template.get("volumes", [])}
     for number, container in enumerate(template.get("containers", [])):
         for mount in container.get("volumeMounts", []):
@@ -101,5 +102,6 @@ def volumes(template: Json) -> Iterator[Finding]:
                 yield f"{at}.mount_path", f"{path} should be a valid unix absolute path"
             elif re.match(r"/(dev|proc|sys)(/|$)", path):
                 yield f"{at}.mount_path", f"mounting under {path} is not allowed"  # guess
-    if any("secret" not in volume for volume in template.get("volumes", [])):
-        yield "template.volumes", "the sandbox mounts secrets alone: it starts the container as a process of this machine"
+    if any(not volume.keys() & {*mounts} for volume in template.get("volumes", [])):
+        what = "secrets alone" if mounts == ("secret",) else "secrets and buckets alone"
+        yield "template.volumes", f"the sandbox mounts {what}: it starts the container as a process of this machine"

@@ -35,7 +35,7 @@ def check(service: Json, service_id: str, *, dry: bool) -> None:
         shared.networks,
         _environment,
         probes,
-        shared.volumes,
+        _volumes,
         _scaling,
     ):
         findings += rule(template)
@@ -43,6 +43,10 @@ def check(service: Json, service_id: str, *, dry: bool) -> None:
         findings += late(template)
     if findings:
         raise violation(findings)
+
+
+def _volumes(template: Json) -> Iterator[Finding]:
+    return shared.volumes(template, mounts=("secret", "gcs"))
 
 
 def _service(service: Json, service_id: str) -> Iterator[Finding]:

@@ -195,7 +195,7 @@ REFUSED: Final[list[Case]] = [
     (
         {"volumes": [{"name": "m"}]},
         "template.volumes",
-        "the sandbox mounts secrets alone: it starts the container as a process of this machine",
+        "the sandbox mounts secrets and buckets alone: it starts the container as a process of this machine",
     ),
     ({"labels": {"run.googleapis.com/x": "y"}}, "template.labels", "system annotations are not supported"),
     (

@@ -39,7 +39,7 @@ def test_a_deploy_without_a_change_makes_one_round_of_reads() -> None:
     assert {name: sum(call.name == name for call in cloud.calls) for name in ONCE} == dict.fromkeys(ONCE, 1)
     state = threading.Barrier(len(cloud.calls) - len(files))
     model = threading.Barrier(len(files))
-    cloud.before_call = lambda name: (model if name == "storage.read" else state).wait(8) and None
+    cloud.before_call = lambda name: (model if name == "storage.read" else state).wait(30) and None
     again = deploy(WISH, place(cloud), Ear(yes=True), yes=True)
     assert (again.exit, cloud.writes) == (Exit.OK, [])
 
@@ -56,7 +56,7 @@ def test_where_the_last_look_is_remembered_it_is_one_round_in_all(tmp_path: Path
     asked = Counter((call.name, call.subject) for call in cloud.calls)
     assert {name for (name, _), times in asked.items() if times > 1} <= {"storage.read"}  # a long file is read in pieces
     all_of_it = threading.Barrier(len(cloud.calls))
-    cloud.before_call = lambda _name: all_of_it.wait(8) and None
+    cloud.before_call = lambda _name: all_of_it.wait(30) and None
     again = deploy(wish, here, Ear(yes=True), yes=True)
     assert (again.exit, cloud.writes) == (Exit.OK, [])
 
@@ -72,7 +72,7 @@ def test_of_a_directory_it_is_one_round_in_all() -> None:
     assert [one for one, times in asked.items() if times > 1] == []
     assert {"storage.list", "storage.read"} <= {name for name, _ in asked}
     all_of_it = threading.Barrier(len(cloud.calls))
-    cloud.before_call = lambda _name: all_of_it.wait(8) and None
+    cloud.before_call = lambda _name: all_of_it.wait(30) and None
     again = deploy(wish, place(cloud), Ear(yes=True), yes=True)
     assert (again.exit, cloud.writes) == (Exit.OK, [])
 
