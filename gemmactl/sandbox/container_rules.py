@@ -34,11 +34,22 @@ def violation(findings: Iterable[Finding]) -> ApiError:
     return failed("INVALID_ARGUMENT", f"{field}: {text}" if field else text, details)
 
 
+_SYSTEM: Final = ("run.googleapis.com/", "cloud.googleapis.com/", "serving.knative.dev/", "autoscaling.knative.dev/")
+"""Namespaces that the v2 API takes from nobody. source: google.cloud.run_v2, Service.annotations and Service.labels"""
+
+
+def annotations(places: Iterable[tuple[str, Json]]) -> Iterator[Finding]:
+    """`places`: (field, its annotations)."""
+    for place, found in places:
+        if any(key.startswith(_SYSTEM) for key in found):
+            yield place, "system annotations are not supported"
+
+
 def labels(places: Iterable[tuple[str, Json]]) -> Iterator[Finding]:
     """`places`: (field, its labels)."""
     for place, found in places:
         for key, value in found.items():
-            if key.startswith(("run.googleapis.com/", "serving.knative.dev/")):
+            if key.startswith(_SYSTEM):
                 yield place, "system annotations are not supported"
             elif not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", key) or not re.fullmatch(r"[a-z0-9_-]{0,63}", value):
                 yield place, f"label {key}={value} must consist of lowercase letters, digits, hyphens and underscores"  # guess
