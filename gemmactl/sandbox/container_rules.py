@@ -38,7 +38,7 @@ _SYSTEM: Final = ("run.googleapis.com/", "cloud.googleapis.com/", "serving.knati
 """Namespaces that the v2 API takes from nobody. source: google.cloud.run_v2, Service.annotations and Service.labels"""
 
 
-def annotations(places: Iterable[tuple[str, Json]]) -> Iterator[Finding]:
+def system_annotations(places: Iterable[tuple[str, Json]]) -> Iterator[Finding]:
     """`places`: (field, its annotations)."""
     for place, found in places:
         if any(key.startswith(_SYSTEM) for key in found):

@@ -51,7 +51,7 @@ def _below(findings: Iterator[Finding]) -> Iterator[Finding]:
 def _labels(job: Json, outer: Json) -> Iterator[Finding]:
     yield from shared.labels((("labels", job.get("labels", {})), ("template.labels", outer.get("labels", {}))))
     own = outer.get("annotations", {})
-    yield from shared.annotations((("annotations", job.get("annotations", {})), ("template.annotations", own)))
+    yield from shared.system_annotations((("annotations", job.get("annotations", {})), ("template.annotations", own)))
 
 
 def _counts(outer: Json) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ def _service(service: Json, service_id: str) -> Iterator[Finding]:
     of_template = service.get("template", {}).get("labels", {})
     yield from shared.labels((("labels", service.get("labels", {})), ("template.labels", of_template)))
     own = service.get("template", {}).get("annotations", {})
-    yield from shared.annotations((("annotations", service.get("annotations", {})), ("template.annotations", own)))
+    yield from shared.system_annotations((("annotations", service.get("annotations", {})), ("template.annotations", own)))
     traffic = service.get("traffic", [])
     if traffic and sum(t.get("percent", 0) for t in traffic) != 100:
         yield "traffic", "Traffic percent must sum to 100."  # guess
