@@ -196,7 +196,7 @@ def project_file(path: Path) -> dict[str, str]:
             raise _bad_file(f"{key.replace('_', '-')} in line {lines.get(key, 0)} must be a value, or names with a value each")
     if str(found.get("hf_token", "")).startswith("hf_"):
         raise _bad_file("hf-token holds a token; a file is copied and committed, so only a reference to a secret may stand there")
-    return {key: _pairs(value) if key in _PAIRS else _text(value) for key, value in found.items() if value is not None}
+    return {key: pairs(value) if key in _PAIRS else _text(value) for key, value in found.items() if value is not None}
 
 
 def _lines(node: Any, name: Callable[[str], str]) -> dict[str, int]:
@@ -210,7 +210,7 @@ def _lines(node: Any, name: Callable[[str], str]) -> dict[str, int]:
     return found
 
 
-def _pairs(value: object) -> str:
+def pairs(value: object) -> str:
     """A mapping as its flag takes it; a sign that no value has stands between the parts where one of them has a comma."""
     if not isinstance(value, Mapping) or not any("," in _text(part) for part in value.values()):
         return _text(value)

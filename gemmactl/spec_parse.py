@@ -161,6 +161,13 @@ def probe(text: str) -> Probe:
     return _probe(path, _number("httpGet.port", given.get("httpGet.port", "8080")), numbers)
 
 
+def probe_text(value: Probe) -> str:
+    """The same, to be read back."""
+    kind = {"tcpSocket.port": value.port} if value.tcp else {"httpGet.path": value.path, "httpGet.port": value.port}
+    numbers = {key: getattr(value, field) for key, field in _PROBE_FIELDS.items()}
+    return ",".join(f"{key}={one}" for key, one in {**kind, **numbers}.items())
+
+
 def _probe(path: str | None, port: int, numbers: Mapping[str, int]) -> Probe:
     return Probe(path, port, path is None, numbers["initial_delay"], numbers["timeout"], numbers["period"], numbers["failures"])
 

@@ -20,6 +20,7 @@ def assemble(world: World) -> World:
         keys_api,
         logging_api,
         projects_api,
+        public_images,
         registry_api,
         secret_versions_api,
         secrets_api,
@@ -41,5 +42,6 @@ def assemble(world: World) -> World:
         *surroundings_api.HANDLERS,
     ]
     apis_api.begin(world)
+    public_images.begin(world)
     attach(world)
     return world

@@ -34,11 +34,22 @@ def violation(findings: Iterable[Finding]) -> ApiError:
     return failed("INVALID_ARGUMENT", f"{field}: {text}" if field else text, details)
 
 
+_SYSTEM: Final = ("run.googleapis.com/", "cloud.googleapis.com/", "serving.knative.dev/", "autoscaling.knative.dev/")
+"""Namespaces that the v2 API takes from nobody. source: google.cloud.run_v2, Service.annotations and Service.labels"""
+
+
+def system_annotations(places: Iterable[tuple[str, Json]]) -> Iterator[Finding]:
+    """`places`: (field, its annotations)."""
+    for place, found in places:
+        if any(key.startswith(_SYSTEM) for key in found):
+            yield place, "system annotations are not supported"
+
+
 def labels(places: Iterable[tuple[str, Json]]) -> Iterator[Finding]:
     """`places`: (field, its labels)."""
     for place, found in places:
         for key, value in found.items():
-            if key.startswith(("run.googleapis.com/", "serving.knative.dev/")):
+            if key.startswith(_SYSTEM):
                 yield place, "system annotations are not supported"
             elif not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", key) or not re.fullmatch(r"[a-z0-9_-]{0,63}", value):
                 yield place, f"label {key}={value} must consist of lowercase letters, digits, hyphens and underscores"  # guess
@@ -90,7 +101,8 @@ def environment(template: Json, reserved: re.Pattern[str]) -> Iterator[Finding]:
                 yield f"{at}.value_source.secret_key_ref.version", f"invalid secret version: {selector['version']}"
 
 
-def volumes(template: Json) -> Iterator[Finding]:
+def volumes(template: Json, *, mounts: tuple[str, ...] = ("secret",)) -> Iterator[Finding]:
+    """`mounts`: kinds that the sandbox has."""
     names = {v.get("name", "") for v in template.get("volumes", [])}
     for number, container in enumerate(template.get("containers", [])):
         for mount in container.get("volumeMounts", []):
@@ -101,5 +113,6 @@ def volumes(template: Json) -> Iterator[Finding]:
                 yield f"{at}.mount_path", f"{path} should be a valid unix absolute path"
             elif re.match(r"/(dev|proc|sys)(/|$)", path):
                 yield f"{at}.mount_path", f"mounting under {path} is not allowed"  # guess
-    if any("secret" not in volume for volume in template.get("volumes", [])):
-        yield "template.volumes", "the sandbox mounts secrets alone: it starts the container as a process of this machine"
+    if any(not volume.keys() & {*mounts} for volume in template.get("volumes", [])):
+        what = "secrets alone" if mounts == ("secret",) else "secrets and buckets alone"
+        yield "template.volumes", f"the sandbox mounts {what}: it starts the container as a process of this machine"

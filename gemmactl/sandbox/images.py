@@ -78,13 +78,18 @@ def push(world: World, image: str, digest: str, root: str, config: dict[str, Any
 def resolve(world: World, image: str) -> dict[str, Any] | None:
     """The record {digest, root, config, size, uploaded, parent} of a tag or digest; None when there is none."""
     at = parse(image)
-    if at is None:
-        return None
-    digest = at.digest
+    stem, tag, digest = (at.stem, at.tag, at.digest) if at else _elsewhere(image)
     if not digest:
-        tag = world.store.get(TAGS, f"{at.stem}:{at.tag or 'latest'}")
-        digest = tag["digest"] if tag else ""
-    return world.store.get(IMAGES, f"{at.stem}@{digest}")
+        digest = (world.store.get(TAGS, f"{stem}:{tag or 'latest'}") or {}).get("digest", "")
+    return world.store.get(IMAGES, f"{stem}@{digest}")
+
+
+def _elsewhere(image: str) -> tuple[str, str, str]:
+    """(name, tag, digest) in another registry, Docker Hub's short names included."""
+    named, _, digest = image.partition("@")
+    above, slash, last = named.rpartition("/")
+    name, _, tag = last.partition(":")
+    return f"{above}{slash}{name}", tag, digest
 
 
 def tags_of(world: World, stem: str, digest: str = "") -> list[str]:

@@ -61,6 +61,8 @@ class Instance:
         shutil.copytree(recipe.image_root, root, symlinks=True)
         (self._folder / "tmp").mkdir()
         (self._folder / "home").mkdir()
+        for fill in recipe.folders:
+            fill(root)
         argv = [_mapped(root, word) for word in argv]
         work = inside(root, recipe.config.get("workdir") or "/")
         work.mkdir(parents=True, exist_ok=True)
@@ -136,6 +138,11 @@ class Instance:
         own_paths = [
             str(inside(root, p)) for p in recipe.config.get("env", {}).get("PYTHONPATH", "").split(":") if p.startswith("/")
         ]
+        own_tools = [
+            str(inside(root, p))
+            for p in recipe.config.get("env", {}).get("PATH", "").split(":")
+            if p.startswith("/") and inside(root, p).is_dir()
+        ]
         return {
             **{k: os.environ[k] for k in _OF_THE_NETWORK if k in os.environ},
             "NO_PROXY": "127.0.0.1,localhost",
@@ -146,7 +153,7 @@ class Instance:
             **image_env,
             # a file of a volume is where this machine has it
             **{k: str(inside(root, v)) if v in recipe.files else v for k, v in recipe.env.items()},
-            "PATH": f"{_python_folder(self._folder)}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": ":".join((*own_tools, f"{_python_folder(self._folder)}:/usr/local/bin:/usr/bin:/bin")),
             "HOME": str(self._folder / "home"),
             "TMPDIR": str(self._folder / "tmp"),
             "PYTHONPATH": os.pathsep.join(dict.fromkeys([str(_HERE / "guard"), str(work), *own_paths])),
@@ -162,9 +169,10 @@ class Instance:
 
 
 def _mapped(root: Path, word: str) -> str:
-    """A path of the image as this machine sees it; any other word as it is."""
-    if word.startswith("/") and ".." not in word.split("/") and inside(root, word).exists():
-        return str(inside(root, word))
+    """A path of the image as this machine sees it, also behind `--flag=`; any other word as it is."""
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    if value.startswith("/") and ".." not in value.split("/") and inside(root, value).exists():
+        return f"{flag}{equals}{inside(root, value)}"
     return word
 
 

@@ -49,7 +49,9 @@ def _below(findings: Iterator[Finding]) -> Iterator[Finding]:
 
 
 def _labels(job: Json, outer: Json) -> Iterator[Finding]:
-    return shared.labels((("labels", job.get("labels", {})), ("template.labels", outer.get("labels", {}))))
+    yield from shared.labels((("labels", job.get("labels", {})), ("template.labels", outer.get("labels", {}))))
+    own = outer.get("annotations", {})
+    yield from shared.system_annotations((("annotations", job.get("annotations", {})), ("template.annotations", own)))
 
 
 def _counts(outer: Json) -> Iterator[Finding]:

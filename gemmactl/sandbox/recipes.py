@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gemmactl.sandbox import bucket_volumes
 from gemmactl.sandbox.resource_rules import has_gpu
 from gemmactl.sandbox.run_secrets import of_volume, resolved
 from gemmactl.sandbox.secret_volumes import mounted
@@ -35,6 +36,8 @@ class Recipe:
     storage_url: str
     files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
     """Paths that are answered by a call each time they are read: secret volumes."""
+    folders: tuple[Callable[[Path], None], ...] = ()
+    """Each writes a mounted folder of a bucket into the root of an instance."""
     serves: bool = True
     """Whether it is asked over a port; a job's task is not."""
 
@@ -64,8 +67,16 @@ def recipe(
         gpu=has_gpu(template),
         storage_url=world.base_url,
         files=_files(world, template, container, email, volume_prefix),
+        folders=_folders(world, template, container, email, volume_prefix),
         serves=serves,
     )
+
+
+def _folders(world: World, template: Json, container: Json, email: str, prefix: str) -> tuple[Callable[[Path], None], ...]:
+    found = bucket_volumes.mounted(template, container)
+    for folder in found:
+        bucket_volumes.require(world, folder, email, prefix)
+    return tuple(partial(bucket_volumes.fill, world, folder) for folder in found)
 
 
 def _files(world: World, template: Json, container: Json, email: str, prefix: str) -> dict[str, Callable[[], bytes]]:

@@ -36,7 +36,10 @@ def admit(world: World, caller: str, template: Json) -> None:
 def _require_image(world: World, caller: str, image: str) -> None:
     where = images.parse(image)
     if where is None:
-        raise failed("INVALID_ARGUMENT", f"The sandbox runs images of its own Artifact Registry only, not {image}")
+        if images.resolve(world, image) is None:
+            text = f"The sandbox runs images of its own Artifact Registry, and what stands in for vLLM's, not {image}"
+            raise failed("INVALID_ARGUMENT", text)
+        return
     permission = "artifactregistry.repositories.downloadArtifacts"
     if not world.iam.holds(caller, permission, where.parent):
         # source: corpus iam-036, Cloud Run's pages and published logs
@@ -46,6 +49,17 @@ def _require_image(world: World, caller: str, image: str) -> None:
             f'resource "{where.parent}" (or it may not exist)'
         )
         raise failed("PERMISSION_DENIED", text)
+    agent = agent_of(world, "run.googleapis.com")
+    if not world.iam.holds(f"serviceAccount:{agent}", permission, where.parent):
+        # source: corpus iam-034
+        raise failed(
+            "PERMISSION_DENIED",
+            f"Google Cloud Run Service Agent {agent} must have permission to read the image, {image}. Ensure that the provided "
+            "container image URL is correct and that the above account has permission to access the image. If you just enabled "
+            "the Cloud Run API, the permissions might take a few minutes to propagate. Note that the image is from project "
+            f"[{where.project}], which is not the same as this project [{world.project}]. Permission must be granted to the "
+            "Google Cloud Run Service Agent from this project.",
+        )
 
 
 def _require_agent(world: World, email: str) -> None:

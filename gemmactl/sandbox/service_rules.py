@@ -35,7 +35,7 @@ def check(service: Json, service_id: str, *, dry: bool) -> None:
         shared.networks,
         _environment,
         probes,
-        shared.volumes,
+        _volumes,
         _scaling,
     ):
         findings += rule(template)
@@ -45,10 +45,16 @@ def check(service: Json, service_id: str, *, dry: bool) -> None:
         raise violation(findings)
 
 
+def _volumes(template: Json) -> Iterator[Finding]:
+    return shared.volumes(template, mounts=("secret", "gcs"))
+
+
 def _service(service: Json, service_id: str) -> Iterator[Finding]:
     yield from shared.name("service_id", service_id)
     of_template = service.get("template", {}).get("labels", {})
     yield from shared.labels((("labels", service.get("labels", {})), ("template.labels", of_template)))
+    own = service.get("template", {}).get("annotations", {})
+    yield from shared.system_annotations((("annotations", service.get("annotations", {})), ("template.annotations", own)))
     traffic = service.get("traffic", [])
     if traffic and sum(t.get("percent", 0) for t in traffic) != 100:
         yield "traffic", "Traffic percent must sum to 100."  # guess

@@ -19,6 +19,12 @@ POLICY: Final = re.compile(r"/v2/(projects/[^/]+)/policies/([\w.]+):getEffective
 BILLING: Final = re.compile(r"/v1/(projects/[^/]+)/billingInfo$")
 SUBNET: Final = re.compile(r"/compute/v1/(projects/[^/]+)/regions/([^/]+)/subnetworks/([^/]+)$")
 POLICIES, ACCOUNTS, SUBNETS = COLLECTIONS = ("org_policies", "billing", "subnets")
+NO_DEFAULT: Final = "compute.skipDefaultNetworkCreation"
+DEFAULT: Final = {"network": "default", "ipCidrRange": "10.128.0.0/20", "privateIpGoogleAccess": False}
+"""A new project has a subnet of its default network in every region, each a /20, without Private Google Access.
+
+source: cloud.google.com/vpc/docs/vpc, "Default network" and "Auto mode IPv4 ranges"; each region has a range of its own there.
+"""
 _ACCOUNT: Final = "000000-000000-000000"
 
 
@@ -53,6 +59,8 @@ def subnet(world: World, request: Request) -> Response:
     project, region, name = _parts(world, request, SUBNET, "compute.googleapis.com", "compute.subnetworks.get")
     full = f"{project}/regions/{region}/subnetworks/{name}"
     document = world.store.get(SUBNETS, full)
+    if document is None and name == "default" and not world.store.get(POLICIES, NO_DEFAULT):
+        document = DEFAULT
     if document is None:
         # source: Compute Engine's text in public reports
         raise failed("NOT_FOUND", f"The resource '{full}' was not found")

@@ -14,7 +14,19 @@ from gemmactl.resources import service_traffic
 from gemmactl.resources.cloud import Json
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Line, Result
-from gemmactl.serving import ahead, find, guarding, hands, opening, plan_file, plan_screen, rollout, waiting
+from gemmactl.serving import (
+    ahead,
+    asked_before,
+    find,
+    guarding,
+    hands,
+    opening,
+    plan_file,
+    plan_screen,
+    pretended,
+    rollout,
+    waiting,
+)
 from gemmactl.serving.explain import located
 from gemmactl.serving.given_image import by_digest, official
 from gemmactl.serving.grounding import Grounded, survey
@@ -94,9 +106,8 @@ def deploy(
         approved.hold(ground.plan)
         voice.say(Line(approved.words, "dim"))
     wish, planned, before = seen.wish, ground.plan, service_traffic.shares(live or {})
-    _runs_here(wish, place)
     limits = rollout.limits(wish, live, way)
-    notes = tuple(Line(one, "warn") for one in limits)
+    notes = (*(Line(one, "warn") for one in limits), *pretended.words(pretended.of(wish), place))
     voice.show(*plan_screen.blocks(seen, planned, place, ground=ground.blocks()), *opening.words(wish, planned), *notes)
     if ground.refusing:
         data = {**_data(wish, place), **plan_screen.document(seen, planned), "checks": ground.document()}
@@ -169,8 +180,11 @@ def _look(
     The service, which the rest needs to know, is read together with all that a plan is known to read.
     """
     reads = one_look(place.cloud)
-    with ThreadPoolExecutor(3) as pool:
+    file = place.kept and asked_before.path(place.kept, place.target, place.id, place.region.text, wish.name, wish.model.uri)
+    with ThreadPoolExecutor(4) as pool:
         local = pool.submit(ahead.folder, wish)
+        if file:
+            pool.submit(asked_before.ask, file, reads)
         pool.submit(ahead.ask, wish, place, reads, local)
         live = live_service(replace(place, cloud=reads), wish.name)
         ahead.ask_of(live or {}, reads, pool)
@@ -193,22 +207,13 @@ def _look(
             # a model that waits itself is sized anew with all else
             again=None if seen.waits else lambda cloud: require_room(seen.wish, cloud, existing=live is not None),
         )
+    if file:
+        asked_before.keep(file, reads)
     _no_stranger(ground.plan, place)
     hands.require_given(seen.wish, ground.plan, place.cloud)
     # also where --no-traffic leaves it closed: what opens it then would open it for the old revision
     seen = replace(seen, unseen=(*seen.unseen, *guarding.hold(seen.wish, place, live, share, ground.plan)))
     return seen, waiting.alone(ground, seen, place) if seen.waits else ground, live
-
-
-def _runs_here(wish: Serve, place: Place) -> None:
-    """The sandbox starts gemmactl's own server; it has neither vLLM's image nor a GPU for it."""
-    if wish.engine == "vllm" and place.target == "sandbox":
-        raise refused(
-            "the sandbox can't run vLLM",
-            why="it starts gemmactl's own server on this machine; vLLM needs its own image and a GPU",
-            remedy="deploy it to a real project; `gemmactl plan` works here too; --engine gemmactl may serve the model",
-            code="engine-not-in-sandbox",
-        )
 
 
 def _no_stranger(planned: Plan, place: Place) -> None:

@@ -20,7 +20,7 @@ from gemmactl.resources.mark import marked
 from gemmactl.resources.service import Service
 from gemmactl.resources.service_rollout import Rollout
 from gemmactl.result import Block, Facts, Item, Line, Result
-from gemmactl.serving import find, opening, plan_screen, plan_time, rollout, show, yaml_checks, yaml_file
+from gemmactl.serving import find, opening, plan_screen, plan_time, pretended, rollout, show, yaml_checks, yaml_file
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.explain import located
 from gemmactl.serving.grounding import Grounded, survey
@@ -104,14 +104,15 @@ def deploy(
     prover = Prover(place, voice)
     sheet, ground = look(found, place, modern=modern, rollout=prover.rollout(Way()))
     planned = ground.plan
-    if place.target == "sandbox" and not _runs_here(sheet.service):
+    images = tuple(box.image for box in sheet.service.containers or ())
+    if place.target == "sandbox" and not (_runs_here(sheet.service) or pretended.stands_in(images, place)):
         raise refused(
             "the sandbox can't run this image",
-            why="it starts gemmactl's own server on this machine; the file's container needs its own image and a GPU",
+            why="it starts gemmactl's own server on this machine, and what stands in for vLLM; it pulls no other image",
             remedy="deploy it to a real project; `gemmactl plan --from-yaml` works here too",
             code="engine-not-in-sandbox",
         )
-    voice.show(*_screen(sheet, ground, place))
+    voice.show(*_screen(sheet, ground, place), *pretended.words(images, place))
     data = _data(sheet, ground, place)
     if ground.refusing:
         return ground.refusal("deploy", data, place)

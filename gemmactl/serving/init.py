@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from gemmactl.errors import Trouble, usage
 from gemmactl.limits import GPUS
 from gemmactl.result import Facts, Line, Result
 from gemmactl.serving import settings_file
+from gemmactl.serving.carried import carried
 from gemmactl.serving.fitting import narrowed
 from gemmactl.serving.models_there import models_there
 from gemmactl.serving.offers import Room, Wanted, offers
@@ -90,11 +91,14 @@ def init(place: Place, settings: Settings, flags: Mapping[str, Any], target: Tar
     model = _model(place, flags.get("model"), voice)
     found = {"project": place.project, "model": model}
     name, said = flags.get("name"), settings.region(flags.get("region"))
-    stands = None if name else standing(place, parse_model(model.text).uri, "" if said.origin == "default" else said.text, voice)
+    inside = "" if said.origin == "default" else said.text
+    stands = standing(place, parse_model(model.text).uri, inside, voice, name or "")
     if stands is not None:
         found["region"] = Value(stands.region, f"service {stands.name} is there") if said.origin == "default" else said
-        found |= {"gpu_type": Value(stands.gpu_type, f"service {stands.name} has it")} if stands.gpu_type else {}
-        found["name"] = Value(stands.name, "the service that serves this model")
+        found["name"] = Value(name, "--name") if name else Value(stands.name, "the service that serves this model")
+        there = replace(place, region=found["region"])
+        has = carried(there, stands.live, stands.name)
+        found |= {key: Value(text, f"service {stands.name} has it") for key, text in has.items()}
     else:
         found |= _region(place, settings, flags.get("region"), parse_model(model.text))
         derived = Value(service_name(parse_model(model.text).leaf), "the model's name")

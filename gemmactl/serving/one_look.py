@@ -34,26 +34,41 @@ LOOKUPS: Final[Mapping[str, tuple[str, str]]] = {
 """The cloud's own late references -> the reads that they are."""
 
 
+Question = tuple[str, str, tuple[Hashable, ...], tuple[tuple[str, Hashable], ...]]
+"""(part, method, what was given by place, by name)"""
+
+
 def one_look(cloud: Cloud) -> Cloud:
     """The same cloud for as long as one look takes: a second question gets the first one's answer, or its refusal.
 
     Never to be applied with: what changes meanwhile is not seen through it.
     """
-    return cast("Cloud", _Looked(cloud))
+    return cast("Cloud", _Looked(cloud, _Asked()))
+
+
+def foreseeing(look: Cloud) -> Cloud:
+    """The same look for whoever asks ahead of it: the answers are shared, `questions` are not."""
+    seen = cast("_Looked", look)
+    return cast("Cloud", _Looked(seen.cloud, seen.asked.ahead()))
+
+
+def questions(look: Cloud) -> frozenset[Question]:
+    """What was asked through a look, and not only ahead of it."""
+    return frozenset(cast("_Looked", look).asked.questions)
 
 
 class _Looked:
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-        self._asked = _Asked()
+    def __init__(self, cloud: Cloud, asked: _Asked) -> None:
+        self.cloud = cloud
+        self.asked = asked
 
     def __getattr__(self, name: str) -> Any:
         if name in LOOKUPS:
             part, method = LOOKUPS[name]
             return getattr(getattr(self, part), method)
-        found = getattr(self._cloud, name)
+        found = getattr(self.cloud, name)
         kind = _Policies if name == "policies" else _Part
-        return kind(found, name, READS[name], self._asked) if name in READS else found
+        return kind(found, name, READS[name], self.asked) if name in READS else found
 
 
 class _Part:
@@ -67,7 +82,12 @@ class _Part:
 
         def read(*given: Any, **named: Any) -> Any:
             try:
-                key = (self._name, name, tuple(map(_frozen, given)), tuple(sorted((k, _frozen(v)) for k, v in named.items())))
+                key: Question = (
+                    self._name,
+                    name,
+                    tuple(map(_frozen, given)),
+                    tuple(sorted((k, _frozen(v)) for k, v in named.items())),
+                )
             except TypeError:
                 return method(*given, **named)
             answer = self._asked.once(key, lambda: method(*given, **named))
@@ -88,11 +108,19 @@ class _Asked:
     """Question -> answer. Who asks what is being asked already waits for that answer."""
 
     def __init__(self) -> None:
-        self._answers: dict[Hashable, Future[Any]] = {}
+        self._answers: dict[Question, Future[Any]] = {}
         self._lock = threading.Lock()
+        self.questions: set[Question] = set()
 
-    def once(self, key: Hashable, ask: Callable[[], Any]) -> Any:
+    def ahead(self) -> _Asked:
+        """The same answers, and questions of its own."""
+        other = _Asked()
+        other._answers, other._lock = self._answers, self._lock
+        return other
+
+    def once(self, key: Question, ask: Callable[[], Any]) -> Any:
         with self._lock:
+            self.questions.add(key)
             answer = self._answers.get(key)
             first = answer is None
             if answer is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from gemmactl import spec_rules
+from gemmactl import spec_rules, vllm
 from gemmactl.errors import Trouble
 from gemmactl.resources import quantity
 from gemmactl.result import Table
@@ -88,7 +88,10 @@ def _value(wish: Serve, name: str) -> Any:
     if name == "quantize":
         return contract.INT8 if wish.int8 else contract.UNQUANTIZED
     value = getattr(wish, name)
-    return tuple(one for one in value if one[0] not in _OWN) if name == "env" else value
+    if name != "env":
+        return value
+    by_engine = vllm.environment(wish) if wish.engine == "vllm" else {}
+    return tuple(one for one in value if one[0] not in _OWN and by_engine.get(one[0]) != one[1])
 
 
 def _default(live: Serve, name: str) -> Any:

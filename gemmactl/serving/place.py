@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gemmactl.client.wire import Https, Wire
 from gemmactl.result import Line, Target
+from gemmactl.serving import asked_before
 from gemmactl.serving.folder import Hub, hub, whoami
 from gemmactl.serving.wishes import project_id
 from gemmactl.settings import SANDBOX, Value
@@ -42,6 +44,8 @@ class Place:
     """The caller's key for services that ask for one, or ``. From the environment: a command line is seen by everybody."""
     impersonated: Value | None = None
     """The service account that the caller acts as."""
+    kept: Path | None = None
+    """Where this machine keeps what a look asked, for the next one; None: nowhere."""
 
     @property
     def id(self) -> str:
@@ -83,12 +87,13 @@ def go(project: Value, region: Value, voice: Voice, impersonate: Value | None = 
     voice.aim(target)
     from gemmactl.gcp.cloud import connect
 
+    kept = asked_before.folder(os.environ)
     if target == "cloud":
         cloud = connect(project.text, impersonate=impersonate.text if impersonate else "")
-        return Place(project, region, target, cloud, impersonated=impersonate)
+        return Place(project, region, target, cloud, impersonated=impersonate, kept=kept)
     from gemmactl.sandbox import daemon
 
     if impersonate is not None and not impersonate.origin.startswith("--"):
         impersonate = None  # gcloud's own setting speaks of the real cloud
     cloud = connect(project_id(project), endpoint=daemon.ensure(), impersonate=impersonate.text if impersonate else "")
-    return Place(project, region, target, cloud, impersonated=impersonate)
+    return Place(project, region, target, cloud, impersonated=impersonate, kept=kept)

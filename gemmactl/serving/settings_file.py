@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from textwrap import wrap
 from typing import Final
 
+from gemmactl import spec_parse
 from gemmactl.settings import PROJECT_FILE, Value
 
 WIDTH: Final = 110
 SCHEMA_FILE: Final = "gemmactl.schema.json"
+NAMED: Final = frozenset({"set_env_vars", "set_secrets", "startup_probe", "adapters"})
 HEAD: Final = (
     f"# {PROJECT_FILE}: one file is one service. Flags come first, then variables GEMMACTL_..., then this file.",
     "# `gemmactl plan` shows what a deploy would do, `gemmactl deploy` does it, `gemmactl status NAME` tells what differs.",
@@ -36,9 +38,21 @@ def _comment(words: str) -> list[str]:
 
 
 def _line(key: str, value: str) -> str:
+    """One setting; names with a value each stand below it."""
     import yaml
 
-    return str(yaml.safe_dump({key.replace("_", "-"): value}, width=10_000, allow_unicode=True)).strip()
+    said: object = _plain(value)
+    if key in NAMED:
+        parts = spec_parse.pairs(key, value)
+        said = {name: _plain(part) if key == "startup_probe" else part for name, part in parts}
+    return str(yaml.safe_dump({key.replace("_", "-"): said}, width=10_000, allow_unicode=True, sort_keys=False)).strip()
+
+
+def _plain(value: str) -> str | int | bool:
+    """A number or a yes as YAML has them, where that is read back as the same text."""
+    if value in ("true", "false"):
+        return value == "true"
+    return int(value) if value.isdecimal() and str(int(value)) == value else value
 
 
 def _one_line(words: str) -> str:

@@ -30,6 +30,7 @@ NO_HOSTS: Final = {
     # names of fields, kinds, members and images
     "stats.vllm.ai": "a note that --modernise turns vLLM's own telemetry off",
     "-docker.pkg.dev": "the end of REGION-docker.pkg.dev",
+    "us-docker.pkg.dev": "an image that the sandbox knows by name, and never pulls",
     "appspot.gserviceaccount.com": "members",
     "apps.googleusercontent.com": "audiences",
     "autoscaling.knative.dev": "annotations",

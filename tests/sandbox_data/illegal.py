@@ -195,9 +195,13 @@ REFUSED: Final[list[Case]] = [
     (
         {"volumes": [{"name": "m"}]},
         "template.volumes",
-        "the sandbox mounts secrets alone: it starts the container as a process of this machine",
+        "the sandbox mounts secrets and buckets alone: it starts the container as a process of this machine",
     ),
     ({"labels": {"run.googleapis.com/x": "y"}}, "template.labels", "system annotations are not supported"),
+    *(
+        ({"annotations": {f"{place}/x": "y"}}, "template.annotations", "system annotations are not supported")
+        for place in ("run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev", "autoscaling.knative.dev")
+    ),
     (
         {"scaling": {"minInstanceCount": 2, "maxInstanceCount": 1}},
         "template.scaling",

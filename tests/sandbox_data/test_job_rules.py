@@ -101,6 +101,117 @@ def test_refusals(document: dict[str, Any], field: str, text: str) -> None:
     assert refusal(document) == (f"{field}: {text}" if field else "")
 
 
+TASK, BOX = "template.template", "template.template.containers[0]"
+
+
+def keyed(**reference: Any) -> dict[str, Any]:
+    """A variable from a secret."""
+    return {"env": [{"name": "A", "valueSource": {"secretKeyRef": reference}}]}
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "text"),
+    [
+        (
+            job(container={"resources": {"limits": {"cpu": "2", "memory": "8Gi", "nvidia.com/gpu": "1"}}}),
+            f"{BOX}.resources.limits",
+            "CPU must be at least 4; memory must be at least 16Gi in order to set GPU requirements.",
+        ),
+        (
+            job(container={"resources": {"limits": {"cpu": "4", "memory": "32Gi", "nvidia.com/gpu": "1"}}}),
+            f"{BOX}.resources.limits.memory",
+            (
+                "Invalid value specified for memory with gen2 execution environment. For 4.0 CPU, memory must be "
+                "between 2Gi and 16Gi inclusive."
+            ),
+        ),
+        (
+            job(container={"startupProbe": {"tcpSocket": {}, "periodSeconds": 241}}),
+            f"{BOX}.startup_probe",
+            "period_seconds must be a number between 0 and 240.",
+        ),
+        (
+            job(vpcAccess={"networkInterfaces": [{}, {}]}),
+            f"{TASK}.vpc_access.network_interfaces",
+            "at most 1 network interface is allowed",
+        ),
+        (
+            job(container={"volumeMounts": [{"name": "m", "mountPath": "/mnt"}]}),
+            f"{BOX}.volume_mounts",
+            "volume m is not defined",
+        ),
+        (
+            job(
+                container={"volumeMounts": [{"name": "m", "mountPath": "/proc/x"}]},
+                volumes=[{"name": "m", "secret": {"secret": "s"}}],
+            ),
+            f"{BOX}.volume_mounts.mount_path",
+            "mounting under /proc/x is not allowed",
+        ),
+        (
+            job(container=keyed(secret="a/b")),
+            f"{BOX}.env[0].value_source.secret_key_ref.secret",
+            "invalid secret name: a/b",
+        ),
+        (
+            job(container=keyed(secret="a", version="1.2")),
+            f"{BOX}.env[0].value_source.secret_key_ref.version",
+            "invalid secret version: 1.2",
+        ),
+        (
+            job({"annotations": {"run.googleapis.com/x": "y"}}),
+            "template.annotations",
+            "system annotations are not supported",
+        ),
+        (job({"labels": {"serving.knative.dev/x": "y"}}), "template.labels", "system annotations are not supported"),
+    ],
+)
+def test_a_dry_run_refuses_what_it_does_of_a_service(document: dict[str, Any], field: str, text: str) -> None:
+    """The rules that both have, in the same words one level deeper."""
+    assert refusal(document, dry=True) == f"{field}: {text}"
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "text"),
+    [
+        (
+            job(container={"startupProbe": {"tcpSocket": {}, "timeoutSeconds": 6, "periodSeconds": 5}}),
+            f"{BOX}.startup_probe",
+            "timeout_seconds must be less than or equal to period_seconds.",
+        ),
+        (
+            job(container={"startupProbe": {"tcpSocket": {}, "periodSeconds": 200, "failureThreshold": 10}}),
+            f"{BOX}.startup_probe",
+            "failure_threshold * period_seconds must be less than or equal to 1800.",
+        ),
+        (
+            job(
+                container={"volumeMounts": [{"name": "m", "mountPath": "/mnt"}] * 2},
+                volumes=[{"name": "m", "secret": {"secret": "s"}}],
+            ),
+            f"{BOX}.volume_mounts",
+            "duplicate value: /mnt",
+        ),
+        (
+            job(volumes=[{"name": "a b", "secret": {"secret": "s"}}]),
+            f"{TASK}.volumes",
+            "a b should only have alphanumeric characters, hyphens and underscores",
+        ),
+        (
+            job(nodeSelector={"accelerator": "nvidia-t4"}),
+            f"{TASK}.node_selector.accelerator",
+            "Accelerator nvidia-t4 is not supported.",
+        ),
+        (job(container=keyed()), f"{BOX}.env[0].value_source.secret_key_ref.secret", "secret is required"),
+        (job(container={"workingDir": "app"}), f"{BOX}.working_dir", "app should be a valid unix absolute path"),
+    ],
+)
+def test_a_dry_run_misses_what_it_does_of_a_service(document: dict[str, Any], field: str, text: str) -> None:
+    """Each passes it, and fails when the job is written."""
+    assert refusal(document) == f"{field}: {text}"
+    assert refusal(document, dry=True) == ""
+
+
 def test_a_dry_run_overlooks_what_the_api_does() -> None:
     """A variable that is set twice is seen only when the job is really made."""
     document = job(container={"env": [{"name": "A"}, {"name": "A"}]})

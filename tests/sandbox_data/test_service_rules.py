@@ -87,6 +87,25 @@ def test_validate_only_misses_what_a_real_deploy_refuses(changes, field, text):
     assert field not in {row["field"] for row in told(dry=True) if row["description"] == text}
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {f"{C}startupProbe__failureThreshold": 900},  # times 2 s
+        {f"{C}startupProbe": {"tcpSocket": {}, "initialDelaySeconds": 240, "periodSeconds": 1, "failureThreshold": 1800}},
+        {f"{C}startupProbe": {"tcpSocket": {}, "timeoutSeconds": 240, "periodSeconds": 240, "failureThreshold": 7}},
+        {f"{C}livenessProbe": {"httpGet": {}, "timeoutSeconds": 3600, "periodSeconds": 3600}},
+        {f"{C}readinessProbe": {"httpGet": {}, "timeoutSeconds": 300, "periodSeconds": 300}},
+        {"maxInstanceRequestConcurrency": 1000, "timeout": "3600s"},
+        {f"{C}ports": [{"containerPort": 65535}]},
+        {"annotations": {"example.com/x": "y"}, "labels": {"x": "y"}},
+        {"vpcAccess": {"networkInterfaces": [{}]}},
+    ],
+)
+def test_the_last_legal_value_of_each_range_is_taken(changes):
+    """One more is refused above; a failure threshold has no bound but the whole time."""
+    assert refusal(service(**changes)) == ""
+
+
 def test_a_cpu_service_has_600_seconds():
     """Without a GPU the startup budget is a third."""
     plain = {f"{LIMITS}": {"cpu": "1", "memory": "1Gi"}, "nodeSelector": {}, "gpuZonalRedundancyDisabled": None}

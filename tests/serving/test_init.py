@@ -7,16 +7,21 @@ from typing import Any
 
 import pytest
 
+from gemmactl import stack
 from gemmactl.commands.described import described
 from gemmactl.errors import Exit, Trouble
-from gemmactl.resources.cloud import BucketInfo
+from gemmactl.kernel.apply import apply
+from gemmactl.kernel.plan import make_plan
+from gemmactl.resources.cloud import Account, BucketInfo
+from gemmactl.serving.deploy import plan
 from gemmactl.serving.init import Target, init, of_credentials, project
 from gemmactl.serving.models_there import models_there
+from gemmactl.serving.preflight import look
 from gemmactl.serving.wishes import wishes
 from gemmactl.settings import load
 from inference_image.contract import ENV_MODEL
 from tests.fakes.cloud import FakeCloud
-from tests.serving.ear import SAMPLE, Ear, place, settings, with_model
+from tests.serving.ear import SAMPLE, Answers, Ear, place, settings, with_model
 
 EXPLAINED = {key: (one.words, one.takes) for key, one in described().items()}
 
@@ -201,3 +206,57 @@ def test_a_service_of_another_model_or_one_of_several_is_told_and_not_taken(tmp_
         serving(cloud, name, "us-central1", "gs://weights/m")
     assert run(tmp_path / "b", cloud, ear)["name"] == "m"
     assert any("2 services serve this model" in line for line in ear.said)
+
+
+LIVE: Mapping[str, Mapping[str, Any]] = {
+    "as deploy makes it": {},
+    "sizes": {"cpu": "6", "memory": "20Gi", "concurrency": "3", "max_context": "2048"},
+    "instances": {"max_instances": "2", "min_instances": "1"},
+    "time": {
+        "timeout": "20m",
+        "startup_probe": "httpGet.path=/ready,httpGet.port=8080,timeoutSeconds=3,periodSeconds=4,failureThreshold=90",
+    },
+    "who": {"auth": "public", "ingress": "internal", "network": "default", "subnet": "gpus", "vpc_egress": "all-traffic"},
+    "callers": {"invoker": ["user:a@example.com", "group:b@example.com"]},
+    "the container": {
+        "set_env_vars": "^;^A=1,2;GEMMACTL_MAX_QUEUE=9",
+        "set_secrets": "KEY=my-key:3",
+        "quantize": "int8",
+        "skip_unverified": True,
+        "override": ["generation_config.json:eos_token_id=[1,106]"],
+    },
+    "accounts": {"service_account": "own@demo-proj.iam.gserviceaccount.com"},
+    "vLLM": {"engine": "vllm", "loader": "fuse", "max_context": "1024"},
+    "keys": {"auth": "api-key"},
+}
+
+
+@pytest.mark.parametrize("what", LIVE)
+def test_a_plan_of_the_file_changes_nothing_of_the_service(what: str, tmp_path: Path) -> None:
+    """Whatever the service was deployed with stands in the file; what it has by default does not."""
+    flags = {"project": "demo-proj", "name": "chat", "model": "gs://weights/m", **LIVE[what]}
+    cloud = with_model(FakeCloud())
+    cloud.state.accounts["own@demo-proj.iam.gserviceaccount.com"] = Account("own@demo-proj.iam.gserviceaccount.com", "")
+    cloud.secrets.create("projects/demo-proj/secrets/my-key", "us-central1", {})
+    here = place(cloud, Answers(404) if "engine" in flags else None)
+    wish = wishes(settings(tmp_path / "none"), flags, Ear())
+    apply(make_plan(stack.serving(look(wish, cloud).wish), cloud), cloud)
+    cloud.calls.clear()
+    found = run(tmp_path, cloud)
+    back = wishes(load({}, tmp_path, tmp_path), {}, Ear())
+    planned = plan(back, here, again="", detailed=True)
+    changed = [step for step in planned.data["steps"] if step["op"] != "keep"]
+    assert changed == []
+    said = {key for key in LIVE[what] if key != "override"}
+    assert said <= set(found)
+    if not LIVE[what]:
+        assert set(found) == {"project", "model", "region", "name"}
+
+
+def test_the_service_that_is_named_gives_its_settings_too(tmp_path: Path) -> None:
+    """One of several that serve the model, by --name; a name that is none of theirs is a new service's."""
+    cloud = with_model(FakeCloud())
+    for name in ("one", "two"):
+        serving(cloud, name, "us-central1", "gs://weights/m", timeout="77s")
+    assert run(tmp_path / "a", cloud, name="two")["timeout"] == "77"
+    assert "timeout" not in run(tmp_path / "b", cloud, name="three")

@@ -20,6 +20,7 @@ from gemmactl.serving.repair import repair
 from gemmactl.spec import SecretRef, Serve, Token, parse_model
 from tests.fakes.cloud import FakeCloud
 from tests.serving.ear import SAMPLE, Ear, place, settings, with_model
+from tests.serving.test_adapters import stored
 
 ONCE = ("apis.enabled", "quotas.limits", "run.get", "run.list", "jobs.list")
 """Asked once for all that is to be known: not once for a part and once for the whole."""
@@ -41,6 +42,23 @@ def test_a_deploy_without_a_change_makes_one_round_of_reads() -> None:
     model = threading.Barrier(len(files))
     cloud.before_call = lambda name: (model if name == "storage.read" else state).wait(30) and None
     again = deploy(WISH, place(cloud), Ear(yes=True), yes=True)
+    assert (again.exit, cloud.writes) == (Exit.OK, [])
+
+
+def test_where_the_last_look_is_remembered_it_is_one_round_in_all(tmp_path: Path) -> None:
+    """The files of a model in a bucket are read with all else, as the generations of the last look; an adapter's too."""
+    cloud = stored(with_model(FakeCloud()), tmp_path, "loras")
+    wish = replace(WISH, adapters=(("style", parse_model("gs://loras/lora")),))
+    here = replace(place(cloud), kept=tmp_path / "kept")
+    assert deploy(wish, here, Ear(yes=True), yes=True).exit is Exit.OK
+    cloud.calls.clear()
+    assert deploy(wish, here, Ear(yes=True), yes=True).exit is Exit.OK
+    assert cloud.writes == []
+    asked = Counter((call.name, call.subject) for call in cloud.calls)
+    assert {name for (name, _), times in asked.items() if times > 1} <= {"storage.read"}  # a long file is read in pieces
+    all_of_it = threading.Barrier(len(cloud.calls))
+    cloud.before_call = lambda _name: all_of_it.wait(30) and None
+    again = deploy(wish, here, Ear(yes=True), yes=True)
     assert (again.exit, cloud.writes) == (Exit.OK, [])
 
 

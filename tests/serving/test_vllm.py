@@ -190,15 +190,17 @@ def test_a_config_with_a_key_twice_is_refused(tmp_path: Path) -> None:
     assert (caught.value.exit, caught.value.code) == (Exit.REFUSED, "config-invalid")
 
 
-def test_the_sandbox_refuses_a_deploy_and_plans_all_the_same() -> None:
-    """A stand-in would prove nothing; nothing is written."""
-    cloud = with_model(FakeCloud())
-    here = replace(place(cloud), target="sandbox")
-    assert plan(WISH, here, again="gemmactl deploy x").exit is Exit.OK
-    with pytest.raises(Trouble) as caught:
-        deploy(WISH, here, Ear(), yes=True)
-    assert (caught.value.exit, caught.value.code) == (Exit.REFUSED, "engine-not-in-sandbox")
-    assert cloud.writes == []
+def test_the_sandbox_says_what_it_pretends() -> None:
+    """Something stands in for vLLM there: it is said before the question; on the real cloud nothing of it is."""
+    said = []
+    for target in ("sandbox", "cloud"):
+        cloud, ear = with_model(FakeCloud()), Ear()
+        here = replace(place(cloud, Answers(404)), target=target)
+        with pytest.raises(Trouble):
+            deploy(WISH, here, replace(ear, yes=False), yes=False)
+        assert cloud.writes == []
+        said.append(any("stands in" in line for line in ear.said))
+    assert said == [True, False]
 
 
 def test_a_live_service_is_recalled_whole() -> None:

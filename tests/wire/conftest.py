@@ -78,6 +78,7 @@ class Desk:
             "HOME": str(self.home),
             "CLOUDSDK_CONFIG": str(self.home / "gcloud"),
             "XDG_STATE_HOME": str(self.home / "state"),
+            "XDG_CACHE_HOME": str(self.home / "cache"),
             "CI": "true",
             **more,
         }

@@ -51,7 +51,7 @@ ROWS: Final = (
     Meaning("context-missing", "The installation lacks a package that the image is built from", "Install gemmactl again."),
     Meaning(
         "engine-not-in-sandbox",
-        "The sandbox runs gemmactl's own images alone",
+        "The sandbox pulls no image: it runs gemmactl's own, and what stands in for vLLM's",
         "Deploy to a real project, or without that engine or image.",
     ),
     Meaning("image-name", "That is no image in Artifact Registry", "Write REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME:TAG."),
