@@ -121,7 +121,7 @@ def _run(args: list[str], verb: Verb | None, environ: Mapping[str, str], folder:
 
     for stream in (sys.stdout, sys.stderr):  # an answer may hold any character whatever the locale says
         getattr(stream, "reconfigure", lambda **_: None)(encoding="utf-8", errors="backslashreplace")
-    screen = Screen(asked_format(args), environ, data_verb=bool(verb and verb.data))
+    screen = Screen(asked_format(args), environ, data_verb=bool(verb and verb.data) or "--for-admin" in args)  # a script
     session = Session(screen, environ, folder, Path(environ.get("HOME") or Path.home()), screen.format, args)
     name = " ".join(args[: 1 + (verb.group and args[1].isalpha())]) if verb else ""
     try:
@@ -172,7 +172,7 @@ def explained(result: Result) -> Result:
     from gemmactl.errors import Exit
 
     first = result.problems[0]
-    if first.exit is Exit.USAGE or first.code in ("interrupted", "internal", "port-taken") or len(result.problems) > 1:
+    if first.exit is Exit.USAGE or first.code in _WHOLE or len(result.problems) > 1:
         return result
     try:
         from gemmactl.serving.explain import causes
@@ -180,6 +180,10 @@ def explained(result: Result) -> Result:
         return replace(result, problems=(first, *causes(first)))
     except Exception:  # noqa: BLE001 - an explanation that breaks must not hide the error it was to explain
         return result
+
+
+_WHOLE: Final = frozenset({"interrupted", "internal", "port-taken", "quota-too-small"})
+"""Codes whose own words are all there is to say: what doctor knows of a like text of Google's speaks of another command."""
 
 
 def _interrupted() -> Trouble:

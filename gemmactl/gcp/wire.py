@@ -111,6 +111,8 @@ class Wire:
                 with translated(api, doing):
                     return call()
             except Trouble as trouble:
+                if trouble.code == "impersonation":
+                    raise self.identity.not_as(trouble) from None
                 if passing(trouble):
                     trouble.facts["passing"] = FEW if trouble.facts.get("status") == 429 else MANY
                 if trouble.facts.get("reason") != "SERVICE_DISABLED" or self.clock.now() > self.enabled.get(api, 0.0):

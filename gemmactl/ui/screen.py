@@ -89,8 +89,8 @@ class Screen:
         if not self.somebody():
             raise usage(
                 "this needs a yes, and there is nobody to ask",
-                why="stdin or stderr is no terminal, or CI is set",
-                remedy=f"look at the plan above and add {flag}",
+                why=f"{question} stdin or stderr is no terminal, or CI is set",
+                remedy=f"look at what is said above, then run it with {flag}",
                 code="confirmation-needed",
             )
         self._err.raw(f"{question} [y/N] ")

@@ -132,6 +132,13 @@ def test_an_empty_paste_is_refused(shell: Shell) -> None:
     assert "there is nothing to diagnose" in ran.err
 
 
+def test_a_script_for_an_administrator_is_alone_on_stdout(shell: Shell) -> None:
+    """Not even the sandbox's banner goes before it: the file is for bash or Terraform."""
+    (shell.folder / "file").write_text("")
+    ran = shell("plan", MODEL, "--for-admin", "--project", "@sandbox", GEMMACTL_SANDBOX_HOME=str(shell.folder / "file"))
+    assert (ran.out, ran.err.splitlines()[0]) == ("", "SANDBOX (this machine, no cloud, $0)")
+
+
 def test_text_is_never_read_as_options(tmp_path: Path) -> None:
     """--format behind -- is a prompt's word, not a flag."""
     ran = inside(tmp_path, "generate", "--local", "nowhere", "--", "--format=json")
