@@ -172,12 +172,13 @@ def explained(result: Result) -> Result:
     from gemmactl.errors import Exit
 
     first = result.problems[0]
-    if first.exit is Exit.USAGE or first.code in _WHOLE or len(result.problems) > 1:
+    ours = first.code in _WHOLE or not first.facts.keys().isdisjoint(("finding", "findings"))  # doctor's word already
+    if first.exit is Exit.USAGE or ours or len(result.problems) > 1:
         return result
     try:
         from gemmactl.serving.explain import causes
 
-        return replace(result, problems=(first, *causes(first)))
+        return replace(result, problems=(first, *causes(first)), explained=True)
     except Exception:  # noqa: BLE001 - an explanation that breaks must not hide the error it was to explain
         return result
 

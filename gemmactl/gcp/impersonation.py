@@ -61,7 +61,7 @@ def named(trouble: Trouble, account: str, caller: str) -> Trouble:
             f"{account} --member={caller or 'CALLER'} --role=roles/iam.serviceAccountTokenCreator{where}"
         )
         trouble.facts |= {"resource": account, **({"principal": caller} if caller else {})}
-    return refused(what, why=trouble.why, remedy=remedy, code=trouble.code, facts=trouble.facts)
+    return refused(what, why=trouble.why, remedy=remedy, code="impersonation", facts=trouble.facts)
 
 
 def unimpersonated(credentials: Any) -> Any:

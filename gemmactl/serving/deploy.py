@@ -158,6 +158,8 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
     rest = {"failed": sorted(outcome.failed), "skipped": list(outcome.skipped), "interrupted": outcome.interrupted}
     lines = (Line(f"{len(outcome.done)} done, {len(outcome.failed)} failed, {len(outcome.skipped)} not started", "warn"),)
     follow = (again or "the same command again goes on from here",) if again or not outcome.interrupted else ()
+    if code is Exit.REFUSED:  # by what could be seen only then: the same command would end there again
+        follow = ()
     return Result(verb, {**data, **rest}, lines, follow, place.target, code, tuple(problems))
 
 

@@ -133,7 +133,7 @@ class Screen:
             else:
                 self._out.lines(layout.lay((block,), self._out.width))
         for number, problem in enumerate(result.problems):
-            self._err.lines(layout.trouble(problem, self._err.width, "cause" if number else "error"))
+            self._err.lines(layout.trouble(problem, self._err.width, "cause" if number and result.explained else "error"))
         if result.next:
             self.say(Line("next:", "dim"), *(Line(f"  {command}") for command in result.next))
 
