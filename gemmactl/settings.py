@@ -239,7 +239,7 @@ def not_yaml(error: Exception) -> str:
     if mark is None:
         return "it is not YAML"
     if "'@'" in problem:
-        return f"it is not YAML: in line {mark.line + 1} a value begins with @; put it into quotes, as in project: \"{SANDBOX}\""
+        return f'it is not YAML: in line {mark.line + 1} a value begins with @; put it into quotes, as in project: "{SANDBOX}"'
     if r"'\t'" in problem:
         return f"it is not YAML: line {mark.line + 1} is indented by a tab, and YAML takes spaces"
     return f"it is not YAML: look at line {mark.line + 1}"

@@ -14,6 +14,7 @@ from gemmactl.resources.cloud import LogEntry
 from gemmactl.result import Line, Result, Verbatim
 from gemmactl.serving import evidence, find
 from gemmactl.serving.log_filter import Wanted
+from gemmactl.serving.missing import no_service
 from gemmactl.serving.place import Place
 from gemmactl.settings import Settings
 from gemmactl.voice import Voice
@@ -55,12 +56,8 @@ def source(place: Place, name: str) -> Source:
     def missing() -> Trouble | None:
         if place.cloud.run.get(find.full_name(place, name)) is not None:
             return None
-        return Trouble(
-            f"there is no service {name}",
-            why="and nothing in the log under that name",
-            remedy=f"gemmactl status {place.flags} shows what is there",
-            code="service-missing",
-        )
+        shows = f"gemmactl status --project {place.project.text} shows what is there"
+        return no_service(place, name, shows, "nothing is in the log under it either")
 
     return Source("service", name, evidence.query(place, name), missing)
 
