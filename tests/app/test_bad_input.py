@@ -15,6 +15,8 @@ TRANSCRIPTS = [
     (("plan", MODEL, "--project", "My Project"), 2, "is not a project id", "lower-case", "gcloud projects list"),
     (("plan", *PROJECT), 2, "no model is named", "MODEL", "gs://BUCKET/FOLDER"),
     (("plan", "s3://a/b", *PROJECT), 2, "not a place gemmactl can read a model from", "gs://", "directory"),
+    (("plan", "gs:/abc/m", *PROJECT), 2, "not a place gemmactl can read a model from", "gs://", "write gs://abc/m"),
+    (("plan", "https://huggingface.co/google/gemma-3-4b-it", *PROJECT), 2, "not a place", "hf:", "write hf:google/gemma-3-4b-it"),
     (
         ("plan", MODEL, *PROJECT, "--region", "europe-north1"),
         2,
