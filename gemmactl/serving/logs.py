@@ -14,7 +14,6 @@ from gemmactl.resources.cloud import LogEntry
 from gemmactl.result import Line, Result, Verbatim
 from gemmactl.serving import evidence, find
 from gemmactl.serving.log_filter import Wanted
-from gemmactl.serving.missing import no_service
 from gemmactl.serving.place import Place
 from gemmactl.settings import Settings
 from gemmactl.voice import Voice
@@ -56,6 +55,8 @@ def source(place: Place, name: str) -> Source:
     def missing() -> Trouble | None:
         if place.cloud.run.get(find.full_name(place, name)) is not None:
             return None
+        from gemmactl.serving.missing import no_service
+
         shows = f"gemmactl status --project {place.project.text} shows what is there"
         return no_service(place, name, shows, "nothing is in the log under it either")
 
