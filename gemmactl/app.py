@@ -121,7 +121,7 @@ def _run(args: list[str], verb: Verb | None, environ: Mapping[str, str], folder:
 
     for stream in (sys.stdout, sys.stderr):  # an answer may hold any character whatever the locale says
         getattr(stream, "reconfigure", lambda **_: None)(encoding="utf-8", errors="backslashreplace")
-    screen = Screen(asked_format(args), environ, data_verb=bool(verb and verb.data))
+    screen = Screen(asked_format(args), environ, data_verb=bool(verb and verb.data) or "--for-admin" in args)  # a script
     session = Session(screen, environ, folder, Path(environ.get("HOME") or Path.home()), screen.format, args)
     name = " ".join(args[: 1 + (verb.group and args[1].isalpha())]) if verb else ""
     try:
@@ -173,14 +173,19 @@ def explained(result: Result) -> Result:
     from gemmactl.errors import Exit
 
     first = result.problems[0]
-    if first.exit is Exit.USAGE or first.code in ("interrupted", "internal", "port-taken") or len(result.problems) > 1:
+    ours = first.code in _WHOLE or not first.facts.keys().isdisjoint(("finding", "findings"))  # doctor's word already
+    if first.exit is Exit.USAGE or ours or len(result.problems) > 1:
         return result
     try:
         from gemmactl.serving.explain import causes
 
-        return replace(result, problems=(first, *causes(first)))
+        return replace(result, problems=(first, *causes(first)), explained=True)
     except Exception:  # noqa: BLE001 - an explanation that breaks must not hide the error it was to explain
         return result
+
+
+_WHOLE: Final = frozenset({"interrupted", "internal", "port-taken", "quota-too-small"})
+"""Codes whose own words are all there is to say: what doctor knows of a like text of Google's speaks of another command."""
 
 
 def _interrupted() -> Trouble:

@@ -79,6 +79,8 @@ class Result:
     target: Target = "cloud"
     exit: Exit = Exit.OK
     problems: tuple[Trouble, ...] = field(default=())
+    explained: bool = False
+    """The problems after the first say why it happened; else each is one of its own."""
     reveals: frozenset[str] = field(default=frozenset(), repr=False)
     """Secrets that this document is about and may show: a key that was just made."""
     schema: str = SCHEMA

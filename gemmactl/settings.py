@@ -178,8 +178,7 @@ def project_file(path: Path) -> dict[str, str]:
         content: Any = yaml.safe_load(text)
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, a date that is none
-        mark = getattr(error, "problem_mark", None)
-        raise _bad_file(f"it is not YAML{f': look at line {mark.line + 1}' if mark else ''}") from None
+        raise _bad_file(not_yaml(error)) from None
     if content is None:
         return {}
     if not isinstance(content, dict) or not isinstance(tree, yaml.MappingNode):
@@ -232,6 +231,18 @@ def _unknown(key: str, line: int) -> Exception:
     near = get_close_matches(shown, known, 1)
     hint = f"did you mean {near[0]}? " if near else ""
     return _bad_file(f"{shown!r} in line {line} is not a setting; {hint}known: {', '.join(known)}")
+
+
+def not_yaml(error: Exception) -> str:
+    """Why a text is not YAML, of what PyYAML raised: the line, and for the two slips that a settings file invites, the slip."""
+    mark, problem = getattr(error, "problem_mark", None), str(getattr(error, "problem", ""))
+    if mark is None:
+        return "it is not YAML"
+    if "'@'" in problem:
+        return f'it is not YAML: in line {mark.line + 1} a value begins with @; put it into quotes, as in project: "{SANDBOX}"'
+    if r"'\t'" in problem:
+        return f"it is not YAML: line {mark.line + 1} is indented by a tab, and YAML takes spaces"
+    return f"it is not YAML: look at line {mark.line + 1}"
 
 
 def _bad_file(why: str) -> Exception:

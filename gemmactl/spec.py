@@ -72,11 +72,14 @@ def parse_model(text: str) -> Model:
                 code="model-uri",
             )
         return Model("hf", text)
-    if "://" in text:
+    if "://" in text or text.startswith("gs:"):
+        page = re.fullmatch(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)/?", text)
+        slashes = re.fullmatch(r"(?:gs|gcs):/*([^/].*)", text)
+        meant = f"hf:{page[1]}" if page else f"gs://{slashes[1]}" if slashes else ""
         raise usage(
             f"{text} is not a place gemmactl can read a model from",
             why="a model is gs://BUCKET/FOLDER, a directory, or hf:owner/name",
-            remedy="copy the model to a bucket, or give its directory",
+            remedy=f"write {meant}" if meant else "copy the model to a bucket, or give its directory",
             code="model-uri",
         )
     return Model("dir", text)

@@ -64,7 +64,9 @@ def check(serve: Serve, room: Room, *, existing: bool) -> tuple[ModelFinding, ..
         claim = min(short, key=lambda one: one.instances)
         raise refused(
             f"{serve.region} has no room for {count} instance{'s' * (count != 1)} of this size",
-            why="; ".join(f"{one.quota} requested: {one.each * count:g} {one.unit} allowed: {one.allowed:g}" for one in short),
+            why="; ".join(
+                f"{one.quota} requested: {one.each * count:g} {one.unit} allowed: {one.allowed:g} {one.unit}" for one in short
+            ),
             remedy=_way_out(serve, claim),
             code=TOO_SMALL,
             facts={"quota": claim.quota, "requested": claim.each * count, "allowed": claim.allowed, "unit": claim.unit},

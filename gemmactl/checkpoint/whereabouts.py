@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from gemmactl.checkpoint.families import Form
@@ -31,7 +32,7 @@ def whereabouts(files: Files, contents: Contents, form: Form, ledger: Ledger) ->
             files.place,
             f"there is nothing in {files.place}",
             evidence=files.emptiness,
-            remedy=_meant(files, "check how it is spelled, or put the model there"),
+            remedy=_meant(files, f"check how it is spelled, or put the model there{_of_the_hub(files)}"),
             refusal=Code.MODEL_NOT_FOUND,
         )
         return False
@@ -115,6 +116,11 @@ def _meant(files: Files, otherwise: str) -> str:
 
     near = sorted(files.nearby(contract.CONFIG), key=lambda place: -SequenceMatcher(None, files.place, place).ratio())
     return f"did you mean {' or '.join(near[:3])}?" if near else otherwise
+
+
+def _of_the_hub(files: Files) -> str:
+    """`owner/name`, as other tools call a model of the Hub, is a directory's name here."""
+    return f"; a model of Hugging Face is written hf:{files.place}" if re.fullmatch(r"[\w-]+/[\w.-]+", files.place) else ""
 
 
 def _hostile_names(contents: Contents, ledger: Ledger) -> None:

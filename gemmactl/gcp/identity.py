@@ -26,6 +26,8 @@ class Identity:
         self._project = project
         self._endpoint = endpoint
         self._target = impersonate
+        self._before: Identity | None = None
+        """Who acts as the account, where he acts as one himself."""
         self.credentials: Once[Any] = Once(self._credentials)
         self._source: Once[Any] = Once(self._login)
         self._email: Once[str] = Once(self._ask_email, asks=True)
@@ -42,8 +44,20 @@ class Identity:
     def acting(self, account: str) -> Identity:
         """The same caller as a service account that he may act as, on top of one that he acts as already."""
         other = Identity(self._project, self._endpoint, account)
-        other._source = self.credentials
+        other._source, other._before = self.credentials, self
         return other
+
+    def not_as(self, trouble: Trouble) -> Trouble:
+        """The refusal to act as the account, with who may not and what cures it."""
+        if not self._target:  # an account that the credentials' own file names
+            return trouble
+        from gemmactl.gcp.impersonation import named
+
+        try:
+            caller = (self._before or Identity(self._project, self._endpoint)).member()
+        except Trouble:
+            caller = ""
+        return named(trouble, self._target, caller)
 
     def _login(self) -> Any:
         """Whoever is logged in, before any impersonation."""

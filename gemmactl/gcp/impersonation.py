@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from gemmactl.errors import Trouble, refused
 from gemmactl.gcp import endpoint as endpoints
 from gemmactl.gcp.endpoint import Endpoint
+from gemmactl.resources.service_account import project_of
 
 API: Final = "iamcredentials.googleapis.com"
 TIMEOUT: Final = 20.0
@@ -37,6 +39,29 @@ def id_token(source: Any, email: str, audience: str, endpoint: Endpoint | None) 
     if answer.status_code >= 400:
         raise from_http_response(answer)  # type: ignore[no-untyped-call]  # the library is untyped here
     return str(answer.json()["token"])
+
+
+def named(trouble: Trouble, account: str, caller: str) -> Trouble:
+    """A refusal that names neither, with the account, the caller (an IAM member, or ``) and the command that cures it."""
+    project = project_of(account)
+    where = "" if project == "-" else f" --project={project}"
+    said = str(trouble.facts.get("message", ""))
+    if "Gaia id not found" in said or "NOT_FOUND" in said:
+        what = f"there is no service account {account}"
+        remedy = f"check how it is spelled: gcloud iam service-accounts list{where}"
+        trouble.facts.pop("permission", None)
+    elif "SERVICE_DISABLED" in said:
+        what = f"{account} can't be acted as: the IAM Service Account Credentials API is off"
+        remedy = f"gcloud services enable {API}{where}"
+        trouble.facts.pop("permission", None)
+    else:
+        what = f"{caller.partition(':')[2] or 'the caller'} may not act as {account}"
+        remedy = (
+            "ask for this one role on that one account: gcloud iam service-accounts add-iam-policy-binding "
+            f"{account} --member={caller or 'CALLER'} --role=roles/iam.serviceAccountTokenCreator{where}"
+        )
+        trouble.facts |= {"resource": account, **({"principal": caller} if caller else {})}
+    return refused(what, why=trouble.why, remedy=remedy, code="impersonation", facts=trouble.facts)
 
 
 def unimpersonated(credentials: Any) -> Any:

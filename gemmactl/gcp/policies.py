@@ -10,6 +10,7 @@ from gemmactl.errors import Trouble
 from gemmactl.gcp.policy_doors import Door, door
 from gemmactl.gcp.wire import Wire
 from gemmactl.resources.cloud import Json, PolicyTarget
+from gemmactl.resources.needs import STEMS
 
 CONFLICTS: Final = 8
 NEWCOMER: Final = 120.0
@@ -28,7 +29,9 @@ class Policies:
 
     def bindings(self, target: PolicyTarget) -> Mapping[str, frozenset[str]]:
         way = self._door(target)
-        policy: Json = self._wire.find(way.api, f"the IAM policy of {target}", way.get) or {}
+        # Resource Manager refuses with "The caller does not have permission", and names none
+        needs = f"{STEMS[target.kind]}.getIamPolicy"
+        policy: Json = self._wire.find(way.api, f"the IAM policy of {target}", way.get, needs) or {}
         roles = dict.fromkeys(str(one["role"]) for one in policy.get("bindings", ()))
         return {role: frozenset(_binding(policy, role).get("members", ())) for role in roles}
 

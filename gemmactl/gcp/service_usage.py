@@ -33,7 +33,7 @@ class ServiceUsage:
             def ask(request: Any = request) -> Any:
                 return self._client().batch_get_services(request=request, retry=None, timeout=TIMEOUT)
 
-            answer = self._wire.read(API, "the list of enabled APIs", ask)
+            answer = self._wire.read(API, "the list of enabled APIs", ask, "serviceusage.services.get")
             found |= {s.name.rpartition("/")[2] for s in answer.services if s.state == State.ENABLED}
         return frozenset(found)
 

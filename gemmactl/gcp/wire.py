@@ -17,6 +17,7 @@ from gemmactl.gcp.errors import translated
 from gemmactl.gcp.identity import Identity
 from gemmactl.gcp.once import Once
 from gemmactl.gcp.sessions import settle
+from gemmactl.kernel.plan import not_allowed
 from gemmactl.kernel.resource import Clock
 
 T = TypeVar("T")
@@ -65,17 +66,28 @@ class Wire:
 
         return Once(build)
 
-    def find(self, api: str, doing: str, call: Callable[[], T]) -> T | None:
+    def find(self, api: str, doing: str, call: Callable[[], T], needs: str = "") -> T | None:
         """A read whose answer may be "not there"."""
         try:
-            return self.read(api, doing, call)
+            return self.read(api, doing, call, needs)
         except Trouble as trouble:
             if trouble.facts.get("status") == 404:
                 return None
             raise
 
-    def read(self, api: str, doing: str, call: Callable[[], T]) -> T:
-        """A read of something that must be there. Tried again on 429, 5xx and a broken connection."""
+    def read(self, api: str, doing: str, call: Callable[[], T], needs: str = "") -> T:
+        """A read of something that must be there. Tried again on 429, 5xx and a broken connection.
+
+        `needs`: the permission that the method asks for, where its API refuses without naming one.
+        """
+        try:
+            return self._again(api, doing, call)
+        except Trouble as trouble:
+            if needs and not_allowed(trouble):
+                trouble.facts.setdefault("permission", needs)
+            raise
+
+    def _again(self, api: str, doing: str, call: Callable[[], T]) -> T:
         for attempt in range(READ_TRIES - 1):
             try:
                 return self.send(api, doing, call)
@@ -99,6 +111,8 @@ class Wire:
                 with translated(api, doing):
                     return call()
             except Trouble as trouble:
+                if trouble.code == "impersonation":
+                    raise self.identity.not_as(trouble) from None
                 if passing(trouble):
                     trouble.facts["passing"] = FEW if trouble.facts.get("status") == 429 else MANY
                 if trouble.facts.get("reason") != "SERVICE_DISABLED" or self.clock.now() > self.enabled.get(api, 0.0):

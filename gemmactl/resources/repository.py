@@ -51,9 +51,10 @@ class Repository(Resource):
 
     @property
     def explain_fixed(self) -> str:
+        remove = f"gcloud artifacts repositories delete {self.name} --location={self.region} --project={self.project}"
         if self.kms_key is not None:
-            return f"{self.name} keeps its key for life: remove it (its images are built again), or leave --kms-key out"
-        return f"{self.name} is a repository for something else than images: rename or remove it"
+            return f"it keeps its key for life: leave --kms-key out, or remove it, and its images are built again: {remove}"
+        return f"it is there for something else than images: when nobody needs what is in it, {remove}"
 
     @property
     def remark(self) -> str:

@@ -44,7 +44,8 @@ class Secret(Resource):
 
     @property
     def explain_fixed(self) -> str:
-        return f"{self.name} keeps its key for life: remove it and give the token again, or leave --kms-key out"
+        remove = f"gcloud secrets delete {self.name} --project={self.project}"
+        return f"it keeps its key for life: leave --kms-key out, or remove it and give the token again: {remove}"
 
     def read(self, cloud: Cloud) -> Secret | None:
         labels = cloud.secrets.get(self.full_name)

@@ -169,6 +169,8 @@ def unfinished(verb: str, outcome: Outcome, data: dict[str, Any], place: Place, 
     rest = {"failed": sorted(outcome.failed), "skipped": list(outcome.skipped), "interrupted": outcome.interrupted}
     lines = (Line(f"{len(outcome.done)} done, {len(outcome.failed)} failed, {len(outcome.skipped)} not started", "warn"),)
     follow = (again or "the same command again goes on from here",) if again or not outcome.interrupted else ()
+    if code is Exit.REFUSED:  # by what could be seen only then: the same command would end there again
+        follow = ()
     return Result(verb, {**data, **rest}, lines, follow, place.target, code, tuple(problems))
 
 
@@ -189,7 +191,10 @@ def _look(
         live = live_service(replace(place, cloud=reads), wish.name)
         ahead.ask_of(live or {}, reads, pool)
         wish, of_image = by_digest(hands.numbered(remembering(wish, live), place.cloud), reads)
-        seen = look(wish, reads, from_hub=place.hub, existing=live is not None, live=live, wait=wait, gather=True)
+        try:
+            seen = look(wish, reads, from_hub=place.hub, existing=live is not None, live=live, wait=wait, gather=True)
+        except Trouble as trouble:
+            raise hands.unreadable(trouble, wish, place.project.text) from trouble
         wanted, of_engine = official(seen.wish, place, live)
         seen = replace(seen, sizing=replace(seen.sizing, wish=wanted), unseen=(*seen.unseen, *of_image, *of_engine))
         if voice and wish.model.kind == "dir" and seen.report and (size := seen.report.weights.size) >= ahead.LONG:

@@ -18,6 +18,7 @@ from gemmactl.serving import adapting, find, older_uploads, pinning, show
 from gemmactl.serving.deploy import unfinished
 from gemmactl.serving.find import Json
 from gemmactl.serving.listing import everywhere
+from gemmactl.serving.missing import no_service
 from gemmactl.serving.place import Place
 from gemmactl.serving.recall import recalled
 from gemmactl.serving.remains import remains, sentence, total
@@ -230,17 +231,13 @@ def _wish(
             raise usage(
                 f"{short} was not made by gemmactl",
                 why="it does not carry gemmactl's label",
-                remedy=f"gcloud run services delete {short} removes it",
+                remedy=f"gcloud run services delete {short} --region={place.region.text} --project={place.id} removes it",
                 code="not-ours",
             )
         return recalled(place, short, live), live
     said = model or (value.text if (value := settings.value("model")) else "")
     if not said:
-        raise Trouble(
-            f"there is no service {short}",
-            why=f"none in project {place.project.text}, region {place.region.text}; an unfinished deploy is found by its model",
-            remedy=f"gemmactl destroy {short} --model MODEL {place.flags}",
-            code="service-missing",
-        )
+        otherwise = f"gemmactl destroy {short} --model MODEL {place.flags}"
+        raise no_service(place, short, otherwise, "an unfinished deploy is found by its model")
     known = adapting.wanted(settings, {"adapter": adapters}, {})
     return Serve(place.id, place.region.text, parse_model(said), short, adapters=known), None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gemmactl import vllm
-from gemmactl.errors import Exit, Trouble, usage
+from gemmactl.errors import Trouble, usage
 from gemmactl.resources.mark import marked
 from gemmactl.resources.service_state import stopped as no_instances
 from gemmactl.serving.place import Place
@@ -80,14 +80,9 @@ def service(place: Place, settings: Settings, given: str | None) -> Json:
     name = name_of(place, settings, given)
     found = place.cloud.run.get(full_name(place, name))
     if found is None:
-        raise Trouble(
-            f"there is no service {name}",
-            why=f"project {place.project.text} has none of that name in region {place.region.text}",
-            remedy=f"gemmactl deploy MODEL --name {name} {place.flags}, or name another --region",
-            code="service-missing",
-            exit=Exit.FAILURE,
-            facts={"service": name},
-        )
+        from gemmactl.serving.missing import no_service
+
+        raise no_service(place, name, f"gemmactl deploy MODEL --name {name} {place.flags}")
     return found
 
 

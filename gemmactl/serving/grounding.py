@@ -208,7 +208,8 @@ def _summary(unknown: Sequence[Verdict], how: str) -> str:
         if not verdict.api:
             reasons.setdefault(verdict.seen.removeprefix("unknown").strip(" :"), []).append(verdict.check)
     told = [f"{checks[0] if len(checks) == 1 else f'{len(checks)} checks'} {reason}" for reason, checks in reasons.items()]
-    rest = f"; and {len(told) - MOST} reasons more" if len(told) > MOST else ""
+    more = len(told) - MOST
+    rest = f"; and {more} more reason{'s' * (more != 1)}" if more > 0 else ""
     return f"not known: {'; '.join(told[:MOST])}{rest} ({how} names each)" if told else ""
 
 

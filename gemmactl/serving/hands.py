@@ -1,8 +1,9 @@
-"""What --no-iam takes for granted is looked at before anything starts, as far as the caller may look. Knows no script."""
+"""What another hand must have done before anything starts, as far as the caller may look. Knows no script."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from shlex import quote
 from typing import Final, TypeVar
 
 from gemmactl.errors import Trouble, refused
@@ -23,6 +24,21 @@ _ADMIN: Final = "`gemmactl plan --iam --for-admin` with the same words prints wh
 def numbered(wish: Wish, cloud: Cloud) -> Wish:
     """With a customer's key the project's number is needed: it names Google's service agents."""
     return wish if wish.kms_key is None else replace(wish, project_number=cloud.number())
+
+
+def unreadable(trouble: Trouble, wish: Serve, project: str) -> Trouble:
+    """A refusal of the look at the model, when all that is said is that the caller lacks a right; any other as it is."""
+    if not not_allowed(trouble):
+        return trouble
+    missing = trouble.facts.get("permission", "")
+    return refused(
+        f"{wish.model.text} is unknown{f' (missing permission {missing})' if missing else ''}",
+        why=f"the model is looked at before anything is planned. {trouble.why}",
+        remedy="all that you lack at once, as a script for an administrator: "
+        f"gemmactl plan {quote(wish.model.text)} --project {quote(project)} --for-admin",
+        code="model-unread",
+        facts=trouble.facts,
+    )
 
 
 def require_given(wish: Serve | Tune, planned: Plan, cloud: Cloud) -> None:

@@ -55,12 +55,10 @@ def source(place: Place, name: str) -> Source:
     def missing() -> Trouble | None:
         if place.cloud.run.get(find.full_name(place, name)) is not None:
             return None
-        return Trouble(
-            f"there is no service {name}",
-            why="and nothing in the log under that name",
-            remedy=f"gemmactl status {place.flags} shows what is there",
-            code="service-missing",
-        )
+        from gemmactl.serving.missing import no_service
+
+        shows = f"gemmactl status --project {place.project.text} shows what is there"
+        return no_service(place, name, shows, "nothing is in the log under it either")
 
     return Source("service", name, evidence.query(place, name), missing)
 

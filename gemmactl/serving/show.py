@@ -89,7 +89,7 @@ def effect(change: Change) -> str:
 
 def _item(step: Step) -> Item:
     sign, tone = SIGNS[step.op]
-    lines = [f"{c.field}: {c.live} -> {c.wanted} ({effect(c)})" for c in step.changes]
+    lines = [f"{c.field}: {c.live or 'none'} -> {c.wanted or 'none'} ({effect(c)})" for c in step.changes]
     if step.op is Op.BLOCKED:
         lines.append(f"what to do: {step.note}")
     elif step.note and not step.unknown:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gemmactl.errors import Trouble, usage
+from gemmactl.settings import not_yaml
 from gemmactl.spec_parse import TOKEN_LIKE
 
 Document = dict[str, Any]
@@ -41,8 +42,7 @@ def load(path: Path) -> Document:
         loader = yaml.SafeLoader("")
         made = loader.construct_document(_checked(tree, path)) if tree is not None else {}
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise _bad(path, f"it is not YAML{f': look at line {mark.line + 1}' if mark else ''}") from None
+        raise _bad(path, not_yaml(error)) from None
     except (ValueError, RecursionError):
         raise _bad(path, "a value in it is none") from None
     if not isinstance(made, dict):

@@ -89,8 +89,8 @@ class Screen:
         if not self.somebody():
             raise usage(
                 "this needs a yes, and there is nobody to ask",
-                why="stdin or stderr is no terminal, or CI is set",
-                remedy=f"look at the plan above and add {flag}",
+                why=f"{question} stdin or stderr is no terminal, or CI is set",
+                remedy=f"look at what is said above, then run it with {flag}",
                 code="confirmation-needed",
             )
         self._err.raw(f"{question} [y/N] ")
@@ -133,7 +133,7 @@ class Screen:
             else:
                 self._out.lines(layout.lay((block,), self._out.width))
         for number, problem in enumerate(result.problems):
-            self._err.lines(layout.trouble(problem, self._err.width, "cause" if number else "error"))
+            self._err.lines(layout.trouble(problem, self._err.width, "cause" if number and result.explained else "error"))
         if result.next:
             self.say(Line("next:", "dim"), *(Line(f"  {command}") for command in result.next))
 

@@ -15,6 +15,8 @@ TRANSCRIPTS = [
     (("plan", MODEL, "--project", "My Project"), 2, "is not a project id", "lower-case", "gcloud projects list"),
     (("plan", *PROJECT), 2, "no model is named", "MODEL", "gs://BUCKET/FOLDER"),
     (("plan", "s3://a/b", *PROJECT), 2, "not a place gemmactl can read a model from", "gs://", "directory"),
+    (("plan", "gs:/abc/m", *PROJECT), 2, "not a place gemmactl can read a model from", "gs://", "write gs://abc/m"),
+    (("plan", "https://huggingface.co/google/gemma-3-4b-it", *PROJECT), 2, "not a place", "hf:", "write hf:google/gemma-3-4b-it"),
     (
         ("plan", MODEL, *PROJECT, "--region", "europe-north1"),
         2,
@@ -130,6 +132,13 @@ def test_an_empty_paste_is_refused(shell: Shell) -> None:
     ran = shell("doctor", "--from-log", "-")
     assert ran.code == 2
     assert "there is nothing to diagnose" in ran.err
+
+
+def test_a_script_for_an_administrator_is_alone_on_stdout(shell: Shell) -> None:
+    """Not even the sandbox's banner goes before it: the file is for bash or Terraform."""
+    (shell.folder / "file").write_text("")
+    ran = shell("plan", MODEL, "--for-admin", "--project", "@sandbox", GEMMACTL_SANDBOX_HOME=str(shell.folder / "file"))
+    assert (ran.out, ran.err.splitlines()[0]) == ("", "SANDBOX (this machine, no cloud, $0)")
 
 
 def test_text_is_never_read_as_options(tmp_path: Path) -> None:

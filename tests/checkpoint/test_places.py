@@ -42,6 +42,11 @@ def test_one_level_too_high_names_the_right_folder(tmp_path: Path) -> None:
         assert (found.code, found.remedy) == ("wrong-folder", "give gs://my-models/gemma-merged")
 
 
+def test_the_hubs_way_to_name_a_model_is_understood() -> None:
+    """`owner/name` is a directory that is not there: the remedy says how the Hub's is written."""
+    assert only(DirectoryFiles(Path("google/gemma-3-4b-it"))).remedy.endswith("is written hf:google/gemma-3-4b-it")
+
+
 def test_what_lies_below_a_sound_model_is_never_listed(tmp_path: Path) -> None:
     """A folder of checkpoints beside the weights may hold a million objects: only the folder itself and gemmactl's are listed."""
     zoo.text(tmp_path / "m")

@@ -184,6 +184,13 @@ def test_each_fault_is_found_by_its_own_check(state: dict[str, object], wish: Se
     assert only.commands
 
 
+def test_a_model_of_another_region_is_copied_with_one_line() -> None:
+    """The folder is the deployed one, and the bucket gemmactl's own of the service's region, made if need be."""
+    found = ends(cloud_with(buckets={"weights": BucketInfo("weights", "EUROPE-WEST4")}), WISH)["bucket"].findings[0]
+    near = "gs://demo-proj-gemmactl-models-us-central1/m"
+    assert found.commands == (f"gemmactl copy gs://weights/m {near} --make-bucket --region us-central1",)
+
+
 def test_a_teams_image_needs_one_grant_to_one_account() -> None:
     """Cloud Run's own account, on the repository alone, as a line to copy; once it has it, or all may read, nothing is said."""
     wish = replace(WISH, image=f"us-docker.pkg.dev/team-proj/r/i@{DIGEST}")

@@ -10,8 +10,10 @@ import pytest
 from gemmactl.errors import Trouble
 from gemmactl.gcp.cloud import connect
 from gemmactl.gcp.once import Once
+from gemmactl.kernel.plan import make_plan
 from gemmactl.kernel.resource import Clock
 from gemmactl.resources.cloud import PolicyTarget
+from gemmactl.resources.iam_member import IamMember
 from tests.gcp.scripted import refusal, scripted
 
 SECRET = "projects/p/secrets/s"
@@ -54,6 +56,14 @@ def test_a_read_gives_up() -> None:
         connect("p", script, clock=Ticking().clock).secrets.get(SECRET)
     assert len(script.asked) == 5
     assert busy.value.facts["status"] == 503
+
+
+def test_a_policy_that_may_not_be_read_is_told_with_the_permission() -> None:
+    """Resource Manager's refusal names none: a plan says which one is missing all the same."""
+    with scripted(in_turn(refusal(403, "PERMISSION_DENIED", "The caller does not have permission"))) as script:
+        cloud = connect("p", script, clock=Ticking().clock)
+        step = make_plan([IamMember(PolicyTarget("project", "p"), "roles/logging.logWriter", MEMBER)], cloud).steps[0]
+    assert step.note == "unknown (missing permission resourcemanager.projects.getIamPolicy)"
 
 
 def test_a_write_is_tried_once() -> None:

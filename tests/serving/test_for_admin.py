@@ -173,6 +173,24 @@ def test_what_may_not_be_looked_at_is_in_the_script_and_said() -> None:
     assert any(s["op"] == "unseen" for s in found.data["steps"])
 
 
+@pytest.mark.parametrize("verb", ["plan", "deploy"])
+def test_a_model_that_may_not_be_looked_at_is_refused_with_the_way_to_all_that_is_missing(verb: str) -> None:
+    """Exit 4 with the permission, and the command that lists the rest: not one refusal after the other."""
+    cloud = with_model(FakeCloud())
+
+    def closed(name: str) -> None:
+        if name == "storage.list":
+            raise refusal(403, "no", permission="storage.objects.list")
+
+    cloud.before_call = closed
+    with pytest.raises(Trouble) as caught:
+        plan(WISH, place(cloud), again="") if verb == "plan" else deploy(WISH, place(cloud), Ear(), yes=True)
+    found = caught.value
+    assert (found.exit, found.code, cloud.writes) == (Exit.REFUSED, "model-unread", [])
+    assert found.what == "gs://weights/m is unknown (missing permission storage.objects.list)"
+    assert found.remedy.endswith("gemmactl plan gs://weights/m --project demo-proj --for-admin")
+
+
 @pytest.mark.parametrize("form", ["gcloud", "terraform"])
 def test_a_project_that_can_not_be_asked_is_no_reason_to_leave_its_grants_out(form: Form) -> None:
     """Resource Manager's API off: enabling it, the project's bindings and the caller's roles there, marked as unknown."""

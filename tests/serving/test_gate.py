@@ -50,7 +50,7 @@ def test_a_quota_below_the_wish_ends_it_right_after_the_apis(fresh: FakeCloud) -
     wish = replace(WISH, max_instances=5, given=WISH.given | {"max_instances"})
     result = deploy(wish, place(fresh), Ear(), yes=True)
     (problem,) = result.problems
-    assert (result.exit, problem.code) == (Exit.REFUSED, "quota-too-small")
+    assert (result.exit, problem.code, result.next) == (Exit.REFUSED, "quota-too-small", ())
     assert "NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion requested: 5 GPU allowed: 2" in problem.why
     assert "nothing else was made" in problem.why
     assert "use --max-instances 2" in problem.remedy

@@ -71,7 +71,11 @@ def test_what_keeps_its_key_for_life_blocks() -> None:
         "repository": Op.BLOCKED, "secret": Op.BLOCKED, "bucket": Op.UPDATE, "service": Op.UPDATE,
     }  # fmt: skip
     assert "keeps its key for life" in ops["repository"].note
-    assert "give the token again" in ops["secret"].note
+    assert ops["repository"].note.endswith(
+        "gcloud artifacts repositories delete gemmactl --location=us-central1 --project=demo-proj"
+    )
+    remove = f"gcloud secrets delete {ops['secret'].address.removeprefix('secret ')} --project=demo-proj"
+    assert ops["secret"].note.endswith(f"give the token again: {remove}")
 
 
 def test_the_administrators_half_has_the_key(tmp_path: Path) -> None:

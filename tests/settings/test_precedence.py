@@ -80,6 +80,8 @@ def test_a_broken_gcloud_file_is_as_none(tmp_path: Path) -> None:
         ("- a\n", "mapping"),
         ("projcet: x\n", "'projcet'"),
         ("a: [1\n", "not YAML"),
+        ("name: a\nproject: @sandbox\n", 'in line 2 a value begins with @; put it into quotes, as in project: "@sandbox"'),
+        ("name: a\nset-env-vars:\n\tA: b\n", "line 3 is indented by a tab"),
         ("name: 2026-13-45\n", "not YAML"),
         ("name: " + "[" * 3000, "not YAML"),
         ("<<: {name: [[1]]}\n", "name in line 0"),

@@ -80,8 +80,17 @@ def test_errors_and_hints_are_talk() -> None:
     )
     assert out.getvalue() == ""
     assert "error: a" in err.getvalue()
-    assert "cause: d" in err.getvalue()
+    assert "error: d" in err.getvalue()
     assert "  gemmactl status" in err.getvalue()
+
+
+def test_what_explains_an_error_is_told_apart_from_a_second_error() -> None:
+    """Two things that fail are two errors; what doctor knows of one is its cause."""
+    made, _, err = screen()
+    problems = (Trouble("a", why="b", remedy="c"), Trouble("d", why="e", remedy="f"))
+    made.result(Result("deploy", {}, problems=problems, explained=True))
+    assert "error: a" in err.getvalue()
+    assert "cause: d" in err.getvalue()
 
 
 @pytest.mark.parametrize("environ", [{}, {"CI": "1"}, {"CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}])

@@ -19,7 +19,8 @@ from gemmactl.resources.bucket import elsewhere
 from gemmactl.resources.cloud import BucketInfo, PolicyTarget
 from gemmactl.resources.iam_member import IamMember
 from gemmactl.resources.needs import repository_of
-from gemmactl.resources.service_types import SecretEnv, SecretVolume
+from gemmactl.resources.service_types import EnvVar, SecretEnv, SecretVolume
+from inference_image.contract import ENV_MODEL
 
 RUN: Final = "run.googleapis.com"
 AGENT_ROLE: Final = "roles/run.serviceAgent"
@@ -41,7 +42,7 @@ def bucket(ground: Ground) -> Answer:
         return (_missing_bucket(name, ground.what, region),)
     if regions.distance(region, info.location, info.pair).nearness <= regions.Nearness.INSIDE:
         return f"gs://{info.name} is in {info.location.lower()}"
-    return (_far(info, region),)
+    return (_far(info, region, ground),)
 
 
 def secrets(ground: Ground) -> Answer:
@@ -172,7 +173,11 @@ def missing_image(name: str, ground: Ground) -> Finding:
     )
 
 
-def _far(info: BucketInfo, region: str) -> Finding:
+def _far(info: BucketInfo, region: str, ground: Ground) -> Finding:
+    env = (one for box in ground.service.containers or () for one in box.env or ())
+    model = next((one.value for one in env if isinstance(one, EnvVar) and one.name == ENV_MODEL), "")
+    folder = model.removeprefix(f"gs://{info.name}/") if model.startswith(f"gs://{info.name}/") else "FOLDER"
+    near = f"gs://{names.bucket(ground.cloud.project, 'models', region)}/{folder.rstrip('/').rpartition('/')[2]}"
     return Finding(
         code="bucket-far",
         category="config",
@@ -180,7 +185,7 @@ def _far(info: BucketInfo, region: str) -> Finding:
         title=f"gs://{info.name} is in {info.location.lower()}, the service in {region}",
         cause="Weights are read at every cold start: from elsewhere that is slower, and the traffic is billed.",
         remedy=f"Copy the model into a bucket of {region}, or deploy where the bucket is.",
-        commands=(f"gemmactl copy gs://{info.name}/FOLDER gs://BUCKET_IN_{region.upper().replace('-', '_')}/FOLDER",),
+        commands=(f"gemmactl copy gs://{info.name}/{folder} {near} --make-bucket --region {region}",),
         resource=f"gs://{info.name}",
         fix_kind="config_change",
         state="advice",

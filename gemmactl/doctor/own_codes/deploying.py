@@ -87,6 +87,11 @@ ROWS: Final = (
         "Deploy: the model is looked at right after that API is enabled.",
     ),
     Meaning(
+        "model-unread",
+        "You may not look at the model, and nothing is planned for a model that nobody looked at",
+        "`gemmactl plan --for-admin` prints all that you lack.",
+    ),
+    Meaning(
         "quota-unknown",
         "The quota of the region could not be read",
         "Enable the Cloud Quotas API, or ask for roles/cloudquotas.viewer on the project.",
@@ -98,8 +103,8 @@ ROWS: Final = (
     ),
     Meaning(
         "quota-too-small",
-        "The region's quota is smaller than one instance of this size",
-        "Take another region of `gemmactl regions`, or ask for more.",
+        "The region's quota is smaller than what all instances of this size may take",
+        "Lower `--max-instances`, take another region of `gemmactl regions`, or ask for more.",
     ),
     Meaning(
         "quota-overlap",
