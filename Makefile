@@ -123,7 +123,7 @@ else \
 	echo "  torch $(TORCH), $$torch"; \
 	echo "  transformers, tokenizers, fastapi, google-cloud clients, typer, rich$(1): about $(2)"; \
 	echo "All versions are those of constraints.txt. Nothing is written outside this folder ($(3) on disk with the CPU build)."; \
-	echo "Ctrl-C stops; the same command goes on."; \
+	echo "pip says nothing while it works, for a few minutes. Ctrl-C stops; the same command goes on."; \
 fi
 endef
 

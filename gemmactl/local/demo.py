@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -142,8 +143,17 @@ def demo(voice: Voice, environ: Mapping[str, str]) -> Result:
     facts = Facts(
         (("commands", str(len(story.told))), ("time", f"{seconds:.0f} s"), ("left behind", "nothing")), "The demo is over"
     )
-    follow = ("gemmactl deploy ./my-model --project @sandbox", "gemmactl plan gs://BUCKET/my-model --project PROJECT_ID")
+    tool = called(environ, Path(sys.executable).parent, Path.cwd())
+    follow = (f"{tool} deploy ./my-model --project @sandbox", f"{tool} plan gs://BUCKET/my-model --project PROJECT_ID")
     return Result("sandbox demo", data, (facts,), follow, "sandbox")
+
+
+def called(environ: Mapping[str, str], beside: Path, folder: Path) -> str:
+    """How a shell in `folder` starts the tool: `make demo` runs it from an environment (`beside`) that nobody has activated."""
+    own = beside / "gemmactl"
+    if shutil.which("gemmactl", path=environ.get("PATH")) or not own.is_file():
+        return "gemmactl"
+    return str(own.relative_to(folder)) if own.is_relative_to(folder) else str(own)
 
 
 class Machinery(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from gemmactl.errors import Trouble
-from gemmactl.local.demo import SAMPLE, Commands, Story, environment, quoted
+from gemmactl.local.demo import SAMPLE, Commands, Story, called, environment, quoted
 from gemmactl.local.model import FOR_SERVER
 from gemmactl.local.model import require as served
 from gemmactl.local.tuning import require
@@ -58,7 +59,8 @@ def demo(voice: Voice, environ: Mapping[str, str]) -> Result:
     facts = Facts(
         (("commands", str(len(story.told))), ("time", f"{seconds:.0f} s"), ("left behind", "nothing")), "The demo is over"
     )
-    follow = ("gemmactl finetune check data.jsonl", "gemmactl finetune run data.jsonl --project PROJECT_ID")
+    tool = called(environ, Path(sys.executable).parent, Path.cwd())
+    follow = (f"{tool} finetune check data.jsonl", f"{tool} finetune run data.jsonl --project PROJECT_ID")
     return Result("sandbox demo-finetune", data, (facts,), follow, "sandbox")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from gemmactl.errors import Trouble
 from gemmactl.kernel.events import Event
-from gemmactl.local.demo import Story, Told, environment, one_of_each, tell
+from gemmactl.local.demo import Story, Told, called, environment, one_of_each, tell
 from gemmactl.result import Block, Line, Target
 
 
@@ -120,3 +120,14 @@ def test_the_users_settings_do_not_leak_into_the_demo(tmp_path: Path) -> None:
     assert "HF_TOKEN" not in made
     assert made["GEMMACTL_SANDBOX_HOME"] == str(tmp_path / "home")
     assert made["PATH"] == "/bin"
+
+
+def test_what_to_type_next_starts_in_a_shell_that_never_heard_of_it(tmp_path: Path) -> None:
+    """The name alone where PATH has it; else the script of the environment that ran the demo, as seen from here."""
+    beside = tmp_path / ".venv" / "bin"
+    assert called({"PATH": "/bin"}, beside, tmp_path) == "gemmactl"
+    beside.mkdir(parents=True)
+    (beside / "gemmactl").touch(0o755)
+    assert called({"PATH": "/bin"}, beside, tmp_path) == ".venv/bin/gemmactl"
+    assert called({"PATH": "/bin"}, beside, tmp_path / "elsewhere") == str(beside / "gemmactl")
+    assert called({"PATH": f"/bin:{beside}"}, beside, tmp_path) == "gemmactl"
