@@ -89,7 +89,7 @@ def why_not(remedy: Resource, members: Collection[str]) -> str:
         return f"{remedy.member} is none of the accounts of this deploy; a text alone does not make it one"
     if remedy.role not in GRANTABLE:
         return f"{remedy.role} is broader than any known failure needs"
-    if re.search(r"admin", remedy.role, re.IGNORECASE) and (remedy.role, remedy.target.kind) not in ADMIN_ALLOWED:
+    if re.search(r"admin|owner", remedy.role, re.IGNORECASE) and (remedy.role, remedy.target.kind) not in ADMIN_ALLOWED:
         return f"{remedy.role} is an administrator's role: an administrator grants it by hand"
     return ""
 

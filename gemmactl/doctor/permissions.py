@@ -121,6 +121,9 @@ _NEAR: Final[dict[str, Least]] = {
     "artifactregistry.repositories.get": Least(
         "roles/artifactregistry.reader", "repo", ("roles/artifactregistry.writer",), "not artifactregistry.admin"
     ),
+    "artifactregistry.repositories.getIamPolicy": Least(
+        "roles/artifactregistry.viewer", "repo", ("roles/artifactregistry.editor",)
+    ),
     "artifactregistry.repositories.create": Least(
         "roles/artifactregistry.editor",
         "project",

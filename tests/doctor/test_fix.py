@@ -96,6 +96,7 @@ def test_an_api_is_enabled() -> None:
         (IamMember(PROJECT, "roles/storage.admin", RUNTIME), "broader"),
         (IamMember(PROJECT, "roles/iam.securityAdmin", RUNTIME), "broader"),
         (IamMember(PROJECT, "roles/run.admin", RUNTIME), "administrator"),
+        (IamMember(GRANT.target, "roles/storage.legacyBucketOwner", RUNTIME), "administrator"),
         (IamMember(PROJECT, "roles/resourcemanager.projectIamAdmin", CALLER), "administrator"),
         (IamMember(PROJECT, "roles/serviceusage.serviceUsageAdmin", CALLER), "administrator"),
         (IamMember(GRANT.target, GRANT.role, "allUsers"), "no single account"),
