@@ -65,11 +65,12 @@ def _diagnosed(text: str, flat: str, facts: Mapping[str, Any], context: Context 
 
 def flattened(text: str) -> str:
     """A text as rows search it: one line, without quotations and without what is known to be harmless."""
+    from gemmactl.doctor.begun import whole
     from gemmactl.doctor.paste import join, lines
     from gemmactl.doctor.quoted import blank, hush
     from gemmactl.doctor.rows import harmless
 
-    return harmless.mask(join(blank(lines(hush(text)))))
+    return harmless.mask(whole(join(blank(lines(hush(text))))))
 
 
 def _causes(found: list[_Found]) -> set[str]:
