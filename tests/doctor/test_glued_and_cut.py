@@ -61,7 +61,8 @@ def test_a_message_whose_first_words_are_cut_off_keeps_its_permission() -> None:
     told = diagnose("ersions.access' denied for resource 'projects/p-1/secrets/hf/versions/latest' (or it may not exist).")
     assert [finding.permission for finding in told] == ["secretmanager.versions.access"]
     cut = "oud.builds.submit) PERMISSION_DENIED: The caller does not have permission."
-    assert diagnose(cut) and diagnose(cut)[0].permission == diagnose(f"ERROR: (gcl{cut}")[0].permission
+    assert diagnose(cut)
+    assert diagnose(cut)[0].permission == diagnose(f"ERROR: (gcl{cut}")[0].permission
 
 
 def test_half_a_permission_that_could_be_several_is_left_alone() -> None:
