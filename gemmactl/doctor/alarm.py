@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gemmactl.doctor.paste import shorten
+from gemmactl.doctor.paste import LIMIT, shorten
 from gemmactl.doctor.recovered import went_well
 from gemmactl.doctor.search import pattern
 
@@ -72,15 +72,24 @@ _FINEST: Final = rf"{_HEAD}(?:TRACE|DEBUG)\b(?!\w)|\"(?:severity|level|levelname
 _MILD: Final = (
     rf"{_HEAD}(?:INFO|NOTICE|WARN|WARNING|Warning|warning|W\d{{4}}|I\d{{4}})\b|: [WI] (?:external|tensorflow)/"
     r"|\"(?:severity|level|levelname)\": ?\"(?i:info|notice|warn|warning)\""
-    r"|^\s+warnings\.warn\(|\b(?:User|Future|Resource|Import|Syntax|Runtime|(?:Pending)?Deprecation)Warning: "
+    r"|^\s+warnings\.warn\(|^\[W(?:\d{3,4} [\d:.]{5,20})? ?\w{1,40}\.cpp:\d+\]"
+    r"|\b(?:User|Future|Resource|Import|Syntax|Runtime|(?:Pending)?Deprecation)Warning: "
 )
 """The level or the kind that a line gives itself. What ended a program may be printed at it too: with a hard word."""
+_OWN: Final = (
+    r"(?m)\b(?:INFO|WARNING) \d\d-\d\d \d\d:\d\d:\d\d \[\w{1,60}\.py:\d+\]| - (?:INFO|WARNING) - |\b\w{2,40}Warning: "
+    r"|^\[W(?:\d{3,4} [\d:.]{5,20})? ?\w{1,40}\.cpp:\d+\]|\blevel=(?:WARN|INFO) source=|^[WI]\d{4} \d\d:|^\s+warnings\.warn\("
+)
+"""How programs, not the cloud, print a level: vLLM, Python's logging and warnings, torch, glog, slog."""
+_GOES_ON: Final = r"\bINFO\b"
+_SHORTEST: Final = 9
 _HARD: Final = (
     r"\b(?:ERROR|FATAL|CRITICAL|PANIC)\b|\b\w{2,40}(?:(?<!Warn)Error|Exception)\b ?[:(]|Traceback \(most"
     r"|(?:\"? |\b(?:status|code)\W{1,4})(?:401|403|429|5\d\d)\b"
     r"|(?i:denied|refused|forbidden|unauthori[sz]ed|out of memory|oom|killed|crashed|panic|segmentation fault"
     r"|(?<!Reason: )timed out|deadline exceeded|exhausted|quota|no space left|\bexit(?:ed|\()|uncaught signal|policy failed"
-    r"|giving up|unhealthy|not authenticated)"
+    r"|giving up|unhealthy|not authenticated|not have permission"
+    r"|CUDA initialization:|driver on your system is too old)"
 )
 _WELL: Final = (
     r"\bSTATUS:? {1,40}SUCCESS\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12} .{1,400}? SUCCESS\b"
@@ -110,6 +119,21 @@ _PLAIN: Final = (
 def quiet(text: str) -> str:
     """The lines without those that give themselves a level at which nothing fails: a trace, an info, a warning."""
     return "\n".join(line for line in shorten(text).splitlines() if not _unalarming(line[:2000]))
+
+
+def without_warnings(text: str) -> str:
+    """The text without the mild lines of a program's own log, if it goes on after them; a lone warning was pasted for a reason.
+
+    Cloud's logs tell even the end of a container as a warning: their lines stay.
+    """
+    if not re.search(_OWN, text[:LIMIT]):
+        return text
+    lines = [line[:2000] for line in shorten(text).splitlines() if line.strip()]
+    rest = [line for line in lines if not (re.search(_OWN, line) and _unalarming(line))]
+    went_on = any(re.search(_GOES_ON, line) for line in lines) or any(
+        len(line) > _SHORTEST and not line[0].isspace() for line in rest
+    )
+    return "\n".join(rest) if went_on else text
 
 
 def _unalarming(line: str) -> bool:

@@ -26,14 +26,30 @@ def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context
     `facts` are the structured evidence of a Trouble; they decide before the text does. The text is data: no word of it
     reaches a command unless it is a legal identifier in its place.
     """
+    flat = flattened(text)
+    found = _diagnosed(text, flat, facts or {}, context)
+    return () if found and not facts and _only_warned(text, context) else found
+
+
+def _only_warned(text: str, context: Context | None) -> bool:
+    """Whether what was found stands in warnings of a program alone, and the rest of its log tells of no failure."""
+    from gemmactl.doctor.alarm import reports_failure, without_warnings
+
+    rest = without_warnings(text)
+    if rest == text:
+        return False
+    flat = flattened(rest)
+    return not reports_failure(flat) and not _diagnosed(rest, flat, {}, context)
+
+
+def _diagnosed(text: str, flat: str, facts: Mapping[str, Any], context: Context | None) -> tuple[Finding, ...]:
     from gemmactl.doctor import rows, scene
     from gemmactl.doctor.clues import enrich
     from gemmactl.doctor.finding import Context
     from gemmactl.doctor.row import CONSEQUENCE
 
-    flat = flattened(text)
     known = scene.place(enrich(context or Context(), flat), flat, text)
-    given = _reasons(flat, facts or {})
+    given = _reasons(flat, facts)
     asked = rows.rows_for(flat, (reason.reason for _, reason in given))
     found = list(_structured(asked, flat, given, known))
     held: dict[str, bool] = {}
@@ -50,11 +66,12 @@ def diagnose(text: str, facts: Mapping[str, Any] | None = None, context: Context
 
 def flattened(text: str) -> str:
     """A text as rows search it: one line, without quotations and without what is known to be harmless."""
+    from gemmactl.doctor.begun import whole
     from gemmactl.doctor.paste import join, lines
     from gemmactl.doctor.quoted import blank, hush
     from gemmactl.doctor.rows import harmless
 
-    return harmless.mask(join(blank(lines(hush(text)))))
+    return harmless.mask(whole(join(blank(lines(hush(text))))))
 
 
 def _causes(found: list[_Found]) -> set[str]:

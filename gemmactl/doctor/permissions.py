@@ -203,6 +203,11 @@ _RUNNING: Final[dict[str, Least]] = {name: Least(role, scope, (), trap) for name
 _BY_LOWER: Final[dict[str, str]] = {name.lower(): name for name in (*TABLE, *_RUNNING)}
 
 
+def known() -> tuple[str, ...]:
+    """Every permission with a choice made by hand."""
+    return tuple(_BY_LOWER.values())
+
+
 def canonical(permission: str) -> str:
     """The permission as IAM spells it: Cloud Run prints `iam.serviceaccounts.actAs`."""
     return _BY_LOWER.get(permission.lower(), permission)

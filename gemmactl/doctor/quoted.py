@@ -122,9 +122,10 @@ def hush(text: str) -> str:
 
 def _built(text: str) -> str:
     """The same without the output of steps that BuildKit ended as done: what they told, they survived."""
-    for number in dict.fromkeys(re_of(r"^#(\d{1,3}) DONE \d", re.MULTILINE).findall(text)):
-        text = re_of(rf"^#{number} (?!DONE).*$", re.MULTILINE).sub("", text)
-    return text
+    done = set(re_of(r"^#(\d{1,3}) DONE \d", re.MULTILINE).findall(text))
+    if not done:
+        return text
+    return re_of(r"^#(\d{1,3}) (?!DONE).*$", re.MULTILINE).sub(lambda line: "" if line[1] in done else line[0], text)
 
 
 def _turns(text: str) -> str:

@@ -54,3 +54,18 @@ def test_a_text_cut_at_either_end_is_still_understood_where_its_telling_words_re
                 cut.append((bool(told) and told[0].category == found.category, found.code, rest[:80]))
     assert len(cut) >= 20
     assert sum(right for right, *_ in cut) >= 0.95 * len(cut), [c for c in cut if not c[0]]
+
+
+def test_a_message_whose_first_words_are_cut_off_keeps_its_permission() -> None:
+    """Half a permission, a status or a command are completed where only one thing can have stood there."""
+    told = diagnose("ersions.access' denied for resource 'projects/p-1/secrets/hf/versions/latest' (or it may not exist).")
+    assert [finding.permission for finding in told] == ["secretmanager.versions.access"]
+    cut = "oud.builds.submit) PERMISSION_DENIED: The caller does not have permission."
+    assert diagnose(cut)
+    assert diagnose(cut)[0].permission == diagnose(f"ERROR: (gcl{cut}")[0].permission
+
+
+def test_half_a_permission_that_could_be_several_is_left_alone() -> None:
+    """`get` ends hundreds of names: none of them is made up."""
+    told = diagnose("s.get' denied on resource 'projects/p-1' (or it may not exist).")
+    assert [finding.permission for finding in told if finding.permission] == []

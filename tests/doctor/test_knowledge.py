@@ -95,11 +95,11 @@ def test_a_failure_is_heard_in_other_tongues(text: str) -> None:
 
 
 def test_nearly_every_harmless_text_is_told_as_one() -> None:
-    """Of all texts without an answer at least 88 % end as nothing wrong; the rest are failures of other tools."""
+    """Of all texts without an answer at least 90 % end as nothing wrong; the rest are failures of other tools."""
     texts = [json.loads(line) for file in DATA.glob("*.jsonl") for line in file.read_text(encoding="utf-8").splitlines()]
     harmless = [text["raw"] for text in texts if text.get("category") in (None, "", "negative")]
     alarming = [text for text in harmless if reports_failure(flattened(quiet(text)))]
-    assert len(alarming) <= 0.12 * len(harmless), alarming
+    assert len(alarming) <= 0.1 * len(harmless), alarming
 
 
 @pytest.mark.parametrize(
