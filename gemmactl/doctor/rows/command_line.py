@@ -85,7 +85,8 @@ ROWS: Final[tuple[Row, ...]] = (
         r"gcloud:? (?:command )?not found",
         r"[Uu]nsupported version of Python|Python [\d.]{1,8} (?:or later|is no longer supported)[^.]{0,40}gcloud",
         r"gcloud.{0,60}Invalid choice: '[\w-]{2,40}'",
-        r"gcloud (?:crashed(?! \((?:Transport|SSL|ServerNotFound|\w{0,20}(?:Timeout|Connection))\w{0,20}\))|failed to load)",
+        r"gcloud (?:crashed(?! \(\w{0,20}(?:Transport|SSL|Proxy|ServerNotFound|Timeout|Connection|Retr|Disconnected|gaierror|"
+        r"socket|Certificate|Refresh)\w{0,20}\))|failed to load)",
         commands=("gcloud components update",),
         unless=r"reauth",
     ),
