@@ -23,7 +23,7 @@ ROWS: Final[tuple[Row, ...]] = (
         rf"{_G}(?:Invalid choice|Bad (?:value|syntax)|Cannot (?:specify|use|set|combine|be|add|remove|update|mount|"
         r"change|deploy)|Duplicate|Unknown (?:flag|"
         r"command|option|argument|key))",
-        rf"{_G}(?:The )?\[?-{{1,2}}[a-z][\w-]{{1,60}}\]? ",
+        rf"{_G}(?:The )?\[?-{{1,2}}[a-z][\w-]{{1,60}}\]?:? ",
         rf"{_G}(?:Failed to parse|Could not parse|Unable to parse|Error parsing|Expected |Invalid (?:value|format|flag|"
         r"argument|image|arguments?))",
         rf"{_G}(?:Command name argument expected|Invalid choice|No (?:\w+ ){{1,4}}(?:specified|given|provided))",
