@@ -123,7 +123,7 @@ def of_method(method: str, service: str = "") -> str:
     verb = VERBS.get(parts[0].lower(), parts[0].lower())
     noun = "".join(parts[1:])
     if noun.lower() == "iampolicy" and len(words) > 1:
-        verb, noun = f"{verb}IamPolicy".replace("updateIam", "setIam"), words[-2]
+        verb, noun = f"{verb}IamPolicy".replace("updateIam", "setIam"), POLICIES.get(own, words[-2])
     elif not noun and len(words) > 1:
         noun = words[-2]
     special = SPECIAL.get(f"{own}.{last}")
@@ -147,6 +147,8 @@ def of_url(path: str, service: str, http: str = "") -> str:
     return known(f"{own}.{parts[-1] if collection else parts[-2]}.{verb}")
 
 
+POLICIES: Final = {"secretmanager": "secrets", "artifactregistry": "repositories", "storage": "buckets"}
+"""APIs with one service for all, whose policies are those of one kind of thing."""
 SPECIAL: Final = {
     "secretmanager.AccessSecretVersion": "secretmanager.versions.access",
     "secretmanager.AddSecretVersion": "secretmanager.versions.add",

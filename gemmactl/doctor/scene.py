@@ -55,8 +55,11 @@ BUILD: Final = (
     r"\bStep #\d{1,2}(?: - \"[\w.-]{1,60}\")?: ",
     r"starting build \"[0-9a-f]{8}-",
 )
-_STEP: Final = r"(?m)^\s{0,9}Step #\d{1,2}(?: - \"[\w.-]{1,60}\")?: "
-"""What Cloud Build puts before each line, and reading a paste takes away."""
+_STEP: Final = (
+    r"(?m)^\s{0,9}(?:\[?\d{4}-\d\d-\d\d[T ][\d:.,]{5,20}(?:Z|[+-]\d\d:?\d\d)?\]?\s{1,4})?"
+    r"Step #\d{1,2}(?: - \"[\w.-]{1,60}\")?: "
+)
+"""What Cloud Build puts before each line, and reading a paste takes away; a log's own time may stand before it."""
 _PUSHES: Final = (
     r"\bkaniko\b|\bbuildpacks?\b|error checking push permission|error building image: error pushing|failed to export: "
 )

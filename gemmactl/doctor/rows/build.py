@@ -87,7 +87,12 @@ ROWS: Final = (
         title="The build ended with FAILURE",
         cause="The reason is in the build's log, above this line; this line alone does not tell it.",
         remedy="Read the log of the build: the first failed step tells the cause.",
-        patterns=(r"build (?P<build>[0-9a-f]{8}-[0-9a-f-]{27}) completed with status \"?(?:FAILURE|INTERNAL_ERROR|TIMEOUT)",),
+        patterns=(
+            (
+                r"build (?:(?P<build>[0-9a-f]{8}-[0-9a-f-]{27})|\[?[\w.-]{1,60}\]?) completed with status \"?"
+                r"(?:FAILURE|INTERNAL_ERROR|TIMEOUT|EXPIRED)"
+            ),
+        ),
         fix_kind="diagnose",
         commands=("gcloud builds log {build} --project={project}",),
         rank=CONSEQUENCE,

@@ -10,8 +10,8 @@ _NOT_NAMED: Final = r"(?:The )?(?:caller|user) does not have permission(?! to (?
 _REFUSED: Final = rf"(?:{_NOT_NAMED}|\bForbidden\b|You do not have permission|(?:Access|Permission) denied\.?(?! on| for| to))"
 _URL_REFUSED: Final = r"(?:caller does not have permission|PERMISSION_DENIED|\b403\b)"
 _NO_PERMISSION: Final = r"(?!.{0,900}?[pP]ermission ['\"]?[a-z]+\.[a-z]+)"
-_RPC: Final = r"/?(?P<method>google\.(?:[a-z]\w{1,30}\.){1,4}v\d\w{0,8}\.[A-Z]\w{2,60}/[A-Z]\w{2,60})"
-"""A method as gRPC writes it: package, service, a slash, its name."""
+_RPC: Final = r"/?(?P<method>google\.(?:[a-z]\w{1,30}\.){1,4}v\d\w{0,8}\.[A-Z]\w{2,60}[/.][A-Z]\w{2,60})"
+"""A method as gRPC writes it: package, service, a slash or a dot, its name."""
 _TYPE: Final = r"(?:(?=.{0,500}?\b(?:with|resource|in) (?:module\.\S{1,200}\.|\")?(?P<tf>google_[a-z0-9_]{3,60}))|)"
 _DOING: Final = (
     r"(?:when )?(?P<verb>creating|reading|updating|deleting|enabling|fetching|listing|setting|retrieving|patching|adding)"

@@ -23,7 +23,7 @@ ROWS: Final[tuple[Row, ...]] = (
         rf"{_G}(?:Invalid choice|Bad (?:value|syntax)|Cannot (?:specify|use|set|combine|be|add|remove|update|mount|"
         r"change|deploy)|Duplicate|Unknown (?:flag|"
         r"command|option|argument|key))",
-        rf"{_G}(?:The )?\[?-{{1,2}}[a-z][\w-]{{1,60}}\]? ",
+        rf"{_G}(?:The )?\[?-{{1,2}}[a-z][\w-]{{1,60}}\]?:? ",
         rf"{_G}(?:Failed to parse|Could not parse|Unable to parse|Error parsing|Expected |Invalid (?:value|format|flag|"
         r"argument|image|arguments?))",
         rf"{_G}(?:Command name argument expected|Invalid choice|No (?:\w+ ){{1,4}}(?:specified|given|provided))",
@@ -85,7 +85,8 @@ ROWS: Final[tuple[Row, ...]] = (
         r"gcloud:? (?:command )?not found",
         r"[Uu]nsupported version of Python|Python [\d.]{1,8} (?:or later|is no longer supported)[^.]{0,40}gcloud",
         r"gcloud.{0,60}Invalid choice: '[\w-]{2,40}'",
-        r"gcloud (?:crashed(?! \((?:Transport|SSL|ServerNotFound|\w{0,20}(?:Timeout|Connection))\w{0,20}\))|failed to load)",
+        r"gcloud (?:crashed(?! \(\w{0,20}(?:Transport|SSL|Proxy|ServerNotFound|Timeout|Connection|Retr|Disconnected|gaierror|"
+        r"socket|Certificate|Refresh)\w{0,20}\))|failed to load)",
         commands=("gcloud components update",),
         unless=r"reauth",
     ),

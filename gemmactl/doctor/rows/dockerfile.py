@@ -197,5 +197,6 @@ ROWS: Final = (
         r"error during connect: .{0,120}docker",
         r"dockerDesktopLinuxEngine",
         fix_kind="user_action",
+        unless=r"x509: |certificate",
     ),
 )

@@ -63,7 +63,7 @@ ROWS: Final = (
         "Give the job `permissions: id-token: write`, or run it where the token's source is.",
         r"did not inject \$?ACTIONS_ID_TOKEN_REQUEST",
         r"ACTIONS_ID_TOKEN_REQUEST_(?:TOKEN|URL) is not set",
-        r"Unable to (?:retrieve|get) (?:Identity Pool )?subject token",
+        r"(?:[Uu]nable to|[Cc]ould not|[Ff]ailed to) (?:retrieve|get|read|fetch) (?:the )?(?:Identity Pool )?subject token",
         r"Error (?:retrieving|reading) subject token",
         fix_kind="config_change",
     ),

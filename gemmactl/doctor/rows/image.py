@@ -31,7 +31,7 @@ ROWS: Final = (
         ),
         commands=("docker buildx build --platform linux/amd64 --provenance=false .",),
         not_fix=("a longer startup probe", "any IAM grant"),
-        explains=_PROBES,
+        explains=(*_PROBES, "server-model-unsupported"),
     ),
     Row(
         code="repository-missing",

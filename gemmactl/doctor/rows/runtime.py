@@ -143,7 +143,7 @@ ROWS: Final = (
             r"(?:AttemptFinished|attemptResponseLog|cloud_scheduler_job|cloudtasks|cloud_tasks_queue)"
             r"(?=.{0,900}?(?:PERMISSION_DENIED|code number = 403)).{0,900}?\.run\.app\b"
         ),
-        r"cloud_(?:scheduler|tasks)\w*(?=.{0,600}?\.run\.app\b).{0,600}?(?:PERMISSION_DENIED|code number = 403)",
+        r"cloud[_ ](?:scheduler|tasks)\w*(?=.{0,600}?\.run\.app\b).{0,600}?(?:PERMISSION_DENIED|code (?:number = )?403)",
         cause="Scheduler and Tasks call as the account named for the OIDC token, which has no invoker role.",
         remedy="Grant the role on the service to the account that the schedule or the task names.",
         principal="SCHEDULE_ACCOUNT",

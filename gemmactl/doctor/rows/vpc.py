@@ -111,6 +111,18 @@ ROWS: Final = (
         r"INVALID_(?:SUBNET|NETWORK)\w{0,30}|SUBNET\w{0,20}_NOT_FOUND",
     ),
     _row(
+        "shared-vpc-not-attached",
+        "shared_vpc",
+        "The project is not attached to the host project of the network",
+        "A network of another project can be used only where that project is a Shared VPC host and this one is attached to it.",
+        "Have the administrator of the host project attach this one, or use a network of your own project.",
+        r"is not a (?:Shared VPC|shared VPC|XPN) host\b",
+        r"(?:service )?project \S{0,80} ?is not (?:attached|associated|a service project)\b.{0,80}(?:host|[Ss]hared VPC)?",
+        r"not attached to (?:the |a |any )?(?:Shared VPC|XPN|host) ",
+        only_with=r"VPC|XPN|host",
+        explains=("network-missing", "vpc-fields"),
+    ),
+    _row(
         "nat-exhausted",
         "nat",
         "Cloud NAT has no port left, or none is there",
