@@ -181,18 +181,6 @@ def test_an_interrupted_deploy_of_a_plan_goes_on(tmp_path: Path, kill: str) -> N
     assert plan(WISH, place(cloud), again="").data["changes"] == 0
 
 
-def test_a_plan_that_was_done_changes_nothing_the_second_time(tmp_path: Path) -> None:
-    """Also where APIs of the checks alone were wished beside the first deploy: they are no part of a deploy without changes."""
-    cloud = with_model(FakeCloud())
-    cloud.enforce_apis = True
-    cloud.state.apis |= {"storage.googleapis.com", "logging.googleapis.com", "serviceusage.googleapis.com"}
-    path = planned(tmp_path, cloud)
-    assert "cloudquotas.googleapis.com" in path.read_text()
-    assert apply(path, cloud).exit is Exit.OK
-    cloud.calls.clear()
-    assert (apply(path, cloud).exit, cloud.writes) == (Exit.OK, [])
-
-
 def test_no_secret_is_in_the_file_and_it_must_be_given_again(tmp_path: Path) -> None:
     """A token is kept as the name of its variable; without it nothing starts; with it the deploy stores it."""
     cloud = with_model(FakeCloud())

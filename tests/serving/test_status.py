@@ -57,24 +57,6 @@ def test_a_service_that_is_not_there(tmp_path: Path) -> None:
     assert "us-central1" in caught.value.why
 
 
-@pytest.mark.parametrize(
-    ("name", "region", "why", "remedy"),
-    [
-        ("one", "europe-west4", "one is in us-central1, and europe-west4 (--region) was looked into", "add --region us-central1"),
-        ("onee", "us-central1", "none of that name in region us-central1", "did you mean one? Else: gemmactl deploy MODEL "),
-        ("onee", "europe-west4", "none of that name in region europe-west4", "did you mean one --region us-central1? Else: "),
-        ("gemma", "us-central1", "there are one (us-central1)", "gemmactl deploy MODEL --name gemma --project "),
-    ],
-)
-def test_where_a_service_is_that_is_not_here(tmp_path: Path, name: str, region: str, why: str, remedy: str) -> None:
-    """In another region, under a like name, or which there are: a typo is not answered by a second deploy."""
-    here = replace(up("one"), region=Value(region, "--region"))
-    with pytest.raises(Trouble) as caught:
-        seen(here, tmp_path, name)
-    assert why in caught.value.why
-    assert caught.value.remedy.startswith(remedy)
-
-
 def test_without_a_name_it_lists_every_region_with_gpus(tmp_path: Path) -> None:
     """Ours alone, each with its region and its split of traffic; --region narrows; a region that is closed is told."""
     here = up("one", "two")
