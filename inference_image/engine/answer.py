@@ -8,12 +8,15 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from inference_image.engine.request import Piece
 
 Waiter: TypeAlias = "asyncio.Future[None]"
 """Of one reader, for one wait."""
+
+MANY: Final = 16
+"""Readers beyond which pauses are twice as long: what their events take from the engine's steps grows with their number."""
 
 
 class Bell:
@@ -42,6 +45,13 @@ class Pauses:
 
     def __init__(self) -> None:
         self._ends: dict[tuple[asyncio.AbstractEventLoop, float], list[Waiter]] = {}
+        self._together = 0
+        """How many were woken together last."""
+
+    def end(self, now: float, pause: float) -> float:
+        """When a pause of this length ends: at a multiple of it, of twice as much while many readers are woken together."""
+        length = pause * 2 if self._together > MANY else pause
+        return (now // length + 1) * length
 
     def until(self, loop: asyncio.AbstractEventLoop, due: float, waiter: Waiter) -> None:
         """Wake it up then, unless it is awake already."""
@@ -52,7 +62,9 @@ class Pauses:
         waiting.append(waiter)
 
     def _end(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        _set(self._ends.pop((loop, due)))
+        waiters = self._ends.pop((loop, due))
+        self._together = len(waiters)
+        _set(waiters)
 
 
 def _set(waiters: Iterable[Waiter]) -> None:
@@ -134,13 +146,14 @@ class Answer:
         before the last.
 
         A reader that works or pauses is not woken: to wake it costs more than a token. Pauses end on multiples of their length,
-        so that all readers of a loop look in one turn of it: each turn of its own would take Python's lock from the engine.
+        so that all readers of a loop look in one turn of it: each turn of its own would take Python's lock from the engine. With
+        MANY readers they are twice as long.
         """
         loop = asyncio.get_running_loop()
         while True:
             ended = self._ended  # before the look: an end that comes behind it is found by the next one
             pieces, failure = self._take()
-            due = (loop.time() // pause + 1) * pause if pause else 0.0
+            due = self._pauses.end(loop.time(), pause) if pause else 0.0
             if pieces:
                 yield pieces
                 if pieces[-1].stop_reason is not None:
