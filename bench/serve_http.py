@@ -3,7 +3,8 @@
     python -m bench.serve_http inside FOLDER    one process: submit, read pieces
     python -m bench.serve_http client PORT      32 connections, each an SSE stream of /generate
 
-Both print one JSON line per round: tokens and seconds. The server is the container's own process.
+Both work one round for each line on their input, and print a line of JSON for it: tokens and seconds. Both live as long as the
+benchmark and take turns, so that a ratio is of the same seconds of a shared machine. The server is the container's own process.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
 STREAMS = 32
 TOKENS = 96
-ROUNDS = 5
 PROMPTS = [
     f"Question: how many singers are there in town {number}? Context: CREATE TABLE singer (id INT)" for number in range(32)
 ]
@@ -64,8 +64,8 @@ def client(port: str) -> None:
 
 
 async def _rounds(one: Callable[[str], Awaitable[int]]) -> None:
-    """All prompts at once, again and again."""
-    for _ in range(ROUNDS):
+    """All prompts at once, as often as asked."""
+    for _ in iter(sys.stdin.readline, ""):
         began = time.perf_counter()
         counts = await asyncio.gather(*map(one, PROMPTS))
         print(json.dumps({"tokens": sum(counts), "seconds": time.perf_counter() - began}), flush=True)
@@ -96,11 +96,29 @@ def serving(folder: Path) -> Iterator[int]:
         server.wait()
 
 
-def rates(command: list[str]) -> list[float]:
-    """Tokens a second of each round but the first, which warms up."""
-    done = subprocess.run([sys.executable, "-m", "bench.serve_http", *command], capture_output=True, text=True, check=True)
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return [row["tokens"] / row["seconds"] for row in rows[1:]]
+@contextmanager
+def working(command: Sequence[str]) -> Iterator[Callable[[], float]]:
+    """A process of this module, and a function that has it work one round: tokens a second."""
+    words = [sys.executable, "-m", "bench.serve_http", *command]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        stdin, lines = process.stdin, process.stdout
+
+        def work() -> float:
+            stdin.write("\n")
+            row = json.loads(next(line for line in lines if line.startswith("{")))
+            return float(row["tokens"]) / float(row["seconds"])
+
+        yield work
+        stdin.close()  # it ends, for nothing more is asked
+
+
+@contextmanager
+def ways(folder: Path) -> Iterator[dict[str, Callable[[], float]]]:
+    """One process and HTTP, each ready to work a round."""
+    with working(["inside", str(folder)]) as inside, serving(folder) as port, working(["client", str(port)]) as http:
+        yield {"inside": inside, "http": http}
 
 
 if __name__ == "__main__":

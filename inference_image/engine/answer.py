@@ -6,39 +6,76 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
+from typing import Final, TypeAlias, cast
 
 from inference_image.engine.request import Piece
+
+Waiter: TypeAlias = "asyncio.Future[None]"
+"""Of one reader, for one wait."""
+
+MANY: Final = 16
+"""Readers beyond which pauses are twice as long: what their events take from the engine's steps grows with their number."""
 
 
 class Bell:
     """Wakes readers on event loops once a step, all together: a call into a loop for each of many answers costs more than a step.
 
-    Used by the engine's thread alone.
+    Used by the engine's thread alone, but for its `pauses`.
     """
 
     def __init__(self) -> None:
-        self._rung: dict[asyncio.AbstractEventLoop, list[asyncio.Event]] = {}
+        self._rung: dict[asyncio.AbstractEventLoop, list[Waiter]] = {}
+        self.pauses = Pauses()
 
-    def ring(self, loop: asyncio.AbstractEventLoop, came: asyncio.Event) -> None:
-        """Something came for the reader that waits for this event."""
-        self._rung.setdefault(loop, []).append(came)
+    def ring(self, loop: asyncio.AbstractEventLoop, waiter: Waiter) -> None:
+        """Something came for the reader that waits for this."""
+        self._rung.setdefault(loop, []).append(waiter)
 
     def flush(self) -> None:
         """Let them all wake up."""
         rung, self._rung = self._rung, {}
-        for loop, events in rung.items():
-            _wake(loop, events)
+        for loop, waiters in rung.items():
+            _wake(loop, waiters)
 
 
-def _wake(loop: asyncio.AbstractEventLoop, events: list[asyncio.Event]) -> None:
-    def set_all() -> None:
-        for came in events:
-            came.set()
+class Pauses:
+    """One timer for all readers of a loop that pause until the same moment. Used on the readers' loops."""
 
+    def __init__(self) -> None:
+        self._ends: dict[tuple[asyncio.AbstractEventLoop, float], list[Waiter]] = {}
+        self._together = 0
+        """How many were woken together last."""
+
+    def end(self, now: float, pause: float) -> float:
+        """When a pause of this length ends: at a multiple of it, of twice as much while many readers are woken together."""
+        length = pause * 2 if self._together > MANY else pause
+        return (now // length + 1) * length
+
+    def until(self, loop: asyncio.AbstractEventLoop, due: float, waiter: Waiter) -> None:
+        """Wake it up then, unless it is awake already."""
+        waiting = self._ends.get((loop, due))
+        if waiting is None:
+            waiting = self._ends[loop, due] = []
+            loop.call_at(due, self._end, loop, due)
+        waiting.append(waiter)
+
+    def _end(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        waiters = self._ends.pop((loop, due))
+        self._together = len(waiters)
+        _set(waiters)
+
+
+def _set(waiters: Iterable[Waiter]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, waiters: list[Waiter]) -> None:
     with suppress(RuntimeError):  # the loop was closed while the engine still computed: nobody waits any more
-        loop.call_soon_threadsafe(set_all)
+        loop.call_soon_threadsafe(_set, waiters)
 
 
 class Answer:
@@ -50,9 +87,11 @@ class Answer:
     def __init__(self, on_cancel: Callable[[Answer], None], bell: Bell | None = None) -> None:
         self._on_cancel = on_cancel
         self._bell = bell
-        self._changed = threading.Condition()
+        self._pauses = bell.pauses if bell is not None else Pauses()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._pieces: deque[Piece | BaseException] = deque()
-        self._reader: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._reader: tuple[asyncio.AbstractEventLoop, Waiter] | None = None
         self._at_end = False
         self._ended = False
         self.cancelled = False
@@ -69,7 +108,7 @@ class Answer:
 
         `now`: called by another thread than the engine's, which does not wait for the bell.
         """
-        with self._changed:
+        with self._lock:
             if self._ended:
                 return
             if self.began is None:
@@ -107,13 +146,14 @@ class Answer:
         before the last.
 
         A reader that works or pauses is not woken: to wake it costs more than a token. Pauses end on multiples of their length,
-        so that all readers of a loop look in one turn of it: each turn of its own would take Python's lock from the engine.
+        so that all readers of a loop look in one turn of it: each turn of its own would take Python's lock from the engine. With
+        MANY readers they are twice as long.
         """
-        loop, came = asyncio.get_running_loop(), asyncio.Event()
+        loop = asyncio.get_running_loop()
         while True:
             ended = self._ended  # before the look: an end that comes behind it is found by the next one
             pieces, failure = self._take()
-            due = (loop.time() // pause + 1) * pause if pause else 0.0
+            due = self._pauses.end(loop.time(), pause) if pause else 0.0
             if pieces:
                 yield pieces
                 if pieces[-1].stop_reason is not None:
@@ -124,36 +164,36 @@ class Answer:
                 return
             if pieces and due <= loop.time():
                 continue
-            if self._call(loop, came, at_end=bool(pieces)):
-                timer = loop.call_at(due, came.set) if pieces else None
-                await came.wait()
-                came.clear()
-                if timer is not None:
-                    timer.cancel()
+            waiter = loop.create_future()
+            if self._call(loop, waiter, at_end=bool(pieces)):
+                if pieces:
+                    self._pauses.until(loop, due, waiter)
+                await waiter
 
     async def whole(self) -> list[Piece]:
         """All pieces, once the last one is there; nobody is woken before."""
-        loop, came = asyncio.get_running_loop(), asyncio.Event()
-        if self._call(loop, came, at_end=True):
-            await came.wait()
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        if self._call(loop, waiter, at_end=True):
+            await waiter
         pieces, failure = self._take()
         if failure is not None:
             raise failure
         return pieces
 
     def _take(self) -> tuple[list[Piece], BaseException | None]:
-        """What waits, and the failure that came behind it."""
-        with self._changed:
+        """What waits, and the failure that came behind it: nothing comes after one."""
+        with self._lock:
             self._reader = None
             waiting = list(self._pieces)
             self._pieces.clear()
-        pieces = [piece for piece in waiting if isinstance(piece, Piece)]
-        return pieces, next((one for one in waiting if isinstance(one, BaseException)), None)
+        failure = waiting.pop() if waiting and isinstance(waiting[-1], BaseException) else None
+        return cast("list[Piece]", waiting), cast("BaseException | None", failure)
 
-    def _call(self, loop: asyncio.AbstractEventLoop, came: asyncio.Event, *, at_end: bool) -> bool:
-        """Wants `came` to be set for the next piece, or only for the last; False when there is no need to wait."""
-        with self._changed:
+    def _call(self, loop: asyncio.AbstractEventLoop, waiter: Waiter, *, at_end: bool) -> bool:
+        """Wants `waiter` to be set for the next piece, or only for the last; False when there is no need to wait."""
+        with self._lock:
             if self._ended or (self._pieces and not at_end):
                 return False
-            self._reader, self._at_end = (loop, came), at_end
+            self._reader, self._at_end = (loop, waiter), at_end
             return True

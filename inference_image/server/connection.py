@@ -29,6 +29,42 @@ class Wire(h11.Connection):
         return super().send(event)
 
 
+class OneWrite:
+    """A transport that sends what is written in one turn of its loop as one piece.
+
+    uvicorn writes an answer's head, its parts and its end one by one: each would be a call into the kernel, which gives Python's
+    lock to the engine and has to wait until it is free again.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._parts: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Sent before the loop's next turn."""
+        if data:
+            if not self._parts:
+                self._loop.call_soon(self._flush)
+            self._parts.append(data)
+
+    def close(self) -> None:
+        """Once all is sent."""
+        self._flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._parts.clear()
+        self._transport.abort()
+
+    def _flush(self) -> None:
+        if self._parts:
+            parts, self._parts = self._parts, []
+            self._transport.write(b"".join(parts))
+
+
 class Connection(H11Protocol):
     """uvicorn's own protocol with two timers. `header_seconds` and `linger_seconds` are settings of the class."""
 
@@ -37,7 +73,7 @@ class Connection(H11Protocol):
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
-        super().connection_made(transport)
+        super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]  # it is one in all but name
         self.conn = Wire(h11.SERVER)
         self._within(self.header_seconds)
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import FastAPI, Response
+from fastapi import Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from inference_image.contract import REQUEST_STATUS, RequestCode
+from inference_image.server.direct import Shortcut
 from inference_image.server.openai_fields import ACCEPTED, REFUSED
 from inference_image.server.openai_schemas import ChatRequest, CompletionRequest, Message, StreamOptions
 from inference_image.server.openapi_shapes import SHAPES, Schema, either, ref
@@ -98,7 +99,7 @@ MODELS: Final = _route("The model and its adapters", _answer(ref("ModelList")), 
 MODEL: Final = _route("One of them", _answer(ref("Model")), _refusals("OpenAIError", 404, 503))
 
 
-class App(FastAPI):
+class App(Shortcut):
     """FastAPI with the document's shapes."""
 
     def openapi(self) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def serve(
                 lifespan="off",
                 timeout_graceful_shutdown=1,
                 server_header=False,
+                proxy_headers=False,  # nobody asks for a client's address
             )
         )
         # In a thread of its own uvicorn leaves the signals to us: it would re-raise SIGTERM and so never exit with 0.

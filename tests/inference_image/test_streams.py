@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from inference_image.engine import Engine, Piece, Usage
-from inference_image.engine.answer import Answer
+from inference_image.engine.answer import MANY, Answer, Pauses
 from inference_image.server.process import drain
 from inference_image.server.sse import quoted
 from tests.inference_image.fake_steps import Endless
@@ -120,6 +120,27 @@ def test_pauses_of_all_readers_end_in_one_turn() -> None:
 
     with asyncio.Runner(loop_factory=Told) as runner:
         runner.run(run())
+
+
+def test_pauses_are_longer_while_many_read() -> None:
+    """Twice as long from the turn on that woke more than MANY together, and as before when there are fewer again."""
+
+    async def run() -> list[float]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Told)
+        pauses, ends = Pauses(), []
+        for readers in (MANY, MANY + 1, 1):
+            due = pauses.end(loop.now, 20.0)
+            ends.append(due)
+            for _ in range(readers):
+                pauses.until(loop, due, loop.create_future())
+            loop.now = due
+            for _ in range(3):
+                await asyncio.sleep(0)
+        return [*ends, pauses.end(loop.now, 20.0)]
+
+    with asyncio.Runner(loop_factory=Told) as runner:
+        assert runner.run(run()) == [20.0, 40.0, 80.0, 100.0]
 
 
 def test_a_whole_answer_wakes_its_reader_once() -> None:
