@@ -30,6 +30,10 @@ _READ_AHEAD: Final = 128 << 10
 _SMALL: Final = 4096
 """OpenSSL's own buffer in front of a read: what is not larger would stay in there, so it goes past it."""
 
+_SUITES: Final = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+"""OpenSSL's own three in another order: a server that leaves the choice to us spends a quarter less on AES-128, as we do."""
+_SUITES_1_2: Final = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:DEFAULT"
+
 _VERIFY_PEER: Final = 1
 _CTRL_MODE: Final = 33
 _CTRL_READ_AHEAD: Final = 41
@@ -57,6 +61,9 @@ class Trust:
         lib.SSL_CTX_ctrl(self.pointer, _CTRL_MODE, _MODE_PARTIAL_WRITE | _MODE_MOVING_WRITE_BUFFER, None)
         lib.SSL_CTX_ctrl(self.pointer, _CTRL_READ_AHEAD, 1, None)
         lib.SSL_CTX_set_default_read_buffer_len(self.pointer, _READ_AHEAD)
+        # A build that lacks one of them refuses the list, and its own order holds.
+        lib.SSL_CTX_set_ciphersuites(self.pointer, _SUITES)
+        lib.SSL_CTX_set_cipher_list(self.pointer, _SUITES_1_2)
         lib.SSL_CTX_set_verify(self.pointer, _VERIFY_PEER, None)
         self._all = bundle is not None
         if bundle is None:

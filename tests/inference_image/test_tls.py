@@ -152,6 +152,29 @@ def secure(plain: socket.socket, certificate: Path, way: str, name: str) -> Secu
     return openssl.OpenSslSocket(plain, openssl.Trust(str(certificate)), name)
 
 
+@pytest.mark.parametrize(
+    ("version", "least"),
+    [(ssl.TLSVersion.TLSv1_3, {"TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}), (ssl.TLSVersion.TLSv1_2, set())],
+)
+def test_the_cheaper_cipher_is_offered_first(certificate: Path, version: ssl.TLSVersion, least: set[str]) -> None:
+    """A server that leaves the choice to its client encrypts with AES-128; the others are offered behind it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.maximum_version = version
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    here, there = socket.socketpair()
+    there.settimeout(5)
+    client = threading.Thread(target=lambda: secure(there, certificate, "openssl", "127.0.0.1"))
+    client.start()
+    with context.wrap_socket(here, server_side=True) as served:
+        client.join()
+        chosen, offered = served.cipher(), {name for name, *_ in served.shared_ciphers() or ()}
+    assert chosen is not None
+    assert "AES" in chosen[0] and "128" in chosen[0] and "GCM" in chosen[0]
+    assert least <= offered
+    assert any("256" in name for name in offered)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_connection_waits_no_longer_than_its_timeout(bucket: Bucket, certificate: Path, way: str) -> None:
     """As a socket does; a timeout of 0 does not wait at all."""
