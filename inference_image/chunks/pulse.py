@@ -53,14 +53,18 @@ class Pulse:
         """Seconds after which a request for `size` bytes that still runs is given up."""
         return max(_SHORTEST_SLOWNESS, _DURATIONS * self._second_per_byte * size) * 2.0**strikes
 
-    def finished(self, silence: float, seconds: float, size: int) -> None:
-        """A request of `size` bytes ended well after `seconds`; `silence` was its longest."""
+    def answered(self, silence: float) -> None:
+        """A request that ended well had waited so long for its answer."""
         with self._lock:
             self._silences.append(silence)
-            if size >= _TELLING:
-                self._paces.append(seconds / size)
             if len(self._silences) >= _KNOWN:
                 self._silence_limit = max(self._patience.least, _SILENCES * _median(self._silences))
+
+    def finished(self, seconds: float, size: int) -> None:
+        """`size` bytes of a request came within so many seconds."""
+        with self._lock:
+            if size >= _TELLING:
+                self._paces.append(seconds / size)
             if len(self._paces) >= _KNOWN:
                 self._second_per_byte = _median(self._paces)
 

@@ -15,6 +15,8 @@ from inference_image.chunks.wire import STEP, Response, Transient, persist
 from inference_image.contract import Code, LoadFailed
 
 _MOST_BREAKS: Final = 64
+_LEG: Final = 8 << 20
+"""Bytes whose time is compared with that of others."""
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 Get = Callable[[int, int, float], AbstractContextManager[Response]]
@@ -78,30 +80,30 @@ class _Range:
         """One request for the rest. Raises Transient, OSError or HTTPException with `at` where it ended."""
         first, began = self.at, time.monotonic()
         limit = self._pulse.silence(self._strikes)
-        hurry = began + self._pulse.slowness(self._end - first, self._strikes)
         try:
             with self._get(first, self._end, limit) as response:
                 check_range(response, self._object, first, self._end)
                 response.begin_body(limit)
                 answered = time.monotonic()
+                leg = _Leg(self._pulse, first, began, self._strikes)
                 while self.at < self._end:
+                    before = time.monotonic()
+                    room = self._sink.buffer(self.at, min(self._end - self.at, STEP))  # waits until there is some
+                    leg.waited += time.monotonic() - before
                     response.wait()
                     # One thread at a time: sixteen that take Python's lock for every TLS record spend more time on
                     # handing it over than on the bytes.
                     with self._pulse.turn if response.in_python else nullcontext():
-                        self._drain(response)
-                    if self.at < self._end and time.monotonic() > hurry:
-                        raise _Slow(f"{self.at - first} bytes in {time.monotonic() - began:.0f} s")
+                        self._drain(response, room)
+                    leg.look(self.at, self._end)
                 response.read()  # the empty rest: lets the connection be used again
         except (TimeoutError, _Slow):
             self._strikes += 1
             raise
-        ended = time.monotonic()
-        self._pulse.finished(answered - began, ended - began, self._end - first)
+        self._pulse.answered(answered - began)
 
-    def _drain(self, response: Response) -> None:
-        """What has come, STEP bytes at most. Raises Transient when that is the end, and what Response raises."""
-        room = self._sink.buffer(self.at, min(self._end - self.at, STEP))
+    def _drain(self, response: Response, room: memoryview) -> None:
+        """What has come, as much as there is room for. Raises Transient when that is the end, and what Response raises."""
         try:
             filled = response.receive(room)
         except EOFError:
@@ -109,6 +111,25 @@ class _Range:
         if filled:
             self._sink.wrote(self.at, filled)
             self.at += filled
+
+
+class _Leg:
+    """A stretch of one request, whose time tells whether it is a straggler: a long request is judged before its end."""
+
+    def __init__(self, pulse: Pulse, at: int, began: float, strikes: int) -> None:
+        self._pulse, self._at, self._began, self._strikes = pulse, at, began, strikes
+        self.waited = 0.0
+        """Seconds in which there was no room for more: those of nobody's slowness."""
+
+    def look(self, at: int, end: int) -> None:
+        """The request is at byte `at` of `end`. Raises _Slow."""
+        now = time.monotonic()
+        seconds, size = now - self._began - self.waited, at - self._at
+        if at == end or size >= _LEG:
+            self._pulse.finished(seconds, size)
+            self._at, self._began, self.waited = at, now, 0.0
+        elif seconds > self._pulse.slowness(min(_LEG, end - self._at), self._strikes):
+            raise _Slow(f"{size} bytes in {seconds:.0f} s")
 
 
 def check_range(response: HTTPResponse, object: Object, begin: int, end: int) -> None:  # noqa: A002 - see Source

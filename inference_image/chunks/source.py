@@ -26,13 +26,17 @@ NOWHERE = -1
 
 
 class Job(NamedTuple):
-    """One ranged read: bytes [begin, end) of an object go to memory from offset `to` on, or NOWHERE: only their sum is wanted."""
+    """Bytes [begin, end) of an object go to memory from offset `to` on, or NOWHERE: only their sum is wanted.
+
+    `till`: one request may go on to there, because jobs for what follows will come; 0: nothing follows.
+    """
 
     number: int
     object: str
     begin: int
     end: int
     to: int
+    till: int = 0
 
 
 class Done(NamedTuple):

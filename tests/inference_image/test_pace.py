@@ -16,7 +16,8 @@ from inference_image.contract import Code, LoadFailed
 
 def seen(pulse: Pulse, silence: float, seconds: float, size: int = 8 << 20, times: int = 20) -> None:
     for _ in range(times):
-        pulse.finished(silence, seconds, size)
+        pulse.answered(silence)
+        pulse.finished(seconds, size)
 
 
 def test_silence_is_judged_by_what_was_seen() -> None:
@@ -92,8 +93,11 @@ class Held:
         self.release.wait(20)
         if self.fail:
             raise LoadFailed(Code.ACCESS_DENIED, object.name, self.fail)
-        sink.buffer(begin, end - begin)[:] = bytes(end - begin)
-        sink.wrote(begin, end - begin)
+        while begin < end:
+            room = sink.buffer(begin, end - begin)
+            room[:] = bytes(len(room))
+            sink.wrote(begin, len(room))
+            begin += len(room)
         with self.lock:
             self.now -= 1
 
@@ -153,3 +157,41 @@ def test_the_first_failure_ends_the_crew() -> None:
     assert isinstance(failed[0], LoadFailed)
     assert not done
     assert len(source.began) <= 4
+
+
+def test_a_request_goes_on_through_jobs_that_come_meanwhile() -> None:
+    """One read of the source for three jobs of a request, two of which come while it is under way; each is done once."""
+    source = Held()
+    source.release.set()
+    made, done, failed, _ = crew(source, 2)
+    came = threading.Event()
+    first = Job(1, "o", 10, 20, 10, 40)
+    made.add([first])
+    while not source.now:
+        came.wait(0.001)
+    made.add([Job(2, "o", 20, 30, 20, 40), Job(3, "o", 50, 60, 50)])
+    made.add([Job(4, "o", 30, 40, NOWHERE, 40)])
+    while len(done) < 4 and not failed:
+        came.wait(0.001)
+    assert not failed
+    assert [one.number for one in done if one.number != 3] == [1, 2, 4]
+    assert sorted(source.began) == [10, 50]
+    made.close()
+
+
+def test_a_request_that_waits_for_its_next_job_ends_with_the_crew() -> None:
+    """Closed in the middle of a request: whoever waits for room in it leaves, and nothing is a failure."""
+    source = Held()
+    source.release.set()
+    made, done, failed, _ = crew(source, 1)
+    before = set(threading.enumerate())
+    made.add([Job(1, "o", 0, 10, 0, 1000)])
+    readers = set(threading.enumerate()) - before
+    while not done:
+        threading.Event().wait(0.001)
+    made.close()
+    assert len(readers) == 1
+    for reader in readers:
+        reader.join(5)
+        assert not reader.is_alive()
+    assert not failed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes.util
 import random
+import re
 import socket
 import ssl
 import sys
@@ -170,7 +171,7 @@ def test_the_cheaper_cipher_is_offered_first(certificate: Path, version: ssl.TLS
         client.join()
         chosen, offered = served.cipher(), {name for name, *_ in served.shared_ciphers() or ()}
     assert chosen is not None
-    assert "AES" in chosen[0] and "128" in chosen[0] and "GCM" in chosen[0]
+    assert re.search("AES_?128.GCM", chosen[0])
     assert least <= offered
     assert any("256" in name for name in offered)
 
