@@ -251,8 +251,8 @@ class CheckpointStream:
         plan = [self._reading(one, table, asked[name]) for name, one in shards.items()]
         kept = tuple(one for each in plan for one in each.kept)
         chunk = self._settings.chunk
-        for part, size in ((2, 4), (8, 16)):  # half of a round in quarters of a request, the last eighth in sixteenths
-            kept = tapered(kept, self._settings.connections * chunk // part, max(1, chunk // size))
+        # The last quarter of a round in quarters of a chunk: one short request for each connection, and no more of them.
+        kept = tapered(kept, self._settings.connections * chunk // 4, max(1, chunk // 4))
         summed = [one for each in plan for one in each.summed]
         for name in shards:
             if heads[name]:

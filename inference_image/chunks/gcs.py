@@ -14,6 +14,7 @@ from inference_image import contract
 from inference_image.chunks.credentials import credentials_of
 from inference_image.chunks.pulse import Pulse
 from inference_image.chunks.ranged import read_range
+from inference_image.chunks.silence import Silence
 from inference_image.chunks.source import Object, Patience, Sink
 from inference_image.chunks.wire import RETRYABLE, Credentials, Response, Transient, Wire, persist, read_json, retry_after
 from inference_image.contract import Code, LoadFailed
@@ -102,10 +103,10 @@ class GcsSource:
         )
 
     @contextmanager
-    def _media(self, wanted: Object, first: int, beyond: int, limit: float) -> Iterator[Response]:
+    def _media(self, wanted: Object, first: int, beyond: int, silence: Silence) -> Iterator[Response]:
         url = self._download(self._bucket, self._prefix + wanted.name, self._which(wanted))
         range_ = {"Range": f"bytes={first}-{beyond - 1}"}
-        with self._get(url, range_, wanted.name, Code.SHARD_MISSING, limit) as response:
+        with self._get(url, range_, wanted.name, Code.SHARD_MISSING, silence) as response:
             self._same(response, wanted)
             yield response
 
@@ -124,11 +125,11 @@ class GcsSource:
 
     @contextmanager
     def _get(
-        self, url: str, headers: Mapping[str, str], what: str, absent: Code, limit: float | None = None
+        self, url: str, headers: Mapping[str, str], what: str, absent: Code, silence: Silence | None = None
     ) -> Iterator[Response]:
         authorization = self._credentials.header() if self._credentials else None
         sent = {**headers, **({"Authorization": authorization} if authorization else {})}
-        with self._wire.get(url, sent, limit) as response:
+        with self._wire.get(url, sent, silence) as response:
             if response.status in {200, 206}:
                 yield response
                 return

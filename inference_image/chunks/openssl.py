@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from inference_image.chunks.openssl_library import last_words, library
+from inference_image.chunks.silence import Waiting
 from inference_image.chunks.tls import Secured
 
 _READ_AHEAD: Final = 128 << 10
@@ -191,6 +192,9 @@ class OpenSslSocket(Secured):
             self._dry = True
             if timeout == 0:
                 raise BlockingIOError
+            if self.silence is not None and wanted == _WANT_READ:
+                Waiting(self._socket).until(self.silence)
+                continue
             poll = select.poll()
             poll.register(self._socket, select.POLLIN if wanted == _WANT_READ else select.POLLOUT)
             if not poll.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000):

@@ -10,9 +10,12 @@ from typing import Final
 from inference_image.chunks.source import Patience
 
 _KNOWN: Final = 6
-"""Requests after which the silences seen are worth a limit of their own."""
+"""Silences, or stretches, after which those seen are worth a limit of their own."""
 _UNKNOWN_LIMIT: Final = 2.0
-_SILENCES: Final = 4.0
+_SEEN: Final = 128
+_HIGH: Final = 95
+"""Percent of the silences seen that are no longer than what counts as usual."""
+_SILENCES: Final = 3.0
 _DURATIONS: Final = 4.0
 _SHORTEST_SLOWNESS: Final = 2.0
 _TELLING: Final = 1 << 20
@@ -28,15 +31,16 @@ def _median(values: Iterable[float]) -> float:
 class Pulse:
     """Shared by all readers of one load.
 
-    A connection that is silent far longer than the others have been is given up and its rest asked for on a new one, and so is
-    a request that takes a multiple of the others' time: one straggler at the end would hold up the whole load. Each further
-    try of the same range doubles its patience, so a store that is slow as a whole is waited for.
+    A connection that is silent far longer than nearly all of the others have been is given up and its rest asked for on a new
+    one, and so is a request that takes a multiple of the others' time: one straggler at the end would hold up the whole load.
+    A silence that was given up counts as seen, and each further try of the same range doubles its patience: a store that is
+    slow as a whole is waited for.
     """
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._lock = threading.Lock()
-        self._silences: deque[float] = deque(maxlen=64)
+        self._silences: deque[float] = deque(maxlen=_SEEN)
         self._paces: deque[float] = deque(maxlen=64)
         self._silence_limit = min(patience.stall, _UNKNOWN_LIMIT)
         self._second_per_byte = float("inf")
@@ -53,12 +57,13 @@ class Pulse:
         """Seconds after which a request for `size` bytes that still runs is given up."""
         return max(_SHORTEST_SLOWNESS, _DURATIONS * self._second_per_byte * size) * 2.0**strikes
 
-    def answered(self, silence: float) -> None:
-        """A request that ended well had waited so long for its answer."""
+    def silent(self, seconds: float) -> None:
+        """So long nothing came: before an answer, or at most within a stretch of it."""
         with self._lock:
-            self._silences.append(silence)
+            self._silences.append(seconds)
             if len(self._silences) >= _KNOWN:
-                self._silence_limit = max(self._patience.least, _SILENCES * _median(self._silences))
+                most = sorted(self._silences)[len(self._silences) * _HIGH // 100]
+                self._silence_limit = max(self._patience.least, _SILENCES * most)
 
     def finished(self, seconds: float, size: int) -> None:
         """`size` bytes of a request came within so many seconds."""

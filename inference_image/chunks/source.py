@@ -92,7 +92,7 @@ class Patience:
     first: float = 0.25
     longest: float = 8.0
     stall: float = 15.0
-    least: float = 0.5
+    least: float = 0.25
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = field(default=random.random)
 

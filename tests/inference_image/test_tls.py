@@ -9,6 +9,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from inference_image.chunks.source import Buffer, Object, Patience, Source
 from inference_image.chunks.tls import MemoryTls, Secured
 from inference_image.contract import Code, LoadFailed
 from tests.inference_image import fake_storage
-from tests.inference_image.fake_storage import Bucket, closing, cut, dribble, stall, status, wrong_range
+from tests.inference_image.fake_storage import Bucket, closing, cut, dribble, mute, stall, status, wrong_range
 
 DATA = random.Random(5).randbytes(3_000_001)
 
@@ -91,6 +92,35 @@ def test_silence_in_a_body_is_left(source: Source, bucket: Bucket) -> None:
     assert source.pulse.counts() == {"stall": 1}
     first = bucket.asked[-1][1]["Range"]
     assert int(first.removeprefix("bytes=").partition("-")[0]) > 1_000_000
+
+
+@pytest.mark.parametrize("way", ["http", *WAYS])
+def test_who_waits_already_learns_from_the_others(bucket: Bucket, certificate: Path, way: str) -> None:
+    """A first answer that doesn't come is given up by what other answers have shown meanwhile, not by what was known before."""
+    over = threading.Event()
+    with fake_storage.running(bucket, certificate=None if way == "http" else certificate) as address:
+        environ = {"STORAGE_EMULATOR_HOST": address, "REQUESTS_CA_BUNDLE": str(certificate), "GEMMACTL_TLS": way}
+        source = open_source("gs://bucket/m", environ, patience=Patience(stall=60, least=0.1))
+        one, buffer = source.list()[0], Buffer(len(DATA))
+        bucket.faults = [mute(over)]
+        began = time.monotonic()
+        assert source.pulse.silence(0) == 2.0
+
+        def others() -> None:
+            while bucket.faults:
+                time.sleep(0.005)
+            for _ in range(6):
+                source.pulse.silent(0.01)
+
+        learning = threading.Thread(target=others)
+        learning.start()
+        source.read(one, 0, len(DATA), buffer)
+        seconds = time.monotonic() - began
+        over.set()
+        learning.join()
+    assert bytes(buffer.data) == DATA
+    assert source.pulse.counts() == {"stall": 1}
+    assert seconds < 1.8
 
 
 def test_a_link_that_dribbles_is_no_stall(source: Source, bucket: Bucket) -> None:
