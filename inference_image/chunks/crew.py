@@ -137,9 +137,9 @@ class Crew:
 
     def _next(self) -> Run | None:
         with self._change:
-            self._idle += 1
+            self._idle = self._pulse.idle = self._idle + 1
             self._change.wait_for(lambda: self._over or self._runs)
-            self._idle -= 1
+            self._idle = self._pulse.idle = self._idle - 1
             if self._over:
                 return None
             run = self._runs.popleft()

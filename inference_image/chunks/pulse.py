@@ -16,6 +16,7 @@ _SEEN: Final = 128
 _HIGH: Final = 95
 """Percent of the silences seen that are no longer than what counts as usual."""
 _SILENCES: Final = 3.0
+_LEAST_AT_END: Final = 0.1
 _DURATIONS: Final = 4.0
 _SHORTEST_SLOWNESS: Final = 2.0
 _TELLING: Final = 1 << 20
@@ -42,16 +43,19 @@ class Pulse:
         self._lock = threading.Lock()
         self._silences: deque[float] = deque(maxlen=_SEEN)
         self._paces: deque[float] = deque(maxlen=64)
-        self._silence_limit = min(patience.stall, _UNKNOWN_LIMIT)
+        self._usual = min(patience.stall, _UNKNOWN_LIMIT)
         self._second_per_byte = float("inf")
         self._counts: Counter[str] = Counter()
         self.received = 0
+        self.idle = 0
+        """Readers that have nothing to do: what is still out is all that is waited for."""
         self.turn = threading.Lock()
         """Held by the one reader of this process that takes bytes out of a socket."""
 
     def silence(self, strikes: int) -> float:
         """Seconds without a byte after which a request is given up, when it was given up `strikes` times before."""
-        return min(self._patience.stall, self._silence_limit * 2.0**strikes)
+        least = min(self._patience.least, _LEAST_AT_END) if self.idle else self._patience.least
+        return min(self._patience.stall, max(least, self._usual) * 2.0**strikes)
 
     def slowness(self, size: int, strikes: int) -> float:
         """Seconds after which a request for `size` bytes that still runs is given up."""
@@ -63,7 +67,7 @@ class Pulse:
             self._silences.append(seconds)
             if len(self._silences) >= _KNOWN:
                 most = sorted(self._silences)[len(self._silences) * _HIGH // 100]
-                self._silence_limit = max(self._patience.least, _SILENCES * most)
+                self._usual = _SILENCES * most
 
     def finished(self, seconds: float, size: int) -> None:
         """`size` bytes of a request came within so many seconds."""

@@ -86,14 +86,15 @@ class _Range:
                 check_range(response, self._object, first, self._end)
                 response.begin_body()
                 self._pulse.silent(time.monotonic() - began)
+                # One thread at a time: sixteen that take Python's lock for every TLS record spend more time on handing it
+                # over than on the bytes.
+                turn = self._pulse.turn if response.in_python else nullcontext()
                 while self.at < self._end:
                     before = time.monotonic()
                     room = self._sink.buffer(self.at, min(self._end - self.at, STEP))  # waits until there is some
                     leg.waited += time.monotonic() - before
                     leg.silent(response.wait(self._silence))
-                    # One thread at a time: sixteen that take Python's lock for every TLS record spend more time on
-                    # handing it over than on the bytes.
-                    with self._pulse.turn if response.in_python else nullcontext():
+                    with turn:
                         self._drain(response, room)
                     if leg.look(self.at, self._end, self._strikes):
                         self._strikes = 0

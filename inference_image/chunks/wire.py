@@ -17,15 +17,15 @@ from inference_image.chunks import openssl
 from inference_image.chunks.openssl_library import tls_in_python
 from inference_image.chunks.silence import Silence, Waiting
 from inference_image.chunks.source import Patience
-from inference_image.chunks.tls import RECEIVE, MemoryTls, Secured
+from inference_image.chunks.tls import MemoryTls, Secured
 from inference_image.contract import Code, LoadFailed
 
 RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
 _BODY_LIMIT: Final = 64 << 20
 _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-STEP: Final = RECEIVE
-"""Bytes that are received between two looks at the checksum: they are still in the processor's cache."""
+STEP: Final = 1 << 20
+"""Bytes that are received between two looks at the checksum: still in the processor's cache, and Python is asked seldom."""
 _GATHER: Final = 0.001
 """Seconds in which bytes come together after all that was there was taken: half a MiB at a time then, not a record of 16 KB.
 
@@ -62,10 +62,11 @@ class Response(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
         super().__init__(sock, debuglevel, method, url)
-        self._socket: socket.socket | Secured = sock
+        self._plain = sock
+        self._secured = sock if isinstance(sock, Secured) else None
         self._buffered = 0
         self._direct = False
-        self.in_python = isinstance(sock, Secured) and sock.in_python
+        self.in_python = self._secured is not None and self._secured.in_python
         """See Secured."""
         self._waiting: Waiting | None = None
 
@@ -74,13 +75,13 @@ class Response(http.client.HTTPResponse):
         if self.length is None or self.chunked:
             return
         self._buffered = len(self.fp.peek(1))  # what came together with the headers
-        self._socket.settimeout(0)
-        self._waiting = Waiting(self._socket)
+        self._plain.settimeout(0)
+        self._waiting = Waiting(self._plain)
         self._direct = True
 
     def wait(self, silence: Silence) -> float:
         """Return when there is something to receive, and best a lot of it; how many seconds it took. Raises TimeoutError."""
-        if self._waiting is None or self._buffered or (isinstance(self._socket, Secured) and self._socket.holds):
+        if self._waiting is None or self._buffered or (self._secured is not None and self._secured.holds):
             return 0.0
         time.sleep(_GATHER)
         return self._waiting.until(silence)
@@ -103,10 +104,10 @@ class Response(http.client.HTTPResponse):
             count = self.fp.readinto1(into[: self._buffered])
             self._buffered -= count
             return count
-        if isinstance(self._socket, Secured):
-            return self._socket.take(into)
+        if self._secured is not None:
+            return self._secured.take(into)
         try:
-            count = self._socket.recv_into(into)
+            count = self._plain.recv_into(into)
         except BlockingIOError:
             return 0
         if not count:

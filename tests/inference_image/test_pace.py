@@ -33,6 +33,33 @@ def test_silence_is_judged_by_what_was_seen() -> None:
     assert pulse.silence(0) == 15
 
 
+def test_the_last_ones_are_left_sooner() -> None:
+    """When readers have nothing to do, a silent connection is all that is waited for; what is usual here is borne even then."""
+    pulse = Pulse(Patience(least=0.25))
+    seen(pulse, 0.01, 1.0)
+    pulse.idle = 1
+    assert pulse.silence(0) == pytest.approx(0.1)
+    seen(pulse, 0.3, 1.0, times=128)
+    assert pulse.silence(0) == pytest.approx(0.9)
+    pulse.idle = 0
+    assert pulse.silence(0) == pytest.approx(0.9)
+
+
+def test_readers_without_work_are_told() -> None:
+    """The pulse knows while some of the readers wait for work."""
+    source = Held()
+    made, done, _, _ = crew(source, 2)
+    made.add(jobs(2))
+    while source.now < 2:
+        threading.Event().wait(0.001)
+    assert source.pulse.idle == 0
+    source.release.set()
+    while source.pulse.idle < 2:
+        threading.Event().wait(0.001)
+    assert len(done) == 2
+    made.close()
+
+
 def test_one_silence_in_ten_is_usual() -> None:
     """Not the typical silence counts but the long ones: where a tenth of the answers take a second, a second is no fault."""
     pulse = Pulse(Patience())
