@@ -217,7 +217,7 @@ def run(bench: Bench, only: set[str]) -> None:
             cases = [Case("ours", "tls", model, label=f"ours {model}"), Case("runai", "tls", model, fair, label=f"runai {model}")]
             bench.part("memory", cases, rounds=2)
     if "faults" in only:
-        bench.part("faults", [Case("ours", "tls", label="no faults"), Case("ours", "tls faults", label="faults")])
+        bench.part("faults", [Case("ours", "tls no faults", label="no faults"), Case("ours", "tls faults", label="faults")])
     if "start" in only:
         named = {"imports": "imports", "ours": "download", "ready": "ready"}
         bench.part("start", [Case(client, "tls slow", "270m", label=label) for client, label in named.items()])

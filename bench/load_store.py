@@ -2,8 +2,9 @@
 
     python -m bench.load_store FOLDER      serve FOLDER/<bucket>/<object...> until Ctrl-C
 
-Six ports on loopback: open or capped (a first byte after 30 ms, then a fixed rate per request), over HTTP or TLS, a slow one, and
-one that fails: every 60th media request is answered with 503, another stalls, another breaks off, so one in twenty has a fault.
+Seven ports on loopback: open or capped (a first byte after 30 ms, then a fixed rate per request), over HTTP or TLS, a slow one,
+one that fails: every 60th media request is answered with 503, another stalls, another breaks off, so one in twenty has a fault;
+and one that is like it and never fails.
 Needs Debian's nginx and libnginx-mod-http-lua, and openssl.
 """
 
@@ -23,7 +24,10 @@ from urllib.parse import quote
 
 LATENCY = 0.03
 RATE_MIB = 64
-PORTS = {"http": 18480, "http capped": 18481, "tls": 18482, "tls capped": 18483, "tls faults": 18484, "tls slow": 18485}
+PORTS = {
+    "http": 18480, "http capped": 18481, "tls": 18482, "tls capped": 18483, "tls faults": 18484, "tls slow": 18485,
+    "tls no faults": 18486,
+}  # fmt: skip
 SLOW_MIB = 2
 """Rate per request of the slow port: sixteen of them are a link that is slower than everything else on two cores."""
 GENERATION = "1730000000000001"
@@ -167,19 +171,21 @@ http {{
 """
 
 
-# One media request in twenty: 503, silence, or a body that breaks off after 2 MiB.
+# One media request in twenty: 503, silence, or a body that breaks off after 2 MiB. The body is another location's: a variable
+# goes into it with the request, what lua keeps for itself does not.
 _FAULTS = """access_by_lua_block {
      local n = ngx.shared.count:incr("n", 1, 0) % 60
      if n == 20 then return ngx.exit(503) end
      if n == 40 then ngx.sleep(60) end
-     if n == 0 then ngx.ctx.left = 2097152 end
-   }
-   body_filter_by_lua_block {
-     if ngx.ctx.left then
-       ngx.ctx.left = ngx.ctx.left - #ngx.arg[1]
+     if n == 0 then ngx.var.breaks = "yes" end
+   }"""
+_BREAK = """body_filter_by_lua_block {
+     if ngx.var.breaks == "yes" then
+       ngx.ctx.left = (ngx.ctx.left or 2097152) - #ngx.arg[1]
        if ngx.ctx.left < 0 then return ngx.ERROR end
      end
    }"""
+_BEFORE = {"tls faults": f'set $breaks ""; {_FAULTS}', "tls no faults": 'set $breaks "";'}
 _WAIT = f"access_by_lua_block {{ ngx.sleep({LATENCY}) }}"
 
 
@@ -187,16 +193,17 @@ def _server(name: str, port: int, root: Path, run: Path) -> str:
     tls = name.startswith("tls")
     capped = name in {"http capped", "tls capped", "tls slow"}
     rate = SLOW_MIB if name == "tls slow" else RATE_MIB
-    before = _FAULTS if name == "tls faults" else _WAIT if capped else ""
+    before = _BEFORE.get(name, _WAIT if capped else "")
     media = f"limit_rate {rate}m; sendfile_max_chunk 256k;" if capped else ""
     secure = f"ssl_certificate {run}/cert.pem; ssl_certificate_key {run}/key.pem; ssl_protocols TLSv1.3; ssl_buffer_size 16k;"
     layout = {"location": "US", "locationType": "multi-region", "hierarchicalNamespace": {"enabled": False}}
     # Faults need the body in lua's hands, which sendfile does not give.
-    plain = "sendfile off; output_buffers 2 1m;" if name == "tls faults" else ""
+    drilled = name in {"tls faults", "tls no faults"}
+    plain = "sendfile off; output_buffers 2 1m;" if drilled else ""
     return f"""
  server {{ listen 127.0.0.1:{port} backlog=1024{" ssl" if tls else ""}; server_name localhost; {secure if tls else ""} {plain}
   keepalive_requests 1000000; keepalive_timeout 75s;
-  location ^~ /_media/ {{ internal; alias {root}/; etag off; {media}
+  location ^~ /_media/ {{ internal; alias {root}/; etag off; {media} {_BREAK if drilled else ""}
    add_header ETag '"{GENERATION}"' always; add_header x-goog-generation {GENERATION} always;
    add_header x-goog-metageneration 1 always; add_header x-goog-hash "crc32c=$crc" always;
    add_header x-goog-stored-content-encoding identity always; add_header x-goog-storage-class STANDARD always; }}

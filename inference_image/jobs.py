@@ -38,10 +38,10 @@ class Jobs:
         """Jobs that are given out, or done and not asked for."""
         return len(self._out) + len(self._early)
 
-    def job(self, one: Range, to: int) -> Job:
-        """A job that goes to `to` in the memory that was opened, or NOWHERE."""
+    def job(self, one: Range, to: int, till: int = 0) -> Job:
+        """A job that goes to `to` in the memory that was opened, or NOWHERE; `till`: see Job."""
         self._number += 1
-        return Job(self._number, one.object, one.begin, one.end, to)
+        return Job(self._number, one.object, one.begin, one.end, to, till)
 
     def give_out(self, jobs: Iterable[Job]) -> list[Job]:
         if batch := list(jobs):

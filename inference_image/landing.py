@@ -47,6 +47,7 @@ class Ring:
         self._lock = threading.Lock()
         self._free: list[int] = []
         self._used = 0
+        self._wanted = False
         self.out = 0
         self.most_out = 0
 
@@ -60,6 +61,7 @@ class Ring:
         with self._lock:
             if not self._free:
                 if self._used == self._count:
+                    self._wanted = True
                     return None
                 self._free.append(self.begin + self._used * self.stride)
                 self._used += 1
@@ -67,10 +69,13 @@ class Ring:
             self.most_out = max(self.most_out, self.out)
             return self._free.pop()
 
-    def give(self, slab: int) -> None:
+    def give(self, slab: int) -> bool:
+        """The slab is free again. Was one wanted since there was none?"""
         with self._lock:
             self.out -= 1
             self._free.append(slab)
+            wanted, self._wanted = self._wanted, False
+            return wanted
 
     @property
     def end(self) -> int:
@@ -175,8 +180,7 @@ class Landing:
         """Its memory may be used again."""
         if piece.slab is None:
             self.arena.release(piece.at, piece.at + piece.end - piece.begin)
-        elif self.ring is not None:
-            self.ring.give(piece.slab)
+        elif self.ring is not None and self.ring.give(piece.slab):
             self.freed()
 
     def empty_ring(self) -> None:

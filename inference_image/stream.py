@@ -12,9 +12,10 @@ from typing import Final
 
 from inference_image import contract, layout
 from inference_image.adapter_files import Adapter
-from inference_image.chunks.plan import Range, Reading, cover, reading, tapered
+from inference_image.chunks.plan import Range, Reading, chained, cover, reading, tapered
 from inference_image.chunks.readers import Events, Readers
 from inference_image.chunks.source import NOWHERE, Job, Object
+from inference_image.chunks.turns import Turns
 from inference_image.chunks.verify import judge
 from inference_image.contract import Code, LoadFailed
 from inference_image.files import Files, corrections, parse_files
@@ -38,6 +39,8 @@ SPARE: Final = 2
 """Reads beyond the connections that are always waiting for one."""
 
 
+_LONGEST: Final = 64 << 20
+"""Bytes that one request may ask for: they land piece by piece, so that it takes no more memory than a short one."""
 RING: Final = 192 << 20
 """Bytes of slabs beyond which no connection is added on the way to a GPU."""
 
@@ -248,29 +251,33 @@ class CheckpointStream:
         plan = [self._reading(one, table, asked[name]) for name, one in shards.items()]
         kept = tuple(one for each in plan for one in each.kept)
         chunk = self._settings.chunk
-        for part, size in ((2, 4), (8, 16)):  # half of a round in quarters of a request, the last eighth in sixteenths
-            kept = tapered(kept, self._settings.connections * chunk // part, max(1, chunk // size))
+        # The last quarter of a round in quarters of a chunk: one short request for each connection, and no more of them.
+        kept = tapered(kept, self._settings.connections * chunk // 4, max(1, chunk // 4))
         summed = [one for each in plan for one in each.summed]
         for name in shards:
             if heads[name]:
                 self._land(Piece(name, 0, heads[name], self.landing.region(name), None))
         # What is only summed comes last: the model is filled while its checksum is still being made.
-        waiting, only_sums = [*kept, *summed][::-1], set(summed)
-        while waiting or self._jobs:
-            self._jobs.give_out(self._with_room(waiting, only_sums))
+        connections, only_sums = self._settings.connections, set(summed)
+        turns = Turns([*chained(kept, connections, _LONGEST), *chained(summed, connections, _LONGEST)])
+        while turns or self._jobs:
+            self._jobs.give_out(self._with_room(turns, only_sums))
             done = self._jobs.next()
-            if done is not None and done.to != NOWHERE:
+            if done is None:
+                continue
+            turns.done(done.object, done.begin)
+            if done.to != NOWHERE:
                 slab = slab_of(done.to) if done.to >= self._ring_at else None
                 self._land(Piece(done.object, done.begin, done.end, done.to, slab))
 
-    def _with_room(self, waiting: list[Range], only_sums: set[Range]) -> list[Job]:
+    def _with_room(self, turns: Turns, only_sums: set[Range]) -> list[Job]:
         """The next reads that have a place to go to: enough that no reader waits for one."""
         ring = self.landing.ring
         batch: list[Job] = []
         # Where each has its place already, a queue costs nothing, and nobody waits while torch's import holds Python's lock.
         ahead = self._ahead if ring is not None else 2 * max(self._settings.connections, self._settings.connections_most)
-        while waiting and len(self._jobs) + len(batch) < ahead:
-            one = waiting[-1]
+        while len(self._jobs) + len(batch) < ahead and (chain := turns.next(self._readers.connections)) is not None:
+            one = chain.piece
             if one in only_sums:
                 to = NOWHERE
             elif ring is None:
@@ -279,7 +286,7 @@ class CheckpointStream:
                 to = ring.place(slab, one.begin)
             else:
                 break
-            batch.append(self._jobs.job(waiting.pop(), to))
+            batch.append(self._jobs.job(turns.give(chain), to, chain.till))
         return batch
 
     def _land(self, piece: Piece) -> None:

@@ -29,7 +29,6 @@ class Child:
         self._source = open_source(uri, os.environ, patience=Patience(stall=stall), pin=pin)
         self._out, self._lock = out, threading.Lock()
         pace = Pace(first, most)
-        threading.Thread(target=prepare, name="prepare", daemon=True).start()
         self._crew = Crew(self._source, pace, done=self._done, failed=self._failed, grown=self._grown)
 
     def answer(self, message: list[Any]) -> None:
@@ -37,6 +36,7 @@ class Child:
             case ["list"]:
                 self._tell("objects", [[one.name, one.size, one.generation, one.crc32c] for one in self._source.list()])
             case ["open", int(size), list(rows)]:
+                prepare()
                 self._crew.open({row[0]: Object(*row) for row in rows}, Arena(size, self._descriptor))
             case ["add", list(rows)]:
                 self._crew.add(Job(*row) for row in rows)

@@ -1,4 +1,4 @@
-"""Owns the threads that do read jobs: how many there are, the first failure among them, what was received. Knows no tensors.
+"""Owns the threads that do read jobs: how many there are, which jobs share a request, the first failure. Knows no tensors.
 
 The number of connections starts as it was set and grows while more of them bring more.
 """
@@ -14,14 +14,14 @@ from typing import Final
 
 from inference_image import contract
 from inference_image.chunks.arena import Arena
-from inference_image.chunks.crc import Summed
-from inference_image.chunks.pulse import Pulse
-from inference_image.chunks.source import NOWHERE, Done, Job, Object, Source
+from inference_image.chunks.run import Run, Stopped
+from inference_image.chunks.source import Done, Job, Object, Source
 
 _WINDOW: Final = 0.4
 """Seconds over which a rate is taken."""
 _GAIN: Final = 1.05
-_STEP: Final = 1 << 20
+_STARVED: Final = 4
+"""A quarter of the readers waiting for room: not their number is what holds the load up."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ class Crew:
         self._clock = clock
         self._arena: Arena | None = None
         self._objects: Mapping[str, Object] = {}
-        self._jobs: deque[Job] = deque()
+        self._runs: deque[Run] = deque()
+        self._under_way: set[Run] = set()
+        self._followed: dict[tuple[str, int], Run] = {}
         self._change = threading.Condition()
         self._over = False
         self._limit = pace.first
@@ -82,16 +84,29 @@ class Crew:
             threading.Thread(target=self._watch_growth, name="growth", daemon=True).start()
 
     def add(self, jobs: Iterable[Job]) -> None:
+        """A job that begins where another one ended goes to whoever reads that, where its request asks for more."""
         with self._change:
-            self._jobs.extend(jobs)
-            self._hire()
-            self._change.notify_all()
+            before = len(self._runs)
+            for job in jobs:
+                run = self._followed.pop((job.object, job.begin), None)
+                if run is None:
+                    run = Run(job, self._pulse, self._done)
+                    self._runs.append(run)
+                else:
+                    run.follow(job)
+                if job.end < run.end:
+                    self._followed[job.object, job.end] = run
+            if len(self._runs) > before:
+                self._hire()
+                self._change.notify_all()
 
     def close(self) -> None:
         """Begin no further job. A thread that sits in a socket ends by itself."""
         with self._change:
             self._over = True
-            self._jobs.clear()
+            self._runs.clear()
+            for run in self._under_way:
+                run.stop()
             self._change.notify_all()
 
     def _watch_growth(self) -> None:
@@ -101,7 +116,8 @@ class Crew:
             before, since = self._pulse.received, self._clock()
             with self._change:
                 self._change.wait_for(lambda: self._over, timeout=_WINDOW)
-                busy = bool(self._jobs) and self.threads >= self._limit
+                starved = sum(run.starved for run in self._under_way)
+                busy = self.threads >= self._limit and not self._idle and starved * _STARVED <= self.threads
             if not busy:
                 continue  # nothing to be faster at: a rate of now says nothing
             more = growth.after((self._pulse.received - before) / max(1e-9, self._clock() - since))
@@ -114,55 +130,34 @@ class Crew:
                 self._grown(more)
 
     def _hire(self) -> None:
-        """Threads for the jobs that nobody waits for. Call it with the lock."""
-        for _ in range(min(self._limit - self.threads, len(self._jobs) - self._idle)):
+        """Threads for the requests that nobody waits for. Call it with the lock."""
+        for _ in range(min(self._limit - self.threads, len(self._runs) - self._idle)):
             self.threads += 1
             threading.Thread(target=self._work, name=f"reader-{self.threads}", daemon=True).start()
 
-    def _next(self) -> Job | None:
+    def _next(self) -> Run | None:
         with self._change:
-            self._idle += 1
-            self._change.wait_for(lambda: self._over or self._jobs)
-            self._idle -= 1
-            return None if self._over else self._jobs.popleft()
+            self._idle = self._pulse.idle = self._idle + 1
+            self._change.wait_for(lambda: self._over or self._runs)
+            self._idle = self._pulse.idle = self._idle - 1
+            if self._over:
+                return None
+            run = self._runs.popleft()
+            self._under_way.add(run)
+            return run
 
     def _work(self) -> None:
-        while (job := self._next()) is not None:
+        while (run := self._next()) is not None:
             try:
-                self._done(self._do(job))
+                self._read(run)
+            except Stopped:
+                return
             except BaseException as error:  # noqa: BLE001 - it is raised again where the load is waited for
                 self.close()
                 self._failed(error)
+            with self._change:
+                self._under_way.discard(run)
 
-    def _do(self, job: Job) -> Done:
-        sink = Summed(_Nowhere(self._pulse) if job.to == NOWHERE else _Place(self._arena, job, self._pulse))
-        self._source.read(self._objects[job.object], job.begin, job.end, sink)
-        return Done(job.number, sink.crc)
-
-
-class _Place:
-    """Receives a job's bytes where they belong."""
-
-    def __init__(self, arena: Arena | None, job: Job, pulse: Pulse) -> None:
-        if arena is None:
-            raise ValueError("no memory was opened")
-        self._arena, self._shift, self._pulse = arena, job.to - job.begin, pulse
-
-    def buffer(self, offset: int, most: int) -> memoryview:
-        return self._arena.view(offset + self._shift, offset + self._shift + most)
-
-    def wrote(self, offset: int, count: int) -> None:
-        self._pulse.arrived(count)
-
-
-class _Nowhere:
-    """Receives bytes of which only the sum is wanted."""
-
-    def __init__(self, pulse: Pulse) -> None:
-        self._memory, self._pulse = memoryview(bytearray(_STEP)), pulse
-
-    def buffer(self, offset: int, most: int) -> memoryview:
-        return self._memory[: min(most, _STEP)]
-
-    def wrote(self, offset: int, count: int) -> None:
-        self._pulse.arrived(count)
+    def _read(self, run: Run) -> None:
+        run.arena = self._arena
+        self._source.read(self._objects[run.object], run.begin, run.end, run)

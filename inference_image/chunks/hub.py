@@ -12,6 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from inference_image import contract
 from inference_image.chunks.pulse import Pulse
 from inference_image.chunks.ranged import read_range
+from inference_image.chunks.silence import Silence
 from inference_image.chunks.source import Object, Patience, Sink
 from inference_image.chunks.wire import RETRYABLE, Response, Transient, Wire, persist, read_json, retry_after
 from inference_image.contract import Code, LoadFailed
@@ -83,14 +84,14 @@ class HubSource:
         url = f"{self._endpoint}/{self._files}/resolve/{quote(self._revision, safe='')}/{quote(object.name)}"
 
         @contextmanager
-        def get(first: int, beyond: int, limit: float) -> Iterator[Response]:
+        def get(first: int, beyond: int, silence: Silence) -> Iterator[Response]:
             def headers(address: str) -> Mapping[str, str]:
                 return self._headers(address, {"Range": f"bytes={first}-{beyond - 1}"})
 
             def seen(response: Response, address: str) -> None:
                 self._same_content(response, address, object)
 
-            with self._wire.follow(url, headers, limit, seen=seen) as (response, address):
+            with self._wire.follow(url, headers, silence, seen=seen) as (response, address):
                 if response.status not in {200, 206}:
                     self._raise_for(response, object.name, expired=_origin(address) != self._host)
                 yield response

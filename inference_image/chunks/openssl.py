@@ -23,12 +23,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from inference_image.chunks.openssl_library import last_words, library
+from inference_image.chunks.silence import Waiting
 from inference_image.chunks.tls import Secured
 
 _READ_AHEAD: Final = 128 << 10
 """Bytes that OpenSSL asks of the kernel at once: eight records. With more it spends the time on moving what is left over."""
 _SMALL: Final = 4096
 """OpenSSL's own buffer in front of a read: what is not larger would stay in there, so it goes past it."""
+
+_SUITES: Final = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+"""OpenSSL's own three in another order: a server that leaves the choice to us spends a quarter less on AES-128, as we do."""
+_SUITES_1_2: Final = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:DEFAULT"
 
 _VERIFY_PEER: Final = 1
 _CTRL_MODE: Final = 33
@@ -57,6 +62,9 @@ class Trust:
         lib.SSL_CTX_ctrl(self.pointer, _CTRL_MODE, _MODE_PARTIAL_WRITE | _MODE_MOVING_WRITE_BUFFER, None)
         lib.SSL_CTX_ctrl(self.pointer, _CTRL_READ_AHEAD, 1, None)
         lib.SSL_CTX_set_default_read_buffer_len(self.pointer, _READ_AHEAD)
+        # A build that lacks one of them refuses the list, and its own order holds.
+        lib.SSL_CTX_set_ciphersuites(self.pointer, _SUITES)
+        lib.SSL_CTX_set_cipher_list(self.pointer, _SUITES_1_2)
         lib.SSL_CTX_set_verify(self.pointer, _VERIFY_PEER, None)
         self._all = bundle is not None
         if bundle is None:
@@ -163,7 +171,7 @@ class OpenSslSocket(Secured):
             if lib.X509_VERIFY_PARAM_set1_ip_asc(lib.SSL_get0_param(self._ssl), host.encode()) != 1:
                 raise ssl.SSLError(f"{host[:80]} can't be held to a certificate")  # one with a zone: nothing would be checked
             return
-        name = host.encode("idna")
+        name = host.encode("ascii" if host.isascii() else "idna")  # the codec of names takes 5 ms to load
         if lib.SSL_set1_host(self._ssl, name) != 1 or lib.SSL_ctrl(self._ssl, _CTRL_SERVER_NAME, 0, name) != 1:
             raise ssl.SSLError(f"{host[:80]} is no name of a host")
 
@@ -184,6 +192,9 @@ class OpenSslSocket(Secured):
             self._dry = True
             if timeout == 0:
                 raise BlockingIOError
+            if self.silence is not None and wanted == _WANT_READ:
+                Waiting(self._socket).until(self.silence)
+                continue
             poll = select.poll()
             poll.register(self._socket, select.POLLIN if wanted == _WANT_READ else select.POLLOUT)
             if not poll.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000):

@@ -22,6 +22,8 @@ _SIGNATURES: Final[dict[str, tuple[Any, ...]]] = {
     "SSL_CTX_new": (c_void_p, c_void_p),
     "SSL_CTX_free": (None, c_void_p),
     "SSL_CTX_ctrl": (c_long, c_void_p, c_int, c_long, c_void_p),
+    "SSL_CTX_set_ciphersuites": (c_int, c_void_p, c_char_p),
+    "SSL_CTX_set_cipher_list": (c_int, c_void_p, c_char_p),
     "SSL_CTX_set_default_read_buffer_len": (None, c_void_p, c_size_t),
     "SSL_CTX_set_verify": (None, c_void_p, c_int, c_void_p),
     "SSL_CTX_load_verify_locations": (c_int, c_void_p, c_char_p, c_char_p),

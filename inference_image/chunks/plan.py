@@ -54,6 +54,26 @@ def tapered(requests: Sequence[Range], tail: int, chunk: int) -> tuple[Range, ..
     return (*requests[:at], *(piece for one in requests[at:] for piece in _cut(one, chunk)))
 
 
+def chained(requests: Sequence[Range], connections: int, most: int) -> tuple[tuple[Range, ...], ...]:
+    """Neighbours that one request may ask for: `most` bytes at first, less as the end comes nearer, so that all end together.
+
+    A store lets wait for each answer, and each is parsed: fewer are better, as long as no connection is left with the last one.
+    """
+    left = sum(one.end - one.begin for one in requests)
+    chains: list[tuple[Range, ...]] = []
+    chain: list[Range] = []
+    for one in requests:
+        limit = min(most, left // (2 * connections))
+        if chain and (chain[-1].object, chain[-1].end) == (one.object, one.begin) and one.end - chain[0].begin <= limit:
+            chain.append(one)
+            continue
+        if chain:
+            chains.append(tuple(chain))
+            left -= chain[-1].end - chain[0].begin
+        chain = [one]
+    return (*chains, tuple(chain)) if chain else ()
+
+
 def cover(wanted: Iterable[Range], have: Iterable[Range], chunk: int) -> tuple[Range, ...]:
     """Requests for every wanted byte that `have` doesn't hold, each exactly once, in order, none over `chunk` bytes.
 

@@ -54,6 +54,8 @@ class ProcessReaders:
         count = min(pace.first, count or processes(uri, environ))
         share = Pace(-(-pace.first // count), -(-pace.most // count))
         self._children: list[_Child] = []
+        self._following: dict[tuple[str, int], int] = {}
+        """Who goes on with a request, by where it goes on."""
         try:
             for _ in range(count):
                 self._children.append(_Child([uri, self._memory, share.first, share.most, stall, pin], environ, events))
@@ -79,8 +81,11 @@ class ProcessReaders:
     def add(self, jobs: Iterable[Job]) -> None:
         shares: list[list[Job]] = [[] for _ in self._children]
         for job in jobs:
-            # to whoever has least to do
-            number = min(range(len(shares)), key=lambda one: self._children[one].out + len(shares[one]))
+            number = self._following.pop((job.object, job.begin), -1)
+            if number < 0:  # to whoever has least to do
+                number = min(range(len(shares)), key=lambda one: self._children[one].out + len(shares[one]))
+            if job.end < job.till:
+                self._following[job.object, job.end] = number
             shares[number].append(job)
         for child, share in zip(self._children, shares, strict=True):
             child.add(share)

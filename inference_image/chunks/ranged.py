@@ -10,15 +10,18 @@ from http.client import HTTPException, HTTPResponse
 from typing import Final
 
 from inference_image.chunks.pulse import Pulse
+from inference_image.chunks.silence import Silence
 from inference_image.chunks.source import Object, Patience, Sink
 from inference_image.chunks.wire import STEP, Response, Transient, persist
 from inference_image.contract import Code, LoadFailed
 
 _MOST_BREAKS: Final = 64
+_LEG: Final = 8 << 20
+"""Bytes whose time is compared with that of others."""
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
-Get = Callable[[int, int, float], AbstractContextManager[Response]]
-"""Asks for bytes [begin, end); the last number is how many seconds the answer may let wait for itself."""
+Get = Callable[[int, int, Silence], AbstractContextManager[Response]]
+"""Asks for bytes [begin, end); the answer may let wait for itself as long as may be silence."""
 
 
 def read_range(
@@ -77,31 +80,38 @@ class _Range:
     def request(self) -> None:
         """One request for the rest. Raises Transient, OSError or HTTPException with `at` where it ended."""
         first, began = self.at, time.monotonic()
-        limit = self._pulse.silence(self._strikes)
-        hurry = began + self._pulse.slowness(self._end - first, self._strikes)
+        leg = _Leg(self._pulse, first, began)
         try:
-            with self._get(first, self._end, limit) as response:
+            with self._get(first, self._end, self._silence) as response:
                 check_range(response, self._object, first, self._end)
-                response.begin_body(limit)
-                answered = time.monotonic()
+                response.begin_body()
+                self._pulse.silent(time.monotonic() - began)
+                # One thread at a time: sixteen that take Python's lock for every TLS record spend more time on handing it
+                # over than on the bytes.
+                turn = self._pulse.turn if response.in_python else nullcontext()
                 while self.at < self._end:
-                    response.wait()
-                    # One thread at a time: sixteen that take Python's lock for every TLS record spend more time on
-                    # handing it over than on the bytes.
-                    with self._pulse.turn if response.in_python else nullcontext():
-                        self._drain(response)
-                    if self.at < self._end and time.monotonic() > hurry:
-                        raise _Slow(f"{self.at - first} bytes in {time.monotonic() - began:.0f} s")
+                    before = time.monotonic()
+                    room = self._sink.buffer(self.at, min(self._end - self.at, STEP))  # waits until there is some
+                    leg.waited += time.monotonic() - before
+                    leg.silent(response.wait(self._silence))
+                    with turn:
+                        self._drain(response, room)
+                    if leg.look(self.at, self._end, self._strikes):
+                        self._strikes = 0
                 response.read()  # the empty rest: lets the connection be used again
-        except (TimeoutError, _Slow):
+        except TimeoutError:
+            self._pulse.silent(self._silence())  # where many are, they are how this store is
             self._strikes += 1
             raise
-        ended = time.monotonic()
-        self._pulse.finished(answered - began, ended - began, self._end - first)
+        except _Slow:
+            self._strikes += 1
+            raise
 
-    def _drain(self, response: Response) -> None:
-        """What has come, STEP bytes at most. Raises Transient when that is the end, and what Response raises."""
-        room = self._sink.buffer(self.at, min(self._end - self.at, STEP))
+    def _silence(self) -> float:
+        return self._pulse.silence(self._strikes)
+
+    def _drain(self, response: Response, room: memoryview) -> None:
+        """What has come, as much as there is room for. Raises Transient when that is the end, and what Response raises."""
         try:
             filled = response.receive(room)
         except EOFError:
@@ -109,6 +119,32 @@ class _Range:
         if filled:
             self._sink.wrote(self.at, filled)
             self.at += filled
+
+
+class _Leg:
+    """A stretch of one request, whose time tells whether it is a straggler: a long request is judged before its end."""
+
+    def __init__(self, pulse: Pulse, at: int, began: float) -> None:
+        self._pulse, self._at, self._began = pulse, at, began
+        self.waited = 0.0
+        """Seconds in which there was no room for more: those of nobody's slowness."""
+        self._longest = 0.0
+
+    def silent(self, seconds: float) -> None:
+        self._longest = max(self._longest, seconds)
+
+    def look(self, at: int, end: int, strikes: int) -> bool:
+        """The request is at byte `at` of `end`. Is a stretch over with that? Raises _Slow."""
+        now = time.monotonic()
+        seconds, size = now - self._began - self.waited, at - self._at
+        if at == end or size >= _LEG:
+            self._pulse.silent(self._longest)
+            self._pulse.finished(seconds, size)
+            self._at, self._began, self.waited, self._longest = at, now, 0.0, 0.0
+            return True
+        if seconds > self._pulse.slowness(min(_LEG, end - self._at), strikes):
+            raise _Slow(f"{size} bytes in {seconds:.0f} s")
+        return False
 
 
 def check_range(response: HTTPResponse, object: Object, begin: int, end: int) -> None:  # noqa: A002 - see Source

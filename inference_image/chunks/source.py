@@ -26,13 +26,17 @@ NOWHERE = -1
 
 
 class Job(NamedTuple):
-    """One ranged read: bytes [begin, end) of an object go to memory from offset `to` on, or NOWHERE: only their sum is wanted."""
+    """Bytes [begin, end) of an object go to memory from offset `to` on, or NOWHERE: only their sum is wanted.
+
+    `till`: one request may go on to there, because jobs for what follows will come; 0: nothing follows.
+    """
 
     number: int
     object: str
     begin: int
     end: int
     to: int
+    till: int = 0
 
 
 class Done(NamedTuple):
@@ -88,7 +92,7 @@ class Patience:
     first: float = 0.25
     longest: float = 8.0
     stall: float = 15.0
-    least: float = 0.5
+    least: float = 0.25
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = field(default=random.random)
 

@@ -12,6 +12,8 @@ import ssl
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
+from inference_image.chunks.silence import Silence, Waiting
+
 RECEIVE: Final = 512 << 10
 """Bytes that are asked of the kernel at once."""
 
@@ -26,6 +28,8 @@ class Secured(ABC):
         self._socket = sock
         self._dry = True
         self._users = 1
+        self.silence: Silence | None = None
+        """What ends a wait to receive, beside the socket's timeout."""
         self.settimeout, self.setsockopt, self.fileno = sock.settimeout, sock.setsockopt, sock.fileno
 
     @abstractmethod
@@ -90,6 +94,8 @@ class MemoryTls(Secured):
                 return int(self._read(len(into), into))
             except ssl.SSLWantReadError:
                 self._dry = True
+                if self.silence is not None and self._socket.gettimeout() != 0:
+                    Waiting(self._socket).until(self.silence)
                 self._fill()
 
     def take(self, into: memoryview) -> int:

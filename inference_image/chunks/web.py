@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 from inference_image import contract
 from inference_image.chunks.pulse import Pulse
 from inference_image.chunks.ranged import read_range
+from inference_image.chunks.silence import Silence
 from inference_image.chunks.source import Buffer, Object, Patience, Sink
 from inference_image.chunks.wire import RETRYABLE, Response, Transient, Wire, persist, retry_after
 from inference_image.contract import Code, LoadFailed
@@ -91,9 +92,9 @@ class WebSource:
             return ()  # refused by its content there, too
 
     @contextmanager
-    def _part(self, wanted: Object, first: int, beyond: int, limit: float) -> Iterator[Response]:
+    def _part(self, wanted: Object, first: int, beyond: int, silence: Silence) -> Iterator[Response]:
         range_ = {"Range": f"bytes={first}-{beyond - 1}"}
-        with self._wire.follow(self._address(wanted.name), lambda _: range_, limit) as (response, _):
+        with self._wire.follow(self._address(wanted.name), lambda _: range_, silence) as (response, _):
             if response.status not in {200, 206}:
                 self._raise_for(response, wanted.name)
             if response.status in {412, 416} or _version(response) != wanted.generation:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import select
 import socket
 import ssl
 import threading
@@ -16,16 +15,17 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from inference_image.chunks import openssl
 from inference_image.chunks.openssl_library import tls_in_python
+from inference_image.chunks.silence import Silence, Waiting
 from inference_image.chunks.source import Patience
-from inference_image.chunks.tls import RECEIVE, MemoryTls, Secured
+from inference_image.chunks.tls import MemoryTls, Secured
 from inference_image.contract import Code, LoadFailed
 
 RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
 _BODY_LIMIT: Final = 64 << 20
 _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-STEP: Final = RECEIVE
-"""Bytes that are received between two looks at the checksum: they are still in the processor's cache."""
+STEP: Final = 1 << 20
+"""Bytes that are received between two looks at the checksum: still in the processor's cache, and Python is asked seldom."""
 _GATHER: Final = 0.001
 """Seconds in which bytes come together after all that was there was taken: half a MiB at a time then, not a record of 16 KB.
 
@@ -62,32 +62,29 @@ class Response(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
         super().__init__(sock, debuglevel, method, url)
-        self._socket: socket.socket | Secured = sock
+        self._plain = sock
+        self._secured = sock if isinstance(sock, Secured) else None
         self._buffered = 0
         self._direct = False
-        self.in_python = isinstance(sock, Secured) and sock.in_python
+        self.in_python = self._secured is not None and self._secured.in_python
         """See Secured."""
-        self._limit = 0.0
-        self._poll = select.poll()
+        self._waiting: Waiting | None = None
 
-    def begin_body(self, seconds: float) -> None:
-        """Call it before wait() and receive(). Raises OSError; TimeoutError when nothing comes for so long."""
+    def begin_body(self) -> None:
+        """Call it before wait() and receive(). Raises OSError; TimeoutError when nothing comes."""
         if self.length is None or self.chunked:
             return
-        self._limit = seconds
-        self._socket.settimeout(seconds)
         self._buffered = len(self.fp.peek(1))  # what came together with the headers
-        self._socket.settimeout(0)
-        self._poll.register(self._socket, select.POLLIN)
+        self._plain.settimeout(0)
+        self._waiting = Waiting(self._plain)
         self._direct = True
 
-    def wait(self) -> None:
-        """Return when there is something to receive, and best a lot of it. Raises TimeoutError."""
-        if not self._direct or self._buffered or (isinstance(self._socket, Secured) and self._socket.holds):
-            return
+    def wait(self, silence: Silence) -> float:
+        """Return when there is something to receive, and best a lot of it; how many seconds it took. Raises TimeoutError."""
+        if self._waiting is None or self._buffered or (self._secured is not None and self._secured.holds):
+            return 0.0
         time.sleep(_GATHER)
-        if not self._poll.poll(self._limit * 1000):
-            raise TimeoutError(f"nothing came for {self._limit:.1f} s")
+        return self._waiting.until(silence)
 
     def receive(self, into: memoryview) -> int:
         """What is here of the body, len(into) bytes at most; 0 for nothing. Raises OSError, and EOFError at an early end."""
@@ -107,15 +104,21 @@ class Response(http.client.HTTPResponse):
             count = self.fp.readinto1(into[: self._buffered])
             self._buffered -= count
             return count
-        if isinstance(self._socket, Secured):
-            return self._socket.take(into)
+        if self._secured is not None:
+            return self._secured.take(into)
         try:
-            count = self._socket.recv_into(into)
+            count = self._plain.recv_into(into)
         except BlockingIOError:
             return 0
         if not count:
             raise EOFError
         return count
+
+
+def _dial(address: tuple[str, int], *more: Any) -> socket.socket:
+    """socket.create_connection; a name that is ASCII already goes without the codec of names, which takes 5 ms to load."""
+    host: Any = address[0].encode() if address[0].isascii() else address[0]
+    return socket.create_connection((host, address[1]), *more)
 
 
 class TlsConnection(http.client.HTTPConnection):
@@ -126,6 +129,7 @@ class TlsConnection(http.client.HTTPConnection):
     def __init__(self, host: str, port: int | None, context: Context, name: str, **more: Any) -> None:
         super().__init__(host, port or http.client.HTTPS_PORT, **more)
         self._context, self._name = context, name
+        self._create_connection = _dial
 
     def connect(self) -> None:
         try:
@@ -159,10 +163,10 @@ class Wire:
         self._lock = threading.Lock()
 
     @contextmanager
-    def get(self, url: str, headers: Mapping[str, str], first_byte: float | None = None) -> Iterator[Response]:
+    def get(self, url: str, headers: Mapping[str, str], silence: Silence | None = None) -> Iterator[Response]:
         """A GET. The connection is kept when the response was read to its end, closed otherwise.
 
-        `first_byte`: seconds that the answer may let wait for itself; default: the longest silence.
+        `silence`: how long the answer may let wait for itself; default: the longest there is.
         """
         parts = urlsplit(url)
         key = (parts.scheme, parts.netloc)
@@ -176,8 +180,7 @@ class Wire:
             if connection.sock is not None:
                 connection.sock.settimeout(self._stall)
             connection.request("GET", f"{path}?{parts.query}" if parts.query else path, headers=dict(headers))
-            if connection.sock is not None and first_byte is not None:
-                connection.sock.settimeout(first_byte)
+            _listen(connection.sock, silence)
             response = cast(Response, connection.getresponse())
             yield response
         finally:
@@ -191,7 +194,7 @@ class Wire:
         self,
         url: str,
         headers: Callable[[str], Mapping[str, str]],
-        limit: float | None = None,
+        silence: Silence | None = None,
         *,
         seen: Callable[[Response, str], None] | None = None,
         left: int = _MOST_REDIRECTS,
@@ -200,7 +203,7 @@ class Wire:
 
         `headers` are those for an address: a token is for one host. `seen` looks at every answer on the way. Raises LoadFailed.
         """
-        with self.get(url, headers(url), limit) as response:
+        with self.get(url, headers(url), silence) as response:
             if seen is not None:
                 seen(response, url)
             if response.status not in _REDIRECTS:
@@ -210,7 +213,7 @@ class Wire:
             target = urljoin(url, response.getheader("Location", ""))
         if not left or urlsplit(target).scheme not in {"https", urlsplit(url).scheme}:
             raise LoadFailed(Code.NETWORK_FAILED, urlsplit(url).netloc, "it redirects in a loop or to an unsafe address")
-        with self.follow(target, headers, limit, seen=seen, left=left - 1) as found:
+        with self.follow(target, headers, silence, seen=seen, left=left - 1) as found:
             yield found
 
     def _connect(self, parts: SplitResult) -> http.client.HTTPConnection:
@@ -244,6 +247,15 @@ class Wire:
                 in_python = tls_in_python(self._environ)
                 self._context = ssl.create_default_context(cafile=bundle) if in_python else openssl.Trust(bundle)
             return self._context
+
+
+def _listen(sock: Any, silence: Silence | None) -> None:
+    """Have the wait for an answer end after that silence. Raises TimeoutError, where there is no TLS that waits by itself."""
+    if isinstance(sock, Secured):
+        sock.silence = silence
+    elif silence is not None:
+        Waiting(sock).until(silence)
+        sock.settimeout(silence())
 
 
 def retry_after(response: http.client.HTTPResponse) -> float:

@@ -206,6 +206,17 @@ def stall(after: int, until: threading.Event) -> Fault:
     return fault
 
 
+def mute(until: threading.Event) -> Fault:
+    """Not even an answer begins until the event."""
+
+    def fault(handler: Handler, data: bytes, first: int, beyond: int) -> bool:
+        until.wait(30)
+        handler.close_connection = True
+        return True
+
+    return fault
+
+
 def dribble(step: int, pause: threading.Event, seconds: float) -> Fault:
     """All bytes come, `step` at a time with a pause of `seconds` between them."""
 

@@ -66,6 +66,19 @@ def test_a_ring_never_has_more_slabs_out_than_it_holds(steps: list[bool], count:
     assert ring.most_out <= count
 
 
+def test_a_slab_given_back_is_told_where_one_was_wanted() -> None:
+    """Who plans is woken for a slab that he waits for, and not for each of the others."""
+    ring = Ring(0, 1000, 2)
+    one, two = ring.take(), ring.take()
+    assert one is not None
+    assert two is not None
+    assert not ring.give(one)
+    assert ring.take() == one
+    assert ring.take() is None
+    assert ring.give(one)
+    assert not ring.give(two)
+
+
 @given(st.integers(0, 1 << 40), st.integers(0, 50), st.integers(1, 1 << 24))
 def test_bytes_keep_their_alignment_in_a_slab(begin: int, number: int, size: int) -> None:
     """A tensor that is aligned in its object is aligned in memory, and a read stays inside of its slab."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import crc32c
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference_image.chunks.crc import Summed, combine, whole
-from inference_image.chunks.plan import Range, cover
+from inference_image.chunks.crc import Summed, combine, prepare, whole
+from inference_image.chunks.plan import Range, chained, cover
 from inference_image.chunks.source import Buffer
+from inference_image.chunks.turns import Turns
 
 ranges = st.builds(
     lambda name, begin, size: Range(name, begin, begin + size),
@@ -52,6 +53,72 @@ def test_parts_combine_to_the_sum_of_the_whole(data: bytes, cuts: list[int], cha
     parts = [(a, b, crc32c.crc32c(data[a:b])) for a, b in pairwise(edges)]
     chance.shuffle(parts)  # type: ignore[attr-defined]  # hypothesis' Random
     assert whole(parts) == (crc32c.crc32c(data) if data else 0, len(data))
+
+
+@given(st.lists(ranges, max_size=12), st.integers(1, 32), st.integers(1, 4), st.integers(1, 200))
+def test_chains_are_neighbours_in_their_order(wanted: list[Range], chunk: int, connections: int, most: int) -> None:
+    """Every request is in exactly one chain, in order; a chain has no hole, and no more than `most` unless it is one request."""
+    plan = cover(wanted, (), chunk)
+    chains = chained(plan, connections, most)
+    assert tuple(one for chain in chains for one in chain) == plan
+    for chain in chains:
+        assert all((a.object, a.end) == (b.object, b.begin) for a, b in pairwise(chain))
+        assert len(chain) == 1 or chain[-1].end - chain[0].begin <= most
+
+
+def test_requests_are_shorter_the_nearer_the_end() -> None:
+    """Long ones first; at the end as many short ones as there are connections, so that none is waited for alone."""
+    plan = cover([Range("a", 0, 1000)], (), 10)
+    sizes = [chain[-1].end - chain[0].begin for chain in chained(plan, 4, 80)]
+    assert sizes[:3] == [80, 80, 80]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-8:] == [10] * 8
+
+
+@settings(max_examples=40)
+@given(st.lists(ranges, max_size=12), st.integers(1, 16), st.integers(1, 4), st.integers(1, 6), st.data())
+def test_turns_give_each_piece_once(wanted: list[Range], chunk: int, connections: int, room: int, data: st.DataObject) -> None:
+    """However pieces come back, each is given out once and in its request's order, and none while there is no room."""
+    plan = cover(wanted, (), chunk)
+    chains = chained(plan, connections, 64)
+    turns = Turns(chains)
+    given_out: list[Range] = []
+    out: list[Range] = []
+    while turns or out:
+        while len(out) < room and (chain := turns.next(connections)) is not None:
+            piece, one = chain.piece, turns.give(chain)
+            assert piece == one
+            assert one.end <= chain.till
+            given_out.append(one)
+            out.append(one)
+        done = out.pop(data.draw(st.integers(0, len(out) - 1)))
+        turns.done(done.object, done.begin)
+    assert sorted(given_out) == sorted(plan)
+    for each in chains:
+        assert [one for one in given_out if one in each] == list(each)
+
+
+def test_a_request_without_a_piece_comes_first() -> None:
+    """Who has nothing to receive into goes before new requests, and those before a second piece for anybody."""
+    one, two, three = ([Range(name, at, at + 10) for at in range(0, 40, 10)] for name in "abc")
+    turns = Turns([one, two, three])
+
+    def give() -> str:
+        chain = turns.next(2)
+        return f"{(piece := turns.give(chain)).object}{piece.begin}" if chain is not None else "-"
+
+    assert [give() for _ in range(5)] == ["a0", "b0", "a10", "b10", "-"]
+    turns.done("b", 0)
+    turns.done("b", 10)
+    turns.done("a", 0)
+    assert [give() for _ in range(4)] == ["b20", "a20", "b30", "c0"]
+
+
+def test_the_sum_is_castagnolis() -> None:
+    """The compiled part alone says what the whole package does, and what RFC 3720's check value is."""
+    add = prepare()
+    assert add(b"123456789", 0) == crc32c.crc32c(b"123456789") == 0xE3069283
+    assert add(memoryview(bytearray(b"6789")), add(b"12345", 0)) == 0xE3069283
 
 
 def test_a_hole_has_no_sum() -> None:

@@ -88,6 +88,26 @@ def test_jobs_end_in_memory_with_their_sums(readers: tuple[Readers, Events], buc
     assert counts["broken"] >= 1
 
 
+def test_jobs_of_one_request_end_in_memory(readers: tuple[Readers, Events], bucket: Bucket) -> None:
+    """Two long requests in pieces, given out one by one, over a break: bytes and sums as if each were a request of its own."""
+    made, events = readers
+    objects = {one.name: one for one in made.list()}
+    arena = made.open(objects, len(DATA) + 4096)
+    bucket.asked.clear()
+    bucket.faults = [cut(150_000)]
+    half, step = len(DATA) // 2, 100_000
+    for offset in range(0, half, step):
+        for first, last in ((0, half), (half, len(DATA))):
+            at = first + offset
+            made.add([Job(at, "model.safetensors", at, min(last, at + step), at, last)])
+        came = [events.get(timeout=30), events.get(timeout=30)]
+        assert {(one.number, one.crc) for one in came} == {
+            (at, crc32c.crc32c(DATA[at : min(last, at + step)])) for at, last in ((offset, half), (half + offset, len(DATA)))
+        }
+    assert bytes(arena.view(0, len(DATA))) == DATA
+    assert len(bucket.asked) == 3
+
+
 def test_a_refusal_is_told_with_its_code(readers: tuple[Readers, Events], bucket: Bucket) -> None:
     """What ends a load comes as the LoadFailed that a thread would raise."""
     made, events = readers

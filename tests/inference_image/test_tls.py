@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes.util
 import random
+import re
 import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from inference_image.chunks.source import Buffer, Object, Patience, Source
 from inference_image.chunks.tls import MemoryTls, Secured
 from inference_image.contract import Code, LoadFailed
 from tests.inference_image import fake_storage
-from tests.inference_image.fake_storage import Bucket, closing, cut, dribble, stall, status, wrong_range
+from tests.inference_image.fake_storage import Bucket, closing, cut, dribble, mute, stall, status, wrong_range
 
 DATA = random.Random(5).randbytes(3_000_001)
 
@@ -92,6 +94,35 @@ def test_silence_in_a_body_is_left(source: Source, bucket: Bucket) -> None:
     assert int(first.removeprefix("bytes=").partition("-")[0]) > 1_000_000
 
 
+@pytest.mark.parametrize("way", ["http", *WAYS])
+def test_who_waits_already_learns_from_the_others(bucket: Bucket, certificate: Path, way: str) -> None:
+    """A first answer that doesn't come is given up by what other answers have shown meanwhile, not by what was known before."""
+    over = threading.Event()
+    with fake_storage.running(bucket, certificate=None if way == "http" else certificate) as address:
+        environ = {"STORAGE_EMULATOR_HOST": address, "REQUESTS_CA_BUNDLE": str(certificate), "GEMMACTL_TLS": way}
+        source = open_source("gs://bucket/m", environ, patience=Patience(stall=60, least=0.1))
+        one, buffer = source.list()[0], Buffer(len(DATA))
+        bucket.faults = [mute(over)]
+        began = time.monotonic()
+        assert source.pulse.silence(0) == 2.0
+
+        def others() -> None:
+            while bucket.faults:
+                time.sleep(0.005)
+            for _ in range(6):
+                source.pulse.silent(0.01)
+
+        learning = threading.Thread(target=others)
+        learning.start()
+        source.read(one, 0, len(DATA), buffer)
+        seconds = time.monotonic() - began
+        over.set()
+        learning.join()
+    assert bytes(buffer.data) == DATA
+    assert source.pulse.counts() == {"stall": 1}
+    assert seconds < 1.8
+
+
 def test_a_link_that_dribbles_is_no_stall(source: Source, bucket: Bucket) -> None:
     """Bytes that come in drops are taken as drops: a wait for many of them must not look like silence."""
     never = threading.Event()
@@ -150,6 +181,29 @@ def secure(plain: socket.socket, certificate: Path, way: str, name: str) -> Secu
     if way == "python":
         return MemoryTls(plain, ssl.create_default_context(cafile=certificate), name)
     return openssl.OpenSslSocket(plain, openssl.Trust(str(certificate)), name)
+
+
+@pytest.mark.parametrize(
+    ("version", "least"),
+    [(ssl.TLSVersion.TLSv1_3, {"TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}), (ssl.TLSVersion.TLSv1_2, set())],
+)
+def test_the_cheaper_cipher_is_offered_first(certificate: Path, version: ssl.TLSVersion, least: set[str]) -> None:
+    """A server that leaves the choice to its client encrypts with AES-128; the others are offered behind it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.maximum_version = version
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    here, there = socket.socketpair()
+    there.settimeout(5)
+    client = threading.Thread(target=lambda: secure(there, certificate, "openssl", "127.0.0.1"))
+    client.start()
+    with context.wrap_socket(here, server_side=True) as served:
+        client.join()
+        chosen, offered = served.cipher(), {name for name, *_ in served.shared_ciphers() or ()}
+    assert chosen is not None
+    assert re.search("AES_?128.GCM", chosen[0])
+    assert least <= offered
+    assert any("256" in name for name in offered)
 
 
 @pytest.mark.parametrize("way", WAYS)
