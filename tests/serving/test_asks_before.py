@@ -24,6 +24,7 @@ from gemmactl.serving.stopping import start, stop
 from gemmactl.serving.traffic import promote, rollback
 from gemmactl.tune import destroy as tune_destroy
 from gemmactl.tune import from_yaml as tune_yaml
+from gemmactl.tune.repair import repair as mend_a_tune
 from gemmactl.tune.steering import cancel
 from inference_image import api_keys
 from tests.fakes.cloud import FakeCloud
@@ -37,6 +38,7 @@ from tests.serving.test_weights_back import across
 from tests.tune.running import Desk
 from tests.tune.test_destroy import made
 from tests.tune.test_from_yaml import WRITTEN, project
+from tests.tune.test_mending import OOM, failed
 from tests.tune.test_steering import running
 
 GEMMACTL = Path(__file__).parents[2] / "gemmactl"
@@ -145,6 +147,13 @@ def removing_a_tune(_folder: Path) -> Case:
     return cloud, lambda ear: tune_destroy.destroy(place(cloud), None, ear, yes=False)
 
 
+def setting_a_job_anew(folder: Path) -> Case:
+    desk = Desk(folder)
+    desk.run(follow=False)
+    failed(desk, OOM)
+    return desk.cloud, lambda ear: mend_a_tune(place(desk.cloud), "sql", ear, fix=True, yes=False, retry=False, for_admin=False)
+
+
 def cancelling(_folder: Path) -> Case:
     cloud, _ = running()
     return cloud, lambda ear: cancel(place(cloud), None, ear, Clock(sleep=lambda _: None))
@@ -165,6 +174,7 @@ ASKS = {
     tuning_of_a_file: "tune/from_yaml.py",
     removing_a_tune: "tune/destroy.py",
     cancelling: "tune/steering.py",
+    setting_a_job_anew: "tune/mending.py",
 }
 ELSEWHERE = {"serving/init.py", "local/pretended.py"}
 """Ask about files of this machine, before any cloud is written to."""

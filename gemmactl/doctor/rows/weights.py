@@ -82,7 +82,12 @@ ROWS: Final = (
         r"The size of tensor a \(\d+\) must match the size of tensor b",
         r"shapes cannot be multiplied",
         r"(?:vocab(?:ulary)?|embedding)[ _]?size.{0,60}(?:mismatch|does not match|differs|!=)",
-        r"Some weights of the model checkpoint at \S{1,200} were not used",
+        # not those of the images' tower alone, which a text model leaves where they are
+        (
+            r"Some weights of the model checkpoint at \S{1,200} were not used"
+            r"(?! when initializing \w{1,80}: "
+            r"\[(?:'(?:model\.)?(?:vision_tower|multi_modal_projector)\.[\w.]{1,120}'(?:, )?){1,500}\])"
+        ),
         r"not initialized from (?:the )?(?:model )?checkpoint",
         r"state_dict .{0,40}(?:missing|unexpected) keys?",
         r"embedding .{0,40}index out of range|IndexError: index out of range in self",
