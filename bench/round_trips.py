@@ -3,9 +3,8 @@
     python bench/round_trips.py [--runs N] [--latency SECONDS] [--again] [--write docs/bench/round-trips.md]
 
 A server on loopback speaks the few words of Cloud Storage's JSON API that inspect uses, and holds every answer back by the
-latency. The model has ten shards with headers longer than the first read: the deepest case. Compared are the limit (three round
-trips: a list, first reads, long headers), a look that remembers what the last one asked, and a reader that asks for one thing
-after the other.
+latency. The model has ten shards with headers longer than the first read: the deepest case. Compared are the limit (a list, first
+reads, long headers), a look that remembers what the last one asked, and a reader that asks for one thing after the other.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from urllib.request import urlopen
 
@@ -153,40 +153,34 @@ class Handler(BaseHTTPRequestHandler):
 def look(url: str) -> None:
     """What the verb does, with the official client."""
     from bench.anybody import Endpoint
-    from gemmactl.checkpoint.files import BucketFiles
-    from gemmactl.checkpoint.inspect import inspect
     from gemmactl.gcp.cloud import connect
 
-    cloud = connect("bench-project", endpoint=Endpoint(url))
-
-    def base(name: str) -> BucketFiles:
-        return BucketFiles(cloud.storage, name)
-
-    report = inspect(BucketFiles(cloud.storage, "b", "m", direct=True), open_base=base)
-    if report.errors:
-        raise SystemExit(f"the sample has errors: {[f.code for f in report.errors]}")
+    inspected(connect("bench-project", endpoint=Endpoint(url)).storage)
 
 
 def look_again(kept: Path, url: str) -> None:
     """The same in a look of a deploy that remembers what the last one asked; the first run writes it down."""
     from bench.anybody import Endpoint
-    from gemmactl.checkpoint.files import BucketFiles
-    from gemmactl.checkpoint.inspect import inspect
     from gemmactl.gcp.cloud import connect
     from gemmactl.serving import asked_before
     from gemmactl.serving.one_look import one_look
 
-    reads = one_look(connect("bench-project", endpoint=Endpoint(url)))
-    file = asked_before.path(kept, url)
+    reads, file = one_look(connect("bench-project", endpoint=Endpoint(url))), asked_before.path(kept, url)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asked_before.ask, file, reads)
-        report = inspect(
-            BucketFiles(reads.storage, "b", "m", pinned=True, direct=True),
-            open_base=lambda name: BucketFiles(reads.storage, name),
-        )
+        inspected(reads.storage, pinned=True)
+    asked_before.keep(file, reads)
+
+
+def inspected(storage: Any, *, pinned: bool = False) -> None:
+    """The model, which has no errors."""
+    from gemmactl.checkpoint.files import BucketFiles
+    from gemmactl.checkpoint.inspect import inspect
+
+    folder = BucketFiles(storage, "b", "m", pinned=pinned, direct=True)
+    report = inspect(folder, open_base=lambda name: BucketFiles(storage, name))
     if report.errors:
         raise SystemExit(f"the sample has errors: {[f.code for f in report.errors]}")
-    asked_before.keep(file, reads)
 
 
 def one_after_the_other(url: str) -> None:
@@ -249,10 +243,7 @@ def first_look(folder: Path, runs: int, rtt: float) -> tuple[str, bool]:
         plain.row("one request after the other", rtt),
         "",
         f"Verdict: {'ok' if held else 'MISSED'}. Plain HTTP on loopback: the handshakes of TLS to the real host are not",
-        "in it and were not measured.",
-        "",
-        f"Python {platform.python_version()} on {platform.system()} {platform.machine()}.",
-        "",
+        f"in it and were not measured.\n\nPython {platform.python_version()} on {platform.system()} {platform.machine()}.\n",
     ]
     return "\n".join(page), held
 
