@@ -155,7 +155,7 @@ def _look(place: Place, settings: Settings, name: str | None, voice: Voice) -> S
         own = looked(once.cloud, wanted, service=find.full_name(place, short), context=context)
         checks, inspected = ground.result(), model.result()
         findings = tuple(_settled(f, wish, once) for f in together(own.findings, inspected, checks.findings))
-    follow = f'gemmactl generate "Good morning." --name {short} {place.flags}'
+    follow = f'gemmactl generate "Good morning." --type translation --name {short} {place.flags}'
     checked = (*checks.checked, *own.checked, *_inspected(service, inspected))
     return Seen(short, context, findings, accounts(wanted, context), follow, checked=checked, wish=wish)
 

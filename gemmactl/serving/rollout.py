@@ -210,7 +210,8 @@ def served(data: dict[str, Any], place: Place, prover: Prover, live: Json, model
     rows = [("service", name), ("url", service.url), ("model", model), ("smoke test", told), *asleep, *limits]
     facts: dict[str, Any] = {"url": service.url, "smoke": answer and answer.document(), "traffic": service_traffic.shares(live)}
     first = [f"gemmactl keys create {name} {place.flags}"] if service.key is not None and not place.api_key else []
-    follow = [*first, f'gemmactl generate "Good morning." --name {name} {place.flags}', f"gemmactl status {name} {place.flags}"]
+    ask = f'gemmactl generate "Good morning." --type translation --name {name} {place.flags}'
+    follow = [*first, ask, f"gemmactl status {name} {place.flags}"]
     if waiting:
         tried, share = service_traffic.address(live, service_traffic.NEXT), service_traffic.shares(live).get(waiting, 0)
         rows += [("candidate", f"{waiting}, tested, {share} % of the requests"), ("its url", tried)]

@@ -42,7 +42,7 @@ def start(place: Place, settings: Settings, name: str | None, voice: Voice) -> R
     live = steering.ours(place, settings, name)
     short = find.short(live)
     data: dict[str, Any] = {**place.document(), "service": short, "stopped": False}
-    follow = (f'gemmactl generate "Good morning." --name {short} {place.flags}',)
+    follow = (f'gemmactl generate "Good morning." --type translation --name {short} {place.flags}',)
     if not stopped(live):
         said = Line(f"{short} is not stopped: a request starts an instance", "good")
         return Result("start", {**data, "changed": False}, (said,), follow, place.target)
