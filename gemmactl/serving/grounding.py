@@ -173,13 +173,25 @@ def _unknowns(verdicts: Sequence[Verdict], context: Context) -> tuple[Finding, .
         if apis := sorted({v.api for v in those if v.api}):
             checks = names if len(those) < 3 else f"{len(those)} checks"
             said = f"unknown until {', '.join(apis)} {'is' if len(apis) == 1 else 'are'} enabled: {checks}"
-            cause = f"Not asked: {names}"
+            cause = f"Not asked: {_listed([v.check for v in those])}."
             line = f"gcloud services enable {' '.join(apis)} --project={context.project}"
             base = replace(base, title=said, cause=cause, remedy="Enable them to know.", commands=(line,), state="advice")
         elif all(v.needless for v in those):
             base = replace(base, remedy="No step needs it; with it this would be known.", state="advice")
         found.append(base)
     return tuple(found)
+
+
+def _listed(checks: Sequence[str]) -> str:
+    """`billing, quota; organization policies a, b`: eighteen names with the same word before each would hide the others."""
+    from gemmactl.serving.findings import POLICY
+
+    policies = [check.removeprefix(POLICY) for check in checks if check.startswith(POLICY)]
+    others = ", ".join(check for check in checks if not check.startswith(POLICY))
+    if not policies:
+        return others
+    said = f"organization polic{'ies' if len(policies) > 1 else 'y'} {', '.join(policies)}"
+    return f"{others}; {said}" if others else said
 
 
 def _ground(stack: Sequence[Resource], place: Place, bucket: str, *, live: bool) -> Ground:

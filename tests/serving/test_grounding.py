@@ -238,3 +238,16 @@ def test_logs_that_cannot_be_read_are_told_before_and_stop_nothing() -> None:
     assert any("lacks logging.logEntries.list on project demo-proj" in line for line in ear.said)
     assert any("a failure without the lines that explain it" in line for line in ear.said)
     assert any("--role=roles/logging.viewer" in line for line in ear.said)
+
+
+def test_policies_that_were_not_asked_stand_behind_the_other_checks(tmp_path: Path) -> None:
+    """One word for all of them: eighteen names that begin alike would hide the others."""
+    cloud = with_model(FakeCloud())
+    assert deploy(WISH, place(cloud), Ear(), yes=True).exit is Exit.OK
+    cloud.enforce_apis = True
+    (unknown,) = (f for f in repair(place(cloud), settings(tmp_path), "gemma", Ear(), fix=False, yes=False).data["findings"])
+    first, _, policies = unknown["cause"].partition("; ")
+    assert first.startswith("Not asked: ")
+    assert "billing" in first
+    assert policies.startswith("organization policies run.allowedIngress, ")
+    assert "org policy" not in unknown["cause"]
