@@ -37,10 +37,6 @@ _GUESSED: Final = 56 << 20
 """Bytes of weights that may be on their way before the headers are known: they lie in no slab."""
 SPARE: Final = 2
 """Reads beyond the connections that are always waiting for one."""
-
-
-_LONGEST: Final = 64 << 20
-"""Bytes that one request may ask for: they land piece by piece, so that it takes no more memory than a short one."""
 RING: Final = 192 << 20
 """Bytes of slabs beyond which no connection is added on the way to a GPU."""
 
@@ -250,16 +246,15 @@ class CheckpointStream:
         asked = {name: max(heads[name], self._guessed.get(name, 0)) for name in shards}
         plan = [self._reading(one, table, asked[name]) for name, one in shards.items()]
         kept = tuple(one for each in plan for one in each.kept)
-        chunk = self._settings.chunk
+        connections, chunk = self._settings.connections, self._settings.chunk
         # The last quarter of a round in quarters of a chunk: one short request for each connection, and no more of them.
-        kept = tapered(kept, self._settings.connections * chunk // 4, max(1, chunk // 4))
+        kept = tapered(kept, connections * chunk // 4, max(1, chunk // 4))
         summed = [one for each in plan for one in each.summed]
         for name in shards:
             if heads[name]:
                 self._land(Piece(name, 0, heads[name], self.landing.region(name), None))
         # What is only summed comes last: the model is filled while its checksum is still being made.
-        connections, only_sums = self._settings.connections, set(summed)
-        turns = Turns([*chained(kept, connections, _LONGEST), *chained(summed, connections, _LONGEST)])
+        turns, only_sums = Turns([*chained(kept, connections), *chained(summed, connections)]), set(summed)
         while turns or self._jobs:
             self._jobs.give_out(self._with_room(turns, only_sums))
             done = self._jobs.next()

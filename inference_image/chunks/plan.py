@@ -21,6 +21,10 @@ NEAR: Final = 1 << 20
 """Bytes between two wanted ranges that are received with them: a request of their own would cost more."""
 
 
+LONGEST: Final = 64 << 20
+"""Bytes that one request may ask for: they land piece by piece, so that it takes no more memory than a short one."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What is read of one object: `kept` bytes are wanted, of `summed` ones only the checksum is."""
@@ -54,7 +58,7 @@ def tapered(requests: Sequence[Range], tail: int, chunk: int) -> tuple[Range, ..
     return (*requests[:at], *(piece for one in requests[at:] for piece in _cut(one, chunk)))
 
 
-def chained(requests: Sequence[Range], connections: int, most: int) -> tuple[tuple[Range, ...], ...]:
+def chained(requests: Sequence[Range], connections: int, most: int = LONGEST) -> tuple[tuple[Range, ...], ...]:
     """Neighbours that one request may ask for: `most` bytes at first, less as the end comes nearer, so that all end together.
 
     A store lets wait for each answer, and each is parsed: fewer are better, as long as no connection is left with the last one.
