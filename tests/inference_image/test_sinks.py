@@ -41,6 +41,10 @@ def fragile(drain_seconds: float, **environ: str) -> Iterator[tuple[int, subproc
         while call(port, "GET", "/health", **{PROBE_HEADER: "ready"})[0] != 200:
             time.sleep(0.02)
         yield port, process
+    except Exception as error:
+        process.kill()
+        error.add_note("the process: {1}\n{2}\n{0}".format(process.poll(), *process.communicate()))
+        raise
     finally:
         process.kill()
         process.communicate()

@@ -82,7 +82,7 @@ def slow(clock: ToyClock, unit: float) -> FakeCloud:
     """The same with slow grants: each kind takes its own multiple of `unit` seconds, so that each is missed in its turn."""
 
     def takes(target: PolicyTarget) -> float:
-        return unit * {"repository": 3, "secret": 5}.get(target.kind, 1 if "-build-" in target.name else 8)
+        return unit * {"repository": 3, "secret": 5}.get(target.kind, 1 if "-build-" in target.name else 12)
 
     cloud = fresh()
     cloud.slow = SlowGrants(takes, lambda: clock.time)
