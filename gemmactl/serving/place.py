@@ -87,13 +87,13 @@ def go(project: Value, region: Value, voice: Voice, impersonate: Value | None = 
     voice.aim(target)
     from gemmactl.gcp.cloud import connect
 
-    kept = asked_before.folder(os.environ)
     if target == "cloud":
         cloud = connect(project.text, impersonate=impersonate.text if impersonate else "")
-        return Place(project, region, target, cloud, impersonated=impersonate, kept=kept)
+        return Place(project, region, target, cloud, impersonated=impersonate, kept=asked_before.folder(os.environ))
     from gemmactl.sandbox import daemon
 
     if impersonate is not None and not impersonate.origin.startswith("--"):
         impersonate = None  # gcloud's own setting speaks of the real cloud
     cloud = connect(project_id(project), endpoint=daemon.ensure(), impersonate=impersonate.text if impersonate else "")
-    return Place(project, region, target, cloud, impersonated=impersonate, kept=kept)
+    # with all else of the sandbox, so that it goes with it
+    return Place(project, region, target, cloud, impersonated=impersonate, kept=daemon.default_home() / "reads")
