@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,12 @@ def server(
     )
     try:
         yield process
+    except Exception as error:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        process.kill()
+        error.add_note("the process: {1}\n{2}\n{0}".format(process.poll(), *process.communicate()))
+        raise
     finally:
         process.kill()
         process.communicate()

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ def fragile(drain_seconds: float, **environ: str) -> Iterator[tuple[int, subproc
             time.sleep(0.02)
         yield port, process
     except Exception as error:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
         process.kill()
         error.add_note("the process: {1}\n{2}\n{0}".format(process.poll(), *process.communicate()))
         raise
