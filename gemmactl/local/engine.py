@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -59,8 +58,7 @@ def _preset(presets: Presets, prompt: Prompt) -> Preset:
 
 
 def _load(where: str, shown: str, prompt: Prompt, voice: Voice, environ: Mapping[str, str]) -> Engine:
-    for key, value in models.quiet(environ).items():
-        os.environ.setdefault(key, value)
+    models.hush(environ)
     from inference_image.engine import load
     from inference_image.settings import Settings
     from inference_image.timeline import Timeline

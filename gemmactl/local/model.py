@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 from gemmactl.checkpoint.inspect import Report, inspect, inspect_adapter, sighted
 from gemmactl.checkpoint.inspect import require as sound
@@ -148,6 +150,15 @@ def trouble(failed: LoadFailed, model: str) -> Trouble:
     )
 
 
+QUIET: Final = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+
+
 def quiet(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for an engine in this process: libraries keep their progress bars and advice to themselves."""
-    return {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error", **environ}
+    """The environment for an engine: libraries keep their progress bars and advice to themselves."""
+    return {**QUIET, **environ}
+
+
+def hush(environ: Mapping[str, str]) -> None:
+    """The same for an engine in this process: libraries read nothing but its own environment, where ours is never written."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, environ.get(name, value))

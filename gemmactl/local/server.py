@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from gemmactl.errors import Trouble
@@ -24,8 +23,7 @@ def serve(text: str, host: str, port: int, voice: Voice, environ: Mapping[str, s
     where = models.place(text)
     models.require((*models.needed(environ), *models.FOR_SERVER))
     models.look(where, folders(environ.get("GOOGLE_CLOUD_PROJECT", "")), environ)
-    for key, value in models.quiet(environ).items():
-        os.environ.setdefault(key, value)
+    models.hush(environ)
     from inference_image.server.process import serve as run
     from inference_image.settings import Settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def test_an_image_is_shown_before_the_prompt(seeing: Path, tmp_path: Path) -> No
     one, two = said(seeing, files[:1]), said(seeing, files[1:])
     assert one != two
     assert said(seeing, files[:1]) == one
+    assert [name for name in os.environ if name.startswith("GEMMACTL_")] == [], "what a model is asked for stays with it"
 
 
 def test_what_can_not_be_shown(seeing: Path, tmp_path: Path) -> None:

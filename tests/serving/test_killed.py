@@ -78,11 +78,14 @@ def fresh() -> FakeCloud:
     return cloud
 
 
-def slow(clock: ToyClock, unit: float) -> FakeCloud:
-    """The same with slow grants: each kind takes its own multiple of `unit` seconds, so that each is missed in its turn."""
+def slow(clock: ToyClock, unit: float, last: int = 8) -> FakeCloud:
+    """The same with slow grants: each kind takes its own multiple of `unit` seconds, so that each is missed in its turn.
+
+    `last`: that of the model's.
+    """
 
     def takes(target: PolicyTarget) -> float:
-        return unit * {"repository": 3, "secret": 5}.get(target.kind, 1 if "-build-" in target.name else 12)
+        return unit * {"repository": 3, "secret": 5}.get(target.kind, 1 if "-build-" in target.name else last)
 
     cloud = fresh()
     cloud.slow = SlowGrants(takes, lambda: clock.time)
@@ -192,20 +195,20 @@ def test_killed_while_its_grants_are_on_their_way_it_resumes() -> None:
     again at once, when the grants stand and nobody sees them, it waits as the undisturbed one does.
     """
     time = ToyClock()
-    undisturbed, _ = dying(10_000, slow(time, 40.0), time.clock)
+    undisturbed, _ = dying(10_000, slow(time, 40.0, 12), time.clock)
     assert undisturbed.slow is not None
     assert time.time > 200
     told = " ".join(undisturbed.slow.refused)
     assert all(word in told for word in ("could not resolve source", "denied: Permission", "on secret", "startup probe")), told
     assert standing(undisturbed) == standing(calm()[0])
     time = ToyClock()
-    brief, calls = dying(10_000, slow(time, 6.0), time.clock)
+    brief, calls = dying(10_000, slow(time, 6.0, 12), time.clock)
     assert brief.slow is not None
     assert {text[:6] for text in brief.slow.refused} == {text[:6] for text in undisturbed.slow.refused}
     first = next(number for number, call in enumerate(brief.calls, 1) if call.name == "policies.add")
     for at in range(first, calls + 1, 2):  # a death before the first grant is the law above
         time = ToyClock()
-        cloud, _ = dying(at, slow(time, 6.0), time.clock)
+        cloud, _ = dying(at, slow(time, 6.0, 12), time.clock)
         deploy(cloud, time.clock)
         assert standing(cloud) == standing(calm()[0]), f"killed after call {at}"
         assert make_plan(wanted(cloud), cloud).work == (), f"killed after call {at}"
