@@ -9,7 +9,7 @@ from typing import Any, Final
 from finetune_image.contract import ENV_TASK_SECONDS
 from gemmactl import limits, spec_rules, tune_rules
 from gemmactl.doctor.finding import Finding
-from gemmactl.doctor.setting import BY_HAND, HEARSAY, Setting, more_memory, text
+from gemmactl.doctor.setting import BY_HAND, HEARSAY, Setting, legal, more_memory, text
 from gemmactl.errors import Trouble
 from gemmactl.resources import names
 from gemmactl.tune_spec import TASK_SECONDS, Tune
@@ -34,17 +34,7 @@ def derived(finding: Finding, wish: Tune) -> tuple[Setting, ...] | str:
         return WHY_NOT.get(finding.code) or BY_HAND.get(finding.fix_kind, "")
     if finding.hearsay:
         return HEARSAY
-    found = rule(wish)
-    if isinstance(found, str):
-        return found
-    changes = {field: value for field, value in found.items() if value != getattr(wish, field)}
-    if not changes:
-        return "its settings are legal: which one is meant does not follow"
-    try:
-        tune_rules.check(changed(wish, changes))
-    except Trouble as trouble:
-        return f"{trouble.what}: {trouble.why}"
-    return tuple(Setting(field, getattr(wish, field), value) for field, value in changes.items())
+    return legal(rule(wish), wish, lambda changes: tune_rules.check(changed(wish, changes)))
 
 
 def changed(wish: Tune, changes: Mapping[str, Any]) -> Tune:

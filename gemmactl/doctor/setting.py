@@ -55,14 +55,20 @@ def derived(finding: Finding, wish: Serve, room: Room = lambda _wish: None) -> t
         return WHY_NOT.get(finding.code) or BY_HAND.get(finding.fix_kind, "")
     if finding.hearsay:
         return HEARSAY
-    found = rule(wish, room)
+    return legal(rule(wish, room), wish, lambda changes: spec_rules.check(changed(wish, changes)))
+
+
+def legal(
+    found: Mapping[str, Any] | str, wish: object, check: Callable[[Mapping[str, Any]], object]
+) -> tuple[Setting, ...] | str:
+    """What of a rule's answer differs from the wish, or why that is not to be set. `check` raises Trouble for what is illegal."""
     if isinstance(found, str):
         return found
     changes = {field: value for field, value in found.items() if value != getattr(wish, field)}
     if not changes:
         return "its settings are legal: which one is meant does not follow"
     try:
-        spec_rules.check(changed(wish, changes))
+        check(changes)
     except Trouble as trouble:
         return f"{trouble.what}: {trouble.why}"
     return tuple(Setting(field, getattr(wish, field), value) for field, value in changes.items())
