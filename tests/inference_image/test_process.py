@@ -42,6 +42,22 @@ def free_port() -> int:
 
 
 @contextmanager
+def ending(process: subprocess.Popen[str]) -> Iterator[None]:
+    """End it behind its test; a test that failed tells what it said and how it ended."""
+    try:
+        yield
+    except Exception as error:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        process.kill()
+        error.add_note("the process: {1}\n{2}\n{0}".format(process.poll(), *process.communicate()))
+        raise
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
 def server(
     port: int, program: tuple[str, ...] = ("-m", "inference_image.server"), **environ: str
 ) -> Iterator[subprocess.Popen[str]]:
@@ -53,17 +69,8 @@ def server(
         stderr=subprocess.PIPE,
         text=True,
     )
-    try:
+    with ending(process):
         yield process
-    except Exception as error:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-        process.kill()
-        error.add_note("the process: {1}\n{2}\n{0}".format(process.poll(), *process.communicate()))
-        raise
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def get(port: int, path: str) -> tuple[int, dict[str, object]]:

@@ -12,13 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from inference_image import api_keys
 from inference_image.contract import EXIT_LOAD_FAILED, PROBE_HEADER, LoadFailure
-from tests.inference_image.test_process import free_port, until_open
+from tests.inference_image.test_process import ending, free_port, until_open
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-that-nobody-may-read"
@@ -36,20 +36,11 @@ def fragile(drain_seconds: float, **environ: str) -> Iterator[tuple[int, subproc
         stderr=subprocess.PIPE,
         text=True,
     )
-    try:
+    with ending(process):
         until_open(port)
         while call(port, "GET", "/health", **{PROBE_HEADER: "ready"})[0] != 200:
             time.sleep(0.02)
         yield port, process
-    except Exception as error:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-        process.kill()
-        error.add_note("the process: {1}\n{2}\n{0}".format(process.poll(), *process.communicate()))
-        raise
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def call(port: int, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
