@@ -55,12 +55,15 @@ class CheckpointStream:
         self.landing = Landing()
         self.landing.freed, self._jobs.stopped = self._jobs.freed, lambda: self.landing.stopped
         self.files: Future[Files] = Future()
+        self.tokenizer: Future[bytes] = Future()
+        """Its file, the largest beside the weights: what the weights are waits for the others alone."""
         self.tensors: Future[Mapping[str, Tensor]] = Future()
         self.finished: Future[None] = Future()
         self.adapters: Future[tuple[Adapter, ...]] = Future()
         """Read beside the model, and held to it."""
         self._promises: Mapping[str, Promise] = {}
         self._guessed: dict[str, int] = {}
+        self._words_left = 0
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="checkpoint", daemon=True).start()
@@ -84,7 +87,7 @@ class CheckpointStream:
             self._load()
             self.finished.set_result(None)
         except BaseException as error:  # noqa: BLE001 - it is raised where the load is waited for
-            for future in (self.files, self.tensors, self.finished):
+            for future in (self.files, self.tokenizer, self.tensors, self.finished):
                 if not future.done():
                     future.set_exception(error)
             self.landing.fail(error)
@@ -110,7 +113,7 @@ class CheckpointStream:
         self.files.set_result(files)
         self.tensors.set_result(table)
         with self._timeline.phase("read weights"):
-            self._read_weights(shards, table, heads)
+            self._read_weights(objects, shards, table, heads)
         self._timeline.note(reads={**self._readers.close(), "slabs": ring.most_out if ring is not None else 0})
         self._verify([objects[name] for name in (*self._small(objects), *sorted(shards))])
 
@@ -146,19 +149,21 @@ class CheckpointStream:
         return self._readers.connections + SPARE
 
     def _first_read(self, objects: Mapping[str, Object], heads: Mapping[str, int]) -> tuple[Files, layout.Index | None]:
-        """Small files whole, and of every shard the beginning: its header and the first of its data."""
-        names = self._small(objects)
+        """Small files whole, but for the tokenizer, and of every shard the beginning: its header and the first of its data."""
+        names = [name for name in self._small(objects) if name != contract.TOKENIZER]
         wanted = [Range(name, 0, objects[name].size) for name in names]
-        # A tokenizer in one request would be what all else waits for on a slow link.
-        small_reads = cover(wanted, (), max(_HEAD, self._settings.chunk // 4))
-        first = [*small_reads, *(Range(name, 0, end) for name, end in heads.items() if end)]
+        first = [*cover(wanted, (), _HEAD), *(Range(name, 0, end) for name, end in heads.items() if end)]
         jobs = self._jobs.give_out(map(self._in_region, first))
-        long = sum(1 for one in first if one.end - one.begin > _HEAD)
+        # A tokenizer in one request would be what all else waits for on a slow link.
+        words = Range(contract.TOKENIZER, 0, objects[contract.TOKENIZER].size)
+        later = self._jobs.give_out(map(self._in_region, cover([words], (), max(_HEAD, self._settings.chunk // 4))))
+        self._words_left = len(later)
+        long = sum(1 for one in (*jobs, *later) if one.end - one.begin > _HEAD)
         self._jobs.give_out(map(self._in_region, self._guess(objects, heads, self._settings.connections - long)))
         self._jobs.wait_for(jobs)
-        small = {name: self._bytes(name, objects[name].size) for name in names}
-        for name in names:
-            self.landing.arena.release(self.landing.region(name), self.landing.region(name) + page_end(objects[name].size))
+        small = {name: self._whole(objects[name]) for name in names}
+        if not later:
+            self._tokenizer_came(objects[contract.TOKENIZER])
         overrides = corrections(small, self._settings.corrections)
         if named := overrides.named():
             self._timeline.note(overrides=named)
@@ -172,6 +177,11 @@ class CheckpointStream:
             self._timeline.note(presets=files.presets.named())
         return files, index
 
+    def _tokenizer_came(self, one: Object) -> None:
+        data = self._whole(one)
+        layout.check_pointer(data[:64], one.name, Code.TOKENIZER_INVALID)
+        self.tokenizer.set_result(data)
+
     def _guess(self, objects: Mapping[str, Object], heads: Mapping[str, int], idle: int) -> list[Range]:
         """Reads that will be wanted, whatever the headers say, for connections that would be idle until these are parsed."""
         ranges: list[Range] = []
@@ -183,6 +193,12 @@ class CheckpointStream:
                 ranges.append(Range(name, at, end))
                 self._guessed[name] = at = end
         return ranges
+
+    def _whole(self, one: Object) -> bytes:
+        """A small file, whose memory is given back."""
+        data, at = self._bytes(one.name, one.size), self.landing.region(one.name)
+        self.landing.arena.release(at, at + page_end(one.size))
+        return data
 
     def _bytes(self, name: str, end: int) -> bytes:
         at = self.landing.region(name)
@@ -242,7 +258,9 @@ class CheckpointStream:
         promise = self._promises.get(one.name)
         return promise if promise is not None and promise.about(one) else None
 
-    def _read_weights(self, shards: Mapping[str, Object], table: Mapping[str, Tensor], heads: Mapping[str, int]) -> None:
+    def _read_weights(
+        self, objects: Mapping[str, Object], shards: Mapping[str, Object], table: Mapping[str, Tensor], heads: Mapping[str, int]
+    ) -> None:
         asked = {name: max(heads[name], self._guessed.get(name, 0)) for name in shards}
         plan = [self._reading(one, table, asked[name]) for name, one in shards.items()]
         kept = tuple(one for each in plan for one in each.kept)
@@ -261,7 +279,11 @@ class CheckpointStream:
             if done is None:
                 continue
             turns.done(done.object, done.begin)
-            if done.to != NOWHERE:
+            if done.object == contract.TOKENIZER:
+                self._words_left -= 1
+                if not self._words_left:
+                    self._tokenizer_came(objects[contract.TOKENIZER])
+            elif done.to != NOWHERE:
                 slab = slab_of(done.to) if done.to >= self._ring_at else None
                 self._land(Piece(done.object, done.begin, done.end, done.to, slab))
 
