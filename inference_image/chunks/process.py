@@ -153,7 +153,7 @@ class _Child:
         """How often what went wrong; the process is no more."""
         counts: Mapping[str, int] = {}
         with suppress(LoadFailed, Empty):
-            counts = self.answer(_CLOSING_SECONDS)
+            counts = self.answer(_CLOSING_SECONDS if self._listener.is_alive() else 0.0)  # nobody answers any more
         self._process.kill()
         self._process.wait()
         if self._listener.ident is not None:
