@@ -16,13 +16,12 @@ from inference_image.presets_file import Document, types_of
 
 @dataclass(frozen=True)
 class Files:
-    """The small files of a checkpoint, parsed where they are JSON that we read; `text_config` is the language model's part."""
+    """The small files of a checkpoint without its tokenizer, as they are read; `text_config` is the language model's part."""
 
     config: Mapping[str, Any]
     family: Family
     text_config: Mapping[str, Any]
     generation_config: Mapping[str, Any]
-    tokenizer: bytes
     tokenizer_config: Mapping[str, Any]
     chat_template: str | None
     vision: layout.Vision | None = None
@@ -55,14 +54,12 @@ def parse_files(
     config = layout.parse_json(small[contract.CONFIG], contract.CONFIG, Code.CONFIG_INVALID)
     config = overrides.apply_json(contract.CONFIG, config)
     index = layout.parse_index(small[contract.INDEX]) if contract.INDEX in small else None
-    layout.check_pointer(small[contract.TOKENIZER][:64], contract.TOKENIZER, Code.TOKENIZER_INVALID)
     template = small.get(contract.CHAT_TEMPLATE)
     files = Files(
         config=config,
         family=layout.family(config),
         text_config=layout.text_config(config),
         generation_config=optional(contract.GENERATION_CONFIG, Code.CONFIG_INVALID),
-        tokenizer=small[contract.TOKENIZER],
         tokenizer_config=optional(contract.TOKENIZER_CONFIG, Code.TOKENIZER_INVALID),
         chat_template=overrides.template or (chat.template_text(template) if template else None),
         vision=layout.vision(config) if images else None,

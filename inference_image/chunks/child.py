@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO
 
 from inference_image.chunks import open_source
@@ -24,7 +25,7 @@ from inference_image.contract import Code, LoadFailed
 class Child:
     """Answers messages: each is one JSON array on one line."""
 
-    def __init__(self, arguments: list[Any], out: BinaryIO) -> None:
+    def __init__(self, arguments: Sequence[Any], out: BinaryIO) -> None:
         uri, self._descriptor, first, most, stall, pin = arguments
         self._source = open_source(uri, os.environ, patience=Patience(stall=stall), pin=pin)
         self._out, self._lock = out, threading.Lock()
@@ -65,16 +66,16 @@ class Child:
             self._out.flush()
 
 
-def main(arguments: list[str]) -> None:
-    """Until stdin ends: whoever started this is gone then, or needs it no longer."""
+def answer_all(arguments: Sequence[Any], lines: Iterable[bytes]) -> None:
+    """Until there are no more messages: whoever began this is gone then, or needs it no longer. Answers go to descriptor 1."""
     # Ctrl-C reaches the whole group of a terminal; who started this decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not be taken for an answer
     child: Child | None = None
-    for line in sys.stdin.buffer:
+    for line in lines:
         try:
-            child = child or Child(json.loads(arguments[0]), out)
+            child = child or Child(arguments, out)
             child.answer(json.loads(line))
         except BrokenPipeError:
             return
@@ -85,6 +86,6 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    answer_all(json.loads(sys.argv[1]), sys.stdin.buffer)
     sys.stdout.flush()
     os._exit(0)  # readers may sit in a socket

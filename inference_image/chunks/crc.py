@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
@@ -12,38 +12,44 @@ from inference_image.chunks.source import Sink
 
 _POLYNOMIAL: Final = 0x82F63B78  # Castagnoli, bits reversed
 
-Matrix = tuple[int, ...]
+_ONE: Final = 1 << 31
+"""The polynomial 1: bit 31 is the coefficient of x^0, bit 0 that of x^31."""
 
 
-def _times(matrix: Matrix, vector: int) -> int:
-    made = 0
-    for row in matrix:
-        if not vector:
-            break
-        if vector & 1:
-            made ^= row
-        vector >>= 1
+def _product(first: int, second: int) -> int:
+    """Their product modulo the polynomial, made as zlib's multmodp does."""
+    made, bit = 0, _ONE
+    while bit:
+        if first & bit:
+            made ^= second
+            if not first & (bit - 1):
+                break
+        bit >>= 1
+        second = (second >> 1) ^ _POLYNOMIAL if second & 1 else second >> 1
     return made
 
 
 @cache
-def _zeros(power: int) -> Matrix:
-    """The linear map on a CRC of appending 2**power zero bits: 32 columns over GF(2)."""
-    if power == 0:
-        return (_POLYNOMIAL, *(1 << bit for bit in range(31)))
-    half = _zeros(power - 1)
-    return tuple(_times(half, column) for column in half)
+def _squared(times: int) -> int:
+    """x^(2^times) modulo the polynomial."""
+    return _ONE >> 1 if times == 0 else _product(_squared(times - 1), _squared(times - 1))
+
+
+@lru_cache(maxsize=1024)
+def _shift(length: int) -> int:
+    """x^(8 * length) modulo the polynomial: what `length` bytes more do to a sum. A load's pieces have few lengths."""
+    made, bits, times = _ONE, length * 8, 0
+    while bits:
+        if bits & 1:
+            made = _product(_squared(times), made)
+        bits >>= 1
+        times += 1
+    return made
 
 
 def combine(first: int, second: int, second_length: int) -> int:
     """CRC of A + B from the CRCs of both and the length of B in bytes, as zlib's crc32_combine does."""
-    bits, power = second_length * 8, 0
-    while bits:
-        if bits & 1:
-            first = _times(_zeros(power), first)
-        bits >>= 1
-        power += 1
-    return first ^ second
+    return _product(_shift(second_length), first) ^ second
 
 
 def whole(parts: Iterable[tuple[int, int, int]]) -> tuple[int, int] | None:

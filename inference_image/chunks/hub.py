@@ -12,9 +12,10 @@ from urllib.parse import quote, urljoin, urlsplit
 from inference_image import contract
 from inference_image.chunks.pulse import Pulse
 from inference_image.chunks.ranged import read_range
+from inference_image.chunks.response import Response
 from inference_image.chunks.silence import Silence
 from inference_image.chunks.source import Object, Patience, Sink
-from inference_image.chunks.wire import RETRYABLE, Response, Transient, Wire, persist, read_json, retry_after
+from inference_image.chunks.wire import RETRYABLE, Transient, Wire, persist, read_json, retry_after
 from inference_image.contract import Code, LoadFailed
 
 _ENDPOINT: Final = "https://huggingface.co"

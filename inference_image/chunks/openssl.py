@@ -26,8 +26,8 @@ from inference_image.chunks.openssl_library import last_words, library
 from inference_image.chunks.silence import Waiting
 from inference_image.chunks.tls import Secured
 
-_READ_AHEAD: Final = 128 << 10
-"""Bytes that OpenSSL asks of the kernel at once: eight records. With more it spends the time on moving what is left over."""
+_READ_AHEAD: Final = 24 << 10
+"""Bytes that OpenSSL asks of the kernel at once: a record and a half. They are decrypted where they lie, in the fastest cache."""
 _SMALL: Final = 4096
 """OpenSSL's own buffer in front of a read: what is not larger would stay in there, so it goes past it."""
 

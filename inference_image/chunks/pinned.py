@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from inference_image import contract
 from inference_image.chunks.gcs import GcsSource, changed
+from inference_image.chunks.response import Response
 from inference_image.chunks.source import Object, Patience, Sink
-from inference_image.chunks.wire import Credentials, Response, persist
+from inference_image.chunks.wire import Credentials, persist
 from inference_image.contract import Code, LoadFailed
 from inference_image.pin import LIMIT, Difference, Pin, Pinned, differences, digest_of
 

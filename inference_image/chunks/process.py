@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from inference_image.chunks.arena import Arena, shared_file
+from inference_image.chunks.birth import begin
 from inference_image.chunks.crew import Pace
 from inference_image.chunks.openssl_library import tls_in_python
 from inference_image.chunks.readers import Events
@@ -22,8 +21,6 @@ from inference_image.contract import Code, LoadFailed
 
 MOST: Final = 4
 """Processes at most where each takes bytes out of its sockets with one core."""
-_ROOT: Final = Path(__file__).parents[2]
-_KEPT: Final = ("PATH", "HOME", "LD_LIBRARY_PATH", "LANG", "TMPDIR")
 _CLOSING_SECONDS: Final = 2.0
 
 
@@ -59,6 +56,8 @@ class ProcessReaders:
         try:
             for _ in range(count):
                 self._children.append(_Child([uri, self._memory, share.first, share.most, stall, pin], environ, events))
+            for child in self._children:
+                child.listen()
         except OSError:
             self.close()
             raise
@@ -115,14 +114,11 @@ class _Child:
         self._errors = shared_file()
         self.out = 0
         self.connections = connections
-        path = os.pathsep.join(filter(None, [str(_ROOT), environ.get("PYTHONPATH", "")]))
-        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "inference_image.chunks.child", json.dumps(arguments)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, pass_fds=(memory,),
-            env={**kept, **environ, "PYTHONPATH": path}, bufsize=0,
-        )  # fmt: skip
+        self._process = begin(arguments, environ, memory, self._errors)
         self._listener = threading.Thread(target=self._listen, name="reader-process", daemon=True)
+
+    def listen(self) -> None:
+        """Begin to take its messages. A thread more, beside which no process is split off any longer."""
         self._listener.start()
 
     def add(self, jobs: Iterable[Job]) -> None:
@@ -157,10 +153,11 @@ class _Child:
         """How often what went wrong; the process is no more."""
         counts: Mapping[str, int] = {}
         with suppress(LoadFailed, Empty):
-            counts = self.answer(_CLOSING_SECONDS)
+            counts = self.answer(_CLOSING_SECONDS if self._listener.is_alive() else 0.0)  # nobody answers any more
         self._process.kill()
         self._process.wait()
-        self._listener.join()
+        if self._listener.ident is not None:
+            self._listener.join()
         if self._errors >= 0:
             os.close(self._errors)
             self._errors = -1

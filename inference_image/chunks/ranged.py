@@ -10,9 +10,10 @@ from http.client import HTTPException, HTTPResponse
 from typing import Final
 
 from inference_image.chunks.pulse import Pulse
+from inference_image.chunks.response import Response
 from inference_image.chunks.silence import Silence
 from inference_image.chunks.source import Object, Patience, Sink
-from inference_image.chunks.wire import STEP, Response, Transient, persist
+from inference_image.chunks.wire import STEP, Transient, persist
 from inference_image.contract import Code, LoadFailed
 
 _MOST_BREAKS: Final = 64

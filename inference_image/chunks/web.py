@@ -15,9 +15,10 @@ from urllib.parse import quote, urlsplit
 from inference_image import contract
 from inference_image.chunks.pulse import Pulse
 from inference_image.chunks.ranged import read_range
+from inference_image.chunks.response import Response
 from inference_image.chunks.silence import Silence
 from inference_image.chunks.source import Buffer, Object, Patience, Sink
-from inference_image.chunks.wire import RETRYABLE, Response, Transient, Wire, persist, retry_after
+from inference_image.chunks.wire import RETRYABLE, Transient, Wire, persist, retry_after
 from inference_image.contract import Code, LoadFailed
 from inference_image.small_files import INDEX_LIMIT, SEEING, SMALL
 

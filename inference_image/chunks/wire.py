@@ -7,7 +7,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeVar, cast
@@ -15,6 +14,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from inference_image.chunks import openssl
 from inference_image.chunks.openssl_library import tls_in_python
+from inference_image.chunks.response import Response
 from inference_image.chunks.silence import Silence, Waiting
 from inference_image.chunks.source import Patience
 from inference_image.chunks.tls import MemoryTls, Secured
@@ -26,12 +26,6 @@ _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 STEP: Final = 1 << 20
 """Bytes that are received between two looks at the checksum: still in the processor's cache, and Python is asked seldom."""
-_GATHER: Final = 0.001
-"""Seconds in which bytes come together after all that was there was taken: half a MiB at a time then, not a record of 16 KB.
-
-Not SO_RCVLOWAT, which does the same in the kernel: it holds the window at the mark, and now and then one that nobody opens again.
-"""
-
 Made = TypeVar("Made")
 Context = ssl.SSLContext | openssl.Trust
 
@@ -55,64 +49,6 @@ class Transient(Exception):  # noqa: N818 - a passing state of the network, and 
     def __init__(self, why: str, retry_after: float = 0.0) -> None:
         super().__init__(why)
         self.retry_after = retry_after
-
-
-class Response(http.client.HTTPResponse):
-    """An answer whose body can be received straight from its socket, many TLS records at once."""
-
-    def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
-        super().__init__(sock, debuglevel, method, url)
-        self._plain = sock
-        self._secured = sock if isinstance(sock, Secured) else None
-        self._buffered = 0
-        self._direct = False
-        self.in_python = self._secured is not None and self._secured.in_python
-        """See Secured."""
-        self._waiting: Waiting | None = None
-
-    def begin_body(self) -> None:
-        """Call it before wait() and receive(). Raises OSError; TimeoutError when nothing comes."""
-        if self.length is None or self.chunked:
-            return
-        self._buffered = len(self.fp.peek(1))  # what came together with the headers
-        self._plain.settimeout(0)
-        self._waiting = Waiting(self._plain)
-        self._direct = True
-
-    def wait(self, silence: Silence) -> float:
-        """Return when there is something to receive, and best a lot of it; how many seconds it took. Raises TimeoutError."""
-        if self._waiting is None or self._buffered or (self._secured is not None and self._secured.holds):
-            return 0.0
-        time.sleep(_GATHER)
-        return self._waiting.until(silence)
-
-    def receive(self, into: memoryview) -> int:
-        """What is here of the body, len(into) bytes at most; 0 for nothing. Raises OSError, and EOFError at an early end."""
-        if not self._direct:
-            count = self.readinto(into)
-            if not count:
-                raise EOFError
-            return count
-        count = self._take(into[: self.length])
-        self.length = (self.length or 0) - count
-        if not self.length:
-            self.close()
-        return count
-
-    def _take(self, into: memoryview) -> int:
-        if self._buffered:
-            count = self.fp.readinto1(into[: self._buffered])
-            self._buffered -= count
-            return count
-        if self._secured is not None:
-            return self._secured.take(into)
-        try:
-            count = self._plain.recv_into(into)
-        except BlockingIOError:
-            return 0
-        if not count:
-            raise EOFError
-        return count
 
 
 def _dial(address: tuple[str, int], *more: Any) -> socket.socket:

@@ -150,7 +150,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
     # From here on the model is whole but for its bytes: they arrive while everything else is made.
     filled = _in_thread(lambda: _filled(stream, tensors, device, timeline))
     with timeline.phase("build tokenizer"):
-        beside = TokenizerFiles(files.tokenizer, files.tokenizer_config, files.chat_template)
+        beside = TokenizerFiles(stream.tokenizer.result(), files.tokenizer_config, files.chat_template)
         text = Text(
             beside,
             files.family,
@@ -193,7 +193,7 @@ def _finish(stream: CheckpointStream, settings: Settings, timeline: Timeline, me
 
 
 def _tokenizer(stream: CheckpointStream, timeline: Timeline) -> Tokenizer:
-    data = stream.files.result().tokenizer
+    data = stream.tokenizer.result()
     with timeline.phase("read tokenizer"):
         return parsed(data)
 
