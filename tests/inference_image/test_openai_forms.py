@@ -144,9 +144,8 @@ TAKEN_INSIDE = {
 
 def test_each_field_within_others_is_in_one_table() -> None:
     """Of options, messages of every role, their parts and schemas: taken, listed as accepted, or refused by name."""
-    roles = [
-        getattr(c, f"ChatCompletion{one}MessageParam") for one in ["User", "System", "Developer", "Assistant", "Tool", "Function"]
-    ]
+    senders = ("User", "System", "Developer", "Assistant", "Tool", "Function")
+    roles = [getattr(c, f"ChatCompletion{one}MessageParam") for one in senders]
     places = {
         "stream_options": (c.ChatCompletionStreamOptionsParam,),
         "messages": roles,
