@@ -57,7 +57,7 @@ def logits(slots: Slots, lengths: Sequence[int]) -> torch.Tensor:
     return torch.stack(made)
 
 
-def apart(dtype: str, products: Callable[[], AbstractContextManager[Any]] = nullcontext) -> float:
+def apart(dtype: str, products: Callable[[], AbstractContextManager[Any]] = nullcontext, firsts: Sequence[int] = FIRST) -> float:
     """How far a batch moves a row's logits at most. 0: not by a bit."""
     from transformers import Gemma3ForCausalLM
 
@@ -65,7 +65,7 @@ def apart(dtype: str, products: Callable[[], AbstractContextManager[Any]] = null
     for row, length in enumerate(BESIDE, 1):
         read(slots, row, length)
     most = 0.0
-    for first in FIRST:
+    for first in firsts:
         read(slots, 0, first)
         with products():
             alone, *others = (logits(slots, (first, *BESIDE)[:size]) for size in SIZES)
@@ -76,7 +76,7 @@ def apart(dtype: str, products: Callable[[], AbstractContextManager[Any]] = null
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_nothing_but_a_blas_mixes_rows(dtype: str) -> None:
     """With every product computed row by row attention, norms, positions and the head's cap give the same bits in any batch."""
-    assert apart(dtype, RowByRow) == 0
+    assert apart(dtype, RowByRow, FIRST[1:3]) == 0
 
 
 def test_in_bfloat16_a_batch_changes_no_bit() -> None:
