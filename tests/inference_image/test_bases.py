@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from finetune_image.lineage import document as lineage_file
+from finetune_image.lineage import lineage as written_lineage
+from finetune_image.run import File, Run, Wish
 from gemmactl.resources.local_model import WANTED
 from inference_image import adapter_files, bases
 from inference_image.adapter_files import Adapter
@@ -126,6 +129,15 @@ def test_what_a_fine_tune_recorded_decides() -> None:
     assert judge(claim, Model("gs://b/gemma-3-4b-pt", files=edited)).same is True
     assert judge(claim, Model("gs://b/gemma-3-4b-pt")).same is True
     assert judge(claim, Model("gs://c/gemma-3-4b-it", files=again)).same is False
+
+
+def test_a_fine_tunes_own_record_is_read() -> None:
+    """What its job writes beside an adapter is what is looked for: place, fingerprint, generations."""
+    run = Run("r", "i", Wish(model=TUNED), "gs://b", File("gs://b/d", "0"), base="f" * 64, pins={SHARD: "1"})
+    claim = Claim.of("google/gemma-3-4b-it", lineage_file(written_lineage(run, {})))
+    assert [name.text for name in claim.names] == [TUNED, "google/gemma-3-4b-it"]
+    assert (claim.fingerprint, claim.generations, claim.provable) == ("f" * 64, {SHARD: "1"}, True)
+    assert judge(claim, Model(OTHER_TUNE)).same is False
 
 
 @pytest.mark.parametrize("data", [None, b"", b"{", b"[]", b'{"base": 1}', b'{"base": {"uri": 1, "generations": 2}}'])
