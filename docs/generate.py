@@ -244,7 +244,7 @@ def api_blocks() -> dict[str, list[str]]:
     fields = import_module("inference_image.server.openai_fields")
     openai = import_module("inference_image.server.openai_schemas")
     own = import_module("inference_image.server.schemas")
-    accepted = [f"| `{name}` | {one_line(why)} |" for name, why in fields.ACCEPTED.items()]
+    accepted = [f"| `{name}` | {one_line(why)} |" for name, why in {**fields.ACCEPTED, **fields.INSIDE}.items()]
     refused = [
         f"| `{name}` | {one_line(one.why)} | {', '.join(f'`{json.dumps(value)}`' for value in one.harmless)} |"
         for name, one in fields.REFUSED.items()

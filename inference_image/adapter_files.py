@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from inference_image import contract, layout, lora
+from inference_image import bases, contract, layout, lora
 from inference_image.chunks import Buffer, Object, Patience, Source, open_source
 from inference_image.chunks.crc import Summed
 from inference_image.chunks.verify import Part, judge
@@ -31,6 +32,8 @@ class Adapter:
     name: str
     place: str
     trained_on: str
+    same_base: bool | None
+    """Is that the model it is served on? None: it can't be known."""
     pairs: tuple[Pair, ...]
     data: bytearray = field(repr=False)
 
@@ -43,13 +46,14 @@ class Adapter:
         """For the timeline."""
         ranks = sorted({pair.rank for pair in self.pairs})
         found = {"modules": len(self.pairs), "ranks": ranks, "bytes": self.bytes}
-        return {"source": self.place, "trained_on": self.trained_on, **found}
+        return {"source": self.place, "trained_on": self.trained_on, "same_base": self.same_base, **found}
 
 
 @dataclass(frozen=True)
 class _Folder:
     place: str
     config: lora.Config
+    claim: bases.Claim
     tensors: tuple[Tensor, ...]
     data: bytearray
 
@@ -64,9 +68,14 @@ def begin(
         try:
             with timeline.phase("read adapters"):
                 folders = _folders(places, settings, environ, timeline)
+                listed = _listed(settings, environ) if any(one.claim.provable for one in folders.values()) else {}
             base = files.result()
-            needed = layout.expected(base.text_config)
-            found = tuple(_fitting(name, folder, needed, base.family) for name, folder in folders.items())
+            needed, model = layout.expected(base.text_config), bases.Model(settings.model, base.source, listed)
+
+            def judged(folder: _Folder) -> bases.Judgement:
+                return bases.judge(folder.claim, model, any_base=settings.any_base)
+
+            found = tuple(_fitting(name, one, judged(one), needed, base.family) for name, one in folders.items())
             timeline.note(adapters={one.name: one.document() for one in found})
             ready.set_result(found)
         except BaseException as error:  # noqa: BLE001 - it is raised where the adapters are waited for
@@ -91,9 +100,21 @@ def _named(name: str, work: Callable[[], T]) -> T:
         raise LoadFailed(inner.code, f"adapter {name}", f"{where}: {inner.detail}") from None
 
 
-def _fitting(name: str, folder: _Folder, needed: Mapping[str, tuple[int, ...]], row: Family) -> Adapter:
-    pairs = _named(name, lambda: lora.require(folder.config, folder.tensors, needed, row))
-    return Adapter(name, folder.place, folder.config.base, pairs, folder.data)
+def _fitting(name: str, folder: _Folder, judged: bases.Judgement, needed: Mapping[str, tuple[int, ...]], row: Family) -> Adapter:
+    config = folder.config
+    if judged.problem is not None:
+        told = replace(judged.problem, what=f"{judged.problem.what}; {bases.WAY_OUT}")
+        config = replace(config, problems=(*config.problems, told))
+    pairs = _named(name, lambda: lora.require(config, folder.tensors, needed, row))
+    return Adapter(name, folder.place, config.base, judged.same, pairs, folder.data)
+
+
+def _listed(settings: Settings, environ: Mapping[str, str]) -> Mapping[str, tuple[int, str, str]]:
+    """The model's files, to hold a fine-tune's record of its base against. Without a list names decide."""
+    with suppress(LoadFailed):
+        source = open_source(settings.model, environ, patience=Patience(stall=settings.stall), pin=settings.pin)
+        return {one.name: (one.size, bases.checksum(one.crc32c), one.generation) for one in source.list()}
+    return {}
 
 
 def _folders(
@@ -103,7 +124,7 @@ def _folders(
     with ThreadPoolExecutor(_AT_ONCE) as adapters, ThreadPoolExecutor(_AT_ONCE) as reads:
 
         def one(name: str) -> _Folder:
-            names = (lora.CONFIG, lora.WEIGHTS, contract.MANIFEST)
+            names = (lora.CONFIG, lora.WEIGHTS, contract.MANIFEST, contract.LINEAGE)
             source = open_source(places[name], environ, patience=patience, names=names, pin=settings.pin)
             return _read(name, source, settings, reads, timeline)
 
@@ -122,14 +143,18 @@ def _read(name: str, source: Source, settings: Settings, reads: ThreadPoolExecut
     for one, most in ((config, layout.CONFIG_LIMIT), (weights, lora.WEIGHTS_LIMIT)):
         if not 0 < one.size <= most:
             raise LoadFailed(Code.ADAPTER_INVALID, one.name, f"it has {one.size} bytes; 1 to {most} are read")
-    small, large = ((one, *_whole(source, one, settings.chunk, reads)) for one in (config, weights))
-    for one, _, parts in (small, large):
+    told = there.get(contract.LINEAGE)
+    wanted_ones = [config, weights, *([told] if told is not None and 0 < told.size <= layout.CONFIG_LIMIT else [])]
+    small, large, *lineage = [(one, *_whole(source, one, settings.chunk, reads)) for one in wanted_ones]
+    for one, _, parts in (small, large, *lineage):
         verdict = judge(one, parts, None)
         sum_ = f"{verdict.crc32c:08x}" if verdict.crc32c is not None else None
         timeline.loaded(Loaded(f"{name}/{one.name}", one.size, one.generation, sum_, verdict.verified))
     end = layout.header_end(bytes(large[1][:8]), weights.name, weights.size)
     tensors = layout.parse_header(bytes(large[1][:end]), weights.name, weights.size)
-    return _Folder(source.uri, lora.Config.parse(bytes(small[1])), tensors, large[1])
+    said = lora.Config.parse(bytes(small[1]))
+    claim = bases.Claim.of(said.base, bytes(lineage[0][1]) if lineage else None)
+    return _Folder(source.uri, said, claim, tensors, large[1])
 
 
 def _whole(source: Source, one: Object, chunk: int, reads: ThreadPoolExecutor) -> tuple[bytearray, list[Part]]:

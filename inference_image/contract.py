@@ -48,6 +48,8 @@ ENV_SKIP_UNVERIFIED: Final = "GEMMACTL_SKIP_UNVERIFIED"
 ENV_ADAPTERS: Final = "GEMMACTL_ADAPTERS"
 """LoRA adapters on the model, loaded at the start: `name=place` pairs between spaces or line ends, or a JSON object of them. A
 place is what ENV_MODEL may be; a request asks for one by its name."""
+ENV_ADAPTER_ANY_BASE: Final = "GEMMACTL_ADAPTER_ANY_BASE"
+"""`1`: adapters are served even where their base is known by name to be another one. Shapes must fit all the same."""
 ENV_PIN: Final = "GEMMACTL_PIN"
 """What pins the weights: `gs://.../gemmactl/pins/.../SHA256.json`, or the document itself. A start reads exactly what it names,
 or refuses; gemmactl deploy writes it (docs/pins.md). Default: whatever lies in the folder."""

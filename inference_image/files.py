@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from inference_image import chat, contract, layout
+from inference_image import bases, chat, contract, layout
 from inference_image.contract import Code
 from inference_image.families import Family
 from inference_image.overrides import Overrides
@@ -29,6 +29,8 @@ class Files:
     preprocessor: Mapping[str, Any] = field(default_factory=dict)
     """How the model wants its pixels; empty where no file says it."""
     presets: Presets = BUILT_IN
+    source: str = ""
+    """Where they were copied from, as their manifest says; empty: nobody says."""
 
 
 def corrections(small: Mapping[str, bytes], deployed: Overrides) -> Overrides:
@@ -65,6 +67,7 @@ def parse_files(
         vision=layout.vision(config) if images else None,
         preprocessor=_preprocessor(small) if images else {},
         presets=types_of(small, deployed),
+        source=bases.source_of(small.get(contract.MANIFEST)),
     )
     return files, index
 

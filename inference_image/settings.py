@@ -36,6 +36,8 @@ class Settings:
     threads: int | None = None
     overrides: str = ""
     adapters: str = ""
+    any_base: bool = False
+    """Are adapters served whose base is known to be another?"""
     presets: str = ""
     pin: str = ""
     staging: int = contract.DEFAULT_STAGING_MIB << 20
@@ -145,6 +147,7 @@ class Settings:
             threads=threads or None,
             overrides=environ.get(contract.ENV_OVERRIDES, "").strip(),
             adapters=environ.get(contract.ENV_ADAPTERS, "").strip(),
+            any_base=number(contract.ENV_ADAPTER_ANY_BASE, 0, 0, 1) == 1,
             presets=environ.get(contract.ENV_PRESETS, "").strip(),
             pin=environ.get(contract.ENV_PIN, "").strip(),
             staging=number(contract.ENV_STAGING_MIB, contract.DEFAULT_STAGING_MIB, 1, 1 << 20) << 20,

@@ -9,11 +9,12 @@ from typing import Final
 from gemmactl.checkpoint.deep import MOST, SAMPLE
 from gemmactl.checkpoint.families import Family, of
 from gemmactl.checkpoint.files import Files
+from gemmactl.checkpoint.finding import Severity
 from gemmactl.checkpoint.ledger import Ledger
 from gemmactl.checkpoint.reading import Contents
 from gemmactl.checkpoint.whereabouts import UPLOAD, listed
 from gemmactl.errors import Trouble
-from inference_image import contract, layout, lora
+from inference_image import bases, contract, layout, lora
 from inference_image.contract import Code, LoadFailed
 from inference_image.layout import Tensor
 
@@ -28,6 +29,7 @@ _REMEDIES: Final = {
     "head": _MERGE,
     "half": UPLOAD,
     "dtype": "save it in bfloat16 or float32",
+    "base": f"{bases.WAY_OUT} (deploy: --set-env-vars; serve and generate --local: in the environment)",
 }
 """By lora.Problem's code; for all others it is another training."""
 
@@ -46,12 +48,16 @@ class Adapter:
 
 @dataclass(frozen=True)
 class _Underlying:
+    files: Files
     family: Family
     needed: Mapping[str, tuple[int, ...]]
 
 
-def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger, given: str = "") -> Adapter:
-    """Everything about an adapter that headers and configs tell. `given`: its base, where the user names another place."""
+def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger, given: str = "", *, any_base: bool = False) -> Adapter:
+    """Everything about an adapter that headers and configs tell.
+
+    `given`: the model that it is to change, whatever its config names; `any_base`: even one that it was not trained on.
+    """
     data = contents.small.get(contract.ADAPTER_CONFIG)
     if data is None:
         ledger.add(
@@ -64,6 +70,8 @@ def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger, given: str 
     _tell(config.problems, ledger)
     name = given or config.base
     base = _underlying(name, open_base, ledger)
+    if base is not None and given:
+        _trained_on(bases.Claim.of(config.base, contents.small.get(contract.LINEAGE)), base.files, ledger, any_base=any_base)
     rows = _tensors(contents, ledger)
     if base is None or rows is None:
         return Adapter(name, config.rank, family=base.family if base else None)
@@ -71,6 +79,20 @@ def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger, given: str 
     _targets(data, base, ledger, told=any(one.code == "targets" for one in found.problems))
     _tell(found.problems, ledger)
     return Adapter(name, config.rank, len(found.modules), base.family, sum(pair.values for pair in found.pairs) * lora.ITEM)
+
+
+def _trained_on(claim: bases.Claim, files: Files, ledger: Ledger, *, any_base: bool) -> None:
+    """As the engine judges it. A list is asked for only where the adapter has something to hold against it."""
+    try:
+        source = bases.source_of(files.read(contract.MANIFEST, 0, layout.limit_of(contract.MANIFEST)))
+        entries = files.entries if claim.provable else {}
+    except Trouble:  # names decide, as with the engine
+        source, entries = "", {}
+    listed = {name: (one.size, one.crc32c, one.version) for name, one in entries.items()}
+    judged = bases.judge(claim, bases.Model(files.place, source, listed))
+    if judged.problem is not None:
+        severity: Severity = "warning" if any_base else "error"
+        ledger.add("adapter-base", severity, judged.problem.object, judged.problem.what, remedy=_REMEDIES["base"])
 
 
 def _tell(problems: Iterable[lora.Problem], ledger: Ledger) -> None:
@@ -117,7 +139,7 @@ def _underlying(name: str, open_base: OpenBase, ledger: Ledger) -> _Underlying |
     except LoadFailed as failed:
         ledger.add("adapter-base-unsupported", "error", name, f"the base {name} is not served", evidence=failed.failure.detail)
         return None
-    return _Underlying(row, layout.expected(text)) if row else None
+    return _Underlying(files, row, layout.expected(text)) if row else None
 
 
 def _tensors(contents: Contents, ledger: Ledger) -> tuple[Tensor, ...] | None:

@@ -135,8 +135,10 @@ def _inspect(files: Files, reading: Reading, open_base: OpenBase, deployed: tupl
     )
 
 
-def inspect_adapter(files: Files, base: str, *, open_base: OpenBase) -> Report:
+def inspect_adapter(files: Files, base: str, *, open_base: OpenBase, any_base: bool = False) -> Report:
     """A LoRA adapter's folder held to the model `base` that it is to be loaded onto, with samples of its values.
+
+    `any_base`: that it is known to be of another base is told, and no error (contract.ENV_ADAPTER_ANY_BASE).
 
     Raises:
         Trouble: the place itself can't be read.
@@ -145,7 +147,7 @@ def inspect_adapter(files: Files, base: str, *, open_base: OpenBase) -> Report:
     with read(files) as reading:
         contents = reading.finish()
     ledger.attempt(lambda: layout.require_published(contents.top, files.place), remedy=FINISH)
-    found = adapter(contents, open_base, ledger, base)
+    found = adapter(contents, open_base, ledger, base, any_base=any_base)
     untrained(files, contents, ledger)
     form = form_of((ADAPTER_CONFIG,), None)
     return Report(

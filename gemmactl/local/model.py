@@ -88,7 +88,8 @@ def look(where: str, folders: Folders, environ: Mapping[str, str]) -> Report | N
         sighted(report)
     for name, text in adapters(environ).items():
         if not text.startswith(WEB):
-            _look_at_adapter(name, parse_model(text), where, folders)
+            any_base = environ.get(contract.ENV_ADAPTER_ANY_BASE, "").strip() == "1"
+            _look_at_adapter(name, parse_model(text), where, folders, any_base=any_base)
     return report
 
 
@@ -100,9 +101,9 @@ def adapters(environ: Mapping[str, str]) -> Mapping[str, str]:
         return {}
 
 
-def _look_at_adapter(name: str, model: Model, where: str, folders: Folders) -> None:
+def _look_at_adapter(name: str, model: Model, where: str, folders: Folders, *, any_base: bool) -> None:
     try:
-        report = inspect_adapter(folders.open(model), where, open_base=folders.named)
+        report = inspect_adapter(folders.open(model), where, open_base=folders.named, any_base=any_base)
     except Trouble:
         if model.kind == "dir":
             raise

@@ -168,9 +168,10 @@ def _adapters(wish: Serve, folders: Folders) -> tuple[int, tuple[ModelFinding, .
         Trouble: (refused) one of them could not be applied to this model.
     """
     size, remarks, reports = 0, [], {}
+    any_base = dict(wish.env).get(contract.ENV_ADAPTER_ANY_BASE, "").strip() == "1"
     for name, model in wish.adapters:
         try:
-            found = inspect_adapter(folders.open(model), wish.model.text, open_base=folders.named)
+            found = inspect_adapter(folders.open(model), wish.model.text, open_base=folders.named, any_base=any_base)
         except Trouble as trouble:
             if model.kind != "hf":
                 raise

@@ -6,15 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 from gemmactl.checkpoint.families import FAMILIES, Engine
 from gemmactl.checkpoint.inspect import Report, inspect
 from gemmactl.errors import Trouble, refused
-from gemmactl.resources.local_model import WANTED
 from gemmactl.serving.folder import Committed, Folders
 from gemmactl.spec import Model
+from inference_image.bases import fingerprint, is_read
 
 TRAINED: Final = ("gemma", "gemma2", "gemma3")
 """Families that the worker of this version trains. A test holds it to the worker."""
@@ -94,18 +93,8 @@ def look(model: Model, folders: Folders) -> BaseModel:
         model = replace(model, text=f"{model.text.partition('@')[0]}@{commit}")
     found = {name: (one.size, one.crc32c or one.sha256 or one.version) for name, one in report.entries.items()}
     told = _digest({"commit": commit}) if commit else fingerprint(found)
-    pins = {name: one.version for name, one in report.entries.items() if _read(name)} if model.kind == "gs" else {}
+    pins = {name: one.version for name, one in report.entries.items() if is_read(name)} if model.kind == "gs" else {}
     return BaseModel(model, report, told, pins)
-
-
-def fingerprint(files: Mapping[str, tuple[int, str]]) -> str:
-    """Of a base by its files: name -> (bytes, checksum). The same for a copy of it elsewhere."""
-    return _digest({"files": {name: list(said) for name, said in files.items() if _read(name)}})
-
-
-def _read(name: str) -> bool:
-    """Whether training reads a file of the folder, or copies it beside the result."""
-    return "/" not in name and not name.startswith(".") and PurePosixPath(name).suffix in WANTED
 
 
 def _require(report: Report, model: Model) -> None:

@@ -15,13 +15,13 @@ from gemmactl.resources.local_model import LocalModel, read_folder
 from gemmactl.result import Block, Item, Line, Marked
 from gemmactl.serving.folder import Folders
 from gemmactl.spec import Model
-from gemmactl.tune import base_model
 from gemmactl.tune.base_model import BaseModel
 from gemmactl.tune.check_screen import clipped
 from gemmactl.tune.data_source import Places
 from gemmactl.tune.data_upload import PreparedData, resolve
 from gemmactl.tune.failing import trouble
 from gemmactl.tune.speaking import speaking
+from inference_image.bases import fingerprint
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def to_bucket(made: Material, bucket: str) -> Material:
     prefix = f"{folder.resolve().name}-{local.digest}"
     model = Model("gs", f"gs://{bucket}/{prefix}", bucket, prefix)
     files = {one.name: (one.size, one.crc32c) for one in local.files}
-    return replace(made, upload=local, base=replace(made.base, model=model, fingerprint=base_model.fingerprint(files)))
+    return replace(made, upload=local, base=replace(made.base, model=model, fingerprint=fingerprint(files)))
 
 
 def cautions(made: Material) -> Iterator[Block]:

@@ -41,10 +41,10 @@ class Forward(Protocol):
 class DecodeStep:
     """One new token for each of the first rows. All its tensors may be static: it can be captured in a CUDA graph."""
 
-    def __init__(self, cache: Cache, positions: torch.Tensor, span: int, *, ragged: bool = True) -> None:
+    def __init__(self, cache: Cache, positions: torch.Tensor, span: int, *, held: tuple[int, int] | None = None) -> None:
         """`positions` [rows]: where each row's token goes; `span`: how many tokens of a global layer are looked at.
 
-        Not `ragged`: every row has exactly `span` tokens, nothing needs a mask.
+        `held`: from the shortest row's tokens to the longest one's, the new ones counted; None: any.
         """
         import torch
 
@@ -54,13 +54,22 @@ class DecodeStep:
         self._at = {True: positions, False: positions % cache.window}
         self._span = {True: span, False: min(span, cache.window)}
         self._mask: dict[bool, torch.Tensor | None] = {True: None, False: None}
-        if ragged:
-            dtype = cache.keys[0].dtype
-            for full, length in self._span.items():
-                seen = torch.arange(length, device=positions.device)[None] <= positions[:, None]
-                # An addend, once for all layers: a kernel would make one from booleans in each of them.
-                hidden = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, float("-inf"))
-                self._mask[full] = hidden[:, None, None]
+        for full, length in self._span.items():
+            if held is None or held[0] < length:
+                same = full is False and self._span[True] == length
+                self._mask[full] = self._mask[True] if same else self._hidden(positions, length, held)
+
+    def _hidden(self, positions: torch.Tensor, length: int, held: tuple[int, int] | None) -> torch.Tensor:
+        """An addend, once for all layers: a kernel would make one from booleans in each of them."""
+        import torch
+
+        even = held is not None and held[0] == held[1]
+        made = torch.zeros((1 if even else len(positions), length), dtype=self._cache.keys[0].dtype, device=positions.device)
+        if held is not None and even:
+            made[:, held[0] :] = float("-inf")  # one for all rows, in a quarter of the time
+        else:
+            made.masked_fill_(torch.arange(length, device=positions.device) > positions[:, None], float("-inf"))
+        return made[:, None, None]
 
     def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
         import torch.nn.functional as F  # noqa: N812 - its usual name

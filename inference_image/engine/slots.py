@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from inference_image.engine.fused import Passes
 
 
+LANES: Final = 16
+"""A CPU's attention looks at a multiple of so many tokens: the sum over a row's own is then made in the same order, whatever the
+longest row beside it has. A vector holds 16 floats; what is left of a span is summed apart."""
 PROBE: Final = 80
 """Tokens of the prompt that our kernels are judged by: more than one block of keys."""
 APART: Final = 0.05
@@ -95,9 +98,9 @@ class Slots:
             if self._graphs is not None:
                 return self._graphs.decode(tokens, positions, [min(held, self.length - 1) for held in self._held])
             device = self.model.device
-            at, reach = torch.tensor(positions, device=device), max(positions) + 1
-            ragged = min(positions) + 1 != reach
-            return self._one_each(torch.tensor(tokens, device=device), at, reach, ragged=ragged)
+            at, held = torch.tensor(positions, device=device), (min(positions) + 1, max(positions) + 1)
+            span = min(-(-held[1] // LANES) * LANES, self.length)
+            return self._one_each(torch.tensor(tokens, device=device), at, span, held)
 
     def proven(self) -> bool:
         """Do our kernels give the modules' logits, for a prompt and a step after it? Where not, modules compute from now on.
@@ -163,10 +166,10 @@ class Slots:
         self._held = [0] * self.rows
         return recorded
 
-    def _one_each(self, tokens: torch.Tensor, at: torch.Tensor, reach: int, *, ragged: bool = True) -> torch.Tensor:
+    def _one_each(self, tokens: torch.Tensor, at: torch.Tensor, reach: int, held: tuple[int, int] | None = None) -> torch.Tensor:
         if self._passes is not None and self._alone():
             return self._passes.decode(tokens, at, reach)
-        step = DecodeStep(self.cache, at, reach, ragged=ragged)
+        step = DecodeStep(self.cache, at, reach, held=held)
         return self._logits(tokens[:, None], at[:, None], step, 1)[:, 0]
 
     def _with_features(self, ids: torch.Tensor, parts: Sequence[Part]) -> torch.Tensor:

@@ -24,6 +24,17 @@ ACCEPTED: Final[dict[str, str]] = {
     "prompt_cache_retention": "of OpenAI's cache",
 }
 """They can't change the answer: any value is accepted, and none is looked at."""
+INSIDE: Final[dict[str, str]] = {
+    "stream_options.include_obfuscation": "nothing is added to events",
+    "messages.name": "Gemma's templates have no place for it",
+    "messages.annotations": "of an answer that comes back",
+    "messages.content.prompt_cache_breakpoint": "of OpenAI's cache; so is any other key of a text",
+    "messages.content.image_url.detail": "every image is seen in one size",
+    "response_format.json_schema.name": "the schema alone decides",
+    "response_format.json_schema.description": "the same",
+    "response_format.json_schema.strict": "a schema is always kept to",
+}
+"""The same of fields within others, whose forms openai_schemas.py has."""
 
 
 @dataclass(frozen=True)

@@ -39,3 +39,21 @@ def test_what_inspect_passes(tmp_path: Path) -> None:
     assert "--adapter NAME=FOLDER" in alone.errors[0].remedy
     loras.written(tmp_path / "b", loras.halves(value=0))
     assert [one.code for one in judged(tmp_path / "b").errors] == ["adapter-untrained"]
+
+
+def test_another_base_is_found_by_its_name_before_a_deploy(tmp_path: Path) -> None:
+    """With the remedy; where somebody insists, it is a warning. What the model was copied from counts, not its folder's name."""
+    loras.written(tmp_path / "a", base_model_name_or_path="google/gemma-3-1b-pt")
+    copied = tmp_path / "ours"
+    (copied / "gemmactl").mkdir(parents=True)
+    (copied / "config.json").write_bytes((MODEL / "config.json").read_bytes())
+    (copied / "gemmactl" / "manifest.json").write_text('{"source": "hf:google/gemma-3-1b-it"}')
+    found, insisted = (
+        inspect_adapter(DirectoryFiles(tmp_path / "a"), str(copied), open_base=base, any_base=any_base)
+        for any_base in (False, True)
+    )
+    (error,) = found.errors
+    assert error.code == "adapter-base"
+    assert "trained on google/gemma-3-1b-pt, and this model is hf:google/gemma-3-1b-it" in error.what
+    assert "set GEMMACTL_ADAPTER_ANY_BASE=1 (deploy: --set-env-vars;" in error.remedy
+    assert (insisted.errors, [one.code for one in insisted.warnings]) == ((), ["adapter-base"])

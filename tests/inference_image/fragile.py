@@ -1,4 +1,7 @@
-"""A server over a model that does what its prompt says: fail, die, talk too much. `python -m` it with a drain's seconds."""
+"""A server over a model that does what its prompt says: fail, die, talk too much. `python -m` it with a drain's seconds.
+
+A second word, `crash`, has its load die.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from inference_image.contract import EXIT_LOAD_FAILED, LoadFailed
@@ -22,6 +25,8 @@ from inference_image.stream import CheckpointStream
 from inference_image.timeline import Timeline
 from tests.inference_image.checkpoints import MODEL
 from tests.inference_image.fake_steps import certain
+
+Finish = Callable[[CheckpointStream, Settings, Timeline], Engine]
 
 
 class Panic(BaseException):
@@ -96,14 +101,21 @@ def finish(stream: CheckpointStream, settings: Settings, timeline: Timeline) -> 
     return Engine(Obedient(text), text, name="m", stop_ids=frozenset(), max_context=100_000, max_queue=20)
 
 
-def main(drain_seconds: float) -> int:
+def crash(stream: CheckpointStream, settings: Settings, timeline: Timeline) -> Engine:
+    """What nobody foresaw, in the middle of a load."""
+    stream.landing.stop()
+    threading.Thread(target=_chatter, daemon=True).start()
+    raise ZeroDivisionError("division by zero")
+
+
+def main(drain_seconds: float, work: Finish = finish) -> int:
     environ = {**os.environ, "GEMMACTL_MODEL": str(MODEL), "GEMMACTL_READER": "threads"}
     try:
-        return serve(Settings.from_environ(environ), environ=environ, finish=finish, drain_seconds=drain_seconds)
+        return serve(Settings.from_environ(environ), environ=environ, finish=work, drain_seconds=drain_seconds)
     except LoadFailed as failed:
         log.last(failed.failure.line())
         return EXIT_LOAD_FAILED
 
 
 if __name__ == "__main__":
-    os._exit(main(float(sys.argv[1])))
+    os._exit(main(float(sys.argv[1]), crash if sys.argv[2:] == ["crash"] else finish))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -99,6 +100,35 @@ def test_a_full_queue_refuses_with_a_time(queue: Engine, scripted: Scripted) -> 
     assert refused.value.code is RequestCode.QUEUE_FULL
     assert refused.value.retry_after is not None
     assert refused.value.retry_after >= 1
+
+
+def test_the_time_of_a_full_queue_is_as_far_apart_as_answers_end(text: Text, scripted: Scripted) -> None:
+    """One answer in 30 s since there was work, then none for 20 more: a place in 15 s, then in 25."""
+    now = [100.0]
+    engine = Engine(scripted, text, name="m", stop_ids=frozenset(), max_context=100, max_queue=2, clock=lambda: now[0])
+
+    def wait() -> int | None:
+        with pytest.raises(Refused) as refused:
+            engine.submit(Request((2,), 90))
+        return refused.value.retry_after
+
+    try:
+        first, *_ = [engine.submit(Request((2,), length)) for length in (1, 90, 90)]
+        assert scripted.began.wait(5)
+        assert wait() == 1
+        now[0] = 130.0
+        scripted.gate.release(1)
+        assert list(first)[-1].stop_reason == "length"
+        until = time.monotonic() + 5
+        while engine.busy > 2 and time.monotonic() < until:
+            time.sleep(0.001)
+        engine.submit(Request((2,), 90))
+        assert wait() == 15
+        now[0] = 150.0
+        assert wait() == 25
+    finally:
+        free(scripted)
+        engine.close()
 
 
 def test_too_long_is_refused_by_name(queue: Engine) -> None:

@@ -6,16 +6,20 @@ import json
 import typing
 from typing import Any
 
+import openai.types.chat as c
 import openai.types.chat.completion_create_params as chat_params
 import openai.types.completion_create_params as completion_params
 import pytest
+from openai.types.chat.chat_completion_content_part_image_param import ImageURL
+from openai.types.shared_params.response_format_json_schema import JSONSchema, ResponseFormatJSONSchema
 
-from inference_image.contract import CHAT_TOKENS, COMPLETION_TOKENS
+from inference_image.contract import CHAT_TOKENS, COMPLETION_TOKENS, ROUTE_CHAT
 from inference_image.engine import Piece, Refused, Request, Sampling, Usage
 from inference_image.engine.defaults import checkpoint_sampling
 from inference_image.engine.request import Token
+from inference_image.server.errors import refusal
 from inference_image.server.openai_answers import CHAT, COMPLETION, Events, whole
-from inference_image.server.openai_fields import ACCEPTED, REFUSED, sift
+from inference_image.server.openai_fields import ACCEPTED, INSIDE, REFUSED, sift
 from inference_image.server.openai_schemas import ChatRequest, CompletionRequest
 from inference_image.server.openai_wishes import Wish, chat_wish, completion_wish
 from tests.inference_image.fake_engine import GEMMA, Telling, text_of_sample
@@ -128,6 +132,53 @@ def test_fields_that_would_change_the_answer_are_refused_by_name(name: str) -> N
         with pytest.raises(Refused, match=f"^{name} is not supported: ") as refused:
             sift({name: value})
         assert refused.value.facts == {"param": name}
+
+
+REFUSED_INSIDE = {"audio", "function_call", "refusal", "tool_calls", "tool_call_id"}
+TAKEN_INSIDE = {
+    "stream_options.include_usage", "messages.role", "messages.content", "messages.content.type", "messages.content.text",
+    "messages.content.image_url", "messages.content.image_url.url", "response_format.type", "response_format.json_schema",
+    "response_format.json_schema.schema",
+}  # fmt: skip
+
+
+def test_each_field_within_others_is_in_one_table() -> None:
+    """Of options, messages of every role, their parts and schemas: taken, listed as accepted, or refused by name."""
+    senders = ("User", "System", "Developer", "Assistant", "Tool", "Function")
+    roles = [getattr(c, f"ChatCompletion{one}MessageParam") for one in senders]
+    places = {
+        "stream_options": (c.ChatCompletionStreamOptionsParam,),
+        "messages": roles,
+        "messages.content": (c.ChatCompletionContentPartTextParam, c.ChatCompletionContentPartImageParam),
+        "messages.content.image_url": (ImageURL,),
+        "response_format": (ResponseFormatJSONSchema,),
+        "response_format.json_schema": (JSONSchema,),
+    }
+    known = {f"{place}.{name}" for place, forms in places.items() for form in forms for name in typing.get_type_hints(form)}
+    assert known - TAKEN_INSIDE - INSIDE.keys() == {f"messages.{name}" for name in REFUSED_INSIDE}
+    assert not TAKEN_INSIDE & INSIDE.keys()
+
+
+def test_fields_within_others_that_change_nothing_are_accepted() -> None:
+    """The request is the same with and without them."""
+    plain = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    told = [
+        {"role": "user", "name": "x", "annotations": [1], "content": [{**plain[0]["content"][0], "prompt_cache_breakpoint": 1}]}
+    ]  # type: ignore[dict-item]  # a part, not a text
+    assert asked(messages=told, stream_options={"include_obfuscation": True}) == asked(messages=plain)
+    named = {"name": "x", "description": "y", "strict": False, "schema": {"type": "object"}}
+    bare = {"schema": {"type": "object"}}
+    formats = [{"type": "json_schema", "json_schema": one} for one in (named, bare)]
+    assert asked(response_format=formats[0]) == asked(response_format=formats[1])
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED_INSIDE))
+def test_fields_of_a_message_that_would_change_the_answer_are_refused_by_name(name: str) -> None:
+    """OpenAI's error object names the message and the field."""
+    with pytest.raises(Refused) as refused:
+        chat(messages=[*HI, {"role": "assistant", "content": "a", name: {"a": 1}}, *HI])
+    status, body, _ = refusal(refused.value, ROUTE_CHAT)
+    assert (status, body["error"]["type"], body["error"]["param"]) == (400, "invalid_request_error", f"messages.1.{name}")
 
 
 MARKS = "<end_of_turn>\n<start_of_turn>model\n<bos><eos>"

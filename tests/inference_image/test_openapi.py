@@ -49,6 +49,7 @@ class Quick:
 
 @pytest.fixture(scope="module")
 def app() -> Any:
+    certain([0])  # imports torch: no request waits for it
     engine = Engine(Quick(), text_of_sample(), name="sample", stop_ids=frozenset({1, 5}), max_context=512, max_queue=64)
     yield create_app(service_of(engine))
     engine.close()
@@ -83,7 +84,11 @@ def operations(app: Any) -> dict[str, Any]:
     return {one.ok().path: one.ok() for one in schema.get_all_operations()}
 
 
-@pytest.mark.parametrize("path", ["/generate", "/tokenize", "/v1/chat/completions", "/v1/completions", "/v1/models/{model}"])
+MADE = ("/generate", "/tokenize", "/v1/chat/completions", "/v1/completions", "/v1/models/{model}")
+"""Routes whose requests differ."""
+
+
+@pytest.mark.parametrize("path", MADE)
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.value)
 def test_requests_made_from_the_document(operations: dict[str, Any], path: str, mode: schemathesis.GenerationMode) -> None:
     """Valid requests are answered or refused for a documented reason, invalid ones refused; every answer has its shape.
@@ -99,3 +104,11 @@ def test_requests_made_from_the_document(operations: dict[str, Any], path: str, 
         case.call_and_validate()
 
     run()
+
+
+def test_routes_that_are_asked_in_one_way(operations: dict[str, Any]) -> None:
+    """All others of the document answer what it says, too."""
+    others = operations.keys() - set(MADE)
+    assert {"/health", "/ready", "/version", "/metrics", "/v1/models", "/v1/presets", "/v1/timeline"} <= others
+    for path in sorted(others):
+        operations[path].Case().call_and_validate()

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from inference_image import api_keys
 from inference_image.contract import EXIT_LOAD_FAILED, PROBE_HEADER, LoadFailure
 from tests.inference_image.test_process import ending, free_port, until_open
@@ -103,6 +105,26 @@ def test_no_sink_gets_a_prompt_and_a_dead_engine_ends_the_process() -> None:
         "an exception that nobody could take",
     ):
         assert expected in messages
+
+
+@pytest.mark.long
+def test_a_crash_in_a_load_ends_with_its_line() -> None:
+    """What nobody foresaw has the contract's code and form, and no thread writes after it."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.inference_image.fragile", "1", "crash"],
+        cwd=ROOT,
+        env={**os.environ, "PORT": str(free_port()), "HOST": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == EXIT_LOAD_FAILED
+    *before, last = [json.loads(line) for line in ran.stdout.splitlines()]
+    failure = LoadFailure.parse(last)
+    assert failure is not None
+    assert (str(failure.code), failure.object, failure.detail) == ("crashed", "server", "ZeroDivisionError: division by zero")
+    assert "still here" in [line["message"] for line in before]
 
 
 def test_no_sink_gets_a_key(tmp_path: Path) -> None:

@@ -134,6 +134,20 @@ def test_an_adapter_of_another_base_is_refused_before_any_change(tmp_path: Path)
     assert cloud.writes == []
 
 
+def test_an_adapter_of_another_release_is_refused_by_its_name_unless_asked_for(tmp_path: Path) -> None:
+    """Its shapes fit: the names tell. The container's variable lets it through, and the plan says what was let through."""
+    cloud = stored(with_model(FakeCloud(), "gemma-3-1b-it"), tmp_path, "loras", base_model_name_or_path="google/gemma-3-1b-pt")
+    wish = replace(WISH, model=parse_model("gs://weights/gemma-3-1b-it"), adapters=adapters("a=gs://loras/lora"))
+    with pytest.raises(Trouble) as caught:
+        plan(wish, place(cloud), again="")
+    assert (caught.value.code, caught.value.exit) == ("adapter-base", Exit.REFUSED)
+    assert "google/gemma-3-1b-pt" in caught.value.what
+    assert cloud.writes == []
+    insisted = plan(replace(wish, env=(("GEMMACTL_ADAPTER_ANY_BASE", "1"),)), place(cloud), again="")
+    (warned,) = [one for one in insisted.data["model_findings"] if one["code"] == "adapter-base"]
+    assert (warned["severity"], warned["what"][:33]) == ("warning", "adapter a: it was trained on goog")
+
+
 def test_adapters_are_counted_in_the_gpus_memory(tmp_path: Path) -> None:
     """In float32, whatever the model's dtype is, and told as such."""
     cloud = stored(with_model(FakeCloud()), tmp_path, "loras")

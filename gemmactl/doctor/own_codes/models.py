@@ -77,6 +77,11 @@ ROWS: Final = (
     Meaning(
         "adapter-shape", "A matrix of the adapter has another shape than the base wants", "Look whether it is the right base."
     ),
+    Meaning(
+        "adapter-base",
+        "The adapter was trained on another model than the one it is given to: its shapes fit, its answers would not",
+        "Serve it on its own base; for a renamed copy of that set GEMMACTL_ADAPTER_ANY_BASE=1.",
+    ),
     Meaning("adapter-dtype", "A matrix of the adapter has a number format that can't be read", "Save the adapter in bfloat16."),
     Meaning(
         "base-incomparable", "Nothing of the base could be compared with the model", "Give the base that it was trained from."
