@@ -93,13 +93,13 @@ class CheckpointStream:
         with self._timeline.phase("read headers"):
             first = Beginnings(objects, self._settings, self._timeline, self._jobs, self.landing, self.tokenizer)
             self._open(objects, first)
-            files, index = first.read()
+            files, index = first.read(self._ring if self._passes_on else None)
             shards = {name: objects[name] for name in layout.shards_of(index, sizes)}
             table = first.table(files, shards, index)
             needed = layout.expected(files.text_config) | (files.vision.expected() if files.vision is not None else {})
             layout.require_complete(needed, table, self._readers.uri)
             self._timeline.bytes_total = sum(tensor.end - tensor.begin for tensor in table.values())
-        ring = self._ring(table)
+        ring = self._ring if self._passes_on or self._differ(table) else None
         self.landing.expect(table, ring)
         self.files.set_result(files)
         self.tensors.set_result(table)
@@ -111,8 +111,9 @@ class CheckpointStream:
     def _open(self, objects: Mapping[str, Object], first: Beginnings) -> None:
         """Memory for everything: regions, and behind them the ring."""
         self._ring_at = first.end
-        self._slabs = max(self._settings.staging // max(1, self._settings.chunk), self._ahead + 4)
-        arena = self._readers.open(objects, first.end + Ring.length(self._settings.chunk, self._slabs))
+        slabs = max(self._settings.staging // max(1, self._settings.chunk), self._ahead + 4)
+        arena = self._readers.open(objects, first.end + Ring.length(self._settings.chunk, slabs))
+        self._ring = Ring(first.end, self._settings.chunk, slabs)
         self.landing.open(arena, first.regions)
 
     @property
@@ -120,13 +121,15 @@ class CheckpointStream:
         """Reads that are given out at once, so that none of the connections waits for one."""
         return self._readers.connections + SPARE
 
-    def _ring(self, table: Mapping[str, Tensor]) -> Ring | None:
-        """Slabs, where bytes can't stay where they land: on their way to a GPU, into another dtype, or through int8."""
+    @property
+    def _passes_on(self) -> bool:
+        """Does every byte go on to somewhere else, a GPU or int8, whatever it is?"""
+        return gpu_expected(self._settings) or self._settings.int8
+
+    def _differ(self, table: Mapping[str, Tensor]) -> bool:
+        """Are there tensors of another dtype than the model's, which can't stay where they land?"""
         own = "F32" if self._settings.dtype == "float32" else "BF16"
-        stay = not gpu_expected(self._settings) and not self._settings.int8
-        if stay and all(tensor.dtype == own for tensor in table.values()):
-            return None
-        return Ring(self._ring_at, self._settings.chunk, self._slabs)
+        return any(tensor.dtype != own for tensor in table.values())
 
     def _reading(self, one: Object, table: Mapping[str, Tensor], first: Beginnings) -> Reading:
         """What of a shard is read, so that its bytes can be proven wherever something is there to prove them with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
@@ -16,7 +17,7 @@ from inference_image.contract import TOKENIZER, Code, LoadFailed
 from inference_image.settings import Settings
 from inference_image.stream import CheckpointStream
 from inference_image.timeline import Timeline
-from tests.inference_image.checkpoints import MODEL
+from tests.inference_image.checkpoints import MODEL, Stored, shard, tensors_of
 
 
 class Late:
@@ -81,3 +82,30 @@ def test_a_pointer_in_place_of_the_tokenizer_ends_the_load(late: tuple[Late, Che
         stream.finished.result(30)
     assert (failed.value.failure.code, failed.value.failure.object) == (Code.TOKENIZER_INVALID, TOKENIZER)
     assert stream.tokenizer.exception(30) is failed.value
+
+
+def test_a_header_as_long_as_several_guesses(tmp_path: Path) -> None:
+    """On their way to a GPU guesses lie in slabs: a header that goes on there is read whole, and no byte of a tensor is lost."""
+    tensors: dict[str, Stored] = {}
+    for path in sorted(MODEL.glob("*.safetensors")):
+        tensors |= tensors_of(path.read_bytes())
+    for name in ("config.json", TOKENIZER):
+        (tmp_path / name).write_bytes((MODEL / name).read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(shard(tensors, {"note": "x" * 230_000}))
+    events: Events = SimpleQueue()
+    readers = ThreadReaders(FolderSource(str(tmp_path)), Pace(8, 8), events)
+    settings = Settings(model=str(tmp_path), chunk=50_000, connections=8, connections_most=8, device="cuda")
+    stream = CheckpointStream(readers, events, settings, Timeline())
+    stream.start()
+    table = stream.tensors.result(30)
+    found = {name: bytearray(one.end - one.begin) for name, one in table.items()}
+    in_slabs = 0
+    for piece in stream.landing.pieces():
+        in_slabs += piece.slab is not None
+        for name, begin, end in stream.landing.overlaps(piece):
+            at = piece.at + begin - piece.begin
+            found[name][begin - table[name].begin : end - table[name].begin] = stream.landing.arena.view(at, at + end - begin)
+        stream.landing.give_back(piece)
+    stream.finished.result(30)
+    assert in_slabs
+    assert {name: bytes(data) for name, data in found.items()} == {name: data for name, (_, _, data) in tensors.items()}
