@@ -1,12 +1,12 @@
 """Owns what of a checkpoint is read before anything is known of it: small files, the shards' beginnings, what is guessed.
 
-Knows no torch. What the plan waits for comes first, the tokenizer behind it: with Gemma 3 it is as long as two pieces
+Knows no ring and no torch. What the plan waits for comes first, the tokenizer behind it: with Gemma 3 it is as long as two pieces
 of weights, and nobody needs it before torch is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Final
 
@@ -16,7 +16,7 @@ from inference_image.chunks.source import Job, Object
 from inference_image.contract import Code
 from inference_image.files import Files, corrections, parse_files
 from inference_image.jobs import Jobs
-from inference_image.landing import Landing, Ring, page_end
+from inference_image.landing import Landing, page_end
 from inference_image.layout import Tensor
 from inference_image.presets import BUILT_IN
 from inference_image.promises import LIMIT, Promise, parse
@@ -29,7 +29,7 @@ _HEADS: Final = 128 << 20
 """Bytes that the beginnings of all shards may have together."""
 _LEAST_HEAD: Final = 64 << 10
 _GUESSED: Final = 56 << 20
-"""Bytes of weights that may be on their way before the headers are known."""
+"""Bytes of weights that may be on their way before the headers are known: they lie in no slab."""
 
 
 def seeing(objects: Mapping[str, Object], settings: Settings) -> list[str]:
@@ -70,7 +70,6 @@ class Beginnings:
         self.heads = {name: min(objects[name].size, size) for name in named}
         """How many bytes of each shard are read at once, in hope of a whole header."""
         self._guessed: dict[str, int] = {}
-        self._in_slabs: list[Job] = []
         self.promises: Mapping[str, Promise] = {}
         self._words_left = 0
 
@@ -78,11 +77,8 @@ class Beginnings:
         """How many of its bytes, from the first on, are there or on their way."""
         return max(self.heads[shard], self._guessed.get(shard, 0))
 
-    def read(self, ring: Ring | None) -> tuple[Files, layout.Index | None]:
-        """Small files whole, and of every shard the beginning: its header and the first of its data. Raises LoadFailed.
-
-        `ring`: where what is guessed goes, if that is where weights go: memory that is used again, not a region's.
-        """
+    def read(self) -> tuple[Files, layout.Index | None]:
+        """Small files whole, and of every shard the beginning: its header and the first of its data. Raises LoadFailed."""
         names = [name for name in self.names if name != contract.TOKENIZER]
         wanted = [Range(name, 0, self._objects[name].size) for name in names]
         first = [*cover(wanted, (), _HEAD), *(Range(name, 0, end) for name, end in self.heads.items() if end)]
@@ -92,7 +88,7 @@ class Beginnings:
         later = self._give_out(cover([words], (), max(_HEAD, self._settings.chunk // 4)))
         self._words_left = len(later)
         long = sum(1 for one in (*jobs, *later) if one.end - one.begin > _HEAD)
-        self._give_out_guesses(self._guess(self._settings.connections - long), ring)
+        self._give_out(self._guess(self._settings.connections - long))
         self._jobs.wait_for(jobs)
         there = {name: self._whole(name) for name in names}
         if not later:
@@ -116,7 +112,6 @@ class Beginnings:
         ends = {name: layout.header_end(self._bytes(name, min(8, one.size)), name, one.size) for name, one in shards.items()}
         if any(end > self.heads[name] for name, end in ends.items()):
             self._jobs.settle()  # what was guessed may be the rest of a header
-            self._out_of_slabs({name for name, end in ends.items() if end > self.heads[name]})
         longer = [Range(name, self.asked(name), end) for name, end in ends.items() if end > self.asked(name)]
         self._read_whole(longer)
         for rest in longer:
@@ -154,21 +149,6 @@ class Beginnings:
                 ranges.append(Range(name, at, end))
                 self._guessed[name] = at = end
         return ranges
-
-    def _give_out_guesses(self, ranges: Iterable[Range], ring: Ring | None) -> None:
-        for one in ranges:
-            slab = ring.take() if ring is not None else None
-            if ring is None or slab is None:
-                self._give_out([one])
-            else:
-                self._in_slabs += self._jobs.give_out([self._jobs.job(one, ring.place(slab, one.begin))])
-
-    def _out_of_slabs(self, shards: Collection[str]) -> None:
-        """Copy what was guessed of these behind their beginnings too, where their headers are looked for."""
-        for job in self._in_slabs:
-            if job.object in shards:
-                at, size = self.regions[job.object] + job.begin, job.end - job.begin
-                self._landing.arena.view(at, at + size)[:] = self._landing.arena.view(job.to, job.to + size)
 
     def _tokenizer_came(self) -> None:
         data = self._whole(contract.TOKENIZER)

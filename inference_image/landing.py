@@ -56,11 +56,11 @@ class Ring:
         """Address space of `count` slabs for `size` bytes each."""
         return page_end(size + _ALIGNMENT) * count
 
-    def take(self) -> int | None:
-        """A slab that is free; None when all are out."""
+    def take(self, most: int | None = None) -> int | None:
+        """A slab that is free; None when there is none. `most`: no further one is used for the first time when so many were."""
         with self._lock:
             if not self._free:
-                if self._used == self._count:
+                if self._used >= min(self._count, self._count if most is None else most):
                     self._wanted = True
                     return None
                 self._free.append(self.begin + self._used * self.stride)
@@ -101,6 +101,8 @@ class Landing:
         self._stopped = threading.Event()
         self.freed: Callable[[], None] = lambda: None
         self.ring: Ring | None = None
+        self.draining = False
+        """Has whoever fills begun to give slabs back?"""
 
     # --- set up by the thread that plans ------------------------------------------------------------
 
@@ -178,6 +180,7 @@ class Landing:
 
     def give_back(self, piece: Piece) -> None:
         """Its memory may be used again."""
+        self.draining = self.draining or piece.slab is not None
         if piece.slab is None:
             self.arena.release(piece.at, piece.at + piece.end - piece.begin)
         elif self.ring is not None and self.ring.give(piece.slab):

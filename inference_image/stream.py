@@ -30,6 +30,8 @@ from inference_image.timeline import Loaded, Timeline
 
 SPARE: Final = 2
 """Reads beyond the connections that are always waiting for one."""
+_LANDED: Final = 4
+"""Slabs whose bytes may wait for whoever fills: once that goes on, no more memory is taken for its pauses."""
 RING: Final = 192 << 20
 """Bytes of slabs beyond which no connection is added on the way to a GPU."""
 
@@ -93,13 +95,13 @@ class CheckpointStream:
         with self._timeline.phase("read headers"):
             first = Beginnings(objects, self._settings, self._timeline, self._jobs, self.landing, self.tokenizer)
             self._open(objects, first)
-            files, index = first.read(self._ring if self._passes_on else None)
+            files, index = first.read()
             shards = {name: objects[name] for name in layout.shards_of(index, sizes)}
             table = first.table(files, shards, index)
             needed = layout.expected(files.text_config) | (files.vision.expected() if files.vision is not None else {})
             layout.require_complete(needed, table, self._readers.uri)
             self._timeline.bytes_total = sum(tensor.end - tensor.begin for tensor in table.values())
-        ring = self._ring if self._passes_on or self._differ(table) else None
+        ring = self._ring(table)
         self.landing.expect(table, ring)
         self.files.set_result(files)
         self.tensors.set_result(table)
@@ -111,9 +113,8 @@ class CheckpointStream:
     def _open(self, objects: Mapping[str, Object], first: Beginnings) -> None:
         """Memory for everything: regions, and behind them the ring."""
         self._ring_at = first.end
-        slabs = max(self._settings.staging // max(1, self._settings.chunk), self._ahead + 4)
-        arena = self._readers.open(objects, first.end + Ring.length(self._settings.chunk, slabs))
-        self._ring = Ring(first.end, self._settings.chunk, slabs)
+        self._slabs = max(self._settings.staging // max(1, self._settings.chunk), self._ahead + _LANDED)
+        arena = self._readers.open(objects, first.end + Ring.length(self._settings.chunk, self._slabs))
         self.landing.open(arena, first.regions)
 
     @property
@@ -121,15 +122,13 @@ class CheckpointStream:
         """Reads that are given out at once, so that none of the connections waits for one."""
         return self._readers.connections + SPARE
 
-    @property
-    def _passes_on(self) -> bool:
-        """Does every byte go on to somewhere else, a GPU or int8, whatever it is?"""
-        return gpu_expected(self._settings) or self._settings.int8
-
-    def _differ(self, table: Mapping[str, Tensor]) -> bool:
-        """Are there tensors of another dtype than the model's, which can't stay where they land?"""
+    def _ring(self, table: Mapping[str, Tensor]) -> Ring | None:
+        """Slabs, where bytes can't stay where they land: on their way to a GPU, into another dtype, or through int8."""
         own = "F32" if self._settings.dtype == "float32" else "BF16"
-        return any(tensor.dtype != own for tensor in table.values())
+        stay = not gpu_expected(self._settings) and not self._settings.int8
+        if stay and all(tensor.dtype == own for tensor in table.values()):
+            return None
+        return Ring(self._ring_at, self._settings.chunk, self._slabs)
 
     def _reading(self, one: Object, table: Mapping[str, Tensor], first: Beginnings) -> Reading:
         """What of a shard is read, so that its bytes can be proven wherever something is there to prove them with."""
@@ -175,7 +174,7 @@ class CheckpointStream:
                 to = NOWHERE
             elif ring is None:
                 to = self.landing.region(one.object) + one.begin
-            elif (slab := ring.take()) is not None:
+            elif (slab := ring.take(self._ahead + _LANDED if self.landing.draining else None)) is not None:
                 to = ring.place(slab, one.begin)
             else:
                 break

@@ -66,6 +66,18 @@ def test_a_ring_never_has_more_slabs_out_than_it_holds(steps: list[bool], count:
     assert ring.most_out <= count
 
 
+def test_no_more_memory_is_used_than_was_asked_for() -> None:
+    """Slabs that piled up before are used again; one that would be touched for the first time is not given out, and wanted."""
+    ring = Ring(0, 1000, 9)
+    piled = [ring.take() for _ in range(3)]
+    assert ring.take(3) is None
+    assert ring.take(2) is None
+    assert ring.give(piled[0] or 0)
+    assert ring.take(2) == piled[0]
+    assert ring.take(4) not in {None, *piled}
+    assert ring.end == 4 * ring.stride
+
+
 def test_a_slab_given_back_is_told_where_one_was_wanted() -> None:
     """Who plans is woken for a slab that he waits for, and not for each of the others."""
     ring = Ring(0, 1000, 2)

@@ -85,7 +85,7 @@ def test_a_pointer_in_place_of_the_tokenizer_ends_the_load(late: tuple[Late, Che
 
 
 def test_a_header_as_long_as_several_guesses(tmp_path: Path) -> None:
-    """On their way to a GPU guesses lie in slabs: a header that goes on there is read whole, and no byte of a tensor is lost."""
+    """A header that goes on in what was guessed is read whole, and no byte of a tensor is lost on its way through slabs."""
     tensors: dict[str, Stored] = {}
     for path in sorted(MODEL.glob("*.safetensors")):
         tensors |= tensors_of(path.read_bytes())
