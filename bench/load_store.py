@@ -77,9 +77,13 @@ def _authority(run: Path) -> Path:
     authority, key, certificate = run / AUTHORITY, run / "key.pem", run / "cert.pem"
     if not certificate.exists():
         new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes"]
-        name = ["-x509", "-subj", "/CN=gemmactl bench", "-days", "365"]
+        # Python 3.13, which gcloud brings, refuses an authority and a certificate that don't say these
+        name = ["-x509", "-subj", "/CN=gemmactl bench", "-days", "365", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
         extension = run / "extension.cnf"
-        extension.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+        extension.write_text(
+            "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n"
+            "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        )
         sign = [
             "openssl",
             "x509",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,12 +83,14 @@ def adapter(contents: Contents, open_base: OpenBase, ledger: Ledger, given: str 
 
 
 def _trained_on(claim: bases.Claim, files: Files, ledger: Ledger, *, any_base: bool) -> None:
-    """As the engine judges it. A list is asked for only where the adapter has something to hold against it."""
-    try:
-        source = bases.source_of(files.read(contract.MANIFEST, 0, layout.limit_of(contract.MANIFEST)))
-        entries = files.entries if claim.provable else {}
-    except Trouble:  # names decide, as with the engine
-        source, entries = "", {}
+    """As the engine judges it."""
+    source, entries = "", {}
+    with suppress(Trouble):  # without a list names decide, as with the engine
+        entries = dict(files.entries)
+        if (
+            contract.MANIFEST in entries
+        ):  # asked for by the list, as the next look foresees it
+            source = bases.source_of(files.read(contract.MANIFEST, 0, layout.limit_of(contract.MANIFEST)))
     listed = {name: (one.size, one.crc32c, one.version) for name, one in entries.items()}
     judged = bases.judge(claim, bases.Model(files.place, source, listed))
     if judged.problem is not None:
