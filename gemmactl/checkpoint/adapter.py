@@ -87,9 +87,7 @@ def _trained_on(claim: bases.Claim, files: Files, ledger: Ledger, *, any_base: b
     source, entries = "", {}
     with suppress(Trouble):  # without a list names decide, as with the engine
         entries = dict(files.entries)
-        if (
-            contract.MANIFEST in entries
-        ):  # asked for by the list, as the next look foresees it
+        if contract.MANIFEST in entries:  # asked for by the list, as the next look foresees it
             source = bases.source_of(files.read(contract.MANIFEST, 0, layout.limit_of(contract.MANIFEST)))
     listed = {name: (one.size, one.crc32c, one.version) for name, one in entries.items()}
     judged = bases.judge(claim, bases.Model(files.place, source, listed))
