@@ -131,6 +131,11 @@ class Judgement:
     problem: Problem | None = None
 
 
+def insisted(environ: Mapping[str, str]) -> bool:
+    """Is another base let through there (contract.ENV_ADAPTER_ANY_BASE)? What is no 0 or 1 the container's settings refuse."""
+    return environ.get(contract.ENV_ADAPTER_ANY_BASE, "").strip() == "1"
+
+
 def judge(claim: Claim, model: Model, *, any_base: bool = False) -> Judgement:
     """Bytes first, then places, then names. `any_base`: another base is no problem."""
     found = _judged(claim, model)

@@ -14,7 +14,7 @@ from gemmactl.errors import Exit, Trouble, refused
 from gemmactl.serving.folder import Folders
 from gemmactl.serving.presets import variable
 from gemmactl.spec import Model, parse_model
-from inference_image import contract
+from inference_image import bases, contract
 from inference_image.adapter_names import places
 from inference_image.contract import LoadFailed
 
@@ -88,8 +88,7 @@ def look(where: str, folders: Folders, environ: Mapping[str, str]) -> Report | N
         sighted(report)
     for name, text in adapters(environ).items():
         if not text.startswith(WEB):
-            any_base = environ.get(contract.ENV_ADAPTER_ANY_BASE, "").strip() == "1"
-            _look_at_adapter(name, parse_model(text), where, folders, any_base=any_base)
+            _look_at_adapter(name, parse_model(text), where, folders, any_base=bases.insisted(environ))
     return report
 
 

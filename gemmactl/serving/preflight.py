@@ -27,7 +27,7 @@ from gemmactl.serving.find import Json
 from gemmactl.serving.folder import Folders, Hub, hub
 from gemmactl.serving.inspection_screen import FOREIGN
 from gemmactl.spec import Serve
-from inference_image import contract
+from inference_image import bases, contract
 
 if TYPE_CHECKING:
     from gemmactl.resources.cloud import Cloud
@@ -168,7 +168,7 @@ def _adapters(wish: Serve, folders: Folders) -> tuple[int, tuple[ModelFinding, .
         Trouble: (refused) one of them could not be applied to this model.
     """
     size, remarks, reports = 0, [], {}
-    any_base = dict(wish.env).get(contract.ENV_ADAPTER_ANY_BASE, "").strip() == "1"
+    any_base = bases.insisted(dict(wish.env))
     for name, model in wish.adapters:
         try:
             found = inspect_adapter(folders.open(model), wish.model.text, open_base=folders.named, any_base=any_base)
